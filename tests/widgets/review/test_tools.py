@@ -236,10 +236,8 @@ def test_ed_and_es_side_by_side(
         settle(qtbot, dock)
         return dock.forms.other
 
-    def picture(view: OtherPhase) -> np.ndarray:
-        grabbed = view.grab().toImage().convertToFormat(QImage.Format.Format_Grayscale8)
-        rows = grabbed.constBits().asarray(grabbed.sizeInBytes())
-        return np.array(rows, np.uint8)
+    def picture(view: OtherPhase) -> QImage:
+        return view.grab().toImage()
 
     other = open_it()
     canvas, controller = CanvasMouse(window, qtbot).canvas, dock.controller
@@ -254,12 +252,20 @@ def test_ed_and_es_side_by_side(
     qtbot.mouseClick(other, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: other.place[0] == phase)
     assert controller.view.place[0] != phase
-    before = picture(other)
-    assert before.any()
-    place = other.place
+    settle(qtbot, dock)
+    at_rest = picture(other)
+    camera = window.scene.camera
+    seen = {"zoom": camera.zoom, "center": camera.center}
+    for change in ({"zoom": 2 * camera.zoom}, {"center": tuple(np.add(camera.center, 3))}):
+        before = picture(other)
+        camera.update(change)
+        qtbot.waitUntil(lambda: picture(other) != before)  # noqa: B023
+    camera.update(seen)
+    qtbot.waitUntil(lambda: picture(other) == at_rest)
+    before, place = at_rest, other.place
     cleared = np.zeros_like(controller.session.labels_in(place))
     controller.corrections.put_all({place: cleared}, "brush")
-    qtbot.waitUntil(lambda: not np.array_equal(picture(other), before))
+    qtbot.waitUntil(lambda: picture(other) != before)
     dock.phases_button.click()
     assert not other.isVisible()
     assert not settings.kept.both_phases

@@ -29,6 +29,8 @@ PlaneIndex = tuple[int | slice, ...]
 """Index of a plane: a slice for each displayed axis, a number for each slider."""
 Box = list[tuple[float, float]]
 """Limits along the vertical and the horizontal axis, in mm."""
+Rectangle = tuple[float, float, float, float]
+"""Left, top, width and height."""
 
 # In (R, A, S). Posterior has a smaller weight, so that it only decides otherwise equal scores.
 TO_THE_RIGHT = np.array([-1.0, -0.5, 0.0])
@@ -174,6 +176,19 @@ def zoom_to_area(viewer: Any, layer: Layer, area: NDArray[np.bool_]) -> None:
     limits = np.sort([first + reach, last - reach], axis=0)
     viewer.scene.camera.zoom = float(zoom)
     viewer.scene.camera.center = tuple(map(float, np.clip(centre, *limits)))
+
+
+def slice_on_canvas(viewer: Any, layer: Layer) -> Rectangle:
+    """Return where the slices of a layer lie on the canvas, px; parts may lie beyond it."""
+    axes = [axis - viewer.dims.ndim for axis in viewer.dims.displayed[-2:]]
+    camera, steps = viewer.scene.camera, np.abs(layer.scale[axes])
+    height, width = np.array(layer.data.shape)[axes] * steps * camera.zoom
+    reach = (np.array(camera.center[-2:]) - layer.translate[axes] + steps / 2) * camera.zoom
+    down, right = map(str, camera.orientation2d)
+    above = reach[0] if down == "down" else height - reach[0]
+    before = reach[1] if right == "right" else width - reach[1]
+    rows, columns = viewer.canvas.size
+    return float(columns / 2 - before), float(rows / 2 - above), float(width), float(height)
 
 
 def is_area_shown(viewer: Any, layer: Layer, area: NDArray[np.bool_]) -> bool:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from typing import Final
 
-from qtpy.QtCore import QRect, QSize, Qt, Signal
-from qtpy.QtGui import QMouseEvent, QPainter, QPaintEvent
+from qtpy.QtCore import QRectF, Qt, Signal
+from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from ...core.types import Place
 from ..common.dock import ThemeFont
-from .slice_pictures import SlicePicture, SlicePictures, render_picture
+from ..layers.viewing import Rectangle
+from .slice_pictures import SlicePicture, SlicePictures, paint_picture
 
 OTHER_HELP: Final = "The same slice at the other of ED and ES. Click to correct it (T)."
-MARGIN: Final = 8
+TITLE_MARGIN: Final = 8
 """Pixels between the title and the edge."""
+BEHIND_TITLE: Final = QColor(0, 0, 0, 160)
 
 
 class OtherPhase(QWidget):
-    """Picture of the heart with its contours, as large as the room; it cannot be edited.
+    """Picture of the slice with its contours, in step with the canvas; it cannot be edited.
 
-    It is painted instead of a second canvas of napari, which would have keys, layers and a context
-    of OpenGL of its own. ``clicked`` asks for the phase that is shown here.
+    It shows what is in the middle of the canvas, as large as there is room for. It is painted
+    instead of a second canvas of napari, which would have keys, layers and a context of OpenGL of
+    its own. ``clicked`` asks for the phase that is shown here.
     """
 
     clicked = Signal()
@@ -36,6 +39,8 @@ class OtherPhase(QWidget):
         self._title = ""
         self._pictures: SlicePictures | None = None
         self._picture: SlicePicture | None = None
+        self._slice: Rectangle = 0, 0, 1, 1  # on the canvas
+        self._canvas = 1, 1
         ThemeFont(self)
 
     def set_pictures(self, pictures: SlicePictures) -> None:
@@ -49,6 +54,11 @@ class OtherPhase(QWidget):
             self.place, self._title = place, title
             self._draw()
 
+    def set_view(self, place: Rectangle, canvas: tuple[int, int]) -> None:
+        """Show what a canvas of (height, width) px shows, where the slice lies at ``place``."""
+        self._slice, self._canvas = place, canvas
+        self.update()
+
     def refresh(self) -> None:
         """Draw the slice again if its labels have changed."""
         pictures, picture = self._pictures, self._picture
@@ -58,23 +68,24 @@ class OtherPhase(QWidget):
             self._draw()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Paint the slice in the middle, and the title in its corner."""
+        """Paint the slice as it lies on the canvas, and the title in the corner."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), Qt.GlobalColor.black)
         if self._pictures is not None and self._picture is not None:
-            aspect = self._pictures.aspect
-            width = min(self.width(), round(self.height() * aspect))
-            place = QRect(0, 0, width, round(width / aspect))
-            place.moveCenter(self.rect().center())
-            size, ratio = QSize(place.size()), self.devicePixelRatioF()
-            colors = self._pictures.colors
-            painter.drawPixmap(place, render_picture(self._picture, size, colors, ratio=ratio))
-        painter.setPen(Qt.GlobalColor.white)
-        painter.drawText(
-            self.rect().adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN),
-            Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap,
-            self._title,
+            (rows, columns), (left, top, *size) = self._canvas, self._slice
+            scale = min(self.width() / columns, self.height() / rows)
+            left = self.width() / 2 + (left - columns / 2) * scale
+            top = self.height() / 2 + (top - rows / 2) * scale
+            place = QRectF(left, top, size[0] * scale, size[1] * scale)
+            paint_picture(painter, place, self._picture, self._pictures.colors)
+        room = self.rect().adjusted(TITLE_MARGIN, TITLE_MARGIN, -TITLE_MARGIN, -TITLE_MARGIN)
+        flags = Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap
+        title = painter.boundingRect(room, flags, self._title)
+        painter.fillRect(
+            title.adjusted(-TITLE_MARGIN, -TITLE_MARGIN, TITLE_MARGIN, TITLE_MARGIN), BEHIND_TITLE
         )
+        painter.setPen(Qt.GlobalColor.white)
+        painter.drawText(room, flags, self._title)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Ask for the phase that is shown here."""

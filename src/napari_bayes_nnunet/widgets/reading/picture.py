@@ -43,10 +43,12 @@ from ..layers.review_layers import (
 )
 from ..layers.structure_contours import CONTOURS, apply_display, steps_to_show_contours
 from ..layers.viewing import (
+    Rectangle,
     is_area_shown,
     show_in_reading_orientation,
     show_place,
     shown_place,
+    slice_on_canvas,
     zoom_to_area,
 )
 
@@ -248,6 +250,11 @@ class ReviewPicture(QObject):
         """Whether a slice is displayed, not another plane or the volume in 3D."""
         dims = self._viewer.dims
         return {*dims.displayed} == {dims.ndim - 2, dims.ndim - 1}
+
+    @property
+    def seen(self) -> tuple[Rectangle, tuple[int, int]]:
+        """Place of the slice on the canvas, and the size of the canvas (height, width), px."""
+        return slice_on_canvas(self._viewer, self.image), self._viewer.canvas.size
 
     def select_edited(self) -> None:
         """Make the edited labels the active layer."""

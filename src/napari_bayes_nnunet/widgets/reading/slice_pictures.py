@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QPointF, QRectF, QSize, Qt
+from qtpy.QtCore import QPointF, QRectF, QSize, QSizeF, Qt
 from qtpy.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QPixmap, QPolygonF
 
 from ...app.report.pictures import MARGIN_MM, crop_around
@@ -133,34 +133,47 @@ def render_picture(
     What lies between these and the contours of ``before`` is bright.
     """
     pixmap = QPixmap(size * ratio)
+    pixmap.setDevicePixelRatio(ratio)
+    painter = QPainter(pixmap)
+    paint_picture(painter, QRectF(QPointF(), QSizeF(size)), picture, colors, before=before)
+    painter.end()
+    return pixmap
+
+
+def paint_picture(
+    painter: QPainter,
+    place: QRectF,
+    picture: SlicePicture,
+    colors: Mapping[int, str],
+    *,
+    before: SlicePicture | None = None,
+) -> None:
+    """Paint a picture with its contours, and bright what lies between them and ``before``."""
     height, width = picture.grey.shape
     grey = QImage(picture.grey.data, width, height, width, QImage.Format.Format_Grayscale8)
-    painter = QPainter(pixmap)
     painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.drawImage(QRectF(pixmap.rect()), grey)
-    contours = _outlines(picture, pixmap.size())
+    painter.drawImage(place, grey)
+    contours = _outlines(picture, place)
     if before is not None:
-        earlier = _outlines(before, pixmap.size())
+        earlier = _outlines(before, place)
         for label in colors:
             # Odd-even filling leaves out what lies within both.
             both = QPainterPath(contours.get(label, QPainterPath()))
             both.addPath(earlier.get(label, QPainterPath()))
             painter.fillPath(both, BETWEEN)
     for label, outline in contours.items():
-        pen = QPen(QColor(colors[label]), CONTOUR_WIDTH_PX * ratio)
+        pen = QPen(QColor(colors[label]), CONTOUR_WIDTH_PX)
         pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
         painter.strokePath(outline, pen)
-    painter.end()
-    pixmap.setDevicePixelRatio(ratio)
-    return pixmap
 
 
-def _outlines(picture: SlicePicture, size: QSize) -> dict[int, QPainterPath]:
+def _outlines(picture: SlicePicture, place: QRectF) -> dict[int, QPainterPath]:
     """Return label → its contours, px."""
     outlines: dict[int, QPainterPath] = {}
     for label, points in picture.contours:
-        curve = thin_out(points[:, ::-1] * (size.width(), size.height()))
+        curve = thin_out(points[:, ::-1] * (place.width(), place.height()))
+        curve += (place.x(), place.y())
         outline = outlines.setdefault(label, QPainterPath())
         outline.addPolygon(QPolygonF([QPointF(x, y) for x, y in curve.tolist()]))
         outline.closeSubpath()

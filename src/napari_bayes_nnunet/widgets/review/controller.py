@@ -120,6 +120,7 @@ class ReviewController(QObject):
         self._is_asked = False  # whether to accept a slice with a finding
         self._soon = after_frame(self.view.show_edited, self)
         self._place_soon = after_frame(self.view.show_place, self)
+        self._view_soon = after_frame(self.view.show_view, self)
         self._save_soon = after_frame(self.saver.save, self)
 
     def _make_actions(self) -> Mapping[str, tuple[str, KeyAction]]:
@@ -269,6 +270,8 @@ class ReviewController(QObject):
         self._on_turned()
         for events in self._turned:
             events.connect(self._on_turned)
+        for events in self._seen:
+            events.connect(self._on_seen)
         self._connect()
         self._on_moved(self.view.place)  # which may have changed meanwhile
         self._show_tool()
@@ -313,11 +316,13 @@ class ReviewController(QObject):
                 part.close()
             for events in self._turned:
                 events.disconnect(self._on_turned)
+            for events in self._seen:
+                events.disconnect(self._on_seen)
             for open_part in (self._brief_keys, self.keys, self.wheel, self.outlines):
                 if open_part is not None:
                     open_part.close()
             # Last, because discarding a preview counts as an edit.
-            for soon in (self._soon, self._place_soon, self._save_soon):
+            for soon in (self._soon, self._place_soon, self._view_soon, self._save_soon):
                 soon.cancel()
         finally:
             try:
@@ -388,8 +393,19 @@ class ReviewController(QObject):
     def _on_turned(self, event: object = None) -> None:
         pictures = self.make_pictures()
         self.forms.thumbnails.set_pictures(pictures)
-        self.forms.other.set_pictures(pictures)
+        whole = np.ones(self.picture.image.data.shape[-2:], bool)
+        self.forms.other.set_pictures(self.make_pictures(around=whole))
+        self._view_soon.throttle()
         self.carrying.redraw()
+
+    @property
+    def _seen(self) -> tuple[Any, ...]:
+        """Return the events after which the canvas shows another part of the slice."""
+        camera = self._viewer.scene.camera.events
+        return camera.zoom, camera.center, self._viewer.canvas.events.size
+
+    def _on_seen(self, event: object = None) -> None:
+        self._view_soon.throttle()
 
     # Before an action
 

@@ -81,7 +81,7 @@ READING_HELP = (
     "show them."
 )
 THUMBNAILS_HELP = "Show all slices of ED and ES at the bottom of the window, or the heat grid here."
-PHASES_HELP = "Show the same slice at ED and ES side by side. Corrections are made in the left one."
+BOTH_HELP = "Show the same slice at ED and ES side by side. Corrections are made in the left one."
 CANVAS_SHARE, OTHER_SHARE = 2, 1
 """Widths of canvas and other phase relative to each other."""
 SAID_IN_DICOM = "The descriptions of the DICOM files say how many slices were accepted."
@@ -597,7 +597,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self.close_button.setToolTip("Save and close the study.")
         self.reading_button.clicked.connect(self._on_reading_clicked)
         self.phases_button.setCheckable(True)
-        self.phases_button.setToolTip(PHASES_HELP)
+        self.phases_button.setToolTip(BOTH_HELP)
         self.phases_button.clicked.connect(self._on_phases_clicked)
         self.thumbnails_button.setCheckable(True)
         self.thumbnails_button.setToolTip(THUMBNAILS_HELP)

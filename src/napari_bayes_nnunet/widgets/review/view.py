@@ -168,6 +168,10 @@ class ReviewView:
         self.show_numbers()
         self.show_marks()
 
+    def show_view(self) -> None:
+        """Show the part of the slice that the canvas shows also at the other phase."""
+        self._forms.other.set_view(*self._picture.seen)
+
     def score(self) -> None:
         """Score the slices with the settings of the review."""
         self.scores = self._session.scores()
