@@ -13,7 +13,7 @@ from napari_bayes_nnunet.core.review.simulated_reader import (
 )
 
 from ...helpers.data.posteriors import posterior_of
-from ...helpers.data.slices import HEART, LV, MYO, RV, heart
+from ...helpers.data.slices import HEART, LV, MYO, RV, disk, heart
 
 SPACING = (8.0, 1.5, 1.5)
 
@@ -84,6 +84,19 @@ def test_contour_costs_a_handle_for_each_centimetre(width, handles):
     assert reading.corrections[0].cost == 1 + handles
     assert reader.gross(0) == 0
     np.testing.assert_array_equal(reader.labels == MYO, reader.reference == MYO)
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, MYO), (MYO, 0)])
+def test_a_push_flattens_a_bulge_and_fills_a_bite(before, after):
+    right = heart(rv=0)
+    wrong = right.copy()
+    at_the_wall = disk(6, at=(32 + 13, 36), shape=right.shape)
+    wrong[at_the_wall & (right == before)] = after
+    reader, reading = read([[wrong], [wrong]], [right], tools=[Tool.PUSH])
+    assert tools_of(reading) == [Tool.PUSH]
+    assert reading.cost == ACCEPT_COST + 1
+    assert reader.gross(0) == 0
+    np.testing.assert_array_equal(reader.labels == LV, reader.reference == LV)
 
 
 def test_structures_beyond_the_base_are_removed_together():

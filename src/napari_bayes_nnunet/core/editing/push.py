@@ -5,16 +5,27 @@ Points are (y, x) in voxels, with whole numbers at the centres of voxels.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from scipy import ndimage
 
+from ..types import Mask
 from .closed_curve import Points
+from .smooth_contours import smooth_contours
 
+MOST_MM: Final = 15.0
+"""Largest radius of the tool."""
 _SPACING = 0.5
 """Voxels between the points of the contour."""
 _DRAWN_ALONG = 3.0
 """Points next to the tool that its push draws along (standard deviation)."""
 _SHORTEST = 1e-9
+
+
+def pushed_outline(region: Mask) -> Points:
+    """Return the closed (m, 2) contour around a (Y, X) mask, from which a push starts."""
+    return max(smooth_contours(region.astype(np.uint8), [1])[1], key=len)
 
 
 def push_radius(curve: Points, point: Points, *, most: float) -> float:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -17,8 +18,11 @@ from scipy import ndimage
 
 from .. import InputError
 from ..editing.alternatives import Alternative, find_alternatives
+from ..editing.closed_curve import Points
+from ..editing.contour import apply_contour, contour_region
 from ..editing.level import apply_level
 from ..editing.presence import add_structure, remove_at_end
+from ..editing.push import MOST_MM, push_curve, push_radius, pushed_outline
 from ..editing.scribble import apply_scribble
 from ..editing.slice_checks import Labels, pieces_at
 from ..ensemble.stored_posterior import SlicePosterior, StoredPosterior
@@ -34,6 +38,7 @@ class Tool(StrEnum):
     LEVEL = "level"
     ENDS = "base or apex"
     SCRIBBLE = "scribble"
+    PUSH = "push"
     CONTOUR = "contour"
     REDRAW = "redraw"
 
@@ -43,6 +48,8 @@ QUICK: Final = (Tool.ALTERNATIVE, Tool.LEVEL, Tool.ENDS, Tool.SCRIBBLE)
 ACCEPT_COST: Final = 1
 """Actions to accept a slice: one key."""
 DRAG_COST: Final = 1
+PUSH_REACHES_MM: Final = (2.0, 4.0, 8.0, 15.0)
+"""Distances from the contour at which the reader presses the round tool."""
 HANDLE_MM: Final = 10.0
 """Length of a wrong contour, in mm, that one handle corrects."""
 REDRAW_COST: Final = 10
@@ -169,6 +176,7 @@ class SimulatedReader:
             Tool.LEVEL: lambda: self._by_level(slice_, z),
             Tool.ENDS: lambda: self._by_ends(alternatives, z),
             Tool.SCRIBBLE: lambda: self._by_scribble(slice_, alternatives, z),
+            Tool.PUSH: lambda: self._by_push(z),
             Tool.CONTOUR: lambda: self._by_contour(z),
             Tool.REDRAW: lambda: self._by_redrawing(z),
         }
@@ -227,6 +235,27 @@ class SimulatedReader:
                     continue
                 yield Correction(tool=Tool.SCRIBBLE, labels=scribbled.labels, cost=DRAG_COST)
 
+    def _by_push(self, z: int) -> Iterator[Correction]:
+        """Yield drags of the round tool over the worst pieces of each structure."""
+        labels, step, heart = self.labels[z], self._spacing[2], self._heart
+        wall, cavity = ([heart[name]] if name in heart else [] for name in ("MYO", "LV"))
+        for label, inside in product(self._structures, (True, False)):
+            inner, over = cavity if label in wall else (), wall if label in cavity else ()
+            region = contour_region(labels, label, inner=inner)
+            right = region & np.isin(self.reference[z], [label, *inner])
+            piece = self._worst_piece(z, label, inside=inside)
+            if piece is None or not right.any():
+                continue
+            curve = pushed_outline(region)
+            for reach in PUSH_REACHES_MM:
+                start, end = _drag(piece, right, reach / step, inside=inside)
+                radius = push_radius(curve, start, most=MOST_MM / step)
+                pushed = push_curve(curve, start, end(radius), radius)
+                changed = apply_contour(
+                    labels, pushed, label=label, start=curve, inner=inner, over=over
+                )
+                yield Correction(tool=Tool.PUSH, labels=changed, cost=DRAG_COST)
+
     def _by_contour(self, z: int) -> Iterator[Correction]:
         """Yield each structure of the slice with its wrong pieces corrected by handles."""
         for label in self._structures:
@@ -251,23 +280,48 @@ class SimulatedReader:
                 yield Correction(tool=Tool.REDRAW, labels=labels, cost=REDRAW_COST)
 
     def _stroke(self, z: int, label: int, *, inside: bool) -> Mask | None:
-        """Return a line through the piece with the most gross errors; None without any."""
+        """Return a line through the worst piece; None without any."""
+        piece = self._worst_piece(z, label, inside=inside)
+        if piece is None:
+            return None
+        from skimage.morphology import skeletonize
+
+        line: Mask = skeletonize(piece)  # type: ignore[no-untyped-call]
+        return line
+
+    def _worst_piece(self, z: int, label: int, *, inside: bool) -> Mask | None:
+        """Return the piece that a structure lacks, or has in excess, with most gross errors."""
         has, should = self.labels[z] == label, self.reference[z] == label
         wrong = (should & ~has) if inside else (has & ~should)
         pieces, count = ndimage.label(wrong)
         gross = np.bincount(pieces[wrong & self._far[z]], minlength=count + 1)
         if not gross[1:].any():
             return None
-        from skimage.morphology import skeletonize
-
-        piece = pieces == 1 + int(gross[1:].argmax())
-        line: Mask = skeletonize(piece)  # type: ignore[no-untyped-call]
-        return line
+        piece: Mask = pieces == 1 + int(gross[1:].argmax())
+        return piece
 
     def _gross_pieces(self, z: int, label: int) -> Mask:
         """Return the pieces of the structure's wrong voxels that have gross errors."""
         wrong = (self.labels[z] == label) != (self.reference[z] == label)
         return pieces_at(wrong, wrong & self._far[z], corners=True)
+
+
+def _drag(
+    piece: Mask, right: Mask, reach: float, *, inside: bool
+) -> tuple[Points, Callable[[float], Points]]:
+    """Return where a drag over a wrong piece starts, and where it ends for a radius of the tool.
+
+    It goes between the part of the structure that is ``right`` and the voxel of the piece farthest
+    from it: outwards from within if this voxel belongs ``inside``, else inwards. It starts
+    ``reach`` voxels before the piece, and ends when the edge of the tool is at its end.
+    """
+    distance, nearest = ndimage.distance_transform_edt(~right, return_indices=True)
+    far = np.unravel_index(np.where(piece, distance, 0).argmax(), piece.shape)
+    tip, root = np.array(far, np.float64), nearest[(slice(None), *far)].astype(np.float64)
+    ahead = (tip - root) / distance[far]
+    first, last = (root, tip + ahead / 2) if inside else (tip, root + ahead / 2)
+    ahead = ahead if inside else -ahead
+    return first - reach * ahead, lambda radius: last - radius * ahead
 
 
 def _by_alternative(alternatives: Sequence[Alternative]) -> Iterator[Correction]:

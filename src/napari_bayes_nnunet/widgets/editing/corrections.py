@@ -18,13 +18,13 @@ from ...core.counts import format_count
 from ...core.editing.contour import apply_contour, contour_region, fit_handles
 from ...core.editing.level import apply_level
 from ...core.editing.presence import remove_at_end
+from ...core.editing.push import pushed_outline
 from ...core.editing.scribble import Scribbled, apply_scribble
 from ...core.editing.slice_edits import (
     copy_structures,
     interpolate_slice,
     nearest_sources,
 )
-from ...core.editing.smooth_contours import smooth_contours
 from ...core.problems import Problem
 from ...core.types import Mask, Phase, Place
 from ...io.study.arrays import select_phase
@@ -504,7 +504,7 @@ class Corrections(QObject):
         region = self._region(place, label)
         if region is None:
             return None
-        return max(smooth_contours(region.astype(np.uint8), [1])[1], key=len)
+        return pushed_outline(region)
 
     def show_push(
         self, place: Place, label: int, curve: NDArray[np.float64], start: NDArray[np.float64]

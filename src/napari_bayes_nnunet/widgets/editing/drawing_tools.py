@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from ...core.editing.closed_curve import Points
-from ...core.editing.push import draw_circle, push_curve, push_radius
+from ...core.editing.push import MOST_MM, draw_circle, push_curve, push_radius
 from ...core.editing.scribble import draw_stroke
 from ...core.types import Place
 from ..layers.double_click import DoubleClick
@@ -33,8 +33,6 @@ CIRCLE_PIXELS: Final = 1.5
 OUTSIDE: Final = "#FF5A4D"
 """Colour of a stroke that leaves voxels out of the structure."""
 CURSOR: Final = "cross"
-MOST_MM: Final = 15.0
-"""Largest radius of the round tool."""
 Press = tuple[int, frozenset[str]]
 """Button and modifiers."""
 
