@@ -97,10 +97,18 @@ class Review:
         return [place_of(item) for item in self.controller.view.queue]
 
     def press(self, key: str) -> None:
+        """Press a key as a reader does, who sees a slice before accepting it."""
+        if key == "A":
+            self.look()
         press(self.viewer, key)
 
     def now(self, place: Any = None) -> np.ndarray:
         return plane(self.session, place or self.controller.picture.place)
+
+    def look(self) -> None:
+        """Wait until the slice is drawn; a cine that plays shows one after the other."""
+        now = self.controller
+        self.qtbot.waitUntil(lambda: now._seen_place == now.view.place or now.player.is_playing)
 
     def settle(self) -> None:
         """Wait until the forms are up to date."""

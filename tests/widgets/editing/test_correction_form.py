@@ -12,7 +12,6 @@ from qtpy.QtWidgets import QApplication, QCheckBox, QDoubleSpinBox, QPushButton,
 
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.editing.correction_form import (
-    ALL_AGREE,
     BUTTONS,
     COPIES,
     CORRECTION_HELP,
@@ -34,7 +33,7 @@ def form(qtbot) -> CorrectionForm:
         qtbot.addWidget(part)
     made.set_structures(HEART)
     made.set_unusable({})
-    made.set_alternative(0, 4, 30)
+    made.set_alternative(0, 4)
     return made
 
 
@@ -108,7 +107,7 @@ def strength(picture: QImage) -> int:
 def test_each_button_requests_its_action(form) -> None:
     told: list[str] = []
     form.requested.connect(told.append)
-    form.set_alternative(1, 4, 30)
+    form.set_alternative(1, 4)
     for active in (False, True):  # while a contour is edited, it can be applied or cancelled
         form.set_tool("contour" if active else "move")
         for button in form.buttons.values():
@@ -124,16 +123,14 @@ def numbers(form: CorrectionForm) -> list[int]:
 def test_an_alternative_is_used_only_if_shown(qtbot, form) -> None:
     assert numbers(form) == [4]
     assert not form.buttons["use answer"].isEnabled()
-    form.set_alternative(2, 4, 30)
+    form.set_alternative(2, 4)
     assert numbers(form) == [4]
     with qtbot.waitSignal(form.requested):
         form.buttons["use answer"].click()
-    form.set_alternative(0, 0, 0)
+    form.set_alternative(0, 0)
     assert form.alternative.text() == NO_ALTERNATIVES
-    form.set_alternative(0, 1, 1)
+    form.set_alternative(0, 1)
     assert numbers(form) == [1]
-    form.set_alternative(0, 1, 9)
-    assert form.alternative.text() == ALL_AGREE
 
 
 def test_an_edited_contour_is_applied_or_cancelled(qtbot, form) -> None:
@@ -219,7 +216,7 @@ def test_an_unusable_part_gives_its_reason(form) -> None:
     form.set_unusable({"alternatives": "One alternative."})
     assert form.buttons["revert"].isEnabled()
     assert form.buttons["revert"].toolTip() == CORRECTION_HELP["revert"]
-    form.set_alternative(1, 2, 4)
+    form.set_alternative(1, 2)
     assert not form.buttons["use answer"].isEnabled()
     form.set_unusable({EVERY_STRUCTURE: NOTHING_TO_CORRECT})
     assert not form.structures.isEnabled()

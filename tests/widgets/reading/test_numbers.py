@@ -34,7 +34,6 @@ from napari_bayes_nnunet.widgets.reading.numbers import (
     VERDICT,
     NumbersForm,
     NumbersTable,
-    format_value,
 )
 
 from ...helpers.data.reviews import NORMAL, measured, numbers
@@ -170,18 +169,14 @@ def heading(table: NumbersTable, column: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (142.34, "142.3"),
-        (9.99, "9.99"),
-        (9.999, "10.0"),
-        (0.0, "0.00"),
-        (-3.2, "−3.20"),
-        (math.nan, "–"),
-    ],
+    ("before", "now", "change"),
+    [(55.15, 56.44, "+1.2"), (43.92, 43.84, "−0.1"), (10.54, 10.46, ""), (7.89, 7.72, "−0.2")],
 )
-def test_values_have_one_or_two_decimals(value: float, text: str) -> None:
-    assert format_value(value) == text
+def test_change_is_that_of_the_numbers_on_screen(table, before, now, change) -> None:
+    predicted = replace(PREDICTED["LV EF"], value=before)
+    table.set_numbers({"LV EF": replace(predicted, value=now)}, {"LV EF": predicted})
+    assert table.texts("LV EF")[VALUE] == f"{now:.1f}"
+    assert table.texts("LV EF")[CHANGED] == change
 
 
 def test_intervals_and_open_slices_are_explained(table: NumbersTable) -> None:

@@ -121,11 +121,10 @@ def test_phases_can_be_chosen_with_the_keyboard(plot: VolumePlot, heard: Any, qt
     assert plot.landmarks == (1, 9)
 
 
-def test_ed_and_es_cannot_be_the_same(plot: VolumePlot, heard: Any) -> None:
+def test_ed_and_es_change_places_if_one_becomes_the_other(plot: VolumePlot, heard: Any) -> None:
     plot.es_box.setCurrentIndex(0)
-    assert heard == []
-    assert plot.landmarks == (1, 10)
-    assert plot.es_box.phase == 10
+    assert heard == [(10, 1)]
+    assert (plot.ed_box.phase, plot.es_box.phase) == (10, 1)
 
 
 def test_the_legend_fits_into_a_narrow_dock(plot: VolumePlot) -> None:

@@ -15,6 +15,7 @@ from qtpy.QtCore import Qt
 from napari_bayes_nnunet.app.report.number_warnings import NO_STROKE, SAME_PHASE
 from napari_bayes_nnunet.app.review.comparisons import AS_MUSCLE, PAPILLARY
 from napari_bayes_nnunet.app.review.ends import IS_LOCKED
+from napari_bayes_nnunet.app.review.report_numbers import format_number
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.core.ensemble.maps import ENTROPY, MUTUAL_INFORMATION, VARIANCE
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
@@ -52,7 +53,6 @@ from napari_bayes_nnunet.widgets.reading.numbers import (
     INTERVAL,
     VALUE,
     VERDICT,
-    format_value,
 )
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import (
@@ -92,6 +92,7 @@ from ...helpers.windows.reviewing import (
     paint,
     place_of,
     predicted,
+    press,
     review,
     steps_of,
 )
@@ -305,7 +306,7 @@ def test_the_papillary_switch_is_saved_and_shows_both_numbers(review, tmp_path) 
     form.as_muscle.click()
     review.settle()
     value = review.forms.key_numbers.texts("LV EDV")
-    assert value[VALUE] == format_value(review.session.measured()["LV EDV"].value)
+    assert value[VALUE] == format_number(review.session.measured()["LV EDV"])
     assert float(value[BESIDE]) <= float(value[VALUE])
     assert value[INTERVAL] == ""
     assert AS_MUSCLE in form.rules.text()
@@ -903,6 +904,14 @@ def test_accept_continues_until_all_are_accepted(review) -> None:
     assert review.controller.picture.place == places[-1]
     review.press("K")
     assert not review.session.state.finished
+
+
+def test_slice_that_is_not_drawn_yet_is_not_accepted(review) -> None:
+    for accepted in (1, 2):
+        review.settle()
+        for _ in range(3):
+            press(review.viewer, "A")
+        assert review.session.state.count("accepted") == accepted
 
 
 def test_accepting_again_only_shows_the_next_slice(review) -> None:

@@ -20,7 +20,7 @@ from napari_bayes_nnunet.io.images.nifti import write_image
 from napari_bayes_nnunet.io.study.patient import write_patient
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.layers.captions import CAPTION_KEY, PATIENT_HIDDEN, STRIP_KEY
-from napari_bayes_nnunet.widgets.layers.front import bring_to_front
+from napari_bayes_nnunet.widgets.layers.front import HIDDEN, bring_to_front
 from napari_bayes_nnunet.widgets.layers.reader import read_layers
 from napari_bayes_nnunet.widgets.layers.result_layers import keep_result
 from napari_bayes_nnunet.widgets.review import saver as study_saver
@@ -287,15 +287,40 @@ def test_image_with_a_result_outlives_its_review(dock, window, doe, qtbot) -> No
     opened(dock, doe, qtbot)
     dock.close_study()
     assert image in window.layers
-    assert {layer.name.split()[-1] for layer in window.layers if layer.visible} == {image.name}
+    shown = {layer.name.split()[-1] for layer in window.layers if layer.visible}
+    assert shown == {image.name, "prediction"}
 
 
-@pytest.mark.parametrize("kind", ["photo", "labels"])
+@pytest.mark.parametrize("kind", ["labels", "numbers"])
+def test_mask_that_was_there_does_not_lie_on_the_heart(dock, window, doe, qtbot, kind) -> None:
+    voxels = np.ones(SHAPE, np.uint8)
+    add: Callable[..., Layer] = window.add_labels if kind == "labels" else window.add_image
+    mask = add(voxels if kind == "labels" else voxels.astype(np.float32), name="other_gt")
+    opened(dock, doe, qtbot)
+    assert not mask.visible
+
+
+def test_image_fills_the_canvas_beside_a_larger_hidden_one(window, tmp_path, qtbot) -> None:
+    large = add_file(window, tmp_path / "large.nii.gz", make_geometry((3, 300, 300), (10, 2, 2)))
+    small = add_file(window, tmp_path / "small.nii.gz", SMALL)
+    zooms = []
+    for other in (large, None):
+        bring_to_front(window, small)
+        zooms.append((window.scene.camera.zoom, window.scene.camera.center[-2:]))
+        if other is not None:
+            window.layers.remove(other)
+            small.metadata[HIDDEN] = True
+            small.visible = False
+    assert zooms[0] == zooms[1]
+
+
+@pytest.mark.parametrize("kind", ["photo", "labels", "mask of floats"])
 def test_no_candidate_is_said_to_be_none(window, qtbot, kind) -> None:
     form = ImageForm(window)
     qtbot.addWidget(form)
-    add: Callable[..., Layer] = window.add_image if kind == "photo" else window.add_labels
-    layer = add(np.zeros((64, 64, 3) if kind == "photo" else SHAPE, np.uint8), name=kind)
+    add: Callable[..., Layer] = window.add_labels if kind == "labels" else window.add_image
+    photo, mask = np.zeros((64, 64, 3), np.uint8), np.ones(SHAPE, np.float32)
+    layer = add({"photo": photo, "mask of floats": mask}.get(kind, mask.astype(int)), name=kind)
     assert CANNOT_BE_SEGMENTED.format(layer=kind) in form.hint.text()
     window.layers.remove(layer)
     assert kind not in form.hint.text()

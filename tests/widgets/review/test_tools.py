@@ -262,7 +262,13 @@ def test_ed_and_es_side_by_side(
         qtbot.waitUntil(lambda: picture(other) != before)  # noqa: B023
     camera.update(seen)
     qtbot.waitUntil(lambda: picture(other) == at_rest)
-    before, place = at_rest, other.place
+    image = controller.picture.image
+    low, high = image.contrast_limits
+    image.contrast_limits = low, low + (high - low) / 3
+    qtbot.waitUntil(lambda: picture(other) != at_rest)
+    dock.forms.volumes.phases_changed.emit(state.es, state.ed)
+    qtbot.waitUntil(lambda: picture(other) != at_rest)
+    before, place = picture(other), other.place
     cleared = np.zeros_like(controller.session.labels_in(place))
     controller.corrections.put_all({place: cleared}, "brush")
     qtbot.waitUntil(lambda: picture(other) != before)

@@ -31,7 +31,7 @@ def all_names(before: Mapping[str, Measured], after: Mapping[str, Measured]) -> 
 
 def format_number(measured: Measured | None) -> str:
     """Return the value without its unit."""
-    return _rounded(measured.value, measured.unit) if measured else UNKNOWN
+    return rounded(measured.value, measured.unit) if measured else UNKNOWN
 
 
 def interval_level(numbers: Iterable[Measured]) -> Coverage | None:
@@ -44,7 +44,7 @@ def format_interval(measured: Measured | None, level: Coverage | None, to: str =
     ends = measured.intervals.get(level) if measured and level else None
     if measured is None or ends is None:
         return ""
-    return to.join(_rounded(end, measured.unit) for end in ends)
+    return to.join(rounded(end, measured.unit) for end in ends)
 
 
 def format_large(measured: Measured, open_slices: int | None) -> tuple[str, str]:
@@ -90,21 +90,23 @@ def _row(
         "after": format_number(after),
         "interval": format_interval(after, level),
         "open_slices": UNKNOWN if open_slices is None else str(open_slices or REVIEWED),
-        "change": _change(before, after),
+        "change": format_change(before, after),
         "comparison": after and after.comparison,
     }
 
 
-def _change(before: Measured | None, after: Measured | None) -> str:
-    if before is None or after is None:
+def format_change(before: Measured | None, after: Measured | None) -> str:
+    """Return the difference of both numbers as they are shown, with its sign, or "0"."""
+    texts = format_number(before), format_number(after)
+    if UNKNOWN in texts or before is None:
         return UNKNOWN
-    size = _rounded(abs(after.value - before.value), after.unit)
-    if not size.strip("0."):
-        return "0"
-    return f"{'+' if after.value > before.value else '−'}{size}"
+    change = float(texts[1]) - float(texts[0])
+    sign = "+" if change > 0 else "−"
+    return sign + rounded(abs(change), before.unit) if texts[0] != texts[1] else "0"
 
 
-def _rounded(value: float, unit: str) -> str:
+def rounded(value: float, unit: str) -> str:
+    """Return a value with the decimals of its unit: two for L/min, else one; a dash for NaN."""
     digits = 2 if unit.startswith("L/") else 1
     return UNKNOWN if math.isnan(value) else f"{value:.{digits}f}"
 

@@ -162,4 +162,4 @@ def _reason_without_bound(session: ReviewSession) -> str:
     if is_unlike_training(reports):
         return "The image is unlike the training images"
     has_failed = failure is not None and failure.warned
-    return "The segmentation has probably failed" if has_failed else ""
+    return "The segmentation may have failed" if has_failed else ""

@@ -480,6 +480,11 @@ class TwoLineMessage(MessageLabel):
         super().resizeEvent(event)
         self._fit()
 
+    def showEvent(self, event: QShowEvent) -> None:
+        """Fit a text that was given before."""
+        super().showEvent(event)
+        self._fit()
+
     def _fit(self) -> None:
         if self.isVisible():
             width = self.contentsRect().width() - 2 * TEXT_MARGIN

@@ -35,7 +35,6 @@ from .tool_strip import PAIRS, TOOLS, ToolStrip, pair_text
 NOTHING_TO_CORRECT: Final = "Segment an image or open a study first."
 EVERY_STRUCTURE: Final = "all"
 NO_ALTERNATIVES: Final = "No answers"
-ALL_AGREE: Final = "Models nearly agree"
 COPIES: Final = ("slice above", "slice below", "previous phase", "next phase")
 
 CORRECTION_HELP: Final[Mapping[str, str]] = {
@@ -168,7 +167,7 @@ class CorrectionForm(QWidget):
         self.level.level_released.connect(self.level_released)
         self.strip.slice_chosen.connect(self.slice_chosen)
         self.brush.changed.connect(self._on_brush)
-        self.set_alternative(0, 0, 0)
+        self.set_alternative(0, 0)
 
     def _make_button(self, action: str) -> QPushButton:
         text, _ = BUTTONS[action]
@@ -215,13 +214,12 @@ class CorrectionForm(QWidget):
         """Show the volume of the structure in this slice, mL."""
         self.level.set_volume(volume)
 
-    def set_alternative(self, number: int, count: int, total: int) -> None:
-        """Show that ``total`` members have ``count`` alternatives, of which ``number`` is shown.
+    def set_alternative(self, number: int, count: int) -> None:
+        """Show that the members have ``count`` alternatives, of which ``number`` is shown.
 
         The number 0 stands for the current labels; the canvas names the one on screen.
         """
-        text = ALL_AGREE if count == 1 and total > 1 else format_count(count, "answer")
-        self.alternative.setText(text if count else NO_ALTERNATIVES)
+        self.alternative.setText(format_count(count, "answer") if count else NO_ALTERNATIVES)
         self._number = number
         self._enable()
 

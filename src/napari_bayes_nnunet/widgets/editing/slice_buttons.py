@@ -71,7 +71,7 @@ class SliceButtons(QWidget):
             text, done, _ = SLICE_BUTTONS[action]
             self.buttons[action].setText(done if state == decided else add_key(text, action))
         if self._is_asked:
-            self.buttons["accept"].setText(add_key("Accept anyway", "use answer"))
+            self.buttons["accept"].setText(add_key(SLICE_BUTTONS["accept"][0], "use answer"))
         if comment != self.comment.text():
             self.comment.setText(comment)
 

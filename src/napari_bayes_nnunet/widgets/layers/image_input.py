@@ -115,11 +115,12 @@ def is_mask(layer: Image) -> bool:
     if (
         bayes_metadata(layer)
         or not isinstance(voxels, np.ndarray)
-        or voxels.dtype.kind not in "bui"
+        or voxels.dtype.kind not in "buif"
     ):
         return False
     if IS_MASK not in layer.metadata:
-        layer.metadata[IS_MASK] = bool(voxels.size and 0 < voxels.max() <= MOST_LABELS)
+        few = bool(voxels.size and 0 < voxels.max() <= MOST_LABELS)
+        layer.metadata[IS_MASK] = few and bool((voxels == np.round(voxels)).all())
     return bool(layer.metadata[IS_MASK])
 
 

@@ -116,8 +116,7 @@ def show_in_reading_orientation(viewer: Any, layer: Image) -> None:
     first = viewer.dims.ndim - 3
     viewer.dims.order = (*range(first), *(first + axis for axis in view.order))
     viewer.scene.camera.orientation2d = (view.vertical, view.horizontal)
-    # Not to pictures without slices, which have another size.
-    viewer.reset_view(layers=[shown for shown in viewer.layers if shown.ndim > 2])
+    viewer.reset_view(layers=[layer])  # hidden ones of other patients may be larger
 
 
 def turn_once(viewer: Any, layer: Image) -> None:
@@ -135,7 +134,7 @@ def _show_slices(viewer: Any, layer: Image) -> None:
         return
     rest = [axis for axis in range(3) if axis != slices]
     viewer.dims.order = (*range(first), *(first + axis for axis in (slices, *rest)))
-    viewer.reset_view()
+    viewer.reset_view(layers=[layer])
 
 
 def current_phase(viewer: Any, layer: Image) -> int:

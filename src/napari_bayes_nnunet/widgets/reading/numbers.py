@@ -7,13 +7,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeGuard
 
-from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
+from qtpy.QtWidgets import QCheckBox, QFrame, QGridLayout, QLabel, QScrollArea, QWidget
 from superqt.utils import signals_blocked
 
 from ...app.report.html import UNKNOWN
 from ...app.review.comparisons import AS_MUSCLE
-from ...app.review.report_numbers import REVIEWED, format_interval, interval_level
+from ...app.review.report_numbers import (
+    REVIEWED,
+    format_change,
+    format_interval,
+    format_number,
+    interval_level,
+    rounded,
+)
 from ...core.heart.ef_contributions import Contribution
 from ...core.heart.function import Comparison, Measured, Patient
 from ...core.heart.normal_ranges import HIGH
@@ -44,6 +51,7 @@ _COLUMNS = (
     Column("Contribution to the spread", CONTRIBUTIONS_HELP),
 )
 _ROWS_SHOWN = 5
+WIDEST_PX: Final = 500
 LEAST_POINTS = 0.05
 """Least contribution that is not rounded to 0."""
 
@@ -79,7 +87,7 @@ class NumbersForm(QWidget):
         column_layout(
             # The fields come first, because indexed values below must not move them.
             self, self.patient.native, labelled_row("Normal ranges", self.ranges), self.problem,
-            self.as_muscle, self.nothing, self.numbers, self.rules,
+            self.as_muscle, self.nothing, _Sideways(self.numbers), self.rules,
             self.contributions_title, self.slices,
         )  # fmt: skip
         self.slices.row_chosen.connect(self._on_row_chosen)
@@ -124,7 +132,7 @@ class NumbersForm(QWidget):
 
         Slices that would change it by less than 0.1 points are left out.
 
-        The list keeps its height, so that no button below moves after a decision.
+        The list keeps its height until it is empty, so that nothing moves after a decision.
         """
         self._contributions = tuple(s for s in slices if s.points >= LEAST_POINTS)
         names = {ed: "ED", es: "ES"} if ed != es else {}
@@ -133,12 +141,42 @@ class NumbersForm(QWidget):
             if rows != self.slices.rows:
                 self.slices.set_rows(rows)
         for widget in (self.contributions_title, self.slices):
-            widget.setVisible(bool(slices) or None not in (ed, es))
+            widget.setVisible(bool(rows))
 
     def _on_row_chosen(self, row: Row | None) -> None:
         if row is not None:
             slice_ = self._contributions[self.slices.currentIndex().row()]
             self.cell_chosen.emit(slice_.phase, slice_.z)
+
+
+class _Sideways(QScrollArea):
+    """Area of the height of its content that scrolls it sideways if it is wide.
+
+    In a large font the dock would grow beyond the screen.
+    """
+
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidgetResizable(True)
+        self.setWidget(content)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the size of the content, with room for a scroll bar if it is too wide."""
+        hint = self.widget().minimumSizeHint()
+        bar = self.horizontalScrollBar().sizeHint().height() if hint.width() > WIDEST_PX else 0
+        return QSize(min(hint.width(), WIDEST_PX), hint.height() + bar)
+
+    def sizeHint(self) -> QSize:
+        """Return the smallest size."""
+        return self.minimumSizeHint()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Follow the size of the content."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
 
 
 def _make_row(slice_: Contribution, name: str) -> Row:
@@ -147,7 +185,7 @@ def _make_row(slice_: Contribution, name: str) -> Row:
 
 INTERVAL_HELP = (
     "In {level} % of patients like the validation patients the number lies in this range once all "
-    "slices are corrected. It narrows as slices are accepted."
+    "slices are corrected."
 )
 INTERVAL_TEXT = "{level} % interval: {low} to {high} {unit}"
 SPREAD_TEXT = (
@@ -262,10 +300,10 @@ class NumbersTable(QWidget):
     def _fill(
         self, name: str, measured: Measured, predicted: Measured | None, open_slices: int | None
     ) -> None:
-        row, value = self._lines[name], format_value(measured.value)
+        row, value = self._lines[name], format_number(measured)
         if row[VALUE].text() not in ("", value):
             row[VALUE].setStyleSheet(FLASH)
-        beside = measured.comparison
+        beside, change = measured.comparison, format_change(predicted, measured)
         interval = format_interval(measured, self._level, to="–")
         texts = {
             VALUE: value,
@@ -273,13 +311,13 @@ class NumbersTable(QWidget):
             VERDICT: beside.verdict if beside else "",
             UNIT: measured.unit,
             INTERVAL: REVIEWED if open_slices == 0 else interval,
-            CHANGED: "" if predicted is None else format_change(measured.value, predicted.value),
+            CHANGED: "" if change in ("0", UNKNOWN) else change,
         }
         for column, text in texts.items():
             row[column].setText(text)
         lines = describe_number(measured, open_slices)
         if texts[CHANGED] and predicted is not None:
-            before = format_value(predicted.value)
+            before = format_number(predicted)
             lines.append(PREDICTED_TEXT.format(value=before, unit=measured.unit))
         help_text = "\n".join([*lines, measured.help])
         for label in row:
@@ -325,34 +363,17 @@ class NumbersTable(QWidget):
         return label
 
 
-def format_value(value: float, *, like: float | None = None) -> str:
-    """Return a value with one decimal, two if it (or ``like``) is below 10; a dash for NaN."""
-    if not math.isfinite(value):
-        return UNKNOWN
-    digits = 2 if abs(value if like is None else like) < 9.995 else 1
-    return f"{value:.{digits}f}".replace("-", "−")
-
-
-def format_change(after: float, before: float) -> str:
-    """Return a change with its sign and the decimals of the larger; "" if it is shown as 0."""
-    text = format_value(abs(after - before), like=max(after, before))
-    if not text.strip(f"0.{UNKNOWN}"):
-        return ""
-    return f"{'+' if after > before else '−'}{text}"
-
-
 def describe_number(measured: Measured, open_slices: int | None) -> list[str]:
     """Return lines on a number: value, interval, spread, what it is compared with, open slices."""
     unit = measured.unit
-    lines = [f"{measured.title}: {format_value(measured.value)} {unit}"]
+    lines = [f"{measured.title}: {format_number(measured)} {unit}"]
     level = interval_level([measured])
     if level is not None:
-        low, high = map(format_value, measured.intervals[level])
+        low, high = (rounded(end, unit) for end in measured.intervals[level])
         lines.append(INTERVAL_TEXT.format(level=level, low=low, high=high, unit=unit))
         lines.append(INTERVAL_HELP.format(level=level))
     if open_slices != 0 and not math.isnan(measured.spread):
-        spread = format_value(measured.spread, like=measured.value)
-        lines.append(SPREAD_TEXT.format(spread=spread, unit=unit))
+        lines.append(SPREAD_TEXT.format(spread=rounded(measured.spread, unit), unit=unit))
     if measured.comparison is not None:
         lines += [*measured.comparison.lines, *measured.comparison.notes]
     if open_slices is not None:

@@ -50,7 +50,7 @@ class OtherPhase(QWidget):
 
     def show_slice(self, place: Place | None, title: str) -> None:
         """Show a slice and the name of its phase; None for a study without another phase."""
-        if place != self.place:
+        if (place, title) != (self.place, self._title):
             self.place, self._title = place, title
             self._draw()
 
@@ -89,7 +89,8 @@ class OtherPhase(QWidget):
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Ask for the phase that is shown here."""
-        self.clicked.emit()
+        if event.button() == Qt.MouseButton.LeftButton:
+            self.clicked.emit()
 
     def _draw(self) -> None:
         pictures, place = self._pictures, self.place

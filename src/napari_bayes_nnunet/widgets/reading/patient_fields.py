@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, Final
 
 from psygnal import Signal
@@ -50,22 +50,17 @@ class PatientFields(DataForm):
             field.editor.native.setToolTip(f"{source}{field.tooltip}")
 
     def _on_edited(self) -> None:
-        """Keep the last valid value of a field while the user is typing."""
-        values = asdict(self._patient)
+        values: dict[str, Any] = {}
         for field in self:
-            if not self.find_problem(Patient, field.name):
-                values[field.name] = field.value
+            is_valid = not self.find_problem(Patient, field.name)
+            values[field.name] = field.value if is_valid else None
+            if is_valid:
                 field.show_problem("")
-        self._set_values(Patient(**values))
-
-    def _on_left(self, name: str) -> None:
-        problem = self.find_problem(Patient, name)
-        self[name].show_problem(problem)
-        if problem:
-            self._set_values(replace(self._patient, **{name: None}))
-
-    def _set_values(self, patient: Patient) -> None:
+        patient = Patient(**values)
         if patient != self._patient:
             self._patient = patient
             self._show_sources()
             self.patient_changed.emit(patient)
+
+    def _on_left(self, name: str) -> None:
+        self[name].show_problem(self.find_problem(Patient, name))

@@ -20,7 +20,7 @@ from ...core.types import Place
 from ...io.images.nifti import Volume
 from ..common.settings import Display
 from ..layers.captions import CanvasCaption
-from ..layers.front import HIDDEN, bring_to_front
+from ..layers.front import HIDDEN, bring_to_front, hide, is_foreign
 from ..layers.metadata import bayes_metadata, layer_data
 from ..layers.result import SegmentationResult
 from ..layers.result_layers import (
@@ -221,8 +221,11 @@ class ReviewPicture(QObject):
         self._on_moved()
 
     def come_to_front(self) -> None:
-        """Show the image, without other images, at the slice that was shown last."""
+        """Show the image, without layers of other hearts, at the slice that was shown last."""
         bring_to_front(self._viewer, self.image)
+        for layer in self._viewer.layers:
+            if is_foreign(layer, self.image):
+                hide(layer)
         self.image.visible = True
         if self._place is not None:
             show_place(self._viewer, self.image, self._place)
@@ -340,6 +343,7 @@ class ReviewPicture(QObject):
             return
         remove_layers(self._viewer, self._contours, self.edited)
         remove_results(self._viewer, self.image)
+        self._set_visible("prediction", True)
         if self._is_own and not kept_results(self.image):
             remove_layers(self._viewer, self.image)
 

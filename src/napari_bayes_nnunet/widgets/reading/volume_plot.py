@@ -106,10 +106,11 @@ class VolumePlot(QWidget):
         column_layout(self, self.legend, self.plot, row).setSpacing(3)
 
     def _choose(self, ed: int | None, es: int | None) -> None:
-        """Set both phases, unless they are the same phase, and emit a change."""
+        """Set both phases, which change places if one becomes the other, and emit a change."""
         before = self.landmarks
-        self.set_landmarks(*(before if ed == es else (ed, es)))
-        ed, es = self.landmarks
+        if ed == es:
+            ed, es = reversed(before)
+        self.set_landmarks(ed, es)
         if ed is not None and es is not None and (ed, es) != before:
             self.phases_changed.emit(ed, es)
 

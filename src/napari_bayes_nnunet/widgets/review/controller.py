@@ -118,9 +118,11 @@ class ReviewController(QObject):
         self._actions = self._make_actions()
         self._brief_keys: ReviewKeys | None = None  # while an answer is on screen, or A has asked
         self._is_asked = False  # whether to accept a slice with a finding
+        self._seen_place: Place | None = None  # the slice that was drawn last
         self._soon = after_frame(self.view.show_edited, self)
-        self._place_soon = after_frame(self.view.show_place, self)
+        self._place_soon = after_frame(self._show_place, self)
         self._view_soon = after_frame(self.view.show_view, self)
+        self._other_soon = after_frame(self._show_other, self)
         self._save_soon = after_frame(self.saver.save, self)
 
     def _make_actions(self) -> Mapping[str, tuple[str, KeyAction]]:
@@ -147,7 +149,7 @@ class ReviewController(QObject):
             "previous phase": ("", partial(self.step_phase, -1)),
             "next phase": ("", partial(self.step_phase, 1)),
             "play": ("", self.player.toggle),
-            "accept": ("", self.accept),
+            "accept": ("", self._accept_seen),
             "accept anyway": ("accept", self._accept),
             "leave open": ("", lambda: self.said.emit("")),
             "undo": ("", corrections.undo),
@@ -272,6 +274,7 @@ class ReviewController(QObject):
             events.connect(self._on_turned)
         for events in self._seen:
             events.connect(self._on_seen)
+        self.picture.image.events.contrast_limits.connect(self._on_contrast)
         self._connect()
         self._on_moved(self.view.place)  # which may have changed meanwhile
         self._show_tool()
@@ -318,11 +321,13 @@ class ReviewController(QObject):
                 events.disconnect(self._on_turned)
             for events in self._seen:
                 events.disconnect(self._on_seen)
+            self.picture.image.events.contrast_limits.disconnect(self._on_contrast)
             for open_part in (self._brief_keys, self.keys, self.wheel, self.outlines):
                 if open_part is not None:
                     open_part.close()
             # Last, because discarding a preview counts as an edit.
-            for soon in (self._soon, self._place_soon, self._view_soon, self._save_soon):
+            shown = self._soon, self._place_soon, self._view_soon, self._other_soon
+            for soon in (*shown, self._save_soon):
                 soon.cancel()
         finally:
             try:
@@ -348,6 +353,10 @@ class ReviewController(QObject):
             self.saver.note_change(is_work=False)
         self.picture.caption.set_note("")
         self._place_soon.throttle()
+
+    def _show_place(self) -> None:
+        self._seen_place = self.view.place
+        self.view.show_place()
 
     def _on_playing_changed(self, playing: bool) -> None:
         self.forms.corrections.set_playing(playing, self.player.rate)
@@ -393,10 +402,16 @@ class ReviewController(QObject):
     def _on_turned(self, event: object = None) -> None:
         pictures = self.make_pictures()
         self.forms.thumbnails.set_pictures(pictures)
-        whole = np.ones(self.picture.image.data.shape[-2:], bool)
-        self.forms.other.set_pictures(self.make_pictures(around=whole))
-        self._view_soon.throttle()
+        self._other_soon.throttle()
         self.carrying.redraw()
+
+    def _show_other(self, event: object = None) -> None:
+        """Show the other phase with the contrast and the place of the canvas."""
+        image, orientation = self.picture.image, shown_orientation(self._viewer)
+        whole, window = np.ones(image.data.shape[-2:], bool), tuple(image.contrast_limits)
+        pictures = SlicePictures(self.session, image.data, window, orientation, around=whole)
+        self.forms.other.set_pictures(pictures)
+        self.view.show_view()
 
     @property
     def _seen(self) -> tuple[Any, ...]:
@@ -406,6 +421,9 @@ class ReviewController(QObject):
 
     def _on_seen(self, event: object = None) -> None:
         self._view_soon.throttle()
+
+    def _on_contrast(self, event: object = None) -> None:
+        self._other_soon.throttle()
 
     # Before an action
 
@@ -522,6 +540,11 @@ class ReviewController(QObject):
         self.picture.show_slice((self.view.place[0], z))
 
     # Decisions
+
+    def _accept_seen(self) -> None:
+        """Accept the slice unless it is not drawn yet, so that nobody can have looked at it."""
+        if self.view.place == self._seen_place or self.player.is_playing:
+            self.accept()
 
     def accept(self) -> None:
         """Accept the slice as shown, and show the next one; ask first if it has a finding.

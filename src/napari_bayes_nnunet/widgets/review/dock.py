@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QApplication,
     QComboBox,
     QDockWidget,
+    QGridLayout,
     QHBoxLayout,
     QLayout,
     QMainWindow,
@@ -567,12 +568,14 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _lay_out_head(self) -> QLayout:
         """Lay out case, save state and buttons; return where the numbers are placed."""
-        case = QHBoxLayout()
-        case.addWidget(self.title, 1)
-        case.addWidget(self.messages.saved)
-        for button in (self.open_button, self.close_button):
+        case = QGridLayout()
+        case.setVerticalSpacing(0)
+        case.setColumnStretch(0, 1)
+        case.addWidget(self.title, 0, 0, 2, 1)
+        for column, button in enumerate((self.open_button, self.close_button), start=1):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            case.addWidget(button)
+            case.addWidget(button, 0, column)
+        case.addWidget(self.messages.saved, 1, 1, 1, 2, Qt.AlignmentFlag.AlignRight)
         column = QVBoxLayout(self._head)
         column.setContentsMargins(8, 4, 8, 4)
         column.addLayout(case)

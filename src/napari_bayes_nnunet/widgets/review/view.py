@@ -270,7 +270,7 @@ class ReviewView:
         number = self._corrections.shown_alternative
         members = [len(alternative.members) for alternative in alternatives]
         count, total = len(alternatives), sum(members)
-        self._forms.corrections.set_alternative(number, count, total)
+        self._forms.corrections.set_alternative(number, count)
         note = ""
         if number:
             models = format_count(total, "model")
