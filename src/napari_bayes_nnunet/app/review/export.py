@@ -102,6 +102,7 @@ def collect_outcome(
         predictions=info.reports,
         warnings=(*info.warnings, *among, *session.number_warnings(), *list_sentences(session)),
         letters=info.geometry.reliable_letters,
+        reader=state.reader,
     )
 
 
