@@ -12,7 +12,6 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.study.arrays import EDITED
 from napari_bayes_nnunet.io.study.readings import (
     READINGS,
-    finished_readings,
     is_blind,
     keep_finished,
     list_readings,
@@ -93,7 +92,7 @@ def test_finished_reading_is_never_written_again(folder: Path) -> None:
     read(folder, 0, finished=True)
     open_reading(folder, "Anna")
     assert {name: content(folder)[name] for name in kept} == kept
-    titles = [reading.title for reading in finished_readings(folder)]
+    titles = [reading.title for reading in list_readings(folder) if reading.review.finished]
     assert titles == [
         "Anna, version 1, 2026-12-01 17:05",
         "Anna, version 2, 2026-12-01 17:05",
@@ -120,7 +119,7 @@ def test_finished_study_of_an_older_version_is_kept_at_the_first_save(folder: Pa
     )
     before = [(folder / name).read_bytes() for name in (EDITED, REVIEW)]
     read(folder, 3, finished=False)
-    (kept,) = finished_readings(folder)
+    (kept,) = list_readings(folder)
     assert [(kept.path / name).read_bytes() for name in (EDITED, REVIEW)] == before
 
 
@@ -128,7 +127,7 @@ def test_kept_reading_is_read_from_its_folder(folder: Path) -> None:
     open_reading(folder, "Anna")
     read(folder, 2, finished=True)
     open_reading(folder, "Ben")
-    (kept,) = finished_readings(folder)
+    (kept,) = list_readings(folder)
     study = read_study(folder, reading=kept.path)
     assert np.unique(study.edited).tolist() == [2]
     assert study.review.reader == "Anna"

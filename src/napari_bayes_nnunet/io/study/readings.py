@@ -37,11 +37,20 @@ class Reading:
     version: int = 0
 
     @property
+    def name(self) -> str:
+        """Name of the reader."""
+        return self.review.reader or NO_NAME
+
+    @property
+    def versioned_name(self) -> str:
+        """Reader and version, such as "Anna, version 2"."""
+        return f"{self.name}, version {self.version}"
+
+    @property
     def title(self) -> str:
         """Reader, version and date, such as "Anna, version 2, 2026-12-01 17:05"."""
         when = self.review.finished_on[:16].replace("T", " ")
-        parts = self.review.reader or NO_NAME, f"version {self.version}", when
-        return ", ".join(filter(None, parts))
+        return ", ".join(filter(None, (self.versioned_name, when)))
 
 
 NO_NAME: Final = "reader without a name"
@@ -59,14 +68,16 @@ def list_readings(study: Path) -> list[Reading]:
     return readings
 
 
-def finished_readings(study: Path) -> list[Reading]:
-    """Return the finished readings that are kept, oldest first. Raises DataError."""
-    return [reading for reading in list_readings(study) if reading.review.finished]
-
-
 def is_blind(reader: str, readings: Sequence[Reading]) -> bool:
     """Return whether a reader has not finished a reading, so that those of others are hidden."""
     return not any(r.review.finished and r.review.reader == reader for r in readings)
+
+
+def unfinished_readers(study: Path, readings: Sequence[Reading]) -> list[str]:
+    """Return the names of readers who have begun and never finished a reading of the study."""
+    begun = [read_review(study) or ReviewState()] if has_work(study) else []
+    names = dict.fromkeys(r.reader for r in (*begun, *(reading.review for reading in readings)))
+    return [name or NO_NAME for name in names if is_blind(name, readings)]
 
 
 def own_review(study: Path, reader: str) -> ReviewState | None:
@@ -85,9 +96,7 @@ def keep_reading(study: Path) -> None:
 
     Raises DataError if it cannot be read or copied.
     """
-    review = read_review(study)
-    if review is None:
-        return
+    review = read_review(study) or ReviewState()
     for latest in _latest_first(study, review.reader)[:1]:
         is_same = work_checksums(latest.path)[EDITED] == work_checksums(study)[EDITED]
         if is_same and latest.review.work == review.work:
@@ -98,8 +107,7 @@ def keep_reading(study: Path) -> None:
 
 def keep_finished(study: Path) -> None:
     """Keep the open reading if it is finished, see `keep_reading`."""
-    review = read_review(study)
-    if review is not None and review.finished:
+    if (read_review(study) or ReviewState()).finished:
         keep_reading(study)
 
 
