@@ -103,7 +103,9 @@ def test_finished_reading_is_never_written_again(folder: Path) -> None:
 def test_same_reading_is_kept_once(folder: Path) -> None:
     open_reading(folder, "Anna")
     read(folder, 2, finished=True)
-    state = replace(read_study(folder).review, current=(None, 1), score="entropy")
+    again = {place: replace(d, seconds=9.0, when="later") for place, d in ACCEPTED.items()}
+    state = read_study(folder).review
+    state = replace(state, current=(None, 1), score="entropy", decisions=again)
     for _ in range(2):
         save_work(folder, np.full(VOLUME.shape, 2, np.uint8), VOLUME, state)
         keep_finished(folder)

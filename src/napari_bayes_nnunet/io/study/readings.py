@@ -85,8 +85,7 @@ def own_review(study: Path, reader: str) -> ReviewState | None:
 
     Nothing is changed. Raises DataError for a damaged review.
     """
-    current = read_review(study) or ReviewState()
-    if not reader or current.reader in ("", reader):
+    if not reader or (read_review(study) or ReviewState()).reader in ("", reader):
         return None
     return next((r.review for r in _latest_first(study, reader)), ReviewState(reader=reader))
 

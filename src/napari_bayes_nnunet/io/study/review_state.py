@@ -86,9 +86,10 @@ class ReviewState:
 
     @property
     def work(self) -> ReviewState:
-        """The state without what only concerns the screen, to compare readings."""
-        shown = replace(self, score="", structure=None, leave_out_border=False, current=None)
-        return replace(shown, finished_on="")
+        """The state without times and what only concerns the screen, to compare readings."""
+        untimed = {place: replace(d, seconds=0, when="") for place, d in self.decisions.items()}
+        work = replace(self, decisions=untimed, finished_on="", current=None)
+        return replace(work, score="", structure=None, leave_out_border=False)
 
     def count(self, state: State) -> int:
         """Return the number of slices with this decision."""
