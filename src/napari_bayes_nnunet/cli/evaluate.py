@@ -94,9 +94,8 @@ def compare_readings_command(studies: Path, output: Path) -> None:
     left out while one of its readers has not finished.
     """
     from ..app.evaluation.readings import compare_readings
-    from ..app.evaluation.readings_report import check_comparison_report, write_comparison_report
+    from ..app.evaluation.readings_report import write_comparison_report
 
-    check_comparison_report(output)
     comparison = compare_readings(studies)
     for note in comparison.notes:
         click.echo(note, err=True)

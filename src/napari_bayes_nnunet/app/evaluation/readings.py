@@ -30,10 +30,7 @@ PARTS: Final = ("whole", "base", "middle", "apex")
 NOTHING_TO_COMPARE: Final = (
     "{folder} has no study whose readers have finished. Finish the readings in the Review dock."
 )
-NOT_FINISHED: Final = (
-    "{case} was left out because the reading of {readers} is not finished. Finish it in the Review "
-    "dock."
-)
+NOT_FINISHED: Final = "{case} was left out. Finish the reading of {readers} in the Review dock."
 OTHER_PHASES: Final = (
     "{pair} chose different phases as {role} in {case}, so these contours are not compared."
 )

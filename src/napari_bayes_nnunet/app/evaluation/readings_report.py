@@ -24,19 +24,16 @@ from ..report.output_folder import (
 from .readings import PARTS, ReadingDifference, ReadingsComparison, compare_readings
 
 _PLOTTED: Final = ("LV EF", "LV EDV", "LV ESV", "LV mass", "RV EF", "RV EDV")
-_ENDINGS: Final = (".csv", ".html")
-
-
-def check_comparison_report(report: Path) -> None:
-    """Raise AppError, before long work, if the report cannot be written or replaces other files."""
-    table, page = report_files(report, *_ENDINGS)
-    check_writable(table.parent)
-    refuse_foreign_files(table.parent, {table.name: "study,first,second"}, [page.name])
 
 
 def write_comparison_report(comparison: ReadingsComparison, report: Path) -> Path:
-    """Write ``report``.csv and the page ``report``.html, which is returned. Raises AppError."""
-    table, page = report_files(report, *_ENDINGS)
+    """Write ``report``.csv and the page ``report``.html, which is returned.
+
+    Raises AppError if they cannot be written or would replace other files.
+    """
+    table, page = report_files(report, ".csv", ".html")
+    check_writable(table.parent)
+    refuse_foreign_files(table.parent, {table.name: "study,first,second"}, [page.name])
     rows = [
         [*d[:8], *("" if math.isnan(v) else f"{v:.6g}" for v in d[8:])]
         for d in comparison.differences

@@ -24,9 +24,8 @@ ON_BLACK: Final = "The labels are shown on black."
 
 
 OTHERS_READING: Final = (
-    "{folder} cannot be changed here, and the reading that is open in it is hidden because it is by "
-    "another reader. Close it in the other window, or copy the study to a folder that you can "
-    "write to."
+    "{folder} cannot be changed here, and the reading that is open in it is another reader's. "
+    "Close the study in the other window, or copy it to a folder that you can write to."
 )
 
 

@@ -15,9 +15,7 @@ from ...io.study.readings import Reading, is_blind
 from ..common.dialogs import ask_name
 from ..common.eliding_button import ElidingButton
 
-READER_HELP: Final = (
-    "Who reads this study. Choose another reader for a second reading, or look at a finished one."
-)
+READER_HELP: Final = "Read this study under another name, or look at a finished reading."
 BLIND_HELP: Final = "Hidden until your own reading of this study is finished."
 OWN_HELP: Final = "Continue this reader's reading, or start it from the models' prediction."
 VIEW_HELP: Final = "Show this finished reading. It cannot be changed."
