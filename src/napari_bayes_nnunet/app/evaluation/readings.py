@@ -30,7 +30,7 @@ PARTS: Final = ("whole", "base", "middle", "apex")
 NOTHING_TO_COMPARE: Final = (
     "{folder} has no study whose readers have finished. Finish the readings in the Review dock."
 )
-NOT_FINISHED: Final = "{case} was left out. Finish the reading of {readers} in the Review dock."
+STILL_READING: Final = "{case} was left out. Finish the reading of {readers} in the Review dock."
 OTHER_PHASES: Final = (
     "{pair} chose different phases as {role} in {case}, so these contours are not compared."
 )
@@ -87,7 +87,7 @@ def compare_readings(folder: Path) -> ReadingsComparison:
         info, readings = read_study_info(study), list_readings(study)
         if waiting := unfinished_readers(study, readings):
             names = " and ".join(waiting)
-            notes.append(NOT_FINISHED.format(case=info.case, readers=names))
+            notes.append(STILL_READING.format(case=info.case, readers=names))
         elif finished := [reading for reading in readings if reading.review.finished]:
             differences += _compare_study(study, info, finished, notes)
     if not differences:

@@ -17,7 +17,7 @@ from ..common.eliding_button import ElidingButton
 
 READER_HELP: Final = "Read this study under another name, or look at a finished reading."
 BLIND_HELP: Final = "Hidden until your own reading of this study is finished."
-OWN_HELP: Final = "Continue this reader's reading, or start it from the models' prediction."
+CONTINUE_HELP: Final = "Continue this reader's reading, or start it from the models' prediction."
 VIEW_HELP: Final = "Show this finished reading. It cannot be changed."
 COMPARE_HELP: Final = "Compare the finished readings of this study with each other and the models."
 NAME_READING: Final = "Name the reader…"
@@ -72,10 +72,10 @@ class ReaderButton(ElidingButton):
         name, is_open = session.state.reader, session.study.reading is None
         readers = dict.fromkeys([name, *(reading.review.reader for reading in readings)])
         for reader in filter(None, readers):
-            action = self._add(reader, OWN_HELP, partial(self.reader_chosen.emit, reader))
+            action = self._add(reader, CONTINUE_HELP, partial(self.reader_chosen.emit, reader))
             action.setCheckable(True)
             action.setChecked(is_open and reader == name)
-        self._add(OTHER_READER if name else NAME_READING, OWN_HELP, partial(self._ask, name))
+        self._add(OTHER_READER if name else NAME_READING, CONTINUE_HELP, partial(self._ask, name))
         finished = [reading for reading in readings if reading.review.finished]
         is_hidden = not session.state.finished and is_blind(name, readings)
         self.choices.addSeparator()
