@@ -57,10 +57,10 @@ class ReaderButton(ElidingButton):
         self.updateGeometry()
 
     def sizeHint(self) -> QSize:
-        """Return the size for the whole text, in a line of text."""
+        """Return the size for the text, so that a long one leaves room for the line it is in."""
         metrics = self.fontMetrics()
         width, height = metrics.horizontalAdvance(self.title), metrics.height()
-        return QSize(width + 3 * height, height + 4)
+        return QSize(min(width + 3 * height, 12 * height), height + 4)
 
     def minimumSizeHint(self) -> QSize:
         """Return the size for the word *Reader*."""
