@@ -59,6 +59,7 @@ MOST_CODE = {
     "one heart, one answer": 61,
     "ED and ES side by side": 146,
     "simulated reader pushes": 47,
+    "second reader": 520,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -94,6 +95,7 @@ MOST_TEST_LINES = {
     "one heart, one answer": 154,
     "ED and ES side by side": 57,
     "simulated reader pushes": 16,
+    "second reader": 649,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from .evaluate import (
+    compare_readings_command,
     evaluate_command,
     evaluate_queue_command,
     evaluate_reader_command,
@@ -56,6 +57,7 @@ for _command in (
     evaluate_command,
     evaluate_queue_command,
     evaluate_reader_command,
+    compare_readings_command,
     devices_command,
     demo_command,
     prepare_command,

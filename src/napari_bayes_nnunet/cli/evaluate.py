@@ -82,6 +82,26 @@ def evaluate_reader_command(studies: Path, labels: Path, output: Path, patient: 
     evaluate_reader_in_terminal(studies, labels, output, patient=patient)
 
 
+@click.command("compare-readings", cls=Command)
+@click.argument("studies", type=PATH)
+@output_option("File to write, without its ending.", metavar="REPORT")
+def compare_readings_command(studies: Path, output: Path) -> None:
+    """Compare the finished readings of STUDIES with each other and with the models.
+
+    STUDIES is a study or a folder of studies. REPORT.html has EF, volumes and mass (over several
+    studies with bias and limits of agreement), and Dice and the mean contour distance of each
+    structure at ED and ES, for base, middle and apex. REPORT.csv has all differences. A study is
+    left out while one of its readers has not finished.
+    """
+    from ..app.evaluation.readings import compare_readings
+    from ..app.evaluation.readings_report import write_comparison_report
+
+    comparison = compare_readings(studies)
+    for note in comparison.notes:
+        click.echo(note, err=True)
+    click.echo(write_comparison_report(comparison, output))
+
+
 @click.command("export-dicom", cls=Command)
 @click.argument("study", type=PATH)
 @click.argument("images", type=PATH)

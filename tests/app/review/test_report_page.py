@@ -46,6 +46,11 @@ def test_page_has_name_date_phases_and_limits() -> None:
     assert all(rule in text for rule in RULES)
 
 
+def test_page_names_the_reader() -> None:
+    assert "read by Anna &lt;Berg&gt;" in report_page(review(reader="Anna <Berg>"))
+    assert "read by" not in report_page(review())
+
+
 def test_page_names_the_files_of_joined_phases() -> None:
     text = page_of(phase_cases=("p_frame01", "p_frame12")).text
     assert "phase 1 is p_frame01" in text

@@ -68,6 +68,25 @@ def test_volumes_ef_and_mass(stack: Stack, tmp_path: Path) -> None:
     assert uids == {image.instance for image in images}
 
 
+@pytest.mark.parametrize(
+    ("reader", "name"),
+    [
+        ("Anna Berg", "Anna Berg^"),
+        ("Berg^Anna", "Berg^Anna"),
+        ("a=b\\c", "a b c^"),
+        ("x" * 99, "x" * 63 + "^"),
+    ],
+)
+def test_reader_is_the_observer(stack: Stack, tmp_path: Path, reader: str, name: str) -> None:
+    images = [images[0] for images in stack.slices]
+    origin = replace(ORIGIN, reader=reader)
+    write_structured_report(tmp_path / "a.dcm", measured(LV_EF=60), images, [], origin=origin)
+    contexts = hd.sr.srread(tmp_path / "a.dcm").content.get_observer_contexts()
+    person, device = (context.observer_identifying_attributes for context in contexts)
+    assert str(person.name) == name
+    assert device.name == "napari-bayes-nnunet"
+
+
 def test_interval_is_the_uncertainty_of_a_number(stack: Stack, tmp_path: Path) -> None:
     numbers = measured(LV_EF=18.6, LV_mass=99.5)
     ends = {80: (14.0, 24.0), 90: (8.1, 29.8)}

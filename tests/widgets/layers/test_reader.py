@@ -27,7 +27,9 @@ from napari_bayes_nnunet.io.images.nifti import (
 )
 from napari_bayes_nnunet.io.study.arrays import save_edited
 from napari_bayes_nnunet.io.study.info import CHANGED_IMAGE
-from napari_bayes_nnunet.io.study.study import read_study, write_study
+from napari_bayes_nnunet.io.study.review_state import ReviewState
+from napari_bayes_nnunet.io.study.study import read_study, save_review, write_study
+from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers import series_dialog as stack_chooser
 from napari_bayes_nnunet.widgets.layers.metadata import layer_grid, metadata_geometry
 from napari_bayes_nnunet.widgets.layers.reader import NO_LAYER, OPENS_IN_REVIEW, get_reader
@@ -224,6 +226,17 @@ def test_a_study_opens_as_four_layers(study: Path) -> None:
     assert np.array_equal(prediction.data, read.prediction)
     assert np.array_equal(edited.data, read.edited)
     assert edited.data[1, 0, 0, 0] == 1
+
+
+def test_corrections_of_another_reader_are_not_shown(study: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(study.parent))
+    save_review(study, ReviewState(reader="Anna"))
+    Settings().keep(reader="Ben")
+    image, _, prediction = layers_of(study)
+    assert image.name == "heart"
+    assert prediction.visible
+    Settings().keep(reader="Anna")
+    assert len(layers_of(study)) == 4
 
 
 def test_the_layers_of_a_study_name_it(study: Path) -> None:

@@ -47,7 +47,7 @@ ALL = [BROKEN, BAD, DONE, GOOD, UNKNOWN]
 
 @pytest.fixture
 def make_list(qtbot: Any, settings: Settings) -> Any:
-    def make(list_studies: Any = lambda _: ALL, **options: Any) -> StudyList:
+    def make(list_studies: Any = lambda *_: ALL, **options: Any) -> StudyList:
         made = StudyList(list_studies=list_studies, settings=settings, **options)
         qtbot.addWidget(made)
         made.resize(330, 300)
@@ -105,7 +105,7 @@ def test_equal_case_names_are_shown_with_folders(make_list, tmp_path, qtbot) -> 
     studies = [summary("cine", 0.5), summary("cine", 0.6), summary("heart", 0.7)]
     folders = [tmp_path / "a" / "cine", tmp_path / "b" / "cine", tmp_path / "b" / "heart"]
     placed = [replace(study, folder=at) for study, at in zip(studies, folders, strict=True)]
-    made = make_list(lambda _: placed)
+    made = make_list(lambda *_: placed)
     made.set_folder(tmp_path)
     qtbot.waitUntil(lambda: bool(made.studies))
     model = made.table.model()
@@ -150,14 +150,14 @@ def test_without_a_folder_buttons_are_disabled(make_list: Any) -> None:
 
 
 def test_an_empty_folder_shows_a_message(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
-    study_list = make_list(lambda _: [])
+    study_list = make_list(lambda *_: [])
     study_list.set_folder(tmp_path)
     assert study_list.detail.message == SEARCHING
     qtbot.waitUntil(lambda: study_list.detail.message == NO_STUDIES)
 
 
 def test_an_unreadable_folder_shows_the_error(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
-    def fail(_: Path) -> Sequence[StudySummary]:
+    def fail(*_: Any) -> Sequence[StudySummary]:
         raise DataError("Unreadable folder.")
 
     study_list = make_list(fail)
@@ -169,7 +169,7 @@ def test_an_unreadable_folder_shows_the_error(make_list: Any, tmp_path: Path, qt
 def test_a_hanging_folder_does_not_block_the_next(
     make_list: Any, tmp_path: Path, qtbot: Any
 ) -> None:
-    def listed(folder: Path) -> Sequence[StudySummary]:
+    def listed(folder: Path, *_: Any) -> Sequence[StudySummary]:
         if folder.name == "hangs":
             free.wait(5)
             return [BAD]
@@ -187,7 +187,7 @@ def test_a_hanging_folder_does_not_block_the_next(
 
 def test_refreshing_keeps_the_chosen_study(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
     results = [[BAD, GOOD], [summary("worse", 0.2), BAD, GOOD]]
-    study_list = make_list(lambda _: results.pop(0))
+    study_list = make_list(lambda *_: results.pop(0))
     study_list.set_folder(tmp_path)
     qtbot.waitUntil(lambda: len(study_list.studies) == 2)
     click(study_list, 1, qtbot)

@@ -54,6 +54,7 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
         version=__version__,
         corrected=bool(session.edited_places()),
         review=str(sum_accepted(accepted)),
+        reader=session.state.reader,
     )
     names, report, table = dicom_file_names(case, study.info.phases)
     files = [output / name for name in names]

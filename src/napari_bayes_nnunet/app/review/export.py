@@ -75,7 +75,8 @@ def collect_outcome(
 ) -> ReviewOutcome:
     """Return the contents of the report; without the image it has no pictures of slices."""
     info, state = session.study.info, session.state
-    rows = [*read_use(session.study.folder / USE_LOG), *session.peek_log()]
+    of_reading = session.study.reading or session.study.folder
+    rows = [*read_use(of_reading / USE_LOG), *session.peek_log()]
     (measured, open_slices), compared = measure_review(session), session.compared
     among = [FOUND_AMONG.format(count=compared)] if compared else []
     return ReviewOutcome(
@@ -101,6 +102,7 @@ def collect_outcome(
         predictions=info.reports,
         warnings=(*info.warnings, *among, *session.number_warnings(), *list_sentences(session)),
         letters=info.geometry.reliable_letters,
+        reader=state.reader,
     )
 
 

@@ -67,7 +67,7 @@ class ReviewOutcome:
     ``walls`` are the segments of the wall. ``rules`` are sentences on papillary muscles and normal
     ranges. ``predictions``: phase → the report of its segmentation, as in the JSON file of a case.
     ``corrected`` is None if the image is not available. ``patient`` says whose heart it is, ""
-    unless the reader wants that.
+    unless the reader wants that. ``reader`` is the name of the reader, "" if it is unknown.
     """
 
     study: str
@@ -93,6 +93,7 @@ class ReviewOutcome:
     warnings: Sequence[str] = ()
     letters: Letters | None = None
     patient: str = ""
+    reader: str = ""
 
     @property
     def name(self) -> str:
@@ -147,7 +148,8 @@ def _facts(review: ReviewOutcome) -> list[str]:
     phases = [f"{name} is phase {phase}" for name, phase in roles if phase is not None]
     joined = [f"phase {n} is {case}" for n, case in enumerate(review.phase_cases, start=1)]
     named = [review.patient] if review.patient else []
-    return [*named, f"{review.made:%Y-%m-%d %H:%M}", *phases, *joined]
+    read = [f"read by {review.reader}"] if review.reader else []
+    return [*named, f"{review.made:%Y-%m-%d %H:%M}", *read, *phases, *joined]
 
 
 def _warnings(review: ReviewOutcome) -> Iterator[str]:

@@ -535,6 +535,11 @@ class ReviewSession:
         """Change fields of the ReviewState."""
         self.state = replace(self.state, **changes)
 
+    def finish(self) -> None:
+        """Note that the review is finished, and when."""
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        self.change(finished=True, finished_on=now)
+
     def look_at(self, place: Place) -> None:
         """Note that a slice is on screen."""
         if place != self.state.current:

@@ -14,7 +14,7 @@ midway between both insertions of the RV, so that an error of one insertion coun
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -146,7 +146,7 @@ def wall_segments(
     ``base_first`` says that slice 0 is at the base. A slice without RV takes the septum of the
     nearest slice of its phase. Nothing is known with fewer than three slices, or without an RV.
     """
-    rings = _rings(ed, base_first=base_first)
+    rings = thirds(ed, base_first=base_first)
     before, after = (_of_slices(walls, rings) for walls in (ed, es))
     in_both = before.keys() & after.keys()
     return tuple(
@@ -163,11 +163,11 @@ def wall_segments(
     )  # fmt: skip
 
 
-def _rings(ed: Mapping[int, SliceWall], *, base_first: bool) -> dict[int, int]:
-    """Return the third of each slice, 0 for the base; {} if there are fewer slices."""
-    if len(ed) < len(RINGS):
+def thirds(slices: Collection[int], *, base_first: bool) -> dict[int, int]:
+    """Return the third of each slice of a heart, 0 for the base; {} if there are fewer slices."""
+    if len(slices) < len(RINGS):
         return {}
-    first, count = min(ed), max(ed) - min(ed) + 1
+    first, count = min(slices), max(slices) - min(slices) + 1
     ends = range(first, first + count)
     return {
         z: int(len(RINGS) * (rank + 0.5) / count)

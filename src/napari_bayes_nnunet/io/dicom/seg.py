@@ -62,14 +62,15 @@ CODES: Final[dict[Structure, Any]] = {
 class LabelOrigin:
     """Source of labels: ``algorithm`` and ``version``, and if a reader ``corrected`` them.
 
-    ``review`` says how many slices were accepted. All files of one export share ``series``, a UID,
-    and its ``series_number``.
+    ``review`` says how many slices were accepted, ``reader`` by whom, "" if unknown. All files of
+    one export share ``series``, a UID, and its ``series_number``.
     """
 
     algorithm: str
     version: str
     corrected: bool = False
     review: str = ""
+    reader: str = ""
     series: str = field(default_factory=hd.UID)
     series_number: int = 9000
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from .. import DataError
 from .headers import DicomImage
 from .limits import read_dicom_file
 from .seg import (
+    LONGEST_TEXT,
     MAKER,
     UNICODE,
     LabelOrigin,
@@ -76,7 +78,7 @@ def write_structured_report(
         segmentations = (read_dicom_file(label, stop_before_pixels=True) for label in labels)
         evidence = [*sources, *segmentations]
         report = sr.MeasurementReport(
-            observation_context=_context(),
+            observation_context=_context(origin.reader),
             procedure_reported=codes.SCT.MagneticResonanceImagingOfHeart,
             imaging_measurements=groups,
         )
@@ -154,10 +156,14 @@ def _uncertainty(measured: Measured) -> Any:
     )
 
 
-def _context() -> Any:
+def _context(reader: str) -> Any:
+    """Return this program and the reader, if known, as the observers (TID 1001)."""
     device = sr.DeviceObserverIdentifyingAttributes(uid=hd.UID(), name=MAKER)
+    name = re.sub(r"[\\=]", " ", reader)[: LONGEST_TEXT - 1]
+    person = sr.PersonObserverIdentifyingAttributes(name if "^" in name else f"{name}^")
     return sr.ObservationContext(
+        observer_person_context=sr.ObserverContext(codes.DCM.Person, person) if name else None,
         observer_device_context=sr.ObserverContext(
             observer_type=codes.DCM.Device, observer_identifying_attributes=device
-        )
+        ),
     )

@@ -24,7 +24,7 @@ _FORMAT: Final = 1
 _REPAIR: Final = "Rename it to start the review again."
 _PLAIN: Final = (
     "score", "structure", "leave_out_border", "all_phases", "landmarks_chosen", "finished",
-    "papillary_as_muscle",
+    "papillary_as_muscle", "reader", "finished_on",
 )  # fmt: skip
 """Fields with the same name and value in the file."""
 
@@ -54,8 +54,9 @@ class ReviewState:
     ``all_phases`` (instead of ED and ES only) define the queue. ``landmarks_chosen`` is True if the
     reader has chosen ``ed`` and ``es``. ``protected`` structures do not change. ``current`` is the
     slice on screen. With ``papillary_as_muscle`` the numbers are also measured by that rule.
-    ``insertions`` are those of the RV that the reader has moved. ``other`` keeps entries of newer
-    versions.
+    ``insertions`` are those of the RV that the reader has moved. ``reader`` is the reader's name,
+    "" if unknown, ``finished_on`` the ISO date and time at which the review was finished last.
+    ``other`` keeps entries of newer versions.
     """
 
     decisions: Mapping[Place, Decision] = field(default_factory=dict)
@@ -71,6 +72,8 @@ class ReviewState:
     current: Place | None = None
     finished: bool = False
     papillary_as_muscle: bool = False
+    reader: str = ""
+    finished_on: str = ""
     insertions: Mapping[Place, Insertions] = field(default_factory=dict)
     other: Mapping[str, Any] = field(default_factory=dict)
 
@@ -80,6 +83,13 @@ class ReviewState:
         if decision is not None:
             decisions[place] = decision
         return replace(self, decisions=decisions)
+
+    @property
+    def work(self) -> ReviewState:
+        """The state without times and what only concerns the screen, to compare readings."""
+        untimed = {place: replace(d, seconds=0, when="") for place, d in self.decisions.items()}
+        work = replace(self, decisions=untimed, finished_on="", current=None)
+        return replace(work, score="", structure=None, leave_out_border=False)
 
     def count(self, state: State) -> int:
         """Return the number of slices with this decision."""
@@ -138,6 +148,8 @@ class _ReviewFile:
     current: _PlaceRow | None = None
     finished: bool = False
     papillary_as_muscle: bool = False
+    reader: str = ""
+    finished_on: str = ""
     insertions: tuple[_InsertionsRow, ...] = ()
 
 

@@ -1,9 +1,9 @@
 """Study: the folder of a segmented case for review and correction.
 
 STUDY/{study.json, patient.json, prediction.nii.gz, a file for each of the `MAPS` such as
-entropy.nii.gz, posterior/phase08.npz, edited.nii.gz, review.json, use_log.csv, study.lock}, and
-image.nii.gz if the image did not come from a file. A study opens without the ensemble and without
-torch.
+entropy.nii.gz, posterior/phase08.npz, edited.nii.gz, review.json, use_log.csv, readings/,
+study.lock}, and image.nii.gz if the image did not come from a file. A study opens without the
+ensemble and without torch.
 
 ``study.json`` is written last and makes the folder a study. A reader's work is saved atomically,
 first edited.nii.gz, then review.json, so no decision is ever without its labels. A decision has the
@@ -65,6 +65,8 @@ from .patient import PATIENT_FILE, read_patient, write_patient
 from .review_state import REVIEW, ReviewState, read_review, write_review
 
 LOCK: Final = "study.lock"
+READINGS: Final = "readings"
+"""Folder of the kept readings, see `list_readings`."""
 _UNFINISHED: Final = ".unfinished"
 """File in a folder whose study was not written completely."""
 
@@ -100,8 +102,8 @@ class Study(HasMaps):
     with all corrections so far. ``maps``: name → float32, 0 in phases that were not segmented; all
     `NEEDED_MAPS`, and the others if they have a file. ``problems`` are sentences about unreadable
     or wrong files.
-    ``work``: `work_checksums` of the corrections and decisions that were read. ``patient`` says
-    whose heart it is.
+    ``work``: `work_checksums` of the corrections and decisions in the folder. ``patient`` says
+    whose heart it is. ``reading`` is the folder of a kept reading, None for the open one.
     """
 
     folder: Path
@@ -114,6 +116,7 @@ class Study(HasMaps):
     problems: tuple[str, ...] = ()
     work: Mapping[str, str] = field(default_factory=dict)
     patient: PatientRecord = NOBODY
+    reading: Path | None = None
 
 
 def open_study_lock(folder: Path, *, wait: float = 0) -> BaseFileLock:
@@ -173,8 +176,10 @@ def write_study(
                     file.chmod(mode)
 
 
-def read_study(folder: Path, *, posteriors: bool = True) -> Study:
+def read_study(folder: Path, *, posteriors: bool = True, reading: Path | None = None) -> Study:
     """Read a study; without ``posteriors`` only its labels and maps.
+
+    ``reading`` is the folder of a kept reading, by default the open one is read.
 
     Lost posteriors, maps and corrections are listed in ``problems``; slices that were accepted with
     lost corrections, or whose labels have changed since, are flagged instead. Raises DataError if
@@ -184,9 +189,10 @@ def read_study(folder: Path, *, posteriors: bool = True) -> Study:
     problems: list[str] = []
     work = work_checksums(folder)  # before it is read, or a change in between would go unnoticed
     prediction = read_labels_on(folder / PREDICTION, info.geometry)
-    edited, review = read_work(folder, info, problems)
+    edited, review = read_work(reading or folder, info, problems)
     study = Study(
         folder=folder,
+        reading=reading,
         info=info,
         posteriors={},
         prediction=prediction,
@@ -207,14 +213,14 @@ def read_study(folder: Path, *, posteriors: bool = True) -> Study:
 def read_work(folder: Path, info: StudyInfo, problems: list[str]) -> tuple[VoxelArray, ReviewState]:
     """Return corrections and review as `read_study` does, and append to its ``problems``."""
     edited = _edited(folder, info, problems)
-    review = read_review(folder) or _new_review(folder, info)
+    review = read_review(folder) or new_review(folder, info)
     review = _checked(folder, review, edited, problems)
     if edited is None:
         edited = read_labels_on(folder / PREDICTION, info.geometry)
     return edited, review
 
 
-def _new_review(folder: Path, info: StudyInfo) -> ReviewState:
+def new_review(folder: Path, info: StudyInfo) -> ReviewState:
     """Return the review of a study opened for the first time, with what its header knows."""
     known = read_patient(folder, case=info.case, problems=[]).values
     return ReviewState(ed=info.ed, es=info.es, patient=known)
@@ -280,7 +286,12 @@ def files_of_study(folder: Path, info: StudyInfo) -> list[Path]:
 
 
 def has_corrections(folder: Path) -> bool:
-    """Return whether a reader has worked on the study; True if that cannot be read."""
+    """Return whether any reader has worked on the study; True if that cannot be read."""
+    return has_work(folder) or any((folder / READINGS).glob(f"*/{REVIEW}"))
+
+
+def has_work(folder: Path) -> bool:
+    """Return whether there is work in the open reading; True if that cannot be read."""
     try:
         review = read_review(folder)
         started = read_patient(folder, case="", problems=[]).values

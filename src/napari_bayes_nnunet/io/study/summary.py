@@ -14,6 +14,7 @@ from ...core.problems import Statement
 from .. import DataError
 from .arrays import EDITED
 from .info import STUDY_FILE, find_image, read_study_image, read_study_info
+from .readings import own_review
 from .review_state import REVIEW, ReviewState, read_review
 from .study import read_work
 
@@ -38,21 +39,25 @@ class StudySummary:
     problem: Statement | None = None
 
 
-def list_studies(folder: Path) -> list[StudySummary]:
+def list_studies(folder: Path, reader: str = "") -> list[StudySummary]:
     """Return the studies in ``folder`` and its subfolders, unreadable ones first, then by quality.
+
+    The decisions are those of ``reader``, see `own_review`.
 
     Only their JSON files are read, unless labels are newer than the decisions on them. Studies of
     unknown quality come last.
     """
-    return sorted((summarise_study(study) for study in _study_folders(folder)), key=_worst_first)
+    every = (summarise_study(study, reader) for study in _study_folders(folder))
+    return sorted(every, key=_worst_first)
 
 
-def summarise_study(folder: Path) -> StudySummary:
+def summarise_study(folder: Path, reader: str = "") -> StudySummary:
     """Return the row of one study, with the problem if it cannot be opened."""
     try:
         info = read_study_info(folder)
-        review = read_review(folder) or ReviewState()
-        if review.decisions and _are_labels_newer(folder):
+        own = own_review(folder, reader)
+        review = own or read_review(folder) or ReviewState()
+        if own is None and review.decisions and _are_labels_newer(folder):
             _, review = read_work(folder, info, [])
     except DataError as error:
         return StudySummary(folder=folder, case=folder.name, problem=error.statement)

@@ -8,7 +8,7 @@ from typing import Final
 
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
 NOT_OPENED: Final = (
     "{path} could not be opened. Check that it still exists and that an application is associated "
@@ -47,6 +47,12 @@ def _ask_despite(parent: QWidget, title: str, text: str) -> bool:
     no = QMessageBox.StandardButton.No
     answer = QMessageBox.question(parent, title, text, buttons, no)
     return bool(answer == QMessageBox.StandardButton.Yes)
+
+
+def ask_name(parent: QWidget, question: str) -> str:
+    """Ask for the name of a reader; return "" for none."""
+    text, is_given = QInputDialog.getText(parent, "Reader", question)
+    return text.strip() if is_given else ""
 
 
 def choose_folder(parent: QWidget, title: str, start: str) -> str:

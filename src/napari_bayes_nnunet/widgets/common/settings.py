@@ -58,7 +58,7 @@ class Kept:
 
     Folders may be missing (`existing`). ``study_aliases`` are the user's own names of cases, which
     are never exported, and ``study_dates`` the dates of studies, {} unless dates are shown.
-    ``normal_ranges`` is what `read_normal_ranges` reads.
+    ``normal_ranges`` is what `read_normal_ranges` reads, ``reader`` the name of who reads studies.
     """
 
     recent_ensembles: tuple[str, ...] = ()
@@ -82,6 +82,7 @@ class Kept:
     study_dates: dict[str, str] = field(default_factory=dict)
     stop_target: StopTarget | None = None
     normal_ranges: str = PETERSEN
+    reader: str = ""
 
 
 _KINDS: Final = get_type_hints(Kept)

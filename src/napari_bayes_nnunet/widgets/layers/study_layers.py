@@ -9,7 +9,9 @@ from napari.layers import Image, Labels, Layer
 
 from ...io import DataError
 from ...io.study.info import find_image, read_study_image
+from ...io.study.readings import own_review
 from ...io.study.study import Study, read_study
+from ..common.settings import Settings
 from .metadata import layer_data
 from .result import SegmentationResult
 from .result_layers import result_layer
@@ -24,6 +26,8 @@ IMAGE_NOT_FOUND = (
 def study_layers(folder: Path) -> list[Layer]:
     """Return image, entropy, prediction and corrected labels, none of them editable.
 
+    Without the corrected labels if they are those of another reader, see `own_review`.
+
     ``metadata["bayes"]["study"]`` of each is the folder. Raises DataError if the study cannot be
     read, or if its image is missing or has changed.
     """
@@ -32,8 +36,10 @@ def study_layers(folder: Path) -> list[Layer]:
     result = SegmentationResult.from_study(study)
     entropy = result_layer(image, result, "entropy")
     prediction = result_layer(image, result, "prediction")
-    prediction.visible = False  # most of its outlines coincide with the edited labels
-    layers = [image, entropy, prediction, _make_edited(image, study)]
+    layers = [image, entropy, prediction]
+    if own_review(folder, Settings().kept.reader) is None:
+        prediction.visible = False  # most of its outlines coincide with the edited labels
+        layers.append(_make_edited(image, study))
     for layer in layers:
         layer.metadata["bayes"]["study"] = str(folder)
     return layers

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from ...core.heart.function import Measured
 from ...core.types import Phase
@@ -46,7 +46,7 @@ class KeyNumbers(QWidget):
     """EF, volumes and mass in a table that keeps its height, below a line on their phases.
 
     With ``in_review`` indexed volumes have a row before they are known, else the numbers are those
-    of the prediction.
+    of the prediction. ``head`` is that line, with room at its end.
     """
 
     def __init__(self, parent: QWidget | None = None, *, in_review: bool = True) -> None:
@@ -55,7 +55,9 @@ class KeyNumbers(QWidget):
         self.caption = LevelLabel(" ", level="done", style="padding: 0")
         self.table = NumbersTable(titles=KEY_NUMBERS, dense=True, is_prediction=not in_review)
         self.doubt = MessageLabel(level="warning")  # why no number has an interval
-        column_layout(self, self.caption, self.table, self.doubt).setSpacing(0)
+        self.head = QHBoxLayout()
+        self.head.addWidget(self.caption, 1)
+        column_layout(self, self.head, self.table, self.doubt).setSpacing(0)
         self.set_numbers({}, {})
 
     def texts(self, name: str) -> tuple[str, ...]:

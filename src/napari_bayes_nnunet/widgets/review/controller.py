@@ -576,7 +576,7 @@ class ReviewController(QObject):
         self.corrections.accept_preview()
         self.corrections.decide(place, lambda: session.decide(place, "accepted"), "acceptance")
         next_place = session.next_open(place, queue)
-        session.change(finished=next_place is None)
+        session.change(finished=False)
         if next_place is not None:
             self.go_to_queued(*next_place)
             progress = session.progress(queue)
@@ -584,12 +584,13 @@ class ReviewController(QObject):
             done = ACCEPTED.format(slice=session.title_of(place), count=count)
             self.reported.emit(self.view.new_offer() or done)
         else:
+            session.finish()
             self.said.emit(ALL_ACCEPTED)
         self._note_decision()
 
     def _finish(self) -> None:
         """Finish the review before all slices are accepted."""
-        self.session.change(finished=True)
+        self.session.finish()
         self._note_decision()
         self.said.emit(REVIEW_FINISHED)
 

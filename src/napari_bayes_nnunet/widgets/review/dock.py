@@ -32,6 +32,7 @@ from ...app.review.export import export_files
 from ...io import DataError
 from ...io.dicom.files import may_hold_dicom
 from ...io.study.info import is_study
+from ...io.study.readings import list_readings
 from ..common.background import UNEXPECTED_ERROR, Background
 from ..common.dialogs import Choose, ask_to_replace, ask_to_save, choose_folder, choose_image
 from ..common.dock import (
@@ -190,14 +191,17 @@ class ReviewWidget(FolderDrop, DockContent):
         """Whether a study is being read, or shown part by part."""
         return self._opening is not None
 
-    def open(self, folder: Path, *, image: Path | None = None) -> None:
-        """Close the open study, then read a study in a thread and show it."""
+    def open(self, folder: Path, *, image: Path | None = None, **whose: Any) -> None:
+        """Close the open study, then read a study in a thread and show it.
+
+        ``whose`` are ``named`` and ``reading`` of `open_study`.
+        """
         self._close_study(leaves_layout=False)  # otherwise the window would change twice
         if self.controller is not None:
             return
         self._opened = folder
         self.messages.show(f"Opening {folder.name}…")
-        self._read(folder, image)
+        self._read(folder, image, **whose)
 
     def show_guide(self, text: str) -> None:
         """Show lines of help above the corrections, until the study is closed."""
@@ -268,10 +272,12 @@ class ReviewWidget(FolderDrop, DockContent):
 
     # Opening: a study is read in a thread, then its layers and forms are shown in steps
 
-    def _read(self, folder: Path, image: Path | None) -> None:
+    def _read(self, folder: Path, image: Path | None, **whose: Any) -> None:
         self._image_error, self._opening = "", folder
         self._arrived.clear()  # what was there before may stay
-        work = partial(open_study, folder, image=image, ranges=self._settings.kept.normal_ranges)
+        kept = self._settings.kept
+        whose |= {"ranges": kept.normal_ranges, "reader": kept.reader}
+        work = partial(open_study, folder, image=image, **whose)
         on_read = partial(self._on_read, folder)
         self._background.run(work, on_read, partial(self._on_not_read, folder, image))
 
@@ -356,7 +362,13 @@ class ReviewWidget(FolderDrop, DockContent):
         self.messages.connect_study(controller)
         controller.lost.connect(self._on_lost, Qt.ConnectionType.QueuedConnection)
         controller.saver.saved.connect(self._on_saved)
-        export = controller.forms.export
+        reader, export = controller.forms.reader, controller.forms.export
+        reader.show_reader(controller.session)
+        reader.choices.aboutToShow.connect(partial(self._show_readers, controller))
+        reader.reader_chosen.connect(partial(self._on_reader_chosen, controller))
+        study = controller.session.study.folder
+        reader.reading_chosen.connect(lambda reading: self.open(study, reading=reading.path))
+        reader.compare_requested.connect(controller.exporter.compare)
         export.study_action.triggered.connect(partial(self._save, controller))
         export.export_action.triggered.connect(partial(self._export, controller))
         export.dicom_action.triggered.connect(partial(self._export_dicom, controller))
@@ -686,6 +698,20 @@ class ReviewWidget(FolderDrop, DockContent):
         chosen = self._ask_folder(self, CHOOSE_STUDY, start)
         if chosen:
             self.take_dropped(Path(chosen))
+
+    def _show_readers(self, controller: ReviewController) -> None:
+        """Offer the readings of the study, also those that another window has kept since."""
+        session = controller.session
+        try:
+            controller.forms.reader.show_choices(session, list_readings(session.study.folder))
+        except DataError as error:
+            self.messages.ask(in_the_window(error))
+
+    def _on_reader_chosen(self, controller: ReviewController, name: str) -> None:
+        """Open the reading of a reader, or give this name to the one on screen without a name."""
+        self._settings.keep(reader=name)
+        session = controller.session
+        self.open(session.study.folder, named=not session.state.reader)
 
     def _on_image_clicked(self) -> None:
         assert self.controller is not None

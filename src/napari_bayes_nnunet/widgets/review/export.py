@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QMenu, QPushButton, QWidget
 
+from ...app.evaluation.readings_report import compare_study
 from ...app.review.accepted_slices import describe_open_slices
 from ...app.review.corrected_studies import add_to_training_set
 from ...app.review.export import export_review
@@ -86,6 +87,11 @@ class SaveButton(QPushButton):
         self.folder_action.setEnabled(True)
         self.folder_action.setToolTip(f"Open {folder} in the file manager.")
 
+    def show_page(self, page: Path) -> None:
+        """Show a page in the browser."""
+        is_open = self._open_path(page)
+        self.show_message((COMPARED if is_open else NOT_OPENED).format(path=page))
+
     def _add(self, text: str, help_text: str) -> QAction:
         action = self._menu.addAction(text)
         action.setToolTip(help_text)
@@ -97,6 +103,7 @@ class SaveButton(QPushButton):
             self.show_message(NOT_OPENED.format(path=folder))
 
 
+COMPARING, COMPARED = "Comparing the readings…", "The browser shows {path}."
 IMAGE_NEEDED = "Training cases need the image. Choose the image with Find image…"
 
 
@@ -137,6 +144,11 @@ class ReviewExporter(QObject):
         """Write labels and numbers as DICOM into ``folder``; ``images`` are those of the study."""
         work = partial(_export_dicom, self._snapshot(), images, folder)
         self._run(f"Saving to {folder}…", work, self._form.show_saved)
+
+    def compare(self) -> None:
+        """Compare the finished readings of the study on a page in the browser."""
+        work = partial(compare_study, self.session.study.folder)
+        self._run(COMPARING, work, self._form.show_page)
 
     def add_to_training_set(self, dataset: Path) -> None:
         """Add the reviewed phases to the training cases of a dataset."""

@@ -26,6 +26,7 @@ from ..reading.view_form import ViewForm
 from ..reading.volume_plot import VolumePlot
 from ..reading.wall_form import WallForm
 from .export import SaveButton
+from .reader_button import ReaderButton
 
 QUEUE, LIMITS, PICTURE, UNCERTAINTY, NUMBERS, WALL = (
     "Queue", "Locks and brush", "Picture", "Uncertainty", "Numbers", "Wall thickness",
@@ -53,6 +54,9 @@ class ReviewForms(QWidget):
         super().__init__(parent)
         self._settings = settings or Settings()
         self.key_numbers = KeyNumbers()
+        self.reader = ReaderButton()
+        self.key_numbers.head.addWidget(self.reader)
+        self.key_numbers.caption.setMinimumWidth(1)  # the reader's name does not widen the dock
         self.queue = QueueForm()
         self.grid = HeatGrid()
         self.thumbnails = Thumbnails()

@@ -15,6 +15,7 @@ from ...io.heart.normal_ranges import PETERSEN, read_normal_ranges
 from ...io.images.nifti import Volume
 from ...io.study.arrays import EDITED, IMAGE
 from ...io.study.info import find_image, read_study_image
+from ...io.study.readings import open_reading, own_review
 from ...io.study.study import Study, open_study_lock, read_study
 from ..common.wording import in_the_window
 from ..reading.picture import OpenedStudy
@@ -22,19 +23,41 @@ from ..reading.picture import OpenedStudy
 ON_BLACK: Final = "The labels are shown on black."
 
 
-def open_study(folder: Path, *, image: Path | None = None, ranges: str = PETERSEN) -> OpenedStudy:
+OTHERS_READING: Final = (
+    "{folder} cannot be changed here, and the reading that is open in it is another reader's. "
+    "Close the study in the other window, or copy it to a folder that you can write to."
+)
+
+
+def open_study(
+    folder: Path,
+    *,
+    image: Path | None = None,
+    ranges: str = PETERSEN,
+    reader: str = "",
+    named: bool = False,
+    reading: Path | None = None,
+) -> OpenedStudy:
     """Read the study in ``folder``, with ``image`` if its image cannot be found.
 
-    ``ranges`` are the normal ranges to compare its numbers with, see `read_normal_ranges`.
+    ``ranges`` are the normal ranges to compare its numbers with, see `read_normal_ranges`. The
+    reading is that of the ``reader``, see `open_reading`, or in the folder of a kept ``reading``,
+    which can only be viewed.
 
     ``problems`` of the result lists what is wrong but does not prevent a review. The study is
     locked before it is read, so that no other window can save in between. Raises DataError.
     """
+    if reading is not None:
+        return _read_all(folder, image, ranges, reading)
     try:
         lock, lock_problem = open_study_lock(folder), ""
     except DataError as error:
         lock, lock_problem = None, in_the_window(error)
+        if own_review(folder, reader) is not None:
+            raise DataError(OTHERS_READING, folder=folder) from error
     try:
+        if lock is not None:
+            open_reading(folder, reader, named=named)
         opened = _read_all(folder, image, ranges)
     except BaseException:
         if lock is not None:
@@ -44,13 +67,15 @@ def open_study(folder: Path, *, image: Path | None = None, ranges: str = PETERSE
     return replace(opened, lock=lock, problems=problems)
 
 
-def _read_all(folder: Path, image: Path | None, ranges: str) -> OpenedStudy:
-    study = read_study(folder)
+def _read_all(
+    folder: Path, image: Path | None, ranges: str, reading: Path | None = None
+) -> OpenedStudy:
+    study = read_study(folder, reading=reading)
     if study.edited.dtype != np.uint8:
         raise DataError(
             "{file} contains labels up to {largest}, which are not structures. Rename the file to "
             "start the corrections again from the prediction.",
-            file=folder / EDITED,
+            file=(reading or folder) / EDITED,
             largest=int(study.edited.max()),
         )
     volume, problem = _read_chosen(study, image) if image is not None else _find(study)

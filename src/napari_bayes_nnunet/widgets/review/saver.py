@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from ...app.review.session import ReviewSession
 from ...io import DataError
+from ...io.study.readings import keep_finished
 from ...io.study.review_state import ReviewState
 from ...io.study.study import keep_other_work, save_work, work_checksums
 from ...io.study.usage_log import USE_LOG, UseRow, append_use
@@ -144,11 +145,15 @@ class StudySaver(QObject):
         return partial(self._write, self._started, session.labels_to_save(), session.state)
 
     def _write(self, number: int, labels: Any, state: ReviewState) -> None:
-        """Write the labels, then the decisions that refer to them, then the log."""
+        """Write the labels, then the decisions that refer to them, then the log.
+
+        A finished review is kept before it is replaced, and as soon as it is written.
+        """
         study = self._session.study
         with self._writing:
             if number > self._written:
                 self._keep_other_work()
+                keep_finished(study.folder)
                 try:
                     save_work(study.folder, labels, study.info.geometry, state)
                 finally:  # the labels may be saved and the decisions not
@@ -157,6 +162,7 @@ class StudySaver(QObject):
             while self._rows:
                 append_use(study.folder / USE_LOG, self._rows[0])
                 del self._rows[0]
+            keep_finished(study.folder)
 
     def _keep_other_work(self) -> None:
         """Copy the work that another program has written to the study, before it is replaced."""

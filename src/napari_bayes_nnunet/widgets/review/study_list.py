@@ -45,7 +45,7 @@ WARNING, UNKNOWN = "⚠", "–"
 class StudyList(FolderDrop, QWidget):
     """List of studies; ``study_chosen`` carries the folder of the study to open.
 
-    ``list_studies`` returns the studies of a folder, the worst first; it runs in a thread.
+    ``list_studies`` returns the studies of a folder for a reader, the worst first, in a thread.
     """
 
     study_chosen = Signal(object)
@@ -54,7 +54,7 @@ class StudyList(FolderDrop, QWidget):
         self,
         *,
         settings: Settings | None = None,
-        list_studies: Callable[[Path], Sequence[StudySummary]] = list_studies,
+        list_studies: Callable[[Path, str], Sequence[StudySummary]] = list_studies,
         read_picture: Callable[[Path], Any] = read_study_thumbnail,
         parent: QWidget | None = None,
     ) -> None:
@@ -103,13 +103,14 @@ class StudyList(FolderDrop, QWidget):
         self._background = self._background.replaced()
         self.detail.show_message("" if folder is None else SEARCHING)
         if folder is not None:
-            work = partial(self._list_studies, folder)
+            work = partial(self._list_studies, folder, self._settings.kept.reader)
             self._background.run(work, self._on_listed, self.detail.show_message)
 
     def update_study(self, folder: Path) -> None:
         """Read the review of a listed study again, in a thread; its row stays where it is."""
         if any(study.folder == folder for study in self._studies):
-            self._background.run(partial(summarise_study, folder), self._on_summarised)
+            work = partial(summarise_study, folder, self._settings.kept.reader)
+            self._background.run(work, self._on_summarised)
 
     def hide_patient(self, is_hidden: bool) -> None:
         """Show numbers in place of the names of studies, or the names again."""

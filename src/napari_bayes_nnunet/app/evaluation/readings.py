@@ -1,0 +1,181 @@
+"""Comparison of the readings of studies with each other and with the models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.heart.function import Measured, heart_function
+from ...core.heart.measurements import volumes_ml
+from ...core.heart.slice_volumes import PhaseVolumes, base_is_first
+from ...core.heart.wall import thirds
+from ...core.metrics.agreement import contour_distances
+from ...core.metrics.overlap import dice
+from ...core.types import Phase
+from ...io.study.arrays import EDITED, PREDICTION, read_labels_on, select_phase
+from ...io.study.info import StudyInfo, is_study, read_study_info
+from ...io.study.readings import Reading, list_readings, unfinished_readers
+from ...io.study.summary import list_studies
+from .. import AppError
+
+MODELS: Final = "models"
+PARTS: Final = ("whole", "base", "middle", "apex")
+NOTHING_TO_COMPARE: Final = (
+    "{folder} has no study whose readers have finished. Finish the readings in the Review dock."
+)
+STILL_READING: Final = "{case} was left out. Finish the reading of {readers} in the Review dock."
+OTHER_PHASES: Final = (
+    "{pair} chose different phases as {role} in {case}, so these contours are not compared."
+)
+
+
+class ReadingDifference(NamedTuple):
+    """One measure of two readings of a study; the fields are the columns of the CSV file.
+
+    ``measure`` is "number", "dice" or "distance_mm", ``name`` that of the number or structure.
+    ``value`` of a number is ``second_value`` − ``first_value``, in ``unit``.
+    """
+
+    study: str
+    first: str
+    second: str
+    measure: str
+    name: str
+    phase: str
+    part: str
+    unit: str
+    first_value: float
+    second_value: float
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReadingsComparison:
+    """Differences of all pairs of readings, and ``notes`` on what was not compared."""
+
+    differences: Sequence[ReadingDifference]
+    notes: Sequence[str]
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Pairs of readings that were compared, those with the models last."""
+        pairs = dict.fromkeys((d.first, d.second) for d in self.differences)
+        return sorted(pairs, key=lambda pair: pair[0] == MODELS)
+
+    def of(self, pair: tuple[str, str]) -> list[ReadingDifference]:
+        """Return the known differences of a pair of readings."""
+        return [d for d in self.differences if d[1:3] == pair and math.isfinite(d.value)]
+
+
+def compare_readings(folder: Path) -> ReadingsComparison:
+    """Compare the finished readings of a study, or of all studies in a folder.
+
+    A study is left out while a reader has begun and not finished, who shall not see the others.
+    Raises AppError without a finished reading, and DataError for files that cannot be read.
+    """
+    folders = [folder] if is_study(folder) else [s.folder for s in list_studies(folder)]
+    differences: list[ReadingDifference] = []
+    notes: list[str] = []
+    for study in folders:
+        info, readings = read_study_info(study), list_readings(study)
+        if waiting := unfinished_readers(study, readings):
+            names = " and ".join(waiting)
+            notes.append(STILL_READING.format(case=info.case, readers=names))
+        elif finished := [reading for reading in readings if reading.review.finished]:
+            differences += _compare_study(study, info, finished, notes)
+    if not differences:
+        raise AppError(NOTHING_TO_COMPARE, folder=folder)
+    return ReadingsComparison(differences=differences, notes=notes)
+
+
+class _Read(NamedTuple):
+    """Labels of a reading, its ED and ES ("" for a 3D image) and its numbers."""
+
+    labels: NDArray[Any]
+    ends: Mapping[str, Phase]
+    numbers: Mapping[str, Measured]
+
+
+def _compare_study(
+    study: Path, info: StudyInfo, finished: Sequence[Reading], notes: list[str]
+) -> Iterator[ReadingDifference]:
+    """Yield the differences of the latest readings, and of earlier versions from the latest."""
+    prediction = read_labels_on(study / PREDICTION, info.geometry)
+    is_known = {info.ed, info.es} <= {*info.phases}
+    of_models = info if is_known else finished[0].review
+    reads = {MODELS: _measure(info, prediction, of_models.ed, of_models.es)}
+    latest = {reading.name: reading for reading in finished}
+    pairs = [*combinations([MODELS, *latest], 2)]
+    for reading in finished:
+        name, review = reading.name, reading.review
+        if latest[name] is not reading:
+            name = reading.versioned_name
+            pairs.append((name, reading.name))
+        labels = read_labels_on(reading.path / EDITED, info.geometry)
+        reads[name] = _measure(info, labels, review.ed, review.es)
+    by_position = info.geometry.starts_at_base
+    base_first = base_is_first(prediction) if by_position is None else by_position
+    for pair in pairs:
+        yield from _compare_pair(info, pair, reads, base_first, notes)
+
+
+def _measure(info: StudyInfo, labels: NDArray[Any], ed: Phase, es: Phase) -> _Read:
+    ends = {"": None} if info.phases == (None,) else {"ED": ed, "ES": es}
+    known = {role: phase for role, phase in ends.items() if phase in info.phases}
+    volumes = {
+        phase: PhaseVolumes.from_totals(
+            volumes_ml(select_phase(labels, phase), info.geometry.spacing, info.structures)
+        )
+        for phase in known.values()
+    }
+    return _Read(labels, known, heart_function(volumes, ed=ed, es=es))
+
+
+def _compare_pair(
+    info: StudyInfo,
+    pair: tuple[str, str],
+    reads: Mapping[str, _Read],
+    base_first: bool | None,
+    notes: list[str],
+) -> Iterator[ReadingDifference]:
+    a, b = (reads[name] for name in pair)
+    start = info.case, *pair
+    for name, one in a.numbers.items():
+        if name in b.numbers:
+            values = one.value, b.numbers[name].value, b.numbers[name].value - one.value
+            yield ReadingDifference(*start, "number", name, "", "", one.unit, *values)
+    for role, phase in a.ends.items():
+        if b.ends.get(role, math.nan) != phase:
+            notes.append(OTHER_PHASES.format(case=info.case, pair=" and ".join(pair), role=role))
+            continue
+        planes = select_phase(a.labels, phase), select_phase(b.labels, phase)
+        for measure, unit, name, part, value in _overlaps(info, *planes, base_first):
+            values = math.nan, math.nan, value
+            yield ReadingDifference(*start, measure, name, role, part, unit, *values)
+
+
+def _overlaps(
+    info: StudyInfo, first: NDArray[Any], second: NDArray[Any], base_first: bool | None
+) -> Iterator[tuple[str, str, str, str, float]]:
+    """Yield Dice and mean contour distance of each structure: measure, unit, name, part, value.
+
+    The slices of either heart are divided into thirds, unless it is unknown where the base is.
+    """
+    heart = np.flatnonzero(((first > 0) | (second > 0)).any(axis=(1, 2))).tolist()
+    rings = {} if base_first is None else thirds(heart, base_first=base_first)
+    distances = contour_distances(first, second, info.geometry.spacing, info.structures)
+    for number, part in enumerate(PARTS, start=-1):
+        inside = [z for z in heart if number < 0 or rings.get(z) == number]
+        overlaps = dice(first[inside], second[inside], info.structures)
+        for name in info.structures:
+            known = [mm for mm in distances[name][inside] if math.isfinite(mm)]
+            yield "dice", "", name, part, overlaps[name]
+            mean = math.fsum(known) / len(known) if known else math.nan
+            yield "distance_mm", "mm", name, part, mean

@@ -1,0 +1,101 @@
+"""Button that says who reads the study, with a menu of its readers and readings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import QMenu, QSizePolicy, QWidget
+
+from ...app.review.session import ReviewSession
+from ...io.study.readings import Reading, is_blind
+from ..common.dialogs import ask_name
+from ..common.eliding_button import ElidingButton
+
+READER_HELP: Final = "Read this study under another name, or look at a finished reading."
+BLIND_HELP: Final = "Hidden until your own reading of this study is finished."
+CONTINUE_HELP: Final = "Continue this reader's reading, or start it from the models' prediction."
+VIEW_HELP: Final = "Show this finished reading. It cannot be changed."
+COMPARE_HELP: Final = "Compare the finished readings of this study with each other and the models."
+NAME_READING: Final = "Name the reader…"
+OTHER_READER: Final = "Another reader…"
+READER_ASKED: Final = "Who reads this study now? The reading on screen is kept and hidden."
+NAME_ASKED: Final = "Who reads this study?"
+COMPARE: Final = "Compare readings"
+
+
+class ReaderButton(ElidingButton):
+    """Button with the reader's name, whose menu is made by `show_choices` when it opens.
+
+    ``reader_chosen`` carries the name of the reader who shall read the study, for which
+    ``ask_name`` asks, ``reading_chosen`` a finished reading to look at.
+    """
+
+    reader_chosen = Signal(str)
+    reading_chosen = Signal(object)
+    compare_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Reader", parent, mode=Qt.TextElideMode.ElideRight)
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        self.setStyleSheet("padding: 0 4px")  # it stands in a line of text
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setToolTip(READER_HELP)
+        self.ask_name = ask_name
+        self.choices = QMenu(self)
+        self.choices.setToolTipsVisible(True)
+        self.setMenu(self.choices)
+
+    def show_reader(self, session: ReviewSession) -> None:
+        """Say whose reading is on screen."""
+        name = session.state.reader
+        word = "Reader" if session.study.reading is None else "Viewing"
+        self.set_title(f"{word}: {name}" if name else word)
+        self.updateGeometry()
+
+    def sizeHint(self) -> QSize:
+        """Return the size for the text, so that a long one leaves room for the line it is in."""
+        metrics = self.fontMetrics()
+        width, height = metrics.horizontalAdvance(self.title), metrics.height()
+        return QSize(min(width + 3 * height, 12 * height), height + 4)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the size for the word *Reader*."""
+        return QSize(6 * self.fontMetrics().height(), self.sizeHint().height())
+
+    def show_choices(self, session: ReviewSession, readings: Sequence[Reading]) -> None:
+        """Offer the readers of the study and its finished readings, which may be hidden."""
+        self.choices.clear()
+        name, is_open = session.state.reader, session.study.reading is None
+        readers = dict.fromkeys([name, *(reading.review.reader for reading in readings)])
+        for reader in filter(None, readers):
+            action = self._add(reader, CONTINUE_HELP, partial(self.reader_chosen.emit, reader))
+            action.setCheckable(True)
+            action.setChecked(is_open and reader == name)
+        self._add(OTHER_READER if name else NAME_READING, CONTINUE_HELP, partial(self._ask, name))
+        finished = [reading for reading in readings if reading.review.finished]
+        is_hidden = not session.state.finished and is_blind(name, readings)
+        self.choices.addSeparator()
+        for reading in finished:
+            view, text = partial(self.reading_chosen.emit, reading), f"View {reading.title}"
+            is_own = reading.review.reader == name
+            self._add(text, VIEW_HELP, view, hidden=is_hidden and not is_own)
+        if finished:
+            self._add(COMPARE, COMPARE_HELP, self.compare_requested.emit, hidden=is_hidden)
+
+    def _ask(self, name: str) -> None:
+        chosen = self.ask_name(self, READER_ASKED if name else NAME_ASKED)
+        if chosen:
+            self.reader_chosen.emit(chosen)
+
+    def _add(
+        self, text: str, help_text: str, do: Callable[[], None], *, hidden: bool = False
+    ) -> QAction:
+        action = self.choices.addAction(text.replace("&", "&&"))
+        action.setToolTip(BLIND_HELP if hidden else help_text)
+        action.setEnabled(not hidden)
+        action.triggered.connect(lambda _: do())
+        return action
