@@ -308,3 +308,17 @@ def test_a_first_look_is_dashed_until_its_phase_is_segmented(viewer, image, resu
     contours.source.data[0] = source.looks.pop(1)
     show_place(viewer, image, (1, 1))
     assert length() == pytest.approx(full)
+
+
+def test_dashes_of_the_lv_cover_those_of_the_wall(viewer, image, result) -> None:
+    look = np.zeros_like(result.labels[1])
+    y, x = np.mgrid[: look.shape[1], : look.shape[2]]
+    radius = np.hypot(y - 9.3, x - 10.6)
+    look[1] = np.where(radius < 4, 3, np.where(radius < 7, 2, 0))
+    show_contours(viewer, image, SimpleNamespace(posteriors={}, looks={2: look}), Display())
+    layer = find_contours(viewer, image).layer
+    is_lv = (layer.edge_color[:, :3] == layer.edge_color[-1, :3]).all(axis=1)
+    ends = np.hstack([layer.data[:, 0], layer.data[:, 0] + layer.data[:, 1]])
+    gaps = np.linalg.norm(ends[is_lv][:, None] - ends[~is_lv], axis=-1).min(axis=1)
+    assert is_lv.sum() > 3
+    assert gaps.max() < 1e-6

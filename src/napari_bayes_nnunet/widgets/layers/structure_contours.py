@@ -16,6 +16,7 @@ from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 from superqt.utils import QSignalThrottler
 
+from ...core.editing.closed_curve import Points
 from ...core.editing.smooth_contours import smooth_contours
 from ...core.ensemble.stored_posterior import PlanePosterior, StoredPosterior
 from ...core.heart.structures import structure_colors
@@ -287,7 +288,7 @@ class _Drawing:
         contours = smooth_contours(labels, structures.values(), _plane(posterior, index))
         colors = structure_colors(structures)
         self.lines = [
-            Line(points, line_color(colors[label]), dash)
+            Line(_from_the_top(points) if dash else points, line_color(colors[label]), dash)
             for label, loops in contours.items()
             for points in loops
         ]
@@ -344,6 +345,15 @@ def find_contours(viewer: Any, image: Image) -> StructureContours | None:
     layer = find_layer(viewer, image, CONTOURS)
     contours = bayes_metadata(layer).get(CONTOURS) if layer is not None else None
     return contours if isinstance(contours, StructureContours) else None
+
+
+def _from_the_top(points: Points) -> Points:
+    """Return a closed contour from its topmost point to the right, so that dashes cover others.
+
+    The outline of the LV and the hole of the myocardium are one line, which begins anywhere.
+    """
+    points = np.roll(points, -np.lexsort(np.round(points.T[::-1], 6))[0], axis=0)
+    return points if points[1, 1] > points[-1, 1] else np.roll(points[::-1], 1, axis=0)
 
 
 def _phase(index: PlaneIndex) -> Phase:
