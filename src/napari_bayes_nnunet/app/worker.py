@@ -241,7 +241,7 @@ class Worker:
         if len(usable) < FEWEST_FOR_LOOKS:
             return phases
         self._send(StageStarted(text="Finding the heart in all phases"))
-        looks: list[FirstLook] = []
+        looks: dict[int, FirstLook] = {}
         is_whole = len(usable) == image.shape[1]
         cine = image if is_whole else image[:, [phase - 1 for phase in usable]]
         seen = ensemble.first_looks(
@@ -250,11 +250,12 @@ class Worker:
             largest_component=request.settings.largest_component,
             should_stop=self._stops(request.job),
         )
-        for look in seen:
-            self._send_look(request.job, usable[len(looks)], look)
-            looks.append(look)
-        ranks = {usable[index]: rank for rank, index in enumerate(order_after(looks))}
-        return sorted(phases, key=lambda phase: ranks.get(phase, len(ranks)))
+        for phase, look in zip(usable, seen, strict=True):
+            self._send_look(request.job, phase, look)
+            looks[phase] = look
+        asked = [phase for phase in phases if phase in looks]
+        order = order_after([looks[phase] for phase in asked])
+        return [*(asked[index] for index in order), *(p for p in phases if p not in looks)]
 
     def _send_look(self, job: int, phase: int, look: FirstLook) -> None:
         ready = FirstLookReady(
