@@ -15,6 +15,7 @@ from ...app.review.ends import IS_LOCKED, End, ShapeSource, move_end, walls_of
 from ...app.review.session import Decided, ReviewSession
 from ...core import InputError
 from ...core.counts import format_count
+from ...core.editing.closed_curve import BentCurve
 from ...core.editing.contour import apply_contour, contour_region, fit_handles
 from ...core.editing.level import apply_level
 from ...core.editing.presence import remove_at_end
@@ -469,10 +470,12 @@ class Corrections(QObject):
         said = COPIED if self._put(place, labels, COPY) else SAME_THERE
         self.said.emit(said.format(structure=name, source=there))
 
-    def fit_contour(self, place: Place, label: int) -> NDArray[np.float64] | None:
-        """Return (k, 2) handles of a structure's contour; None if it is absent or locked."""
+    def fit_contour(self, place: Place, label: int) -> BentCurve | None:
+        """Return a structure's contour with handles; None if it is absent or locked."""
         region = self._region(place, label)
-        return None if region is None else fit_handles(region)
+        if region is None:
+            return None
+        return BentCurve.with_handles_near(_contour_of(region), fit_handles(region))
 
     def _region(self, place: Place, label: int) -> Mask | None:
         """Return what the contour of a structure encloses; None if it is absent or locked."""
@@ -502,9 +505,7 @@ class Corrections(QObject):
     def outline(self, place: Place, label: int) -> NDArray[np.float64] | None:
         """Return the closed (m, 2) contour of a structure; None if it is absent or locked."""
         region = self._region(place, label)
-        if region is None:
-            return None
-        return max(smooth_contours(region.astype(np.uint8), [1])[1], key=len)
+        return None if region is None else _contour_of(region)
 
     def show_push(
         self, place: Place, label: int, curve: NDArray[np.float64], start: NDArray[np.float64]
@@ -694,3 +695,8 @@ def _said(decided: Decided) -> tuple[Any, ...]:
 def _top(history: Sequence[Any]) -> Any:
     """Return the last item of a history of napari, None if it is empty."""
     return history[-1] if history else None
+
+
+def _contour_of(region: Mask) -> NDArray[np.float64]:
+    """Return the smooth closed (m, 2) contour of a region."""
+    return max(smooth_contours(region.astype(np.uint8), [1])[1], key=len)
