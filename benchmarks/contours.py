@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from time import thread_time
+from types import SimpleNamespace
 
 import click
 import napari
@@ -97,7 +98,8 @@ def time_painting(posterior: StoredPosterior, repeats: int) -> None:
     viewer.add_layer(image)
     labels = edited_layer(image, posterior.prediction.copy(), STRUCTURES, None)
     put_on_top(viewer, labels, active=True)
-    contours = show_contours(viewer, image, {None: posterior}, Display(smooth=False))
+    result = SimpleNamespace(posteriors={None: posterior}, looks={})
+    contours = show_contours(viewer, image, result, Display(smooth=False))
     canvas = viewer.window._qt_viewer.canvas.native
     QTest.qWait(1000)
 

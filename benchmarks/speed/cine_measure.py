@@ -205,7 +205,7 @@ def _segment_ours(
 def _look(predictor: Stock | Ours, phases: list[NDArray[Any]], spacing: Any) -> _Segmented:
     """Let the student look at every phase. Raises ValueError if there is none."""
     assert isinstance(predictor, Ours)
-    if not predictor.ensemble.has_student:
+    if predictor.ensemble.checks.student is None:
         raise ValueError(NO_STUDENT)
     started = perf_counter()
     looks = list(predictor.ensemble.first_looks(np.stack(phases, axis=1), spacing))

@@ -216,16 +216,12 @@ class Worker:
         usable = usable_phases(image, request.spacing)
         if note := note_on_left_out(usable, image.shape[1]):
             self._send(Notice(text=note))
-        looks: dict[str, Any] = {}
-        has_student = isinstance(ensemble, Ensemble) and ensemble.has_student
-        if has_student and len(usable) >= FEWEST_FOR_LOOKS:
-            looks["on_look"] = partial(self._send_look, request.job)
         ed, es = ensemble.find_phases(
             image,
             request.spacing,
             largest_component=request.settings.largest_component,
             should_stop=self._stops(request.job),
-            **looks,
+            on_look=partial(self._send_look, request.job),
         )
         self._send(PhasesFound(job=request.job, end_diastole=ed, end_systole=es))
         return [ed, es]
@@ -237,17 +233,16 @@ class Worker:
         image: Image,
         phases: list[int],
     ) -> list[int]:
-        """Return the phases of a cine in the order to segment them, after a look at each.
+        """Return the phases of a cine in the order to segment them, after a look at all of it.
 
         Those that cannot be segmented come last, so that their error is reported after the results.
         """
-        can_be_segmented = usable_phases(image, request.spacing)
-        usable = [phase for phase in phases if phase in can_be_segmented]
+        usable = usable_phases(image, request.spacing)
         if len(usable) < FEWEST_FOR_LOOKS:
             return phases
         self._send(StageStarted(text="Finding the heart in all phases"))
-        looks: list[FirstLook] = []
-        is_whole = usable == [*range(1, image.shape[1] + 1)]
+        looks: dict[int, FirstLook] = {}
+        is_whole = len(usable) == image.shape[1]
         cine = image if is_whole else image[:, [phase - 1 for phase in usable]]
         seen = ensemble.first_looks(
             cine,
@@ -255,11 +250,12 @@ class Worker:
             largest_component=request.settings.largest_component,
             should_stop=self._stops(request.job),
         )
-        for look in seen:
-            self._send_look(request.job, usable[len(looks)], look)
-            looks.append(look)
-        unusable = [phase for phase in phases if phase not in usable]
-        return [*(usable[index] for index in order_after(looks)), *unusable]
+        for phase, look in zip(usable, seen, strict=True):
+            self._send_look(request.job, phase, look)
+            looks[phase] = look
+        asked = [phase for phase in phases if phase in looks]
+        order = order_after([looks[phase] for phase in asked])
+        return [*(asked[index] for index in order), *(p for p in phases if p not in looks)]
 
     def _send_look(self, job: int, phase: int, look: FirstLook) -> None:
         ready = FirstLookReady(

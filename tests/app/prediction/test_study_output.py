@@ -134,6 +134,7 @@ class TestCine:
         np.testing.assert_array_equal(study.prediction, read_labels(out / "cine.nii.gz").voxels)
         report = json.loads((out / "cine_frame02.json").read_text())
         assert study.info.reports[2] == report
+        assert study.looks == {}
 
     def test_some_phases_have_ed_and_es_from_info(self, model, cine, tmp_path) -> None:
         (cine.parent / "Info.cfg").write_text("ED: 1\nES: 3\n")
@@ -141,6 +142,19 @@ class TestCine:
         info = read_study(tmp_path / "out" / "cine").info
         assert (info.phases, info.ed, info.es) == ((1, 3), 1, 3)
         assert info.phases_from == INFO_CFG
+
+    @pytest.mark.parametrize("knows_ends", [True, False])
+    def test_other_phases_have_a_first_look(self, model, tmp_path, knows_ends) -> None:
+        cine = write_image(tmp_path / "in" / "cine.nii.gz", made_image((20, 24, 4, 7)))
+        if knows_ends:
+            (cine.parent / "Info.cfg").write_text("ED: 1\nES: 3\n")
+        finished(model, cine, "-o", tmp_path / "out", "--phases", "ED,ES")
+        study = read_study(tmp_path / "out" / "cine")
+        assert {*study.looks} == {*range(1, 8)} - {*study.info.phases}
+        assert not np.delete(study.edited, [phase - 1 for phase in study.info.phases], 0).any()
+        files = {path.name for path in (tmp_path / "out").iterdir()}
+        frames = (f"cine_frame{phase:02}" for phase in study.info.phases)
+        assert files == {"cine", *(f"{n}{end}" for n in frames for end in (".json", ".nii.gz"))}
 
     @pytest.mark.parametrize(
         ("text", "known"),

@@ -36,7 +36,7 @@ from napari_bayes_nnunet.app.remote.device import RemoteDevice
 from napari_bayes_nnunet.app.remote.ensemble import RemoteEnsemble
 from napari_bayes_nnunet.app.remote.wire_format import PackedArray
 from napari_bayes_nnunet.app.segmentation.image_check import NOT_FINITE
-from napari_bayes_nnunet.app.segmentation.result import stored_posterior
+from napari_bayes_nnunet.app.segmentation.result import FirstLook, stored_posterior
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.maps import MAPS
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
@@ -163,7 +163,9 @@ def test_phases_are_asked_together_and_found(remote, heart):
     assert remote.phases_at_once(phases[0], "none") == 1
     few = np.stack(phases, axis=1)
     here = Ensemble(BUILT_IN_FOLDER)
-    assert remote.find_phases(few, cine.spacing) == here.find_phases(few, cine.spacing)
+    told: dict[int, FirstLook] = {}
+    ends = remote.find_phases(few, cine.spacing, on_look=told.__setitem__)
+    assert ends == here.find_phases(few, cine.spacing)
     looks = zip(
         remote.first_looks(few, cine.spacing), here.first_looks(few, cine.spacing), strict=True
     )
@@ -171,6 +173,8 @@ def test_phases_are_asked_together_and_found(remote, heart):
         np.testing.assert_array_equal(there.labels, expected.labels)
         np.testing.assert_array_equal(there.entropy, round_map(expected.entropy))
         assert there.volumes == expected.volumes
+        np.testing.assert_array_equal(told.pop(min(told)).labels, expected.labels)
+    assert told == {}
 
 
 def test_image_is_sent_and_16_bit_maps_received(heart, device):

@@ -83,6 +83,17 @@ def test_curves_show_both_ventricles_with_ed_and_es(numbers) -> None:
     assert curves[0].spreads[0] > 0
 
 
+def test_first_looks_are_shown_in_the_curves_alone(posteriors, labels, numbers) -> None:
+    looks = {4: np.full((4, 40, 48), LV)}
+    shown = StudyNumbers(posteriors, labels, SPACING, STRUCTURES, looks=looks)
+    assert shown.curves() == numbers.curves()
+    assert shown.measured(ED, ES, NOBODY) == numbers.measured(ED, ES, NOBODY)
+    lv, rv = shown.shown_curves()
+    assert (lv.phases, lv.provisional, lv.ed, lv.es) == ((ED, ES, 4), {4}, ED, ES)
+    assert lv.volumes[-1] == pytest.approx(4 * 40 * 48 * math.prod(SPACING) / 1000)
+    assert (rv.phases, rv.provisional) == ((ED, ES), frozenset())
+
+
 def test_one_phase_has_no_curve(posteriors, labels) -> None:
     single = StudyNumbers({ED: posteriors[ED]}, {ED: labels[ED]}, SPACING, STRUCTURES)
     assert single.curves() == []

@@ -72,10 +72,14 @@ def make_cine(
     phases: tuple[int | None, ...] = (ED, ES),
     members: int = 5,
     removed: Sequence[int] = (),
+    looks: Sequence[int] = (),
     geometry: Geometry | None = None,
     **changes: Any,
 ) -> Path:
-    """Write a study to ``folder`` and its image next to it: a cine, or a volume for phase None."""
+    """Write a study to ``folder`` and its image next to it: a cine, or a volume for phase None.
+
+    Phases of ``looks`` have the labels of a first look.
+    """
     geometry = geometry or (VOLUME if phases == (None,) else CINE)
     image = folder.parent / f"{folder.name}_image.nii.gz"
     write_image(image, voxels_of(geometry.shape), geometry)
@@ -90,7 +94,7 @@ def make_cine(
     }
     posteriors = {p: posterior(p, members=members, removed=removed) for p in phases}
     info = StudyInfo(**(given | changes))
-    write_study(folder, info, posteriors)
+    write_study(folder, info, posteriors, looks={phase: drawn(phase, 2) for phase in looks})
     save_review(folder, ReviewState(score="gross-errors", ed=info.ed, es=info.es))
     return folder
 

@@ -40,6 +40,7 @@ from napari_bayes_nnunet.io.study.study import (
     CHANGED_EDITED,
     HAS_CORRECTIONS,
     NO_EDITED,
+    NO_LOOK,
     NOT_STRUCTURES,
     OPEN_ELSEWHERE,
     OTHER_FILES,
@@ -114,6 +115,28 @@ class TestWriting:
         assert not others.any()
         assert not np.delete(study.entropy, [1, 3], axis=0).any()
         assert (study.review.ed, study.review.es) == (4, 2)
+
+    def test_looks_are_those_of_phases_not_segmented(self, tmp_path) -> None:
+        image = made_image(tmp_path / "cine.nii.gz", CINE)
+        info, folder = made_info(image, phases=(4, 2)), tmp_path / "study"
+        looks = {phase: np.full(VOLUME.shape, phase % 4, np.uint8) for phase in (1, 2, 3, 4)}
+        posteriors = {2: made_posterior(), 4: made_posterior()}
+        write_study(folder, info, posteriors, looks=looks)
+        study = read_study(folder)
+        assert {phase: int(look.max()) for phase, look in study.looks.items()} == {1: 1, 3: 3}
+        assert not study.edited[[0, 2, 4]].any()
+        assert not has_corrections(folder)
+        write_study(folder, info, posteriors)
+        assert read_study(folder).looks == {}
+        assert not (folder / "first_look.nii.gz").exists()
+
+    def test_damaged_looks_are_said_and_left_out(self, tmp_path) -> None:
+        folder = make_study(tmp_path / "heart", phases=(4, 2))
+        made_image(folder / "first_look.nii.gz")
+        study = read_study(folder)
+        assert study.looks == {}
+        (problem,) = study.problems
+        assert problem.endswith(NO_LOOK.partition("} ")[2])
 
     def test_a_study_has_these_files(self, folder, tmp_path) -> None:
         assert files(folder) - {"study.lock"} == {

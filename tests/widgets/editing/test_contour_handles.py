@@ -12,7 +12,7 @@ from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QLineEdit
 
-from napari_bayes_nnunet.core.editing.closed_curve import draw_curve
+from napari_bayes_nnunet.core.editing.closed_curve import BentCurve, draw_curve
 from napari_bayes_nnunet.widgets.editing.contour_handles import ContourHandles
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.viewing import show_in_reading_orientation
@@ -43,9 +43,16 @@ class Told:
         self.cancelled += 1
 
 
+def bent(handles: np.ndarray) -> BentCurve:
+    """Return a smooth curve through these handles."""
+    base = draw_curve(handles)
+    at = np.linalg.norm(handles[:, None] - base, axis=-1).argmin(axis=1)
+    return BentCurve(base, at, handles)
+
+
 def begin(viewer: Any, image: Image, place: Any = PLACE) -> tuple[ContourHandles, Told]:
     handles = ContourHandles(PublicOnlyProxy(viewer), linger_ms=20)
-    handles.start(image, RING, place=place, color=COLOR)
+    handles.start(image, bent(RING), place=place, color=COLOR)
     return handles, Told(handles)
 
 
@@ -66,10 +73,10 @@ def image(viewer, image) -> Image:
 
 
 def test_handles_and_curve_are_shown_in_their_slice(viewer, image) -> None:
-    begin(viewer, image)
+    handles, _ = begin(viewer, image)
     points, curve = layer_of(viewer, "contour handles"), layer_of(viewer, "contour")
     np.testing.assert_array_equal(points.data[:, 2:], RING)
-    np.testing.assert_allclose(curve.data[:, 0, 2:], draw_curve(RING))
+    np.testing.assert_allclose(curve.data[:, 0, 2:], handles.curve)
     for layer in (points, curve):
         assert (np.reshape(layer.data, (-1, 4))[::2, :2] == (2, 2)).all()
         assert layer.scale == pytest.approx(image.scale)
@@ -100,7 +107,7 @@ def test_handles_are_moved_added_removed_and_undone(viewer, image) -> None:
     assert len(handles.handles) == 6
     points, curve = layer_of(viewer, "contour handles"), layer_of(viewer, "contour")
     np.testing.assert_array_equal(points.data[:, 2:], handles.handles)
-    np.testing.assert_allclose(curve.data[:, 0, 2:], draw_curve(handles.handles))
+    np.testing.assert_allclose(curve.data[:, 0, 2:], handles.curve)
     assert len(told.moves) == 3
     for count in (7, 6, 6, 6):
         handles.undo()
@@ -116,16 +123,17 @@ def test_three_handles_stay(viewer, image) -> None:
     assert len(handles.handles) == 3
 
 
-def test_applying_gives_the_handles_and_leaves_nothing(qtbot, viewer, image) -> None:
+def test_applying_gives_the_curve_and_leaves_nothing(qtbot, viewer, image) -> None:
     edited = viewer.add_labels(np.zeros(CINE.shape, np.uint8), scale=image.scale)
     edited.mode = "paint"
     layers = [*viewer.layers]
     handles, told = begin(viewer, image)
     handles.move_handle(0, (3, 11))
+    curve = handles.curve
     handles.apply()
     (given,) = told.applied
-    assert given[0].tolist() == [3, 11]
-    assert given.shape == RING.shape
+    np.testing.assert_array_equal(given, curve)
+    assert np.linalg.norm(given - (3, 11), axis=1).min() == pytest.approx(0)
     assert seen(viewer) == layers
     assert viewer.layers.selection.active is edited
     assert edited.mode == "paint"
@@ -161,12 +169,12 @@ def test_the_next_contour_reuses_hidden_layers(qtbot, viewer, image) -> None:
     handles.move_handle(0, (3, 11))
     handles.apply()
     moves = len(told.moves)
-    handles.start(image, RING[:4] + 1, place=(1, 0), color="red")
+    handles.start(image, bent(RING[:4] + 1), place=(1, 0), color="red")
     settle(qtbot, handles)
     assert [*viewer.layers] == before == seen(viewer)
     points, curve = layer_of(viewer, "contour handles"), layer_of(viewer, "contour")
     np.testing.assert_array_equal(points.data, np.insert(RING[:4] + 1, [0, 0], 0, axis=1))
-    np.testing.assert_allclose(curve.data[:, 0, 2:], draw_curve(RING[:4] + 1))
+    np.testing.assert_allclose(curve.data[:, 0, 2:], handles.curve)
     assert curve.edge_color[0] == pytest.approx([1, 0, 0, 1])
     assert len({*map(tuple, points.face_color)}) == 1
     assert viewer.layers.selection.active is points
@@ -183,14 +191,14 @@ def test_hidden_layers_are_removed_together(viewer, image) -> None:
     viewer.layers.remove(points)
     assert [*viewer.layers] == [image]
     assert told.cancelled == 1
-    handles.start(image, RING, place=PLACE, color=COLOR)
+    handles.start(image, bent(RING), place=PLACE, color=COLOR)
     assert len(viewer.layers) == 3
 
 
 def test_another_image_has_its_own_layers(viewer, image, tmp_path) -> None:
     handles, _ = begin(viewer, image)
     other = viewer.add_layer(image_layer(tmp_path, CINE, "other"))
-    handles.start(other, RING, place=PLACE, color=COLOR)
+    handles.start(other, bent(RING), place=PLACE, color=COLOR)
     assert bayes_metadata(layer_of(viewer, "contour"))["image"] == other.unique_id
     assert len(viewer.layers) == 4
 
@@ -214,7 +222,7 @@ def test_the_layer_that_was_active_may_be_gone(viewer, image) -> None:
 
 def test_another_contour_cancels_the_previous_one(viewer, image) -> None:
     handles, told = begin(viewer, image)
-    handles.start(image, RING + 1, place=(1, 0), color="red")
+    handles.start(image, bent(RING + 1), place=(1, 0), color="red")
     assert told.cancelled == 1
     assert len(viewer.layers) == 3
     np.testing.assert_array_equal(handles.handles, RING + 1)
@@ -282,7 +290,7 @@ def test_a_handle_is_dragged_and_the_curve_follows(window, mouse, transposed) ->
     start, end = (mouse.place_of(image, (2, 2, *place)) for place in (RING[1], (3, 15)))
     mouse.press(start)
     mouse.move(np.add(start, np.subtract(end, start) / 2))
-    np.testing.assert_allclose(curve.data[:, 0, 2:], draw_curve(handles.handles))
+    np.testing.assert_allclose(curve.data[:, 0, 2:], handles.curve)
     assert handles.handles[1] == pytest.approx((4.5, 14.5), abs=0.1)
     mouse.move(end)
     mouse.release(end)
@@ -325,7 +333,7 @@ def enter_and_escape(window, mouse, qtbot, monkeypatch, handles, told) -> None:
     monkeypatch.undo()
     qtbot.keyClick(mouse.canvas, Qt.Key.Key_Return)
     assert len(told.applied) == 1
-    handles.start(image, RING, place=PLACE, color=COLOR)
+    handles.start(image, bent(RING), place=PLACE, color=COLOR)
     window.layers.selection.active = layer_of(window, "contour")
     qtbot.keyClick(mouse.canvas, Qt.Key.Key_Escape)
     assert told.cancelled == 1
@@ -398,12 +406,12 @@ def test_escape_in_the_middle_of_a_drag(window, mouse, qtbot) -> None:
     assert seen(window) == [image]
     assert window.scene.camera.mouse_pan
     # Deleting one layer removes the other, in a real window too.
-    handles.start(image, RING, place=PLACE, color=COLOR)
+    handles.start(image, bent(RING), place=PLACE, color=COLOR)
     window.layers.remove(layer_of(window, "contour"))
     assert told.cancelled == 2
     assert [*window.layers] == [image]
     mouse.settle()
-    handles.start(image, RING, place=PLACE, color=COLOR)
+    handles.start(image, bent(RING), place=PLACE, color=COLOR)
     window.layers.clear()
     assert told.cancelled == 3
     mouse.settle()

@@ -11,7 +11,6 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_bayes_nnunet.app.review.ends import IS_LOCKED, End
-from napari_bayes_nnunet.core.editing.closed_curve import draw_curve
 from napari_bayes_nnunet.core.editing.level import apply_level
 from napari_bayes_nnunet.core.editing.scribble import UNKNOWN_SHAPE
 from napari_bayes_nnunet.io.study.arrays import posterior_file
@@ -70,13 +69,12 @@ def curve_of(bench: Bench, label: int, growth: float) -> tuple[np.ndarray, np.nd
     """Return a structure's contour before and after its first handle is pulled outwards."""
     locked = bench.session.state.protected
     bench.session.change(protected=())  # it may be locked after the contour was begun
-    handles = bench.corrections.fit_contour(WORST, label)
+    bent = bench.corrections.fit_contour(WORST, label)
     bench.session.change(protected=locked)
-    assert handles is not None
-    away = handles[0] - handles.mean(axis=0)
-    moved = handles.copy()
-    moved[0] += growth * away / np.linalg.norm(away)
-    return draw_curve(handles), draw_curve(moved)
+    assert bent is not None
+    away = bent.handles[0] - bent.handles.mean(axis=0)
+    moved = bent.move(0, bent.handles[0] + growth * away / np.linalg.norm(away))
+    return bent.curve, moved.curve
 
 
 def move_contour(bench: Bench, label: int = LV) -> None:

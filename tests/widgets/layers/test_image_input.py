@@ -200,6 +200,13 @@ def test_a_cine_without_chosen_phases_sends_all(tmp_path: Path) -> None:
     assert written(image, tmp_path).shape == (1, 3, 2, 3, 4)
 
 
+def test_a_first_look_needs_all_phases(tmp_path: Path) -> None:
+    cine = np.arange(72).reshape(3, 2, 3, 4)
+    image = ImageInput(channels=(cine,), spacing=ONE, phases=(3, 1), sends_all=True)
+    assert image.sent_phases == (1, 2, 3)
+    np.testing.assert_array_equal(written(image, tmp_path)[0], cine)
+
+
 def test_writing_stops_when_asked(tmp_path: Path) -> None:
     def never(block_info: Any = None) -> np.ndarray:
         raise AssertionError

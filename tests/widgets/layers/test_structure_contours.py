@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from ..conftest import CINE, make_result
 
 PLACE = (2, 1)
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
+NOTHING = SimpleNamespace(posteriors={}, looks={})
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def result(viewer, image) -> SegmentationResult:
 
 @pytest.fixture
 def contours(viewer, image, result) -> StructureContours:
-    return show_contours(viewer, image, result.posteriors, Display())
+    return show_contours(viewer, image, result, Display())
 
 
 def add_edited(viewer: ViewerModel, image: Image, labels: Any) -> Labels:
@@ -128,14 +130,14 @@ def test_edited_labels_replace_the_prediction(viewer, image, result, contours) -
     assert len(drawn(contours))
     viewer.layers.remove(edited)
     assert contours.source is prediction
-    assert show_contours(viewer, image, {}, Display()) is contours
+    assert show_contours(viewer, image, NOTHING, Display()) is contours
 
 
 def test_contours_of_another_result_are_drawn_above_it(viewer, image, contours) -> None:
     again = make_result(CINE)
     put_result(viewer, image, again)
     add_edited(viewer, image, again.labels)
-    show_contours(viewer, image, again.posteriors, Display())
+    show_contours(viewer, image, again, Display())
     assert viewer.layers[-1] is contours.layer
 
 
@@ -155,7 +157,7 @@ def test_the_posterior_moves_predicted_contours(viewer, image, result, contours)
         prediction=prediction,
         maps={"entropy": nothing, "mutual-information": nothing},
     )
-    contours.set_posteriors({2: posterior})
+    contours.set_result(SimpleNamespace(posteriors={2: posterior}, looks={}))
     assert before == pytest.approx(13.5, abs=0.15)
     assert drawn(contours)[:, 1].max() == pytest.approx(14, abs=0.15)  # 0.9, 0.5, 0.1
 
@@ -204,7 +206,7 @@ def test_deleted_contours_are_drawn_again_in_next_slice(viewer, image, contours)
 
 def test_contours_drawn_again_by_a_switch_stay(viewer, image, contours) -> None:
     viewer.layers.remove(contours.layer)
-    again = show_contours(viewer, image, {}, Display(fill=True))
+    again = show_contours(viewer, image, NOTHING, Display(fill=True))
     show_place(viewer, image, (2, 2))
     assert find_contours(viewer, image) is again
     assert again.source.opacity == FILLED
@@ -220,7 +222,7 @@ def test_contours_deleted_with_their_image_stay_deleted(viewer, image, contours)
 
 def test_a_switch_draws_deleted_contours_again(viewer, image, result, contours) -> None:
     viewer.layers.remove(contours.layer)
-    apply_display(viewer, image, Display(fill=True), result.posteriors)
+    apply_display(viewer, image, Display(fill=True), result)
     again = find_contours(viewer, image)
     assert len(drawn(again))
     assert 0 < again.source.opacity < 1
@@ -259,7 +261,7 @@ def test_contours_survive_a_copy_of_theirs(viewer, image, contours) -> None:
     viewer.layers.remove(contours.layer)
     assert find_contours(viewer, image) is None
     apply_display(viewer, image, Display(fill=True))
-    assert show_contours(viewer, image, {}, Display()) is not contours
+    assert show_contours(viewer, image, NOTHING, Display()) is not contours
 
 
 def test_a_copy_of_the_layer_draws_nothing(contours) -> None:
@@ -286,3 +288,37 @@ def test_the_labels_are_seen_while_painting(viewer, image, result, contours) -> 
     assert edited.opacity == 0
     edited.mode = "pan_zoom"
     assert next(contours._on_press(viewer, event), "end") == "end"
+
+
+def test_a_first_look_is_dashed_until_its_phase_is_segmented(viewer, image, result) -> None:
+    look = result.labels[1].copy()
+    source = SimpleNamespace(posteriors={}, looks={1: look})
+    contours = show_contours(viewer, image, source, Display())
+
+    def length() -> float:
+        return float(np.linalg.norm(contours.layer._view_data[:, 1], axis=1).sum())
+
+    full = length()
+    show_place(viewer, image, (1, 1))
+    assert drawn(contours).min(axis=0) == pytest.approx([3.5, 4.5], abs=0.3)
+    assert 0.4 * full < length() < 0.8 * full
+    assert not contours.source.data[0].any()
+    show_place(viewer, image, (3, 1))
+    assert not len(drawn(contours))
+    contours.source.data[0] = source.looks.pop(1)
+    show_place(viewer, image, (1, 1))
+    assert length() == pytest.approx(full)
+
+
+def test_dashes_of_the_lv_cover_those_of_the_wall(viewer, image, result) -> None:
+    look = np.zeros_like(result.labels[1])
+    y, x = np.mgrid[: look.shape[1], : look.shape[2]]
+    radius = np.hypot(y - 9.3, x - 10.6)
+    look[1] = np.where(radius < 4, 3, np.where(radius < 7, 2, 0))
+    show_contours(viewer, image, SimpleNamespace(posteriors={}, looks={2: look}), Display())
+    layer = find_contours(viewer, image).layer
+    is_lv = (layer.edge_color[:, :3] == layer.edge_color[-1, :3]).all(axis=1)
+    ends = np.hstack([layer.data[:, 0], layer.data[:, 0] + layer.data[:, 1]])
+    gaps = np.linalg.norm(ends[is_lv][:, None] - ends[~is_lv], axis=-1).min(axis=1)
+    assert is_lv.sum() > 3
+    assert gaps.max() < 1e-6

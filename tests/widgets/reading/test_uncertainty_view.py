@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -118,7 +119,7 @@ def test_contours_are_drawn_over_lines_of_models(viewer, image, outlines) -> Non
     assert WIDTH < 0.6 * CONTOUR_PIXELS
     result = make_result(CINE)
     put_result(viewer, image, result)
-    contours = show_contours(viewer, image, {}, Display())
+    contours = show_contours(viewer, image, SimpleNamespace(posteriors={}, looks={}), Display())
     outlines.set_view(INCLUSION)
     assert viewer.layers[-2:] == [drawn(viewer), contours.layer]
     viewer.layers.remove(drawn(viewer))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.reading.volume_plot import (
     PROPOSAL,
     PROPOSED_PHASES,
+    PROVISIONAL,
     PhaseBox,
     VolumePlot,
 )
@@ -165,6 +167,23 @@ def test_an_edit_keeps_the_chosen_phases(plot: VolumePlot, heard: Any) -> None:
     with pytest.raises(KeyError):
         plot.plot.curve("RV")
     assert heard == []
+
+
+def test_provisional_phases_are_marked_and_never_chosen(plot: VolumePlot, heard: Any) -> None:
+    assert PROVISIONAL not in plot.legend.text()
+    assert "provisional" not in plot.plot.accessibleDescription()
+    plot.set_curves([replace(curve(), provisional=frozenset({2, 3}))])
+    assert plot.plot.provisional("LV") == [2, 3]
+    assert list(plot.plot.curve("LV")) == list(PHASES)
+    assert PROVISIONAL in plot.legend.text()
+    assert plot.plot.accessibleDescription().count("provisional") == 2
+    offered = [plot.ed_box.itemData(index) for index in range(plot.ed_box.count())]
+    assert offered == [phase for phase in PHASES if phase not in (2, 3)]
+    plot.set_landmarks(1, 10)
+    drag(plot, 1, 2.4)
+    assert heard == []
+    drag(plot, 1, 3.6)
+    assert heard == [(4, 10)]
 
 
 def test_unknown_phases_have_no_line(plot: VolumePlot, heard: Any) -> None:

@@ -21,6 +21,8 @@ from napari_bayes_nnunet.widgets.editing.level_slider import (
     EDITED_BY_HAND,
     level_text,
 )
+from napari_bayes_nnunet.widgets.layers.captions import PROVISIONAL_TEXT
+from napari_bayes_nnunet.widgets.layers.structure_contours import find_contours
 from napari_bayes_nnunet.widgets.reading.numbers import INTERVAL
 from napari_bayes_nnunet.widgets.reading.progress import DONE_MARK
 from napari_bayes_nnunet.widgets.review import view
@@ -364,3 +366,25 @@ def test_the_forms_show_the_saved_settings(make_review, tmp_path) -> None:
     assert again.forms.queue.leaves_out_borders
     assert again.session.state.protected == ("MYO",)
     assert again.forms.corrections.brush.above.editor.box.max == 2.0
+
+
+def test_a_first_look_is_named_and_counts_for_nothing(make_review) -> None:
+    review = make_review(looks=(2, 4))
+    picture, controller = review.controller.picture, review.controller
+    review.settle()
+    plot = review.forms.volumes.plot
+    assert plot.provisional("LV") == [2, 4]
+    assert plot.measured == (ED, ES)
+    caption = picture.caption.text
+    assert PROVISIONAL_TEXT not in caption.text
+    lines = find_contours(review.viewer, picture.image).layer
+    numbers = controller.session.measured()
+    picture.go_to((2, 0))
+    assert PROVISIONAL_TEXT in caption.text.replace("\n", " ")
+    assert len(lines.data)
+    assert controller.view.why_not("accept") == NOT_SEGMENTED
+    assert not controller.session.labels[1].any()
+    assert controller.session.measured() == numbers
+    picture.go_to((ES, 0))
+    assert PROVISIONAL_TEXT not in caption.text
+    assert {item.phase for item in controller.view.queue} == {ED, ES}

@@ -161,8 +161,8 @@ def test_a_picture_of_the_whole_window_is_saved(ensemble, tmp_path) -> None:
     height, width = picture.shape[:2]
     assert width >= 1200
     assert height >= 700
-    rv = np.array([0x56, 0xB4, 0xE9])
-    outline = np.argwhere(np.abs(picture - rv).sum(axis=-1) < 12)
+    myo = np.array([0x00, 0x9E, 0x73])  # which the fake child draws in phase 20, ED
+    outline = np.argwhere(np.abs(picture - myo).sum(axis=-1) < 12)
     middle = outline[(outline[:, 1] > 0.25 * width) & (outline[:, 1] < 0.75 * width)]
     assert len(middle) > 500  # the outline is drawn, large, in the middle
     assert np.ptp(middle, axis=0).min() > 0.25 * height

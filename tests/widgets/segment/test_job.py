@@ -140,6 +140,14 @@ def test_the_childs_phases_are_counted_among_those_sent(make, qtbot) -> None:
     assert [int(result.posteriors[phase].members.max()) for phase in (4, 3)] == [1, 2]
 
 
+def test_known_phases_are_segmented_among_all(make, qtbot) -> None:
+    heard = make()
+    result = heard.start(shape=CINE.shape, phases=(4, 3), sends_all=True)
+    wait_end(heard, qtbot)
+    assert list(result.phases) == [4, 3]
+    assert [int(frame.max()) for frame in result.labels] == [0, 0, 3, 1, 0]
+
+
 def test_stop_keeps_the_looks_as_provisional_phases(make, qtbot) -> None:
     heard = make("--looks", "--hangs-at", 2)
     result = heard.start(shape=CINE.shape, phases=(4, 3, 1))

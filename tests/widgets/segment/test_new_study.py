@@ -137,6 +137,21 @@ def test_a_study_of_the_file_is_made(result, image, tmp_path) -> None:
     np.testing.assert_array_equal(study.posteriors[None].members, expected.members)
 
 
+def test_first_looks_are_kept_until_their_phase_is_segmented(tmp_path) -> None:
+    cine = made_image(tmp_path / "heart.nii.gz", CINE)
+    result = result_of(cine, CINE, (1, 4), shape=CINE.shape)
+    for phase, label in ((2, 3), (3, 1)):
+        result.labels[phase - 1] = label
+        result.count_look(phase, {})
+    study = read_study(make_result_study(result, tmp_path / "study", image=None).folder)
+    assert {phase: int(look.min()) for phase, look in study.looks.items()} == {2: 3, 3: 1}
+    assert SegmentationResult.from_study(study).looks.keys() == {2, 3}
+    result.count(2, 3, 3)
+    result.finish(2, made_report(), made_posterior())
+    study = read_study(make_result_study(result, tmp_path / "study", image=None).folder)
+    assert (study.info.phases, [*study.looks]) == ((1, 2, 4), [3])
+
+
 def test_a_study_of_joined_phases_names_them_and_what_was_corrected_alone(tmp_path) -> None:
     cases = ("heart_ED", "heart_ES")
     for case in cases:

@@ -38,7 +38,13 @@ from ..segmentation.calibration import find_image_rule
 from ..segmentation.ensemble import Ensemble, PassPlan
 from ..segmentation.image_check import note_on_left_out, usable_phases
 from ..segmentation.recipe import Recipe
-from ..segmentation.result import Segmentation, Snapshot, stored_posterior
+from ..segmentation.result import (
+    FEWEST_FOR_LOOKS,
+    FirstLook,
+    Segmentation,
+    Snapshot,
+    stored_posterior,
+)
 from .function_entry import OUTDATED, read_pairs, update_function
 from .output_files import (
     FOUND_BY_VOLUME,
@@ -88,7 +94,12 @@ class PhaseImage:
 
 
 def choose_phases(
-    ensemble: Ensemble, request: PredictionRequest, image: Path, channels: tuple[Volume, ...]
+    ensemble: Ensemble,
+    request: PredictionRequest,
+    image: Path,
+    channels: tuple[Volume, ...],
+    *,
+    on_look: Callable[[int, FirstLook], None] = lambda phase, look: None,
 ) -> tuple[list[int] | None, list[str], dict[str, Any]]:
     """Return the phases to segment (None: no cine), notes, and entries of the report.
 
@@ -108,7 +119,9 @@ def choose_phases(
     else:
         stack = np.stack([channel.voxels for channel in channels])
         kept = request.settings.largest_component
-        ed, es = ensemble.find_phases(stack, channels[0].spacing, largest_component=kept)
+        ed, es = ensemble.find_phases(
+            stack, channels[0].spacing, largest_component=kept, on_look=on_look
+        )
         source = FOUND_BY_VOLUME
         left_out = note_on_left_out(usable_phases(stack, channels[0].spacing), count)
     note = f"ED is phase {ed}, ES is phase {es} ({source})."
@@ -254,7 +267,7 @@ class _Case:
 
     ``entries`` are those of every report, ``notes`` on the image, ``run_notes`` on the run. For a
     study it keeps the ``posteriors`` and reports of the phases, about 10 MB each for 12 x 256 x 256
-    voxels; without one, ``posteriors`` is None.
+    voxels, and the labels of the first ``looks``; without one, ``posteriors`` is None.
     """
 
     ensemble: Ensemble
@@ -267,6 +280,7 @@ class _Case:
     notes: list[str] = field(default_factory=list)
     run_notes: list[str] = field(default_factory=list)
     posteriors: dict[Phase, StoredPosterior] | None = None
+    looks: dict[Phase, NDArray[np.uint8]] = field(default_factory=dict)
     reports: dict[Phase, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -331,7 +345,9 @@ class _Case:
         if self.request.spacing is not None:
             channels = tuple(c.with_spacing(self.request.spacing) for c in channels)
         self._refuse_replacing([self.name])
-        phases, notes, entries = choose_phases(self.ensemble, self.request, image, channels)
+        phases, notes, entries = choose_phases(
+            self.ensemble, self.request, image, channels, on_look=self._keep_look
+        )
         self.frames = phase_images(self.name, channels, phases)
         done = tuple(frame.phase for frame in self.frames)
         self.entries = {**entries, **self.source.checksums, "notes": [*notes]}
@@ -339,6 +355,7 @@ class _Case:
         _claim_names(_further_names(self.name, done), self.seen)
         self._refuse_replacing([frame.name for frame in self.frames])
         self._begin_study(done)
+        self._look_at_all(channels)
         # A study needs the members' labels of all phases, which only a new segmentation gives.
         is_study = self.posteriors is not None
         missing = [f for f in self.frames if is_study or not self._is_finished(f.name)]
@@ -412,6 +429,23 @@ class _Case:
                     folder=folder.parent,
                 )
             self.posteriors = {}
+
+    def _keep_look(self, phase: int, look: FirstLook) -> None:
+        self.looks[phase] = look.labels
+
+    def _look_at_all(self, channels: Sequence[Volume]) -> None:
+        """Take the first look at a cine for its study, unless finding ED and ES has taken it."""
+        first = channels[0]
+        if self.posteriors is None or self.looks or not len(self.frames) < first.phases:
+            return
+        cine = np.stack([channel.voxels for channel in channels])
+        usable = usable_phases(cine, first.spacing)
+        if len(usable) >= FEWEST_FOR_LOOKS:
+            kept = self.request.settings.largest_component
+            seen = cine[:, [phase - 1 for phase in usable]]
+            looks = self.ensemble.first_looks(seen, first.spacing, largest_component=kept)
+            for phase, look in zip(usable, looks, strict=True):
+                self._keep_look(phase, look)
 
     def _segment_frames(self, frames: Sequence[PhaseImage]) -> None:
         """Segment 3D images, those that fill the device together, and write their files."""
@@ -522,7 +556,9 @@ class _Case:
         )
         voxels = None if from_file else image.voxels
         output, whose = self.request.output / self.name, image.patient
-        write_study(output, info, posteriors, image=voxels, patient=whose, wait=WAITS)
+        write_study(
+            output, info, posteriors, image=voxels, looks=self.looks, patient=whose, wait=WAITS
+        )
 
 
 def _further_names(case: str, phases: Iterable[int | None]) -> list[str]:

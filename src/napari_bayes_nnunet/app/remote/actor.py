@@ -91,16 +91,19 @@ class RemoteRun:
         cine: PackedArray,
         spacing: tuple[float, float, float],
         largest_component: LargestComponent,
-    ) -> tuple[int, int]:
-        """Return the phases of ED and ES."""
+    ) -> tuple[tuple[int, int], dict[int, PackedMaps[FirstLook]]]:
+        """Return the phases of ED and ES, and the look at each phase."""
         voxels = cine.unpack()
+        looks: dict[int, FirstLook] = {}
         with self._ensemble(reference) as ensemble:
-            return ensemble.find_phases(
+            ends = ensemble.find_phases(
                 voxels,
                 spacing,
                 largest_component=largest_component,
                 should_stop=self._is_dropped,
+                on_look=looks.__setitem__,
             )
+        return ends, {phase: PackedMaps.pack(FirstLook, look) for phase, look in looks.items()}
 
     def first_looks(
         self,

@@ -73,11 +73,14 @@ class RemoteEnsemble:
         *,
         largest_component: LargestComponent = "auto",
         should_stop: Callable[[], bool] = never_stop,
+        on_look: Callable[[int, FirstLook], None] = lambda phase, look: None,
     ) -> tuple[int, int]:
         """Return ED and ES as `Ensemble.find_phases` does; the whole cine is sent."""
         with self._connected(should_stop) as connection:
             call = ("find_phases", self._reference, PackedArray.pack(cine), spacing)
-            ed, es = connection.call(*call, largest_component, should_stop=should_stop)
+            (ed, es), looks = connection.call(*call, largest_component, should_stop=should_stop)
+        for phase, look in looks.items():
+            on_look(phase, look.unpack())
         return ed, es
 
     def first_looks(

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.ef_contributions import Contribution, ef_contributions
 from ...core.heart.function import Intervals, Measured, Patient, heart_function
-from ...core.heart.measurements import voxel_ml
+from ...core.heart.measurements import volumes_ml, voxel_ml
 from ...core.heart.slice_volumes import (
     PhaseVolumes,
     VolumesByPhase,
@@ -30,7 +31,7 @@ class StudyNumbers:
     """Volumes, function and progress for the prediction and for the edited labels.
 
     ``labels``: phase (from 1, or None) → edited (Z, Y, X); ``spacing`` (z, y, x) in mm. ``rules``
-    give the intervals.
+    give the intervals. ``looks`` (phase → labels) are provisional, and only in `shown_curves`.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class StudyNumbers:
         spacing: Sequence[float],
         structures: Mapping[str, int],
         rules: Mapping[str, NumberRule] | None = None,
+        looks: Mapping[Phase, NDArray[Any]] | None = None,
     ) -> None:
         self.rules = rules or {}
         self._spacing = tuple(spacing)
@@ -55,6 +57,10 @@ class StudyNumbers:
                 reviewed=volumes.reviewed.copy(),
             )
             for phase, volumes in self._predicted.items()
+        }
+        self._looks = {
+            phase: PhaseVolumes.from_totals(volumes_ml(volume, spacing, structures))
+            for phase, volume in (looks or {}).items()
         }
         self._uncertainty = {
             phase: slice_uncertainty(posterior, spacing) for phase, posterior in posteriors.items()
@@ -127,6 +133,18 @@ class StudyNumbers:
         """Return the volume curves of LV and RV that have at least two phases."""
         curves = [volume_curve(self._edited, structure=side) for side in ("LV", "RV")]
         return [curve for curve in curves if len(curve.phases) > 1]
+
+    def shown_curves(self) -> list[VolumeCurve]:
+        """Return the curves through the provisional phases too, which are never ED or ES."""
+        every = {**self._looks, **self._edited}
+        return [
+            replace(
+                volume_curve(every, structure=curve.structure, provisional=self._looks),
+                ed=curve.ed,
+                es=curve.es,
+            )
+            for curve in self.curves()
+        ]
 
     def contributions(self, ed: Phase, es: Phase) -> list[Contribution]:
         """Return the slices that make the EF of the LV uncertain, largest contribution first."""

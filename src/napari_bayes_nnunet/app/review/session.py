@@ -130,6 +130,7 @@ class ReviewSession:
             self.spacing,
             self.structures,
             interval_rules(study.info.reports.values()),
+            study.looks,
         )
         self.state = self._with_landmarks(study.review)
         if self.state.structure not in (None, *self.structures):

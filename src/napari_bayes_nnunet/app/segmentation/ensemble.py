@@ -607,11 +607,6 @@ class Ensemble:
         first = PassPlan(folder=found, settings=settings).order[0]
         return self.folder if any(map(self.checks.reason, first.members)) else found
 
-    @property
-    def has_student(self) -> bool:
-        """Whether the `first_looks` are those of a student."""
-        return self.checks.student is not None
-
     def last_member(self) -> Member:
         """Return the member of the method *vanilla*."""
         folder = self._folder_to_start(SegmentationSettings(method="vanilla"))

@@ -5,6 +5,9 @@ Points are (y, x) in voxels, with whole numbers at the centres of voxels.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Self
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -18,7 +21,7 @@ FEWEST_POINTS = 3
 
 # Keeps the curve defined if handles coincide.
 _SHORTEST = 1e-3
-_FINE = 32  # points between two handles among which the nearest is searched
+_SPACING = 0.5  # voxels between evenly spaced points
 
 
 def draw_curve(handles: ArrayLike, points: int = 200) -> Points:
@@ -33,20 +36,61 @@ def draw_curve(handles: ArrayLike, points: int = 200) -> Points:
     return evaluate_spline(knots, handles, np.linspace(0, knots[-1], points, endpoint=False))
 
 
-def add_handle(handles: ArrayLike, place: ArrayLike) -> Points:
-    """Return (k + 1, 2) handles with a new one where the curve is nearest to ``place`` (y, x)."""
-    handles = np.asarray(handles, np.float64)
-    knots = place_knots(handles)
-    between = np.linspace(knots[:-1], knots[1:], _FINE, endpoint=False, axis=1)[:, 1:]
-    fine = evaluate_spline(knots, handles, between.ravel())
-    nearest = int(((fine - np.asarray(place, np.float64)) ** 2).sum(axis=1).argmin())
-    return np.insert(handles, nearest // (_FINE - 1) + 1, fine[nearest], axis=0)
+@dataclass(frozen=True, eq=False)
+class BentCurve:
+    """A closed (m, 2) ``base`` bent by (k, 2) ``handles`` that were moved from its points ``at``.
+
+    The shift between two handles is a periodic cubic spline along the base, so the shape of the
+    base stays, and a curve without moved handles is the base. ``at`` (k,) are ascending indices.
+    """
+
+    base: Points
+    at: NDArray[np.intp]
+    handles: Points
+
+    @classmethod
+    def with_handles_near(cls, base: Points, places: Points) -> Self:
+        """Return a closed curve with a handle at its point nearest to each of (k, 2) places."""
+        base = space_evenly(base)
+        at = np.unique(np.linalg.norm(places[:, None] - base, axis=-1).argmin(axis=1))
+        return cls(base, at, base[at])
+
+    @property
+    def curve(self) -> Points:
+        """(m, 2) points of the bent curve."""
+        knots = np.append(self.at - self.at[0], len(self.base)).astype(np.float64)
+        along = (np.arange(len(self.base)) - self.at[0]) % len(self.base)
+        shifts = self.handles - self.base[self.at]
+        return self.base + evaluate_spline(knots, shifts, along.astype(np.float64))
+
+    def move(self, index: int, point: ArrayLike) -> Self:
+        """Return the curve with a handle moved to ``point`` (y, x)."""
+        handles = self.handles.copy()
+        handles[index] = point
+        return replace(self, handles=handles)
+
+    def add(self, place: ArrayLike) -> tuple[Self, int]:
+        """Return the same curve with a handle where it is nearest to ``place``, and its index."""
+        curve = self.curve
+        distances = np.linalg.norm(curve - np.asarray(place, np.float64), axis=1)
+        distances[self.at] = np.inf  # these points have a handle
+        nearest = int(distances.argmin())
+        index = int(np.searchsorted(self.at, nearest))
+        handles = np.insert(self.handles, index, curve[nearest], axis=0)
+        return replace(self, at=np.insert(self.at, index, nearest), handles=handles), index
+
+    def keep(self, stays: Mask) -> Self:
+        """Return the curve with some of its handles; at least three must be left."""
+        return replace(self, at=self.at[stays], handles=self.handles[stays])
 
 
-def remove_handle(handles: ArrayLike, index: int) -> Points:
-    """Return (k - 1, 2) handles without the handle ``index``; at least three must be left."""
-    handles = np.asarray(handles, np.float64)
-    return np.delete(handles, index, axis=0)
+def space_evenly(curve: Points) -> Points:
+    """Return a closed (m, 2) curve with points about half a voxel apart."""
+    closed = np.concatenate([curve, curve[:1]])
+    along = np.concatenate([[0.0], np.linalg.norm(np.diff(closed, axis=0), axis=1).cumsum()])
+    count = max(len(curve) if along[-1] == 0 else 8, round(along[-1] / _SPACING))
+    at = np.linspace(0, along[-1], count, endpoint=False)
+    return np.stack([np.interp(at, along, side) for side in closed.T], axis=1)
 
 
 def fill_curve(curve: ArrayLike, shape: tuple[int, ...]) -> Mask:

@@ -10,22 +10,13 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from ..types import Mask
-from .closed_curve import Points
-from .smooth_contours import smooth_contours
+from .closed_curve import Points, space_evenly
 
 MOST_MM: Final = 15.0
 """Largest radius of the tool."""
-_SPACING = 0.5
-"""Voxels between the points of the contour."""
 _DRAWN_ALONG = 3.0
 """Points next to the tool that its push draws along (standard deviation)."""
 _SHORTEST = 1e-9
-
-
-def pushed_outline(region: Mask) -> Points:
-    """Return the closed (m, 2) contour around a (Y, X) mask, from which a push starts."""
-    return max(smooth_contours(region.astype(np.uint8), [1])[1], key=len)
 
 
 def push_radius(curve: Points, point: Points, *, most: float) -> float:
@@ -33,7 +24,7 @@ def push_radius(curve: Points, point: Points, *, most: float) -> float:
 
     So a drag begins without a jump, and from afar the tool is large, as in OsiriX's repulsor.
     """
-    nearest = float(np.linalg.norm(_evenly(curve) - point, axis=1).min())
+    nearest = float(np.linalg.norm(space_evenly(curve) - point, axis=1).min())
     return float(np.clip(nearest, 1.0, most))
 
 
@@ -45,14 +36,14 @@ def push_curve(curve: Points, start: Points, end: Points, radius: float) -> Poin
     half a radius, so that a quick drag does not jump over the curve. The points of the result are
     evenly spaced.
     """
-    curve = _evenly(curve)
+    curve = space_evenly(curve)
     steps = max(1, int(np.ceil(np.linalg.norm(end - start) / (radius / 2))))
     for share in np.linspace(0, 1, steps + 1)[1:]:
         centre = start + share * (end - start)
         shift = _outside(curve, centre, radius) - curve
         if shift.any():
             shift = ndimage.gaussian_filter1d(shift, _DRAWN_ALONG, axis=0, mode="wrap")
-            curve = _evenly(_outside(curve + shift, centre, radius))
+            curve = space_evenly(_outside(curve + shift, centre, radius))
     return curve
 
 
@@ -72,12 +63,3 @@ def _outside(curve: Points, centre: Points, radius: float) -> Points:
         radius / np.maximum(distance[inside], _SHORTEST)[:, None]
     )
     return moved
-
-
-def _evenly(curve: Points) -> Points:
-    """Return a closed curve with points about half a voxel apart."""
-    closed = np.concatenate([curve, curve[:1]])
-    along = np.concatenate([[0.0], np.linalg.norm(np.diff(closed, axis=0), axis=1).cumsum()])
-    count = max(len(curve) if along[-1] == 0 else 8, round(along[-1] / _SPACING))
-    at = np.linspace(0, along[-1], count, endpoint=False)
-    return np.stack([np.interp(at, along, side) for side in closed.T], axis=1)

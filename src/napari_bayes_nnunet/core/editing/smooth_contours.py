@@ -81,6 +81,11 @@ def smooth_contours(
     return contours
 
 
+def contour_around(mask: Mask) -> Points:
+    """Return the longest closed (m, 2) contour of a (Y, X) mask."""
+    return max(smooth_contours(mask.astype(np.uint8), [1])[1], key=len)
+
+
 @dataclass(frozen=True, eq=False)
 class _Edges:
     """Edges between neighbouring centres with different labels.

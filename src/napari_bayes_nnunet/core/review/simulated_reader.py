@@ -22,9 +22,10 @@ from ..editing.closed_curve import Points
 from ..editing.contour import apply_contour, contour_region
 from ..editing.level import apply_level
 from ..editing.presence import add_structure, remove_at_end
-from ..editing.push import MOST_MM, push_curve, push_radius, pushed_outline
+from ..editing.push import MOST_MM, push_curve, push_radius
 from ..editing.scribble import apply_scribble
 from ..editing.slice_checks import Labels, pieces_at
+from ..editing.smooth_contours import contour_around
 from ..ensemble.stored_posterior import SlicePosterior, StoredPosterior
 from ..heart.slice_volumes import base_is_first, heart_structures, is_basal
 from ..metrics.border import far_from_contours
@@ -246,7 +247,7 @@ class SimulatedReader:
             piece = self._worst_piece(z, label, inside=inside)
             if piece is None or not right.any():
                 continue
-            curve = pushed_outline(region)
+            curve = contour_around(region)
             for reach in PUSH_REACHES_MM:
                 start, end = _drag(piece, right, reach / step, inside=inside)
                 radius = push_radius(curve, start, most=MOST_MM / step)

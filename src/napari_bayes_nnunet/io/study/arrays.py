@@ -23,6 +23,7 @@ from ..images.nifti import VoxelArray, read_labels, read_volume, write_labels
 
 PREDICTION: Final = "prediction.nii.gz"
 EDITED: Final = "edited.nii.gz"
+FIRST_LOOK: Final = "first_look.nii.gz"
 MAP_FILES: Final = {entry.name: f"{entry.key}.nii.gz" for entry in MAPS.values()}
 NEEDED_MAPS: Final = [name for name, entry in MAPS.items() if entry.is_streamed]
 """Maps that every study has."""

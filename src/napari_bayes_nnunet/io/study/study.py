@@ -2,8 +2,8 @@
 
 STUDY/{study.json, patient.json, prediction.nii.gz, a file for each of the `MAPS` such as
 entropy.nii.gz, posterior/phase08.npz, edited.nii.gz, review.json, use_log.csv, readings/,
-study.lock}, and image.nii.gz if the image did not come from a file. A study opens without the
-ensemble and without torch.
+study.lock}, and image.nii.gz if the image did not come from a file, and first_look.nii.gz if it has
+provisional phases. A study opens without the ensemble and without torch.
 
 ``study.json`` is written last and makes the folder a study. A reader's work is saved atomically,
 first edited.nii.gz, then review.json, so no decision is ever without its labels. A decision has the
@@ -38,6 +38,7 @@ from ..images.geometry import Geometry
 from ..images.nifti import VoxelArray, read_labels, write_image, write_labels, write_map
 from .arrays import (
     EDITED,
+    FIRST_LOOK,
     FOLDER_GONE,
     IMAGE,
     MAP_FILES,
@@ -91,6 +92,7 @@ NOT_STRUCTURES: Final = (
     "on to see them in red, and paint over them."
 )
 BY_HAND: Final = "{problem} Until then, {part} can only be corrected by hand."
+NO_LOOK: Final = "{problem} Until then, phases that were not segmented have no contours."
 ZERO_MAP: Final = "{problem} Until then, all its values count as 0, so it ranks no slices."
 
 
@@ -100,8 +102,9 @@ class Study(HasMaps):
 
     ``posteriors``: phase → posterior, without phases whose file is lost. ``edited`` are the labels
     with all corrections so far. ``maps``: name → float32, 0 in phases that were not segmented; all
-    `NEEDED_MAPS`, and the others if they have a file. ``problems`` are sentences about unreadable
-    or wrong files.
+    `NEEDED_MAPS`, and the others if they have a file. ``looks``: phase that was not segmented →
+    provisional (Z, Y, X) labels of the first look, which count for nothing. ``problems`` are
+    sentences about unreadable or wrong files.
     ``work``: `work_checksums` of the corrections and decisions in the folder. ``patient`` says
     whose heart it is. ``reading`` is the folder of a kept reading, None for the open one.
     """
@@ -117,6 +120,7 @@ class Study(HasMaps):
     work: Mapping[str, str] = field(default_factory=dict)
     patient: PatientRecord = NOBODY
     reading: Path | None = None
+    looks: Mapping[Phase, VoxelArray] = field(default_factory=dict)
 
 
 def open_study_lock(folder: Path, *, wait: float = 0) -> BaseFileLock:
@@ -143,14 +147,16 @@ def write_study(
     posteriors: Mapping[Phase, StoredPosterior],
     *,
     image: VoxelArray | None = None,
+    looks: Mapping[Phase, VoxelArray] | None = None,
     patient: PatientRecord | None = None,
     wait: float = 0,
 ) -> None:
     """Write a new study, or replace one without a reader's work, whose files pass on permissions.
 
     ``image`` are voxels that did not come from a file (``info.image`` is None). Maps are rounded to
-    steps of 1/4096. ``patient`` says whose heart it is. A kill leaves either a complete study or
-    none. ``wait`` is the time in seconds to wait for another process that writes this study.
+    steps of 1/4096. ``looks`` are those of a `Study`, of any phase. ``patient`` says whose heart it
+    is. A kill leaves either a complete study or none. ``wait`` is the time in seconds to wait for
+    another process that writes this study.
 
     Raises DataError if the folder holds a reader's work or other files, is open in a window or
     cannot be written to.
@@ -167,6 +173,7 @@ def write_study(
                 if image is not None and info.image is None:
                     write_image(folder / IMAGE, image, info.geometry)
                 _write_arrays(folder, info, posteriors)
+                _write_looks(folder, info, looks or {})
                 if patient is not None:
                     write_patient(folder, patient)
                 write_study_info(folder, info)
@@ -205,6 +212,7 @@ def read_study(folder: Path, *, posteriors: bool = True, reading: Path | None = 
         review=review,
         work=work,
         patient=read_patient(folder, case=info.case, problems=problems),
+        looks=_read_looks(folder, info, problems),
     )
     readable = _read_posteriors(study, problems) if posteriors else {}
     return replace(study, posteriors=readable, problems=tuple(problems))
@@ -322,7 +330,7 @@ def _clear(folder: Path) -> None:
     With the prediction, labels can still be recognised as uncorrected after a kill.
     """
     write_text(folder / _UNFINISHED, "This study was not written completely.\n")
-    _remove(folder, STUDY_FILE, PATIENT_FILE, REVIEW, EDITED, PREDICTION)
+    _remove(folder, STUDY_FILE, PATIENT_FILE, REVIEW, FIRST_LOOK, EDITED, PREDICTION)
 
 
 @contextmanager
@@ -332,7 +340,7 @@ def _absent_after_error(folder: Path) -> Iterator[None]:
         yield
     except BaseException:
         with suppress(OSError):
-            files = EDITED, *MAP_FILES.values(), IMAGE, PREDICTION
+            files = EDITED, FIRST_LOOK, *MAP_FILES.values(), IMAGE, PREDICTION
             _remove(folder, STUDY_FILE, PATIENT_FILE, *files)
         raise
 
@@ -364,6 +372,26 @@ def _write_arrays(
     for name, values in maps.items():
         write_map(folder / MAP_FILES[name], values, info.geometry)
     write_labels(folder / EDITED, prediction, info.geometry)
+
+
+def _write_looks(folder: Path, info: StudyInfo, looks: Mapping[Phase, VoxelArray]) -> None:
+    labels = np.zeros(info.shape, np.uint8)
+    for phase in looks.keys() - {*info.phases}:
+        select_phase(labels, phase)[...] = looks[phase]
+    if labels.any():
+        write_labels(folder / FIRST_LOOK, labels, info.geometry)
+
+
+def _read_looks(folder: Path, info: StudyInfo, problems: list[str]) -> dict[Phase, VoxelArray]:
+    if not (folder / FIRST_LOOK).exists():
+        return {}
+    try:
+        labels = read_labels_on(folder / FIRST_LOOK, info.geometry)
+    except DataError as error:
+        problems.append(NO_LOOK.format(problem=error))
+        return {}
+    volumes: dict[Phase, VoxelArray] = dict(enumerate(labels, start=1))
+    return {p: v for p, v in volumes.items() if p not in info.phases and v.any()}
 
 
 def _read_posteriors(study: Study, problems: list[str]) -> dict[Phase, StoredPosterior]:

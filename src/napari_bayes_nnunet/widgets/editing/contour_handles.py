@@ -7,6 +7,7 @@ edit and removed a little later, unless another contour is edited before.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import ArrayLike, NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from ...core.editing.closed_curve import FEWEST_POINTS, add_handle, draw_curve, remove_handle
+from ...core.editing.closed_curve import FEWEST_POINTS, BentCurve
 from ...core.types import Place
 from ..common.canvas import unwrap
 from ..layers.double_click import DoubleClick
@@ -40,12 +41,13 @@ CURVE_PIXELS = 2.0
 LINGER_MS = 5000
 """Delay after which hidden layers are removed."""
 CHOSEN: Final = "orange"
+NO_CURVE: Final = BentCurve(np.zeros((0, 2)), np.zeros(0, np.intp), np.zeros((0, 2)))
 
 
 class ContourHandles(QObject):
     """Handles of one contour at a time, in one slice of an image.
 
-    ``changed`` carries the handles after every move, ``applied`` the final handles. Removing the
+    ``changed`` carries the handles after every move, ``applied`` the final curve. Removing the
     image or a layer of the contour cancels the edit. The layer that was active before the edit is
     active again afterwards.
     """
@@ -66,8 +68,8 @@ class ContourHandles(QObject):
         self._layers_of: Image | None = None
         self._image: Image | None = None
         self._place: Place = (None, 0)
-        self._handles: Handles = np.zeros((0, 2))
-        self._before: list[Handles] = []
+        self._bent = NO_CURVE
+        self._before: list[BentCurve] = []
         self._chosen: int | None = None
         self._points: Points | None = None
         self._curve: LineLayer | None = None
@@ -89,22 +91,22 @@ class ContourHandles(QObject):
     @property
     def handles(self) -> Handles:
         """(k, 2) points (y, x) in voxels; empty if no contour is edited."""
-        return self._handles.copy()
+        return self._bent.handles.copy()
 
     @property
     def curve(self) -> Handles:
         """(m, 2) closed curve, the first point not repeated."""
-        return draw_curve(self._handles)
+        return self._bent.curve
 
     @property
     def place(self) -> Place:
         """(phase, z) of the slice that is being edited or was edited last."""
         return self._place
 
-    def start(self, image: Image, handles: ArrayLike, *, place: Place, color: str) -> None:
+    def start(self, image: Image, bent: BentCurve, *, place: Place, color: str) -> None:
         """Edit a contour with at least 3 handles, cancelling any other edit."""
         self.cancel()
-        self._handles = np.array(handles, np.float64)
+        self._bent = bent
         self._image, self._place, self._before, self._chosen = image, place, [], None
         red, green, blue, alpha = map(float, transform_color(color)[0])
         self._color = (red, green, blue, alpha)
@@ -118,9 +120,9 @@ class ContourHandles(QObject):
     def apply(self) -> None:
         """End the edit and emit ``applied``."""
         if self.is_active:
-            handles = self.handles
+            curve = self.curve
             self._end()
-            self.applied.emit(handles)
+            self.applied.emit(curve)
 
     def cancel(self) -> None:
         """End the edit and emit ``cancelled``."""
@@ -142,20 +144,19 @@ class ContourHandles(QObject):
 
     def move_handle(self, index: int, point: ArrayLike) -> None:
         """Move a handle to (y, x) in voxels."""
-        moved = self.handles
         if self.is_active:
-            moved[index] = point
-            self._change(moved, chosen=index)
+            self._change(self._bent.move(index, point), chosen=index)
 
     def add_handle(self, point: ArrayLike) -> None:
         """Add a handle where the curve is nearest to (y, x) in voxels."""
         if self.is_active:
-            self._change(add_handle(self._handles, point), chosen=None)
+            self._change(self._bent.add(point)[0], chosen=None)
 
     def remove_handle(self, index: int) -> None:
         """Remove a handle, unless only three are left."""
-        if len(self._handles) > FEWEST_POINTS:
-            self._change(remove_handle(self._handles, index), chosen=None)
+        count = len(self._bent.handles)
+        if count > FEWEST_POINTS:
+            self._change(self._bent.keep(np.arange(count) != index), chosen=None)
 
     def close(self) -> None:
         """Cancel the edit and disconnect from the viewer."""
@@ -163,14 +164,14 @@ class ContourHandles(QObject):
         self._remove_layers()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
-    def _change(self, handles: Handles, *, chosen: int | None) -> None:
+    def _change(self, bent: BentCurve, *, chosen: int | None) -> None:
         """Show changed handles as one undo step."""
-        self._before.append(self._handles)
-        self._show(handles, chosen)
+        self._before.append(self._bent)
+        self._show(bent, chosen)
 
-    def _show(self, handles: Handles, chosen: int | None) -> None:
-        keeps_colors = (len(handles), chosen) == (len(self._handles), self._chosen)
-        self._handles, self._chosen = handles, chosen
+    def _show(self, bent: BentCurve, chosen: int | None) -> None:
+        keeps_colors = (len(bent.at), chosen) == (len(self._bent.at), self._chosen)
+        self._bent, self._chosen = bent, chosen
         self._draw()
         if not keeps_colors:
             self._color_handles()
@@ -187,15 +188,15 @@ class ContourHandles(QObject):
     def _color_handles(self) -> None:
         if self._points is None:
             return
-        colors = [HANDLE_COLORS[0]] * len(self._handles)
+        colors = [HANDLE_COLORS[0]] * len(self._bent.at)
         if self._chosen is not None:
             colors[self._chosen] = CHOSEN
         self._points.face_color = colors
 
     def _in_image(self) -> NDArray[np.float64]:
         """Return (k, D) handles in voxels of the image."""
-        index = np.tile(index_of(self._place), (len(self._handles), 1))
-        return np.hstack([index, self._handles])
+        index = np.tile(index_of(self._place), (len(self._bent.at), 1))
+        return np.hstack([index, self._bent.handles])
 
     def _show_layers(self, image: Image) -> None:
         """Show the layers of handles and curve, reusing hidden ones."""
@@ -223,7 +224,7 @@ class ContourHandles(QObject):
         if self._double_click is not None:
             self._double_click.close()
             self._double_click = None
-        self._handles = np.zeros((0, 2))
+        self._bent = NO_CURVE
         if points is not None and curve is not None:
             points.visible = False
             curve.show(False)
@@ -264,9 +265,9 @@ class ContourHandles(QObject):
 
     def _drag(self, layer: Points, event: Any, index: int) -> Iterator[None]:
         """Move a handle with the mouse, as one undo step."""
-        before, self._chosen = self._handles, index
+        before, self._chosen = self._bent, index
         self._color_handles()
-        grip = self._voxel(event) - before[index]
+        grip = self._voxel(event) - before.handles[index]
         layer.mouse_pan = False
         moves = True
         try:
@@ -274,27 +275,26 @@ class ContourHandles(QObject):
             while moves:
                 moves = event.type == "mouse_move"
                 # Escape or Ctrl+Z may have been pressed during the drag.
-                if self.is_active and len(self._handles) == len(before):
+                if self.is_active and len(self._bent.at) == len(before.at):
                     self._drag_to(index, self._voxel(event) - grip, before)
                 if moves:
                     event.handled = True
                     yield
         finally:  # switching to another window ends a drag without a release
             layer.mouse_pan = True
-        if self._is_dragged(before) and np.array_equal(self._handles, before):
+        is_back = np.array_equal(self._bent.handles, before.handles)
+        if self._is_dragged(before) and is_back:
             self._before.pop()
 
-    def _is_dragged(self, before: Handles) -> bool:
+    def _is_dragged(self, before: BentCurve) -> bool:
         """Return whether a drag that began at these handles is the last undo step."""
         return bool(self._before) and self._before[-1] is before
 
-    def _drag_to(self, index: int, point: NDArray[np.float64], before: Handles) -> None:
-        if (self._handles[index] != point).any():
+    def _drag_to(self, index: int, point: NDArray[np.float64], before: BentCurve) -> None:
+        if (self._bent.handles[index] != point).any():
             if not self._is_dragged(before):  # now, because a drag may end without a release
                 self._before.append(before)
-            moved = self.handles
-            moved[index] = point
-            self._show(moved, index)
+            self._show(self._bent.move(index, point), index)
 
     def _right_click(self, event: Any, index: int) -> Iterator[None]:
         start = event.pos
@@ -325,7 +325,7 @@ class ContourHandles(QObject):
         """Return the index of the handle under the mouse, or None."""
         if not self._is_shown():
             return None
-        distances = self._pixels(self._handles - self._voxel(event))
+        distances = self._pixels(self._bent.handles - self._voxel(event))
         return int(distances.argmin()) if distances.min() <= REACH else None
 
     def _is_shown(self) -> bool:
@@ -356,7 +356,7 @@ class ContourHandles(QObject):
         if str(event.action) not in ("added", "changed", "removed"):
             return
         points = np.asarray(self._points.data)[:, -2:].astype(np.float64)
-        self._change(_merge_points(self._handles, points), chosen=None)
+        self._change(_merge_points(self._bent, points), chosen=None)
 
     def _on_removed(self, event: Any) -> None:
         curve = self._curve.layer if self._curve is not None else None
@@ -365,16 +365,15 @@ class ContourHandles(QObject):
             self._remove_layers()
 
 
-def _merge_points(handles: Handles, points: Handles) -> Handles:
-    """Return the handles after napari has moved, appended or removed ``points``."""
-    if len(points) == len(handles):
-        return points
-    for point in points[len(handles) :]:
-        longer = add_handle(handles, point)
-        (new,) = np.flatnonzero((longer[:, None] != handles).any(axis=2).all(axis=1))[:1]
-        longer[new] = point
-        handles = longer
-    if len(points) >= len(handles):
-        return handles
-    stays = (handles[:, None] == points).all(axis=2).any(axis=1)
-    return handles[stays] if stays.sum() >= FEWEST_POINTS else handles
+def _merge_points(bent: BentCurve, points: Handles) -> BentCurve:
+    """Return the curve after napari has moved, appended or removed ``points``."""
+    count = len(bent.handles)
+    if len(points) == count:
+        return replace(bent, handles=points)
+    for point in points[count:]:
+        longer, index = bent.add(point)
+        bent = longer.move(index, point)
+    if len(points) > count:
+        return bent
+    stays = (bent.handles[:, None] == points).all(axis=2).any(axis=1)
+    return bent.keep(stays) if stays.sum() >= FEWEST_POINTS else bent

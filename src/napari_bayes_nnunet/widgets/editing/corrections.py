@@ -15,16 +15,17 @@ from ...app.review.ends import IS_LOCKED, End, ShapeSource, move_end, walls_of
 from ...app.review.session import Decided, ReviewSession
 from ...core import InputError
 from ...core.counts import format_count
+from ...core.editing.closed_curve import BentCurve
 from ...core.editing.contour import apply_contour, contour_region, fit_handles
 from ...core.editing.level import apply_level
 from ...core.editing.presence import remove_at_end
-from ...core.editing.push import pushed_outline
 from ...core.editing.scribble import Scribbled, apply_scribble
 from ...core.editing.slice_edits import (
     copy_structures,
     interpolate_slice,
     nearest_sources,
 )
+from ...core.editing.smooth_contours import contour_around
 from ...core.problems import Problem
 from ...core.types import Mask, Phase, Place
 from ...io.study.arrays import select_phase
@@ -469,10 +470,12 @@ class Corrections(QObject):
         said = COPIED if self._put(place, labels, COPY) else SAME_THERE
         self.said.emit(said.format(structure=name, source=there))
 
-    def fit_contour(self, place: Place, label: int) -> NDArray[np.float64] | None:
-        """Return (k, 2) handles of a structure's contour; None if it is absent or locked."""
+    def fit_contour(self, place: Place, label: int) -> BentCurve | None:
+        """Return a structure's contour with handles; None if it is absent or locked."""
         region = self._region(place, label)
-        return None if region is None else fit_handles(region)
+        if region is None:
+            return None
+        return BentCurve.with_handles_near(contour_around(region), fit_handles(region))
 
     def _region(self, place: Place, label: int) -> Mask | None:
         """Return what the contour of a structure encloses; None if it is absent or locked."""
@@ -502,9 +505,7 @@ class Corrections(QObject):
     def outline(self, place: Place, label: int) -> NDArray[np.float64] | None:
         """Return the closed (m, 2) contour of a structure; None if it is absent or locked."""
         region = self._region(place, label)
-        if region is None:
-            return None
-        return pushed_outline(region)
+        return None if region is None else contour_around(region)
 
     def show_push(
         self, place: Place, label: int, curve: NDArray[np.float64], start: NDArray[np.float64]

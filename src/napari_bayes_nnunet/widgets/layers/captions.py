@@ -31,7 +31,7 @@ STRIP_KEY: Final = "patient_strip"
 PATIENT_HIDDEN: Final = "Patient hidden"
 SLICE_TEXT: Final = "Slice {number} of {count}"
 PHASE_TEXT: Final = "phase {number} of {count}"
-PROVISIONAL_TEXT: Final = "provisional"
+PROVISIONAL_TEXT: Final = "provisional contours of the first look"
 _FONT_SIZE: Final = 10
 _LETTER_PX: Final = 9
 """Mean width of a letter, with some room."""

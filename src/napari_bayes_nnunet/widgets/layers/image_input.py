@@ -46,13 +46,15 @@ class ImageInput:
 
     ``layers`` are the unique ids of their layers. ``spacing`` (z, y, x) is in mm. ``phases`` of a
     cine count from 1; None means all phases, from which the ensemble finds ED and ES. A 3D image
-    has no phases. ``doubt`` is that of a `Volume`, None if the user has dispelled it.
+    has no phases. With ``sends_all``, other phases are sent, too, for a first look. ``doubt`` is
+    that of a `Volume`, None if the user has dispelled it.
     """
 
     channels: tuple[Any, ...]
     layers: tuple[str, ...] = ()
     spacing: Spacing
     phases: tuple[int, ...] | None = None
+    sends_all: bool = False
     doubt: str | None = None
 
     @property
@@ -70,7 +72,8 @@ class ImageInput:
         """The phases to write; only these are computed if the cine is loaded lazily."""
         if not self.is_cine:
             return ()
-        return self.phases or tuple(range(1, self.shape[0] + 1))
+        chosen = None if self.sends_all else self.phases
+        return chosen or tuple(range(1, self.shape[0] + 1))
 
     def write(self, path: Path, *, should_stop: Callable[[], bool] = lambda: False) -> None:
         """Write (channels, [T,] Z, Y, X) as ``.npy``, one volume after the other.

@@ -79,9 +79,10 @@ class SegmentationResult(HasMaps):
     ``phase_cases`` are the names of all phases if they were joined from files of their own,
     ``image_notes`` what was noticed when the image was read, ``patient`` whose heart it shows.
     ``phases`` has the state of each phase (from 1; None for a 3D image), ``requested`` the phases
-    of a cine to segment last. ``posteriors`` has the members' results of finished phases, as
-    copies, so that later results cannot change a study made from them. ``spacing`` (z, y, x) in mm
-    is the one that the ensemble received, ``channels`` are the unique ids of the image's layers.
+    of a cine to segment last. ``looks`` are the (Z, Y, X) labels of the provisional phases: parts
+    of ``labels``, or those of a study. ``posteriors`` has the members' results of finished phases,
+    as copies, so that later results cannot change a study made from them. ``spacing`` (z, y, x) in
+    mm is the one that the ensemble received, ``channels`` are the unique ids of the image's layers.
     """
 
     case: str
@@ -107,7 +108,8 @@ class SegmentationResult(HasMaps):
     _volumes: dict[int | None, tuple[StoredPosterior, PhaseVolumes]] = field(
         default_factory=dict, init=False
     )
-    _looks: dict[Phase, PhaseVolumes] = field(default_factory=dict, init=False)
+    looks: dict[Phase, NDArray[np.uint8]] = field(default_factory=dict)
+    _look_volumes: dict[Phase, PhaseVolumes] = field(default_factory=dict, init=False)
     labels: NDArray[np.uint8] = field(init=False)
     maps: Mapping[str, NDArray[np.float32]] = field(init=False)
 
@@ -136,6 +138,7 @@ class SegmentationResult(HasMaps):
             phase_cases=info.phase_cases,
             phases={phase: PhaseState(1, 1, info.reports[phase]) for phase in info.phases},
             posteriors=dict(study.posteriors),
+            looks=dict(study.looks),
         )
         result.labels = study.prediction
         result.maps = study.maps
@@ -190,10 +193,10 @@ class SegmentationResult(HasMaps):
         phases decide with the others, but are not measured.
         """
         volumes = {phase: self._measure(phase, p) for phase, p in self.posteriors.items()}
-        every = {**self._looks, **volumes}
+        every = {**self._look_volumes, **volumes}
         curves = self._curves(every, provisional=set(every) - set(volumes))
         # All members may see a smaller LV in the ED of the looks than one saw in the phase beside.
-        found = [_ends(curves), _ends(self._curves(self._looks))]
+        found = [_ends(curves), _ends(self._curves(self._look_volumes))]
         known, _ = self.known_ends
         ends = [known] if known else found
         ed, es = max(ends, key=lambda pair: len(volumes.keys() & set(pair)))
@@ -250,7 +253,8 @@ class SegmentationResult(HasMaps):
             self.phases[phase] = PhaseState(
                 1, self.settings.members, provisional=True, by_student=by_student
             )
-        self._looks[phase] = PhaseVolumes.from_totals(volumes)
+            self.looks[phase] = self.of_phase(self.labels, phase)
+        self._look_volumes[phase] = PhaseVolumes.from_totals(volumes)
 
     @property
     def provisional(self) -> list[int | None]:
@@ -274,6 +278,7 @@ class SegmentationResult(HasMaps):
     def count(self, phase: int | None, done: int, total: int) -> None:
         """Record that the arrays of ``phase`` include ``done`` of ``total`` members."""
         self.phases[phase] = PhaseState(done, total)
+        self.looks.pop(phase, None)
         self.posteriors.pop(phase, None)  # of an earlier segmentation
 
     def read_posterior(self, message: PhaseDone, phase: int | None) -> StoredPosterior | None:
@@ -315,7 +320,8 @@ class SegmentationResult(HasMaps):
         for phase in phases:
             del self.phases[phase]
             self.posteriors.pop(phase, None)
-            self._looks.pop(phase, None)
+            self._look_volumes.pop(phase, None)
+            self.looks.pop(phase, None)
             self.requested -= {phase}
             self.of_phase(self.labels, phase)[...] = 0
             for values in self.maps.values():

@@ -1,27 +1,29 @@
 """Smooth contours of the structures in the displayed plane of an image.
 
-They are drawn for the labels of a review, or else for the prediction. Only the labels are painted
-and saved. Their layer is transparent while contours are drawn for it, unless structures are filled,
-the brush is down or the tool is the polygon.
+They are drawn for the labels of a review, or else for the prediction, and dashed in phases that
+have only a first look. Only the labels are painted and saved. Their layer is transparent while
+contours are drawn for it, unless structures are filled, the brush is down or the tool is the
+polygon.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 from superqt.utils import QSignalThrottler
 
+from ...core.editing.closed_curve import Points
 from ...core.editing.smooth_contours import smooth_contours
 from ...core.ensemble.stored_posterior import PlanePosterior, StoredPosterior
 from ...core.heart.structures import structure_colors
 from ...core.steps import drain
 from ...core.types import Phase
 from ..common.settings import Display
-from .line_layer import Line, LineLayer, line_color
+from .line_layer import Dash, Line, LineLayer, line_color
 from .metadata import bayes_metadata
 from .result_layers import CONTOUR_WIDTH
 from .review_layers import find_layer
@@ -33,6 +35,8 @@ CONTOUR_SOURCES: Final = ("edited", "prediction")
 """Roles of the labels that have contours; the first that is visible counts."""
 CONTOUR_PIXELS: Final = 2.6
 """Width of the contours on the screen, where they are the strongest lines."""
+PROVISIONAL_DASH: Final[Dash] = (4.0, 2.5)
+"""Dash of the contours of a first look, in mm."""
 FILLED, TRANSPARENT = 0.4, 0.0
 """Opacities of labels that have contours."""
 STROKE_MS: Final = 30
@@ -42,7 +46,15 @@ SMOOTH, NEAREST = "catrom", "nearest"
 _CACHE_SIZE: Final = 400
 """Number of cached planes, enough for a cine to play."""
 
-Posteriors = Mapping[Phase, StoredPosterior]
+
+class ContourSource(Protocol):
+    """A result or study: its posteriors, and the (Z, Y, X) labels of phases with a look only."""
+
+    @property
+    def posteriors(self) -> Mapping[Phase, StoredPosterior]: ...
+
+    @property
+    def looks(self) -> Mapping[Phase, NDArray[Any]]: ...
 
 
 class StructureContours:
@@ -52,10 +64,10 @@ class StructureContours:
     deletes the layer, the labels are shown as outlines, until the next slice has contours again.
     """
 
-    def __init__(self, viewer: Any, image: Image, posteriors: Posteriors, display: Display) -> None:
+    def __init__(self, viewer: Any, image: Image, result: ContourSource, display: Display) -> None:
         self._viewer = viewer
         self._image = image
-        self._posteriors = posteriors
+        self._result = result
         self._display = display
         self._followed: list[Labels] = []
         self._lines = LineLayer(viewer, image, CONTOURS, pixels=CONTOUR_PIXELS)
@@ -108,9 +120,9 @@ class StructureContours:
         if display.contours != before.contours:
             self.layer.visible = display.contours
 
-    def set_posteriors(self, posteriors: Posteriors) -> None:
-        """Use the posteriors of another result, and follow its labels."""
-        self._posteriors = posteriors
+    def set_result(self, result: ContourSource) -> None:
+        """Use the posteriors and looks of another result, and follow its labels."""
+        self._result = result
         self._on_layers_changed()
         self.draw()
 
@@ -142,14 +154,17 @@ class StructureContours:
             isinstance(number, slice) or 0 <= number < size for number, size in numbers
         ):
             return None
-        labels = np.asarray(source.data[index])
-        posterior = self._posteriors.get(_phase(index))
+        phase = _phase(index)
+        look, posterior = self._result.looks.get(phase), self._result.posteriors.get(phase)
+        labels = np.asarray(source.data[index] if look is None else look[index[-3:]])
+        dash = None if look is None else PROVISIONAL_DASH
         key = id(source), str(index)
         drawing = self._cache.get(key)
-        if drawing is None or not drawing.is_of(labels, posterior):
+        if drawing is None or not drawing.is_of(labels, posterior, dash):
             while len(self._cache) >= _CACHE_SIZE:
                 self._cache.pop(next(iter(self._cache)))
-            drawing = _Drawing(index, labels, posterior, bayes_metadata(source)["structures"])
+            structures = bayes_metadata(source)["structures"]
+            drawing = _Drawing(index, labels, posterior, structures, dash)
             self._cache[key] = drawing
         return drawing
 
@@ -251,7 +266,7 @@ class StructureContours:
         def draw_again(event: object) -> None:
             moved.disconnect(draw_again)
             if image in viewer.layers and find_contours(viewer, image) is None:
-                show_contours(viewer, image, self._posteriors, self._display)
+                show_contours(viewer, image, self._result, self._display)
 
         moved.connect(draw_again)
 
@@ -265,60 +280,64 @@ class _Drawing:
         labels: NDArray[Any],
         posterior: StoredPosterior | None,
         structures: Mapping[str, int],
+        dash: Dash | None,
     ) -> None:
-        self.index = index
+        self.index, self._dash = index, dash
         self._labels = labels.copy()
         self._posterior = posterior
         contours = smooth_contours(labels, structures.values(), _plane(posterior, index))
         colors = structure_colors(structures)
         self.lines = [
-            Line(points, line_color(colors[label]))
+            Line(_from_the_top(points) if dash else points, line_color(colors[label]), dash)
             for label, loops in contours.items()
             for points in loops
         ]
 
-    def is_of(self, labels: NDArray[Any], posterior: StoredPosterior | None) -> bool:
-        """Return whether labels and posterior are still the same."""
-        return posterior is self._posterior and np.array_equal(labels, self._labels)
+    def is_of(
+        self, labels: NDArray[Any], posterior: StoredPosterior | None, dash: Dash | None
+    ) -> bool:
+        """Return whether labels, posterior and dash are still the same."""
+        is_same = posterior is self._posterior and dash == self._dash
+        return is_same and np.array_equal(labels, self._labels)
 
 
 def show_contours(
-    viewer: Any, image: Image, posteriors: Posteriors, display: Display
+    viewer: Any, image: Image, result: ContourSource, display: Display
 ) -> StructureContours:
-    """Draw contours of the labels of an image, with the posteriors of its phases."""
-    return drain(steps_to_show_contours(viewer, image, posteriors, display))
+    """Draw contours of the labels of an image, with the posteriors and looks of its result."""
+    return drain(steps_to_show_contours(viewer, image, result, display))
 
 
 def steps_to_show_contours(
-    viewer: Any, image: Image, posteriors: Posteriors, display: Display
+    viewer: Any, image: Image, result: ContourSource, display: Display
 ) -> Generator[None, None, StructureContours]:
     """Do the steps of `show_contours`: a new layer is drawn in a step of its own."""
     contours = find_contours(viewer, image)
     if contours is None:
-        contours = StructureContours(viewer, image, posteriors, display)
+        contours = StructureContours(viewer, image, result, display)
         yield
         contours.show()
     else:
         contours.set_display(display)
-        contours.set_posteriors(posteriors)
+        contours.set_result(result)
         contours.raise_above_labels()
     return contours
 
 
 def apply_display(
-    viewer: Any, image: Image, display: Display, posteriors: Posteriors | None = None
+    viewer: Any, image: Image, display: Display, result: ContourSource | None = None
 ) -> None:
     """Show contours, fill and image as chosen.
 
-    With ``posteriors``, contours that the user has deleted are drawn again.
+    With its ``result``, contours that the user has deleted are drawn again.
     """
     if image in viewer.layers:
         image.interpolation2d = SMOOTH if display.smooth else NEAREST
     contours = find_contours(viewer, image)
     if contours is not None:
         contours.set_display(display)
-    elif posteriors is not None:
-        show_contours(viewer, image, posteriors, display)
+    elif result is not None:
+        show_contours(viewer, image, result, display)
 
 
 def find_contours(viewer: Any, image: Image) -> StructureContours | None:
@@ -326,6 +345,15 @@ def find_contours(viewer: Any, image: Image) -> StructureContours | None:
     layer = find_layer(viewer, image, CONTOURS)
     contours = bayes_metadata(layer).get(CONTOURS) if layer is not None else None
     return contours if isinstance(contours, StructureContours) else None
+
+
+def _from_the_top(points: Points) -> Points:
+    """Return a closed contour from its topmost point to the right, so that dashes cover others.
+
+    The outline of the LV and the hole of the myocardium are one line, which begins anywhere.
+    """
+    points = np.roll(points, -np.lexsort(np.round(points.T[::-1], 6))[0], axis=0)
+    return points if points[1, 1] > points[-1, 1] else np.roll(points[::-1], 1, axis=0)
 
 
 def _phase(index: PlaneIndex) -> Phase:

@@ -155,13 +155,13 @@ class ReviewPicture(QObject):
 
     def show(self) -> Generator[None, None, None]:
         """Add the layers, at most one in each step, because napari needs long for each of them."""
-        viewer, posteriors = self._viewer, self._session.study.posteriors
+        viewer, study = self._viewer, self._session.study
         apply_display(viewer, self.image, self._display)
         yield
         yield from self.caption.show()
         yield
         # Before the labels, whose voxels would be seen for a moment.
-        contours = yield from steps_to_show_contours(viewer, self.image, posteriors, self._display)
+        contours = yield from steps_to_show_contours(viewer, self.image, study, self._display)
         yield
         remove_layers(viewer, find_layer(viewer, self.image, "edited"))
         yield
@@ -181,7 +181,7 @@ class ReviewPicture(QObject):
         yield
         self.select_edited()
         yield
-        self._shown = SegmentationResult.from_study(self._session.study)
+        self._shown = SegmentationResult.from_study(study)
         yield from steps_to_put(viewer, self.image, self._shown, visible=False)
         self._show_only_edited()
 
@@ -295,7 +295,7 @@ class ReviewPicture(QObject):
 
     def set_display(self, display: Display) -> None:
         """Show contours, fill and image as chosen."""
-        apply_display(self._viewer, self.image, display, self._session.study.posteriors)
+        apply_display(self._viewer, self.image, display, self._session.study)
 
     def centre_on(self, y: int, x: int) -> None:
         """Centre the camera on a voxel of the displayed slice, at the same zoom."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from qtpy.QtCore import QPointF, Qt, Signal
@@ -20,12 +20,15 @@ from ..common.plotting import EpochPlot, Legend, faint, pen, pg, readable
 
 _HELP = (
     "Volume of each phase. Band: one standard deviation of the models. Drag the lines to set "
-    "end-diastole (ED) and end-systole (ES). Dotted: proposal."
+    "end-diastole (ED) and end-systole (ES). Dotted: proposal. Open circles: provisional, from "
+    "the first look; segment a phase to use it."
 )
 ED_HELP = "Phase of end-diastole, with the largest ventricle."
 ES_HELP = "Phase of end-systole, with the smallest ventricle."
 PROPOSAL = " &nbsp; ┊&nbsp;proposal"
 """Entry of the legend for the dotted lines."""
+PROVISIONAL: Final = " &nbsp; ○&nbsp;provisional"
+"""Entry of the legend for open circles."""
 PROPOSED_PHASES = "ED is phase {}, ES is phase {}."
 PROPOSED_HELP = "Use the phases of the largest and the smallest volume."
 _HEIGHT = 150
@@ -71,12 +74,15 @@ class VolumePlot(QWidget):
         """Draw ``curves``; the LV, or else another structure, gives the proposal of ED and ES."""
         phases = sorted({phase for curve in curves for phase in curve.phases})
         self._proposal = propose_landmarks(curves)
-        self.setVisible(len(phases) > 1)
         self.plot.draw(curves, phases, self._proposal)
+        self.plot.setAccessibleDescription(". ".join(map(self.plot.reading, phases)))
+        self.setVisible(len(self.plot.measured) > 1)
         colors: dict[str, str] = {c.structure: CARDIAC[c.structure] for c in curves}
-        self.legend.set_colors(colors, PROPOSAL if self._proposal is not None else "")
+        more = PROPOSAL if self._proposal is not None else ""
+        more += PROVISIONAL if len(self.plot.measured) < len(phases) else ""
+        self.legend.set_colors(colors, more)
         for box in (self.ed_box, self.es_box):
-            box.set_phases(phases)
+            box.set_phases(self.plot.measured)
         self.set_landmarks(*self.landmarks)
 
     def set_landmarks(self, ed: int | None, es: int | None) -> None:
@@ -171,7 +177,8 @@ class CurvesPlot(EpochPlot):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         self._curves: tuple[VolumeCurve, ...] = ()
-        self._phases: tuple[int, ...] = ()
+        self.measured: tuple[int, ...] = ()
+        """Phases that may be ED or ES, which are not provisional."""
         self._drawn: dict[Structure, _Band] = {}
         self._proposed = [pg.InfiniteLine(), pg.InfiniteLine()]
         self._lines = {name: PhaseLine(name) for name in (ED, ES)}
@@ -208,7 +215,9 @@ class CurvesPlot(EpochPlot):
         proposal: tuple[int, int] | None,
     ) -> None:
         """Draw ``curves`` over ``phases``, with dotted lines at the ``proposal`` of ED and ES."""
-        self._curves, self._phases = tuple(curves), tuple(phases)
+        self._curves = tuple(curves)
+        looks = {phase for curve in curves for phase in curve.provisional}
+        self.measured = tuple(phase for phase in phases if phase not in looks)
         for structure in self._drawn.keys() - {curve.structure for curve in curves}:
             for item in self._drawn.pop(structure).items:
                 self.removeItem(item)
@@ -225,7 +234,7 @@ class CurvesPlot(EpochPlot):
     def set_landmarks(self, ed: int | None, es: int | None) -> None:
         """Move the lines to these phases; None, or a phase without a volume, hides a line."""
         for name, phase, other in ((ED, ed, es), (ES, es, ed)):
-            allowed = [p for p in self._phases if p != other]
+            allowed = [p for p in self.measured if p != other]
             self._lines[name].put_at(phase if phase in allowed else None, allowed)
 
     def reading(self, epoch: int) -> str:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from ...core.counts import format_count
-from ...core.editing.closed_curve import draw_curve
 from ...core.heart.function import Patient
 from ...core.heart.normal_ranges import NormalRanges
 from ...core.heart.wall import Insertions
@@ -721,16 +720,15 @@ class ReviewController(QObject):
         """Show handles on the outline of the structure."""
         self._stop_drawing()
         place, label = self.view.place, self.view.label
-        handles = self.corrections.fit_contour(place, label)
-        if handles is not None:
-            self.contour.start(self.picture.image, handles, place=place, color=self.view.color)
-            self._contour = label, draw_curve(handles)
+        bent = self.corrections.fit_contour(place, label)
+        if bent is not None:
+            self.contour.start(self.picture.image, bent, place=place, color=self.view.color)
+            self._contour = label, bent.curve
         self._show_tool()
 
-    def _on_contour_applied(self, handles: NDArray[np.float64]) -> None:
+    def _on_contour_applied(self, curve: NDArray[np.float64]) -> None:
         self._show_tool()
         label, start = self._contour
-        curve = draw_curve(handles)
         self.corrections.apply_contour(self.contour.place, label, curve, start=start)
 
     def _move_end(self, action: str) -> None:

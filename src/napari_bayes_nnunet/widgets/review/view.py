@@ -160,6 +160,7 @@ class ReviewView:
         for overview in self._forms.overviews:
             overview.set_landmarks(state.ed, state.es)
         self._picture.caption.set_landmarks(state.ed, state.es)
+        self._picture.caption.set_provisional(self._session.study.looks)
 
     def show_edited(self) -> None:
         """Show thumbnails, numbers and marks after a change of the labels."""
@@ -297,7 +298,7 @@ class ReviewView:
             session.numbers.contributions(state.ed, state.es), ed=state.ed, es=state.es
         )
         self._forms.key_numbers.doubt.show_message(word_advice(session, None))
-        self._forms.volumes.set_curves(session.numbers.curves())
+        self._forms.volumes.set_curves(session.numbers.shown_curves())
         self._forms.volumes.set_landmarks(state.ed, state.es)
         self._forms.progress.set_progress(session.progress(self.queue))
         self.show_walls()

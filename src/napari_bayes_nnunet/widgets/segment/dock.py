@@ -502,12 +502,13 @@ class SegmentWidget(FolderDrop, DockContent):
         job.is_sent = True
         image, result = job.image, job.result
         finds_phases = image.is_cine and image.phases is None
+        chosen = [image.sent_phases.index(phase) + 1 for phase in image.phases or ()]
         request = SegmentImage(
             job=job.number,
             image=str(job.file),
             spacing=image.spacing,
             folder=str(result.folder),
-            phases=None if finds_phases else list(range(1, len(image.sent_phases) + 1)),
+            phases=None if finds_phases else chosen,
             settings=result.settings,
             doubt=image.doubt,
         )
@@ -626,7 +627,7 @@ class SegmentWidget(FolderDrop, DockContent):
         hide_closed_review(self._viewer, layer)
         if layer in self._viewer.layers:
             display = self.display.display
-            yield from steps_to_show_contours(self._viewer, layer, result.posteriors, display)
+            yield from steps_to_show_contours(self._viewer, layer, result, display)
 
     def _leave_look(self, layer: Image, result: SegmentationResult, phase: int | None) -> None:
         """Show a segmented phase in place of one that has only a look and is not to be segmented.
@@ -836,8 +837,7 @@ class SegmentWidget(FolderDrop, DockContent):
         layer, result = self.image.layer, self.result
         if layer is not None:
             has_labels = result is not None and "prediction" in result_layers(self._viewer, layer)
-            posteriors = result.posteriors if result is not None and has_labels else None
-            apply_display(self._viewer, layer, display, posteriors)
+            apply_display(self._viewer, layer, display, result if has_labels else None)
 
     def _show_map(self) -> None:
         """Show the chosen map, unless a review hides the result."""

@@ -202,6 +202,7 @@ class ImageForm(QWidget):
             layers=tuple(str(layer.unique_id) for layer in layers),
             spacing=self._spacing_of(self.layer),
             phases=self._chosen_phases(self.layer),
+            sends_all=self.known_phases is not None,
             doubt=None if doubt else doubt,  # `is_wanted` asks about one
         )
 

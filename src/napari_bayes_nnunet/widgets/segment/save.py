@@ -266,7 +266,8 @@ def make_result_study(result: SegmentationResult, folder: Path, *, image: Any) -
         return ResultStudy(folder, is_new=False, slice_axis=slice_axis)
     voxels = _load(image, axis) if info.image is None else None
     posteriors = {p: stored.with_first_axis(axis) for p, stored in result.posteriors.items()}
-    write_study(folder, info, posteriors, image=voxels, patient=result.patient)
+    looks = {phase: np.moveaxis(labels, axis, 0) for phase, labels in result.looks.items()}
+    write_study(folder, info, posteriors, image=voxels, looks=looks, patient=result.patient)
     alone = (folder.with_name(f"{case}{FOLDER_ENDING}") for case in result.phase_cases)
     corrected = tuple(other for other in alone if is_study(other) and has_corrections(other))
     return ResultStudy(folder, is_new=True, slice_axis=slice_axis, corrected_alone=corrected)
