@@ -151,7 +151,7 @@ def table(qtbot: Any) -> NumbersTable:
 
 def test_a_row_has_name_value_unit_and_interval(table: NumbersTable) -> None:
     assert table.texts("LV EDV") == ("LV EDV", "142.3", "mL", "", "", "", "")
-    assert table.texts("LV CO") == ("LV CO", "5.20", "mL", "", "", "", "")
+    assert table.texts("LV CO") == ("LV CO", "5.2", "mL", "", "", "", "")
     known = replace(PREDICTED["LV EF"], intervals={80: (49, 56), 90: (47.6, 59.4)})
     table.set_numbers(PREDICTED | numbers(known), PREDICTED, {"LV EF": 9, "LV EDV": 0})
     assert table.texts("LV EF") == ("LV EF", "57.0", "%", "47.6–59.4", "", "", "")
@@ -170,7 +170,7 @@ def heading(table: NumbersTable, column: int) -> str:
 
 @pytest.mark.parametrize(
     ("before", "now", "change"),
-    [(55.15, 56.44, "+1.2"), (43.92, 43.84, "−0.1"), (10.54, 10.46, ""), (7.89, 7.72, "−0.2")],
+    [(55.16, 56.44, "+1.2"), (43.92, 43.84, "−0.1"), (10.54, 10.46, ""), (7.89, 7.72, "−0.2")],
 )
 def test_change_is_that_of_the_numbers_on_screen(table, before, now, change) -> None:
     predicted = replace(PREDICTED["LV EF"], value=before)

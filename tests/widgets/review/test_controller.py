@@ -1120,7 +1120,7 @@ def test_only_enter_accepts_a_slice_with_a_finding(review) -> None:
         review.press("A")
     assert review.said[-1] == ASKED.format(finding=review.controller.view.finding_in((ED, 1)))
     assert review.controller.picture.place == (ED, 1)
-    assert button.text().startswith("Accept anyway")
+    assert button.text().startswith("Accept  Enter")
     for end in ("N", "Escape", "T", "D", "Control-Z"):
         review.press(end)
         assert button.text().startswith("Accept  A")

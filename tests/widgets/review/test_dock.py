@@ -837,7 +837,7 @@ def test_a_closed_dock_closes_its_study(make_dock, folder, qtbot) -> None:
 
 
 def add_other(dock: ReviewWidget) -> Image:
-    other: Image = dock._viewer.add_image(np.ones(SHAPE), name="other")
+    other: Image = dock._viewer.add_image(np.full(SHAPE, 0.5), name="other")
     return other
 
 

@@ -159,6 +159,7 @@ def test_no_message_decision_or_edit_moves_a_control(
     assert dock.messages.saved.text() == UNSAVED
     for _ in range(16):
         press(dock._viewer, "A")
+        settle(qtbot, dock.controller)
     assert dock.controller.session.state.finished
     check("the end of the queue")
 

@@ -31,7 +31,7 @@ def all_names(before: Mapping[str, Measured], after: Mapping[str, Measured]) -> 
 
 def format_number(measured: Measured | None) -> str:
     """Return the value without its unit."""
-    return rounded(measured.value, measured.unit) if measured else UNKNOWN
+    return format_rounded(measured.value, measured.unit) if measured else UNKNOWN
 
 
 def interval_level(numbers: Iterable[Measured]) -> Coverage | None:
@@ -44,7 +44,7 @@ def format_interval(measured: Measured | None, level: Coverage | None, to: str =
     ends = measured.intervals.get(level) if measured and level else None
     if measured is None or ends is None:
         return ""
-    return to.join(rounded(end, measured.unit) for end in ends)
+    return to.join(format_rounded(end, measured.unit) for end in ends)
 
 
 def format_large(measured: Measured, open_slices: int | None) -> tuple[str, str]:
@@ -102,10 +102,10 @@ def format_change(before: Measured | None, after: Measured | None) -> str:
         return UNKNOWN
     change = float(texts[1]) - float(texts[0])
     sign = "+" if change > 0 else "−"
-    return sign + rounded(abs(change), before.unit) if texts[0] != texts[1] else "0"
+    return sign + format_rounded(abs(change), before.unit) if texts[0] != texts[1] else "0"
 
 
-def rounded(value: float, unit: str) -> str:
+def format_rounded(value: float, unit: str) -> str:
     """Return a value with the decimals of its unit: two for L/min, else one; a dash for NaN."""
     digits = 2 if unit.startswith("L/") else 1
     return UNKNOWN if math.isnan(value) else f"{value:.{digits}f}"

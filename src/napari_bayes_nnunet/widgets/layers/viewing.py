@@ -116,7 +116,7 @@ def show_in_reading_orientation(viewer: Any, layer: Image) -> None:
     first = viewer.dims.ndim - 3
     viewer.dims.order = (*range(first), *(first + axis for axis in view.order))
     viewer.scene.camera.orientation2d = (view.vertical, view.horizontal)
-    viewer.reset_view(layers=[layer])  # hidden ones of other patients may be larger
+    fit_view(viewer, layer)
 
 
 def turn_once(viewer: Any, layer: Image) -> None:
@@ -134,7 +134,7 @@ def _show_slices(viewer: Any, layer: Image) -> None:
         return
     rest = [axis for axis in range(3) if axis != slices]
     viewer.dims.order = (*range(first), *(first + axis for axis in (slices, *rest)))
-    viewer.reset_view(layers=[layer])
+    fit_view(viewer, layer)
 
 
 def current_phase(viewer: Any, layer: Image) -> int:
@@ -155,6 +155,14 @@ def go_to_phase(viewer: Any, layer: Image, phase: int) -> None:
         viewer.dims.set_point(first + axis, float(world[axis]))
 
 
+def fit_view(viewer: Any, layer: Layer) -> None:
+    """Fit the slices of a layer to the canvas.
+
+    napari would fit all layers, and hidden ones of other patients may be larger.
+    """
+    zoom_to_area(viewer, layer, np.ones(layer_voxels(layer).shape[-2:], np.bool_))
+
+
 def zoom_to_area(viewer: Any, layer: Layer, area: NDArray[np.bool_]) -> None:
     """Centre on an ``area`` (Y, X) of a layer and enlarge it, if slices are shown.
 
@@ -165,7 +173,7 @@ def zoom_to_area(viewer: Any, layer: Layer, area: NDArray[np.bool_]) -> None:
         return
     axes = [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
     steps = np.abs(layer.scale[axes])
-    start, shape = layer.translate[axes], np.array(layer.data.shape)[axes]
+    start, shape = layer.translate[axes], np.array(layer_voxels(layer).shape)[axes]
     first, last = start - steps / 2, start + (shape - 0.5) * steps
     size, (low, high) = np.array(viewer.canvas.size), np.transpose(box)
     scales = size / (high - low + 1)

@@ -18,8 +18,8 @@ from ...app.review.report_numbers import (
     format_change,
     format_interval,
     format_number,
+    format_rounded,
     interval_level,
-    rounded,
 )
 from ...core.heart.ef_contributions import Contribution
 from ...core.heart.function import Comparison, Measured, Patient
@@ -132,7 +132,7 @@ class NumbersForm(QWidget):
 
         Slices that would change it by less than 0.1 points are left out.
 
-        The list keeps its height until it is empty, so that nothing moves after a decision.
+        The list keeps its height, so that no button below moves after a decision.
         """
         self._contributions = tuple(s for s in slices if s.points >= LEAST_POINTS)
         names = {ed: "ED", es: "ES"} if ed != es else {}
@@ -141,7 +141,7 @@ class NumbersForm(QWidget):
             if rows != self.slices.rows:
                 self.slices.set_rows(rows)
         for widget in (self.contributions_title, self.slices):
-            widget.setVisible(bool(rows))
+            widget.setVisible(bool(slices) or None not in (ed, es))
 
     def _on_row_chosen(self, row: Row | None) -> None:
         if row is not None:
@@ -369,11 +369,11 @@ def describe_number(measured: Measured, open_slices: int | None) -> list[str]:
     lines = [f"{measured.title}: {format_number(measured)} {unit}"]
     level = interval_level([measured])
     if level is not None:
-        low, high = (rounded(end, unit) for end in measured.intervals[level])
+        low, high = (format_rounded(end, unit) for end in measured.intervals[level])
         lines.append(INTERVAL_TEXT.format(level=level, low=low, high=high, unit=unit))
         lines.append(INTERVAL_HELP.format(level=level))
     if open_slices != 0 and not math.isnan(measured.spread):
-        lines.append(SPREAD_TEXT.format(spread=rounded(measured.spread, unit), unit=unit))
+        lines.append(SPREAD_TEXT.format(spread=format_rounded(measured.spread, unit), unit=unit))
     if measured.comparison is not None:
         lines += [*measured.comparison.lines, *measured.comparison.notes]
     if open_slices is not None:

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QDockWidget,
     QGridLayout,
     QHBoxLayout,
+    QLabel,
     QLayout,
     QMainWindow,
     QPushButton,
@@ -587,6 +588,7 @@ class ReviewWidget(FolderDrop, DockContent):
         for column, button in enumerate((self.open_button, self.close_button), start=1):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             case.addWidget(button, 0, column)
+        case.addWidget(QLabel(" "), 1, 1)  # the height of the state of saving, which may be empty
         case.addWidget(self.messages.saved, 1, 1, 1, 2, Qt.AlignmentFlag.AlignRight)
         column = QVBoxLayout(self._head)
         column.setContentsMargins(8, 4, 8, 4)

@@ -34,9 +34,6 @@ class ReviewMessages(QObject):
         self.hint = MessageLabel(NO_STUDY)
         self.saved = MessageLabel()
         self.saved.setWordWrap(False)
-        policy = self.saved.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)
-        self.saved.setSizePolicy(policy)
         self.notice = CanvasNotice(viewer, self)
         self._is_open = False
         self._reported = ""
