@@ -293,7 +293,8 @@ def test_image_with_a_result_outlives_its_review(dock, window, doe, qtbot) -> No
 
 @pytest.mark.parametrize("kind", ["labels", "numbers"])
 def test_mask_that_was_there_does_not_lie_on_the_heart(dock, window, doe, qtbot, kind) -> None:
-    voxels = np.ones(SHAPE, np.uint8)
+    voxels = np.zeros(SHAPE, np.uint8)
+    voxels[0] = 1
     add: Callable[..., Layer] = window.add_labels if kind == "labels" else window.add_image
     mask = add(voxels if kind == "labels" else voxels.astype(np.float32), name="other_gt")
     opened(dock, doe, qtbot)
@@ -319,7 +320,8 @@ def test_no_candidate_is_said_to_be_none(window, qtbot, kind) -> None:
     form = ImageForm(window)
     qtbot.addWidget(form)
     add: Callable[..., Layer] = window.add_labels if kind == "labels" else window.add_image
-    photo, mask = np.zeros((64, 64, 3), np.uint8), np.ones(SHAPE, np.float32)
+    photo, mask = np.zeros((64, 64, 3), np.uint8), np.zeros(SHAPE, np.float32)
+    mask[0] = 1
     layer = add({"photo": photo, "mask of floats": mask}.get(kind, mask.astype(int)), name=kind)
     assert CANNOT_BE_SEGMENTED.format(layer=kind) in form.hint.text()
     window.layers.remove(layer)

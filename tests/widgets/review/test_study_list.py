@@ -13,8 +13,10 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QFileDialog
 
+from napari_bayes_nnunet.core.heart.patient_record import PatientRecord
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.study.patient import write_patient
 from napari_bayes_nnunet.io.study.summary import StudySummary, list_studies
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
@@ -110,6 +112,25 @@ def test_equal_case_names_are_shown_with_folders(make_list, tmp_path, qtbot) -> 
     qtbot.waitUntil(lambda: bool(made.studies))
     model = made.table.model()
     assert [model.index(row, 0).data() for row in range(3)] == ["a/cine", "b/cine", "heart"]
+
+
+def test_dicom_studies_have_the_names_of_their_patients(tmp_path) -> None:
+    doe = PatientRecord(name="DOE^J", patient_id="4711")
+    for name, whose in (("dicom-1f", doe), ("heart", PatientRecord(files=("heart.nii.gz",)))):
+        write_patient(make_study(tmp_path / name), whose)
+    assert {study.patient for study in list_studies(tmp_path)} == {"DOE^J (4711)", ""}
+
+
+def test_studies_of_one_patient_are_told_apart(make_list, tmp_path, qtbot) -> None:
+    names = ["rest", "stress", "other"]
+    studies = [replace(summary(name, 0.5), folder=tmp_path / name) for name in names]
+    whose = ["DOE^J", "DOE^J", "ROE^R"]
+    placed = [replace(study, patient=who) for study, who in zip(studies, whose, strict=True)]
+    made = make_list(lambda *_: placed)
+    made.set_folder(tmp_path)
+    qtbot.waitUntil(lambda: bool(made.studies))
+    shown = [made.table.model().index(row, 0).data() for row in range(3)]
+    assert shown == ["DOE^J, rest", "DOE^J, stress", "ROE^R"]
 
 
 def test_a_warning_is_shown_for_its_row(study_list: StudyList, qtbot: Any) -> None:

@@ -8,12 +8,14 @@ from napari.layers import Image
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.prediction.output_files import FILE_NAMES, INFO_CFG
+from napari_bayes_nnunet.core.heart.patient_record import PatientRecord
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.layers.image_input import read_layer_phases
 from napari_bayes_nnunet.widgets.layers.metadata import (
+    WHOSE,
     layer_case,
     layer_patient,
     layer_phase_cases,
@@ -151,6 +153,8 @@ def test_the_title_names_image_and_phases(form, viewer, tmp_path) -> None:
     assert titles[-1].startswith("heart, ")
     layer.name = "renamed"
     assert titles[-1].startswith("renamed, ")
+    layer.metadata["bayes"][WHOSE] = PatientRecord(name="DOE^J", series="cine SAX")
+    assert form.title.startswith("cine SAX, ")
     viewer.add_layer(image_layer(tmp_path, name="still"))
     assert titles[-1] == "still"
     viewer.layers.clear()

@@ -14,6 +14,7 @@ from ...core.problems import Statement
 from .. import DataError
 from .arrays import EDITED
 from .info import STUDY_FILE, find_image, read_study_image, read_study_info
+from .patient import read_patient
 from .readings import own_review
 from .review_state import REVIEW, ReviewState, read_review
 from .study import read_work
@@ -23,6 +24,7 @@ from .study import read_work
 class StudySummary:
     """One row of a list of studies.
 
+    ``patient`` is the name or ID of the patient, "" if no header said it.
     ``quality`` is the predicted quality, 0 … 1: the mean expected or pairwise Dice over
     structures and phases, None if unknown. ``reviewed`` of the ``slices`` have a decision,
     ``flagged`` of them are flagged. ``problem`` says why the study cannot be opened, if it cannot.
@@ -30,6 +32,7 @@ class StudySummary:
 
     folder: Path
     case: str
+    patient: str = ""
     quality: float | None = None
     warnings: tuple[str, ...] = ()
     reviewed: int = 0
@@ -61,9 +64,11 @@ def summarise_study(folder: Path, reader: str = "") -> StudySummary:
             _, review = read_work(folder, info, [])
     except DataError as error:
         return StudySummary(folder=folder, case=folder.name, problem=error.statement)
+    patient = read_patient(folder, case=info.case, problems=[])
     return StudySummary(
         folder=folder,
         case=info.case,
+        patient="" if patient.files else patient.identity,
         quality=info.quality,
         warnings=info.warnings,
         reviewed=len(review.decisions),

@@ -110,7 +110,7 @@ def is_segmentable(layer: Layer) -> bool:
 
 
 def is_mask(layer: Image) -> bool:
-    """Return whether another reader has opened labels as an image: whole numbers up to 10.
+    """Return whether another reader has opened labels as an image: whole numbers from 0 to 10.
 
     The voxels are looked at once, and only if they are in memory.
     """
@@ -122,7 +122,7 @@ def is_mask(layer: Image) -> bool:
     ):
         return False
     if IS_MASK not in layer.metadata:
-        few = bool(voxels.size and 0 < voxels.max() <= MOST_LABELS)
+        few = bool(voxels.size and voxels.min() == 0 < voxels.max() <= MOST_LABELS)
         layer.metadata[IS_MASK] = few and bool((voxels == np.round(voxels)).all())
     return bool(layer.metadata[IS_MASK])
 

@@ -156,7 +156,7 @@ class StudyList(FolderDrop, QWidget):
     def _show(self, studies: list[StudySummary]) -> None:
         chosen = self._chosen()
         self._studies = studies
-        self._case_counts = Counter(study.case for study in studies)
+        self._case_counts = Counter(study.patient or study.case for study in studies)
         self._show_rows()
         self.table.setVisible(bool(studies))
         folders = [study.folder for study in studies]
@@ -195,18 +195,15 @@ class StudyList(FolderDrop, QWidget):
             self.picture.setPixmap(make_thumbnail(pixels))
 
     def _name_of(self, study: StudySummary) -> str:
-        """Return the user's name for a study, else its case or, if several have it, its path."""
+        """Return the user's name for a study, else its patient or case, and the path of several."""
         alias = self._settings.kept.study_aliases.get(study.case, "")
         if alias:
             return alias
-        folder = self.folder.path
-        if (
-            self._case_counts[study.case] < 2
-            or folder is None
-            or folder not in study.folder.parents
-        ):
-            return study.case
-        return study.folder.relative_to(folder).as_posix()
+        folder, name = self.folder.path, study.patient or study.case
+        if self._case_counts[name] < 2 or folder is None or folder not in study.folder.parents:
+            return name
+        path = study.folder.relative_to(folder).as_posix()
+        return f"{name}, {path}" if study.patient else path
 
     def _chosen(self) -> StudySummary | None:
         row = self.table.currentIndex().row()

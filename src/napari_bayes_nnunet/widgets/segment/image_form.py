@@ -148,11 +148,11 @@ class ImageForm(QWidget):
 
     @property
     def title(self) -> str:
-        """Image and phases, such as "patient011, ED and ES"; "" without an image."""
+        """Series or image, and phases, such as "patient011, ED and ES"; "" without an image."""
         if self.layer is None:
             return ""
         phases = f", {self._phases_title()}" if self.layer.ndim == 4 else ""
-        return f"{self.layer.name}{phases}"
+        return f"{layer_patient(self.layer).series or self.layer.name}{phases}"
 
     @property
     def known_phases(self) -> CardiacPhases | None:
