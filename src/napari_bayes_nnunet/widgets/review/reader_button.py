@@ -71,18 +71,19 @@ class ReaderButton(ElidingButton):
         self.choices.clear()
         name, is_open = session.state.reader, session.study.reading is None
         readers = dict.fromkeys([name, *(reading.review.reader for reading in readings)])
+        finished = [reading for reading in readings if reading.review.finished]
+        is_hidden = not session.state.finished and is_blind(name, readings)
+        others = {reading.review.reader for reading in finished if is_hidden} - {name}
         for reader in filter(None, readers):
-            action = self._add(reader, CONTINUE_HELP, partial(self.reader_chosen.emit, reader))
+            choose = partial(self.reader_chosen.emit, reader)
+            action = self._add(reader, CONTINUE_HELP, choose, hidden=reader in others)
             action.setCheckable(True)
             action.setChecked(is_open and reader == name)
         self._add(OTHER_READER if name else NAME_READING, CONTINUE_HELP, partial(self._ask, name))
-        finished = [reading for reading in readings if reading.review.finished]
-        is_hidden = not session.state.finished and is_blind(name, readings)
         self.choices.addSeparator()
         for reading in finished:
             view, text = partial(self.reading_chosen.emit, reading), f"View {reading.title}"
-            is_own = reading.review.reader == name
-            self._add(text, VIEW_HELP, view, hidden=is_hidden and not is_own)
+            self._add(text, VIEW_HELP, view, hidden=reading.review.reader in others)
         if finished:
             self._add(COMPARE, COMPARE_HELP, self.compare_requested.emit, hidden=is_hidden)
 
