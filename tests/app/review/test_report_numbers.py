@@ -39,7 +39,7 @@ def test_row_has_both_values_and_one_interval() -> None:
     left = ("Left ventricle", "End-diastolic volume", "LV EDV", "120.0", "118.0")
     assert [written(row) for row in rows] == [
         (*left, "", "−2.0"),
-        ("Left ventricle", "Ejection fraction", "LV EF", "55.5", "57.8", "49.5 to 66.0", "+2.2"),
+        ("Left ventricle", "Ejection fraction", "LV EF", "55.5", "57.8", "49.5 to 66.0", "+2.3"),
         ("Right ventricle", "Cardiac output", "RV CO", "5.13", "5.13", "", "0"),
     ]
     assert [row["open_slices"] for row in rows] == ["4", "9", REVIEWED]

@@ -176,7 +176,7 @@ def zoom_to_area(viewer: Any, layer: Layer, area: NDArray[np.bool_]) -> None:
     start, shape = layer.translate[axes], np.array(layer_voxels(layer).shape)[axes]
     first, last = start - steps / 2, start + (shape - 0.5) * steps
     size, (low, high) = np.array(viewer.canvas.size), np.transpose(box)
-    scales = size / (high - low + 1)
+    scales = size / (high - low + steps)
     zoom = min(HEART_HEIGHT * scales[0], HEART_WIDTH * scales[1])
     zoom = max(zoom, min((size / (last - first)).max(), WHOLE * scales.min()))
     reach, centre = size / zoom / 2, (low + high) / 2

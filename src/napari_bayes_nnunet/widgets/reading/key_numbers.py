@@ -28,7 +28,7 @@ KEY_NUMBERS: Final[Mapping[str, str]] = {
 """Name → title of its row, in the order of the rows."""
 NO_KEY_NUMBERS: Final = "No numbers. They need RV, MYO or LV, and in a cine also ED and ES."
 BOTH_PHASES: Final = "LV: ED phase {ed}, ES phase {es}"
-AMONG_PHASES: Final = "ED {ed}, ES {es}: largest, smallest LV of {count} phases"
+AMONG_PHASES: Final = "LV: ED {ed}, ES {es} of {count} phases"
 AMONG_HELP: Final = (
     "Only these phases were compared. If ED or ES is another phase, EF, EDV, ESV and SV are those "
     "of other phases. To find them, segment ED and ES automatically, or all phases."

@@ -166,7 +166,8 @@ class _Sideways(QScrollArea):
         """Return the size of the content, with room for a scroll bar if it is too wide."""
         hint = self.widget().minimumSizeHint()
         bar = self.horizontalScrollBar().sizeHint().height() if hint.width() > WIDEST_PX else 0
-        return QSize(min(hint.width(), WIDEST_PX), hint.height() + bar)
+        frame = 2 * self.frameWidth()
+        return QSize(min(hint.width(), WIDEST_PX) + frame, hint.height() + bar + frame)
 
     def sizeHint(self) -> QSize:
         """Return the smallest size."""
