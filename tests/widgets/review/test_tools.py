@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, QRect, QSize, Qt
 from qtpy.QtGui import QImage
 
 from napari_bayes_nnunet.io.study.study import read_study
@@ -16,7 +16,7 @@ from napari_bayes_nnunet.widgets.reading.other_phase import OtherPhase
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
 from ...helpers.data.cines import ED, RV, WORST, make_cine
-from ...helpers.windows.canvas_mouse import CanvasMouse
+from ...helpers.windows.canvas_mouse import NO_BUTTON, CanvasMouse
 from ...helpers.windows.settling import settle
 
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
@@ -223,6 +223,35 @@ def test_a_round_tool_pushes_the_contour_and_a_drag_is_one_step(
     mouse.release(at[1])
     assert np.array_equal(session.labels_in(place), before)
     assert form.buttons["move"].isChecked()
+
+
+def test_a_stroke_leaves_nothing_on_the_image(
+    window: Any, window_dock: ReviewWidget, tmp_path: Path, qtbot: Any
+) -> None:
+    open_study(window_dock, make_cine(tmp_path / "heart"), qtbot)
+    controller, mouse = window_dock.controller, CanvasMouse(window, qtbot)
+    session, image, place = controller.session, controller.picture.image, (ED, 1)
+    controller.picture.go_to(place)
+    controller.choose_structure("LV")
+    settle(qtbot, window_dock)
+    rows, columns = np.nonzero(session.labels_in(place) == session.structures["LV"])
+    at = mouse.place_of(image, (ED - 1, 1, rows.mean(), columns.mean()))
+    left, top = (round(end) - 8 for end in at)
+
+    def around() -> QImage:
+        mouse.settle()
+        return window_dock.window().grab(mouse_area()).toImage()
+
+    def mouse_area() -> QRect:
+        corner = mouse.canvas.mapTo(window_dock.window(), QPoint(left, top))
+        return QRect(corner, QSize(16, 16))
+
+    before = around()
+    qtbot.keyClick(mouse.canvas, Qt.Key.Key_P)
+    mouse.drag(np.subtract(at, 2), at)
+    qtbot.keyClick(mouse.canvas, Qt.Key.Key_Z)
+    mouse.move((5, 200), NO_BUTTON)
+    qtbot.waitUntil(lambda: around() == before)
 
 
 def test_ed_and_es_side_by_side(

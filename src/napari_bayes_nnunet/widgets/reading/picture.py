@@ -129,6 +129,8 @@ class ReviewPicture(QObject):
         self._session = opened.session
         viewer.dims.ndisplay = 2  # napari may also fail to add labels in 3D
         viewer.canvas.grid.enabled = False
+        # napari 0.9.2 leaves it behind where a stroke ends, like a hole in the heart.
+        viewer.canvas.overlays["_brush_circle"].box = False
         self._display = display
         found = self._find_image(opened.image)
         self._is_own = found is None or "study" in bayes_metadata(found)
