@@ -61,7 +61,7 @@ MOST_CODE = {
     "simulated reader pushes": 47,
     "second reader": 520,
     "contours in all phases": 128,
-    "tried by a second reader": 40,
+    "tried by a second reader": 49,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -99,7 +99,7 @@ MOST_TEST_LINES = {
     "simulated reader pushes": 16,
     "second reader": 649,
     "contours in all phases": 196,
-    "tried by a second reader": 9,
+    "tried by a second reader": 79,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

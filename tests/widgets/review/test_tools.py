@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QPoint, QRect, QSize, Qt
-from qtpy.QtGui import QImage
+from qtpy.QtCore import QPoint, QPointF, QRect, QSize, Qt
+from qtpy.QtGui import QImage, QWheelEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.common.settings import Settings
@@ -254,6 +255,14 @@ def test_a_stroke_leaves_nothing_on_the_image(
     qtbot.waitUntil(lambda: around() == before)
 
 
+def wheel_event(turn: int) -> QWheelEvent:
+    at, no_pixels = QPointF(9, 9), QPoint()
+    return QWheelEvent(
+        at, at, no_pixels, QPoint(0, turn), Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
+    )  # fmt: skip
+
+
 def test_ed_and_es_side_by_side(
     window: Any, window_dock: ReviewWidget, settings: Settings, tmp_path: Path, qtbot: Any
 ) -> None:
@@ -278,6 +287,11 @@ def test_ed_and_es_side_by_side(
     qtbot.keyClick(canvas, Qt.Key.Key_PageUp if z else Qt.Key.Key_PageDown)
     qtbot.waitUntil(lambda: other.place == (other.place[0], controller.view.place[1]))
     assert other.place[1] != z
+    shown = {controller.view.place[1]}
+    for turn in (-120, 120):  # the first may be at the last slice
+        QApplication.sendEvent(other, wheel_event(turn))
+        shown.add(controller.view.place[1])
+    assert len(shown) == 2
     qtbot.mouseClick(other, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: other.place[0] == phase)
     assert controller.view.place[0] != phase

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from qtpy.QtCore import QRectF, Qt, Signal
-from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
+from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from ...core.types import Place
@@ -24,10 +24,12 @@ class OtherPhase(QWidget):
 
     It shows what is in the middle of the canvas, as large as there is room for. It is painted
     instead of a second canvas of napari, which would have keys, layers and a context of OpenGL of
-    its own. ``clicked`` asks for the phase that is shown here.
+    its own. ``clicked`` asks for the phase that is shown here, ``turned`` for the next slice (+1)
+    or the previous one (−1).
     """
 
     clicked = Signal()
+    turned = Signal(int)
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,6 +93,11 @@ class OtherPhase(QWidget):
         """Ask for the phase that is shown here."""
         if event.button() == Qt.MouseButton.LeftButton:
             self.clicked.emit()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Ask for another slice, as the wheel over the canvas does."""
+        if event.angleDelta().y():
+            self.turned.emit(-1 if event.angleDelta().y() > 0 else 1)
 
     def _draw(self) -> None:
         pictures, place = self._pictures, self.place

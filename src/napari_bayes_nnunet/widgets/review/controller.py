@@ -203,6 +203,7 @@ class ReviewController(QObject):
             part.cell_chosen.connect(self.go_to_queued)
         forms.table.row_chosen.connect(self.go_to_queued)
         forms.other.clicked.connect(partial(self.act, "ED or ES"))
+        forms.other.turned.connect(self._step_slice)
         forms.carried.cell_chosen.connect(self._on_carried_chosen)
         forms.corrections.slice_chosen.connect(self._on_slice_chosen)
         forms.display.changed.connect(self.picture.set_display)
