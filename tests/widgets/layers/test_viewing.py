@@ -170,7 +170,7 @@ def test_zooming_to_an_area_centres_on_it() -> None:
     viewer.dims.set_point(0, 8)
     zoom_to_area(viewer, labels, data[1] > 0)
     assert viewer.scene.camera.center[-2:] == pytest.approx((49, 69.5))
-    assert viewer.scene.camera.zoom == pytest.approx(0.5 * 800 / 19)
+    assert viewer.scene.camera.zoom == pytest.approx(0.5 * 800 / 20)
 
 
 def test_zooming_follows_a_translated_layer() -> None:

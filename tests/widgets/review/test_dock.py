@@ -854,7 +854,7 @@ def test_layer_of_another_heart_cannot_be_shown(dock, folder, qtbot, kind) -> No
     layer: Layer = {
         "photo": lambda: Image(np.zeros((30, 40, 3), np.uint8), rgb=True, name=kind),
         "labels": lambda: Labels(np.ones(SHAPE, np.uint8), name=kind),
-        "mask": lambda: Image(np.ones(SHAPE, np.uint8), name=kind),
+        "mask": lambda: Image(np.arange(np.prod(SHAPE)).reshape(SHAPE) % 2, name=kind),
         "prediction": lambda: Labels(np.ones(SHAPE, np.uint8), name=kind, metadata=about),
         "contours": lambda: Shapes(ndim=3, name=kind, metadata=about),
     }[kind]()
