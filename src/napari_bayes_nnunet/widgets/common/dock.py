@@ -95,17 +95,30 @@ class QuietScrollBar(QScrollBar):
             super().paintEvent(event)
 
 
-class FittingScrollArea(QScrollArea):
-    """Vertical scroll area that is as wide as its content needs, so that nothing is cut off.
-
-    The content has the same width with and without something to scroll.
-    """
+class ContentScrollArea(QScrollArea):
+    """Scroll area without a frame, whose own size follows that of its content."""
 
     def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWidget(content)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Take the new size of the content."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
+
+
+class FittingScrollArea(ContentScrollArea):
+    """Vertical scroll area that is as wide as its content needs, so that nothing is cut off.
+
+    The content has the same width with and without something to scroll.
+    """
+
+    def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(content, parent)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollBar(QuietScrollBar())
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
@@ -120,12 +133,6 @@ class FittingScrollArea(QScrollArea):
     def sizeHint(self) -> QSize:
         """Return the preferred height of a scroll area, and the smallest width."""
         return QSize(self.minimumSizeHint().width(), super().sizeHint().height())
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Take the new width of the content."""
-        if event.type() == QEvent.Type.LayoutRequest:
-            self.updateGeometry()
-        return bool(super().eventFilter(watched, event))
 
 
 class DockContent(QWidget):

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeGuard
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
-from qtpy.QtWidgets import QCheckBox, QFrame, QGridLayout, QLabel, QScrollArea, QWidget
+from qtpy.QtCore import QSize, Qt, QTimer, Signal
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
 from superqt.utils import signals_blocked
 
 from ...app.report.html import UNKNOWN
@@ -28,7 +28,7 @@ from ...core.metrics.conformal import Coverage
 from ...io import DataError
 from ...io.heart.normal_ranges import NO_RANGES, PETERSEN, read_normal_ranges
 from ..common.dialogs import Choose, choose_csv
-from ..common.dock import LevelLabel, MessageLabel, SteadyLabel, column_layout
+from ..common.dock import ContentScrollArea, LevelLabel, MessageLabel, SteadyLabel, column_layout
 from ..common.form import NarrowComboBox
 from ..common.levels import Level
 from ..common.patient_pattern import labelled_row
@@ -149,18 +149,15 @@ class NumbersForm(QWidget):
             self.cell_chosen.emit(slice_.phase, slice_.z)
 
 
-class _Sideways(QScrollArea):
+class _Sideways(ContentScrollArea):
     """Area of the height of its content that scrolls it sideways if it is wide.
 
     In a large font the dock would grow beyond the screen.
     """
 
     def __init__(self, content: QWidget) -> None:
-        super().__init__()
-        self.setFrameShape(QFrame.Shape.NoFrame)
+        super().__init__(content)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setWidgetResizable(True)
-        self.setWidget(content)
 
     def minimumSizeHint(self) -> QSize:
         """Return the size of the content, with room for a scroll bar if it is too wide."""
@@ -172,12 +169,6 @@ class _Sideways(QScrollArea):
     def sizeHint(self) -> QSize:
         """Return the smallest size."""
         return self.minimumSizeHint()
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Follow the size of the content."""
-        if event.type() == QEvent.Type.LayoutRequest:
-            self.updateGeometry()
-        return bool(super().eventFilter(watched, event))
 
 
 def _make_row(slice_: Contribution, name: str) -> Row:
