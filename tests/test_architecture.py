@@ -61,7 +61,7 @@ MOST_CODE = {
     "simulated reader pushes": 47,
     "second reader": 520,
     "contours in all phases": 128,
-    "tried by a second reader": 49,
+    "tried by a second reader": 43,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -97,7 +97,7 @@ MOST_TEST_LINES = {
     "one heart, one answer": 154,
     "ED and ES side by side": 57,
     "simulated reader pushes": 16,
-    "second reader": 649,
+    "second reader": 651,
     "contours in all phases": 196,
     "tried by a second reader": 79,
 }

@@ -45,6 +45,14 @@ def is_open(dock: ReviewWidget, qtbot: Any) -> None:
     settle(qtbot, dock.controller, dock.forms)
 
 
+def open_as_anna(dock: ReviewWidget, settings: Any, tmp_path: Path, qtbot: Any) -> Path:
+    folder = make_cine(tmp_path / "heart")
+    settings.keep(reader="Anna")
+    dock.open(folder)
+    is_open(dock, qtbot)
+    return folder
+
+
 def actions(dock: ReviewWidget) -> dict[str, QAction]:
     """Return the entries of the reader's menu, the finished readings by their reader."""
     menu = dock.forms.reader.choices
@@ -113,10 +121,7 @@ def test_study_is_read_twice_under_two_names(
 def test_open_and_save_leave_a_finished_reading_alone(
     dock: ReviewWidget, settings: Any, tmp_path: Path, qtbot: Any
 ) -> None:
-    folder = make_cine(tmp_path / "heart")
-    settings.keep(reader="Anna")
-    dock.open(folder)
-    is_open(dock, qtbot)
+    folder = open_as_anna(dock, settings, tmp_path, qtbot)
     finish(dock, qtbot)
     kept = sorted((folder / READINGS).rglob("*.*"))
     before = bytes_of(*kept)
@@ -136,10 +141,7 @@ def test_open_and_save_leave_a_finished_reading_alone(
 def test_known_reader_opens_the_own_reading(
     dock: ReviewWidget, settings: Any, tmp_path: Path, qtbot: Any
 ) -> None:
-    folder = make_cine(tmp_path / "heart")
-    settings.keep(reader="Anna")
-    dock.open(folder)
-    is_open(dock, qtbot)
+    folder = open_as_anna(dock, settings, tmp_path, qtbot)
     dock.controller.accept()
     dock.close_study()
     settings.keep(reader="Ben")

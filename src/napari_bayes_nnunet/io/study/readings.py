@@ -117,8 +117,10 @@ def open_reading(study: Path, reader: str, *, named: bool = False) -> None:
     open; it gets this one if the reader has ``named`` it or if nothing is done yet. Raises
     DataError if a file cannot be read or written.
     """
+    if not reader:
+        return
     review = read_review(study) or new_review(study, read_study_info(study))
-    if not reader or review.reader == reader:
+    if review.reader == reader:
         return
     if review.reader:
         if has_work(study):

@@ -48,13 +48,13 @@ class OtherPhase(QWidget):
     def set_pictures(self, pictures: SlicePictures) -> None:
         """Draw these pictures, for example after the canvas was turned."""
         self._pictures = pictures
-        self._draw()
+        self._draw_anew()
 
     def show_slice(self, place: Place | None, title: str) -> None:
         """Show a slice and the name of its phase; None for a study without another phase."""
         if (place, title) != (self.place, self._title):
             self.place, self._title = place, title
-            self._draw()
+            self._draw_anew()
 
     def set_view(self, place: Rectangle, canvas: tuple[int, int]) -> None:
         """Show what a canvas of (height, width) px shows, where the slice lies at ``place``."""
@@ -67,13 +67,14 @@ class OtherPhase(QWidget):
         if pictures is None or picture is None or self.place is None:
             return
         if not pictures.is_current(self.place, picture):
-            self._draw()
+            self._draw_anew()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the slice as it lies on the canvas, and the title in the corner."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), Qt.GlobalColor.black)
-        if self._pictures is not None and self._picture is not None:
+        if self._pictures is not None and self.place is not None:
+            self._picture = self._picture or self._pictures.draw(self.place)
             (rows, columns), (left, top, *size) = self._canvas, self._slice
             scale = min(self.width() / columns, self.height() / rows)
             left = self.width() / 2 + (left - columns / 2) * scale
@@ -99,7 +100,7 @@ class OtherPhase(QWidget):
         if event.angleDelta().y():
             self.turned.emit(-1 if event.angleDelta().y() > 0 else 1)
 
-    def _draw(self) -> None:
-        pictures, place = self._pictures, self.place
-        self._picture = None if pictures is None or place is None else pictures.draw(place)
+    def _draw_anew(self) -> None:
+        """Draw the picture when it is painted next, so never while it is hidden."""
+        self._picture = None
         self.update()

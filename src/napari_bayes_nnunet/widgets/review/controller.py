@@ -7,7 +7,7 @@ through the queue, decisions, corrections and settings. `ReviewView` shows what 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -270,11 +270,8 @@ class ReviewController(QObject):
             show()
             yield
         self._on_turned()
-        for events in self._turned:
-            events.connect(self._on_turned)
-        for events in self._seen:
-            events.connect(self._on_seen)
-        self.picture.image.events.contrast_limits.connect(self._on_contrast)
+        for events, follow in self._followed:
+            events.connect(follow)
         self._connect()
         self._on_moved(self.view.place)  # which may have changed meanwhile
         self._show_tool()
@@ -317,11 +314,8 @@ class ReviewController(QObject):
             tools = self.brush, self.contour, self.insertions
             for part in (*tools, self.player, self.carrying, self.corrections, self.window_level):
                 part.close()
-            for events in self._turned:
-                events.disconnect(self._on_turned)
-            for events in self._seen:
-                events.disconnect(self._on_seen)
-            self.picture.image.events.contrast_limits.disconnect(self._on_contrast)
+            for events, follow in self._followed:
+                events.disconnect(follow)
             for open_part in (self._brief_keys, self.keys, self.wheel, self.outlines):
                 if open_part is not None:
                     open_part.close()
@@ -389,13 +383,21 @@ class ReviewController(QObject):
     # The pictures of the slices, which lie as the slices do on the screen
 
     @property
-    def _turned(self) -> tuple[Any, ...]:
-        return self._viewer.dims.events.order, self._viewer.scene.camera.events.orientation
+    def _followed(self) -> Iterator[tuple[Any, Callable[[object], None]]]:
+        """Yield the events that change how the slices lie on the canvas, and what follows them."""
+        viewer, camera = self._viewer, self._viewer.scene.camera.events
+        for events in (viewer.dims.events.order, camera.orientation):
+            yield events, self._on_turned
+        for events in (camera.zoom, camera.center, viewer.canvas.events.size):
+            yield events, self._on_seen
+        yield self.picture.image.events.contrast_limits, self._on_contrast
 
-    def make_pictures(self, *, around: Mask | None = None) -> SlicePictures:
+    def make_pictures(
+        self, *, around: Mask | None = None, window: tuple[float, float] | None = None
+    ) -> SlicePictures:
         """Return pictures of the slices as they lie on the screen now; see `SlicePictures`."""
         image = self.picture.image
-        window = self._window or tuple(image.contrast_limits)
+        window = window or self._window or tuple(image.contrast_limits)
         orientation = shown_orientation(self._viewer)
         return SlicePictures(self.session, image.data, window, orientation, around=around)
 
@@ -405,19 +407,12 @@ class ReviewController(QObject):
         self._other_soon.throttle()
         self.carrying.redraw()
 
-    def _show_other(self, event: object = None) -> None:
+    def _show_other(self) -> None:
         """Show the other phase with the contrast and the place of the canvas."""
-        image, orientation = self.picture.image, shown_orientation(self._viewer)
+        image = self.picture.image
         whole, window = np.ones(image.data.shape[-2:], bool), tuple(image.contrast_limits)
-        pictures = SlicePictures(self.session, image.data, window, orientation, around=whole)
-        self.forms.other.set_pictures(pictures)
+        self.forms.other.set_pictures(self.make_pictures(around=whole, window=window))
         self.view.show_view()
-
-    @property
-    def _seen(self) -> tuple[Any, ...]:
-        """Return the events after which the canvas shows another part of the slice."""
-        camera = self._viewer.scene.camera.events
-        return camera.zoom, camera.center, self._viewer.canvas.events.size
 
     def _on_seen(self, event: object = None) -> None:
         self._view_soon.throttle()

@@ -275,7 +275,7 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _read(self, folder: Path, image: Path | None, **whose: Any) -> None:
         self._image_error, self._opening = "", folder
-        self._arrived.clear()  # what was there before may stay
+        self._arrived.clear()  # what was there before is hidden without a word
         kept = self._settings.kept
         whose |= {"ranges": kept.normal_ranges, "reader": kept.reader}
         work = partial(open_study, folder, image=image, **whose)
