@@ -580,27 +580,24 @@ def test_the_structure_follows_the_queue(review) -> None:
     assert form.structure == items[0].structure  # the other one is finished
 
 
-def test_the_structure_follows_all_moves_but_those_of_a_tool(review) -> None:
+def test_the_structure_stays_when_slices_and_phases_are_turned(review) -> None:
     form, items = review.forms.corrections, review.controller.view.queue
     phase, z = (ES if WORST[0] == ED else ED), WORST[1]
     number = next(i for i, item in enumerate(items) if place_of(item) == (phase, z))
     name = "MYO" if items[0].structure != "MYO" else "LV"
     items[number] = replace(items[number], structure=name)
     for move in (
-        lambda: review.forms.thumbnails.cell_chosen.emit(phase, z),
         lambda: review.viewer.dims.set_current_step(0, phase - 1),
         lambda: review.controller.act("ED or ES"),
+        lambda: review.controller.step_phase(phase - WORST[0]),
     ):
         review.controller.go_to_queued(*WORST)
-        assert form.structure == items[0].structure
         move()
-        review.qtbot.waitUntil(lambda: form.structure == name)
-        assert review.controller.picture.place == (phase, z)
-    review.controller.go_to_queued(*WORST)
-    form.slice_chosen.emit(z)
-    review.controller.scribble.start()
-    review.controller.act("ED or ES")
-    assert (review.controller.picture.place, form.structure) == ((phase, z), items[0].structure)
+        review.qtbot.waitUntil(lambda: review.controller.picture.place == (phase, z))
+        review.qtbot.wait(50)
+        assert form.structure == items[0].structure
+    review.forms.thumbnails.cell_chosen.emit(phase, z)
+    assert form.structure == name
 
 
 def test_the_next_slice_clears_the_message(review) -> None:

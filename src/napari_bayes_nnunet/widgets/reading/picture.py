@@ -99,8 +99,6 @@ class LayerRemovedError(Exception):
 class ReviewPicture(QObject):
     """The layers of one study in a viewer. ``moved`` carries the displayed phase and slice.
 
-    ``scrolled`` is emitted after it if the sliders were moved, other than by `go_to`.
-
     At first there is the image only; the steps of `show` add the other layers. The labels can be
     edited as soon as ``edited.editable`` is set.
 
@@ -112,7 +110,6 @@ class ReviewPicture(QObject):
     """
 
     moved = Signal(object)
-    scrolled = Signal()
     lost = Signal(str)
     said = Signal(str)
 
@@ -143,7 +140,7 @@ class ReviewPicture(QObject):
         self._is_closing = self._is_lost = False
         self._soon = QSignalDebouncer(parent=self)  # one step can move several sliders
         self._soon.setTimeout(0)
-        self._soon.triggered.connect(self._on_scrolled)
+        self._soon.triggered.connect(self._on_moved)
         self._sliders_soon = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, self)
         self._sliders_soon.setTimeout(SLIDERS_AFTER_MS)
         self._sliders_soon.triggered.connect(self._move_sliders)
@@ -422,12 +419,6 @@ class ReviewPicture(QObject):
     def _move_sliders(self) -> None:
         dims = self._viewer.dims
         dims.events.current_step(value=dims.current_step)
-
-    def _on_scrolled(self) -> None:
-        place = self._place
-        self._on_moved()
-        if self._place != place:
-            self.scrolled.emit()
 
     def _on_moved(self) -> None:
         place = self.place

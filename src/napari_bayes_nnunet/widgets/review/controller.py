@@ -211,7 +211,6 @@ class ReviewController(QObject):
         self.outlines.view_changed.connect(forms.view.set_view)
         self.player.playing_changed.connect(self._on_playing_changed)
         self.picture.moved.connect(self._on_moved)
-        self.picture.scrolled.connect(self._follow_queue)
         self.picture.lost.connect(self.lost)
 
     def _connect_tools(self, forms: ReviewForms) -> None:
@@ -377,7 +376,7 @@ class ReviewController(QObject):
         if self.view.place not in places:
             self.picture.go_to(places[0])
             if self.view.label not in self.corrections.undone_labels:
-                self._follow_queue()
+                self._choose_queued_structure()
         self._save_soon.throttle()
 
     # The pictures of the slices, which lie as the slices do on the screen
@@ -453,7 +452,11 @@ class ReviewController(QObject):
     # Ways through the queue, the slices and the phases
 
     def go_to_queued(self, phase: Phase, z: int) -> None:
-        """Show a slice, and choose the structure that the queue names for it."""
+        """Show a slice, and choose the structure that the queue names for it.
+
+        The wheel, the sliders and the keys for slices and phases keep the structure, so that a
+        reader can correct one structure through the whole heart.
+        """
         place = phase, z
         name = self.view.queued_structure(place)
         if name is not None and place != self.view.place:
@@ -488,7 +491,6 @@ class ReviewController(QObject):
             self.said.emit(NO_LANDMARKS)
             return
         self.picture.show_slice(place)
-        self._follow_queue()
 
     def step_phase(self, step: int) -> None:
         """Stop the cine and show the same slice in the next or previous phase, in a loop."""
@@ -497,7 +499,6 @@ class ReviewController(QObject):
         if phase is not None:
             count = self.session.labels.shape[0]
             self.picture.go_to(((phase - 1 + step) % count + 1, z))
-            self._follow_queue()
 
     def _step_slice(self, step: int) -> None:
         """Stop the cine and show the next slice towards the apex (+1) or the base (-1)."""
@@ -506,7 +507,6 @@ class ReviewController(QObject):
         z += -step if self.session.base_is_first is False else step
         if 0 <= z < self.session.slices:
             self.picture.go_to((phase, z))
-            self._follow_queue()
 
     def centre(self) -> None:
         """Centre on the voxel on which the members disagree most."""
@@ -520,12 +520,6 @@ class ReviewController(QObject):
         name = self.view.queued_structure(self.view.place)
         if name is not None and name != self.forms.corrections.structure:
             self.choose_structure(name)
-
-    def _follow_queue(self) -> None:
-        """Choose the structure of the queued slice, unless the reader draws one in all slices."""
-        is_drawing = self._tool in self._drawing or self.picture.edited.mode != "pan_zoom"
-        if not self.player.is_playing and not is_drawing:
-            self._choose_queued_structure()
 
     def _on_carried_chosen(self, phase: Phase, z: int) -> None:
         self.player.pause()
