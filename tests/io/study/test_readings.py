@@ -100,6 +100,21 @@ def test_finished_reading_is_never_written_again(folder: Path) -> None:
     ]
 
 
+def test_renamed_reader_keeps_all_readings_but_takes_nobody_elses_name(folder: Path) -> None:
+    open_reading(folder, "Ben")
+    read(folder, 3, finished=True)
+    open_reading(folder, "Ana")
+    read(folder, 1, finished=True)
+    read(folder, 2, finished=False)
+    open_reading(folder, "Anna", named=True)
+    assert (read_study(folder).review.reader, values(folder)) == ("Anna", [2])
+    assert [reading.review.reader for reading in list_readings(folder)] == ["Ben", "Anna"]
+    open_reading(folder, "Ben", named=True)
+    assert values(folder) == [3]
+    open_reading(folder, "Anna")
+    assert values(folder) == [2]
+
+
 def test_same_reading_is_kept_once(folder: Path) -> None:
     open_reading(folder, "Anna")
     read(folder, 2, finished=True)

@@ -21,6 +21,7 @@ from napari_bayes_nnunet.widgets.review.reader_button import (
     COMPARE,
     NAME_READING,
     OTHER_READER,
+    RENAME,
 )
 
 from ...helpers.checks.problems import says
@@ -110,12 +111,24 @@ def test_study_is_read_twice_under_two_names(
     assert bytes_of(*kept) == of_anna
 
     choose(dock, VIEW_ANNA, qtbot)
+    assert dock.forms.reader.title.endswith("Anna, version 1")
     assert dock.controller.saver.read_only
     assert not dock.controller.picture.edited.editable
     assert dock.controller.session.labels[ED - 1, 1, 3, 3] == LV
     choose(dock, "Anna", qtbot)
     assert not dock.controller.saver.read_only
     assert bytes_of(*files) == of_anna
+
+
+def test_mistyped_reader_is_renamed(
+    dock: ReviewWidget, settings: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    folder = open_as_anna(dock, settings, tmp_path, qtbot)
+    paint(dock.controller.picture.edited, (ED, 1), 3, 3, LV, qtbot)
+    choose(dock, RENAME.format(name="Anna"), qtbot, answer="Annette")
+    assert dock.controller.session.labels[ED - 1, 1, 3, 3] == LV
+    assert dock.controller.session.state.reader == "Annette"
+    assert not (folder / READINGS).exists()
 
 
 def test_open_and_save_leave_a_finished_reading_alone(

@@ -8,7 +8,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
-from ...core.counts import format_count
 from ...core.metrics.agreement import Agreement, bland_altman
 from ...io.files.atomic import write_text
 from ...io.files.csv_text import csv_text
@@ -41,7 +40,7 @@ def write_comparison_report(comparison: ReadingsComparison, report: Path) -> Pat
     studies = {difference.study for difference in comparison.differences}
     text = render_page(
         "readings.html.j2",
-        heading=format_count(len(studies), "study", "studies"),
+        heading=", ".join(studies) if len(studies) == 1 else f"{len(studies)} studies",
         facts=[],
         warnings=comparison.notes,
         tiles=[],

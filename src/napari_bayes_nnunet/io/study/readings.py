@@ -2,7 +2,7 @@
 
 The reader's files in the folder of the study are the open reading. A reading is copied to
 readings/1, readings/2, … when it is finished, and before another reader or a change replaces it.
-What was copied there is never written again, except that a reading without a name can be named.
+What was copied there is never written again, except that a reader can be renamed.
 """
 
 from __future__ import annotations
@@ -113,24 +113,25 @@ def keep_finished(study: Path) -> None:
 def open_reading(study: Path, reader: str, *, named: bool = False) -> None:
     """Make the reading of ``reader`` the open one, from the prediction if there is none yet.
 
-    The study must be locked. The reading that was open is kept. A reading without a name stays
-    open; it gets this one if the reader has ``named`` it or if nothing is done yet. Raises
-    DataError if a file cannot be read or written.
+    The study must be locked. The reading that was open is kept. If its reader is only ``named``
+    anew, all readings of this reader get the name, unless somebody else has it. A reading without a
+    name stays open; it gets this one if nothing is done yet. Raises DataError if a file cannot be
+    read or written.
     """
     if not reader:
         return
     review = read_review(study) or new_review(study, read_study_info(study))
     if review.reader == reader:
         return
-    if review.reader:
+    own = _latest_first(study, reader)
+    if review.reader and (own or not named):
         if has_work(study):
             keep_reading(study)
-        own = _latest_first(study, reader)
         with writing(study):
             _copy(own[0].path, study) if own else _start(study, reader)
     elif named or not has_work(study):
         write_review(study, replace(review, reader=reader))
-        for kept in _latest_first(study, ""):
+        for kept in _latest_first(study, review.reader):
             write_review(kept.path, replace(kept.review, reader=reader))
 
 

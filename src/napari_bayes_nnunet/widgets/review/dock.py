@@ -113,6 +113,14 @@ NO_DICOM_IMAGES = (
 CHOOSE_DATASET = "Choose an nnU-Net dataset"
 
 
+class FormsArea(FittingScrollArea):
+    """Scroll area that leaves the keys to the review: PageUp and PageDown show other slices."""
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Do nothing, so that the window gets the key."""
+        event.ignore()
+
+
 class ReviewWidget(FolderDrop, DockContent):
     """Dock that opens and closes studies; a `ReviewController` handles the open one.
 
@@ -366,7 +374,8 @@ class ReviewWidget(FolderDrop, DockContent):
         reader, export = controller.forms.reader, controller.forms.export
         reader.show_reader(controller.session)
         reader.choices.aboutToShow.connect(partial(self._show_readers, controller))
-        reader.reader_chosen.connect(partial(self._on_reader_chosen, controller))
+        reader.reader_chosen.connect(partial(self._on_reader_chosen, controller, False))
+        reader.reader_renamed.connect(partial(self._on_reader_chosen, controller, True))
         study = controller.session.study.folder
         reader.reading_chosen.connect(lambda reading: self.open(study, reading=reading.path))
         reader.compare_requested.connect(controller.exporter.compare)
@@ -573,7 +582,7 @@ class ReviewWidget(FolderDrop, DockContent):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(self._head)
-        self._area = FittingScrollArea(content)
+        self._area = FormsArea(content)
         layout.addWidget(self._area, 1)
         layout.addWidget(self._foot)
         layout.addWidget(self.messages.line)
@@ -709,11 +718,10 @@ class ReviewWidget(FolderDrop, DockContent):
         except DataError as error:
             self.messages.ask(in_the_window(error))
 
-    def _on_reader_chosen(self, controller: ReviewController, name: str) -> None:
-        """Open the reading of a reader, or give this name to the one on screen without a name."""
+    def _on_reader_chosen(self, controller: ReviewController, named: bool, name: str) -> None:
+        """Open the reading of a reader, or give this name to the reader of the one on screen."""
         self._settings.keep(reader=name)
-        session = controller.session
-        self.open(session.study.folder, named=not session.state.reader)
+        self.open(controller.session.study.folder, named=named)
 
     def _on_image_clicked(self) -> None:
         assert self.controller is not None

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal, SignalInstance
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QMenu, QSizePolicy, QWidget
 
 from ...app.review.session import ReviewSession
-from ...io.study.readings import Reading, is_blind
+from ...io.study.readings import Reading, is_blind, list_readings
 from ..common.dialogs import ask_name
 from ..common.eliding_button import ElidingButton
 
@@ -22,6 +22,8 @@ VIEW_HELP: Final = "Show this finished reading. It cannot be changed."
 COMPARE_HELP: Final = "Compare the finished readings of this study with each other and the models."
 NAME_READING: Final = "Name the reader…"
 OTHER_READER: Final = "Another reader…"
+RENAME: Final = "Rename {name}…"
+RENAME_HELP: Final = "Give all readings of this study by this reader another name."
 READER_ASKED: Final = "Who reads this study now? The reading on screen is kept and hidden."
 NAME_ASKED: Final = "Who reads this study?"
 COMPARE: Final = "Compare readings"
@@ -30,11 +32,13 @@ COMPARE: Final = "Compare readings"
 class ReaderButton(ElidingButton):
     """Button with the reader's name, whose menu is made by `show_choices` when it opens.
 
-    ``reader_chosen`` carries the name of the reader who shall read the study, for which
-    ``ask_name`` asks, ``reading_chosen`` a finished reading to look at.
+    ``reader_chosen`` carries the name of the reader who shall read the study, ``reader_renamed``
+    another name for the present one; ``ask_name`` asks for them. ``reading_chosen`` carries a
+    finished reading to look at.
     """
 
     reader_chosen = Signal(str)
+    reader_renamed = Signal(str)
     reading_chosen = Signal(object)
     compare_requested = Signal()
 
@@ -51,9 +55,12 @@ class ReaderButton(ElidingButton):
 
     def show_reader(self, session: ReviewSession) -> None:
         """Say whose reading is on screen."""
-        name = session.state.reader
-        word = "Reader" if session.study.reading is None else "Viewing"
-        self.set_title(f"{word}: {name}" if name else word)
+        name, viewed = session.state.reader, session.study.reading
+        title = f"Reader: {name}" if name else "Reader"
+        if viewed is not None:
+            readings = {reading.path: reading for reading in list_readings(session.study.folder)}
+            title = f"Viewing: {readings[viewed].versioned_name}"
+        self.set_title(title)
         self.updateGeometry()
 
     def sizeHint(self) -> QSize:
@@ -79,7 +86,12 @@ class ReaderButton(ElidingButton):
             action = self._add(reader, CONTINUE_HELP, choose, hidden=reader in others)
             action.setCheckable(True)
             action.setChecked(is_open and reader == name)
-        self._add(OTHER_READER if name else NAME_READING, CONTINUE_HELP, partial(self._ask, name))
+        if name:
+            ask = partial(self._ask, READER_ASKED, self.reader_chosen)
+            self._add(OTHER_READER, CONTINUE_HELP, ask)
+        if is_open:
+            ask = partial(self._ask, NAME_ASKED, self.reader_renamed)
+            self._add(RENAME.format(name=name) if name else NAME_READING, RENAME_HELP, ask)
         self.choices.addSeparator()
         for reading in finished:
             view, text = partial(self.reading_chosen.emit, reading), f"View {reading.title}"
@@ -87,10 +99,10 @@ class ReaderButton(ElidingButton):
         if finished:
             self._add(COMPARE, COMPARE_HELP, self.compare_requested.emit, hidden=is_hidden)
 
-    def _ask(self, name: str) -> None:
-        chosen = self.ask_name(self, READER_ASKED if name else NAME_ASKED)
-        if chosen:
-            self.reader_chosen.emit(chosen)
+    def _ask(self, question: str, chosen: SignalInstance) -> None:
+        name = self.ask_name(self, question)
+        if name:
+            chosen.emit(name)
 
     def _add(
         self, text: str, help_text: str, do: Callable[[], None], *, hidden: bool = False
