@@ -136,7 +136,7 @@ def test_flagged_slice_stands_against_the_end(session) -> None:
     session.decide(places[-1], "flagged")
     advice = advise(session)
     assert advice.is_met
-    assert (advice.obstacle, advice.place) == (Obstacle.FLAGGED, places[-1])
+    assert advice.obstacles == {places[-1]: Obstacle.FLAGGED}
     assert not advice.may_stop
 
 
@@ -148,7 +148,11 @@ def test_open_urgent_basal_slice_stands_against_the_end(session) -> None:
     always = RemainingChange(spreads=(9.0,), bounds_80=(2.0,), bounds_90=(2.0,), patients=16)
     session.numbers.rules = {"LV EF": always}
     advice = advise(session)
-    assert (advice.obstacle, advice.place) == (Obstacle.BASAL, basal[0])
+    still_open = [place for place in basal if session.state_of(place) != "accepted"]
+    assert advice.obstacles == dict.fromkeys(still_open, Obstacle.BASAL)
+    assert all(session.name_of_slice(p) in word_advice(session, advice) for p in still_open[:4])
+    session.decide(basal[0], "flagged")
+    assert advise(session).obstacles[basal[0]] == Obstacle.FLAGGED
 
 
 def test_open_finding_stands_against_the_end(session) -> None:
@@ -158,7 +162,7 @@ def test_open_finding_stands_against_the_end(session) -> None:
     session.labels_in((phase, z))[:4, :5] = 3  # a second piece of LV
     session.note_change([(phase, z)], tool="paint")
     advice = advise(session)
-    assert (advice.obstacle, advice.place) == (Obstacle.FINDING, places[-1])
+    assert advice.obstacles == {places[-1]: Obstacle.FINDING}
     accept(session, [places[-1]])
     assert advise(session).may_stop
 

@@ -68,23 +68,33 @@ def move_end(
 
     Raises AppError if the structure is locked, no slice is left, or its shape is unknown.
     """
-    phase = place[0]
-    volume = select_phase(session.labels, phase)
-    name = session.structure_name(label)
+    target = slice_to_change(session, place, label, end, outwards=outwards)
+    if outwards:
+        return _appear(session, target, label)
+    return _vanish(session, target, label, end)
+
+
+def slice_to_change(
+    session: ReviewSession, place: Place, label: int, end: End, *, outwards: bool
+) -> Place:
+    """Return the slice that `move_end` changes.
+
+    Raises AppError if the structure is locked, or no slice is left.
+    """
+    phase, name = place[0], session.structure_name(label)
     if label in session.protected_labels:
         raise AppError(IS_LOCKED, structure=name)
-    having, at_start = slices_with(volume, label), _is_first(session, end)
+    having = slices_with(select_phase(session.labels, phase), label)
     if not len(having):
         if not outwards:
             raise AppError(NOWHERE, structure=name)
-        return _appear(session, place, label)
+        return place
+    at_start = _is_first(session, end)
     limit = int(having[0] if at_start else having[-1])
-    if not outwards:
-        return _vanish(session, (phase, limit), label, end)
-    target = limit - 1 if at_start else limit + 1
-    if not 0 <= target < session.slices:
+    z = limit + (-1 if at_start else 1) * outwards
+    if not 0 <= z < session.slices:
         raise AppError(NO_SLICE_LEFT, structure=name, end=end.value)
-    return _appear(session, (phase, target), label)
+    return phase, z
 
 
 def _appear(session: ReviewSession, place: Place, label: int) -> EndStep:

@@ -220,9 +220,13 @@ class ReviewSession:
 
     def title_of(self, place: Place) -> str:
         """Return a slice as a reader says it: "Slice 5, ED", or "Slice 5" of a 3D image."""
+        return f"S{self.name_of_slice(place)[1:]}"
+
+    def name_of_slice(self, place: Place) -> str:
+        """Return a slice within a sentence: "slice 5, ED", or "slice 5" of a 3D image."""
         phase, z = place
-        title = f"Slice {z + 1}"
-        return title if phase is None else f"{title}, {self.name_of(phase)}"
+        name = f"slice {z + 1}"
+        return name if phase is None else f"{name}, {self.name_of(phase)}"
 
     def name_of(self, phase: Phase) -> str:
         """Return "ED", "ES" or the number of another phase: "phase 7"."""
@@ -610,9 +614,13 @@ class ReviewSession:
 
     def note_change(
         self, places: Iterable[Place], *, tool: str, before: dict[Place, NDArray[Any]] | None = None
-    ) -> None:
-        """Note changed labels of slices; ``before``: their earlier (Y, X) labels, for the log."""
+    ) -> list[Place]:
+        """Note changed labels of slices; return those that are no longer accepted.
+
+        ``before``: their earlier (Y, X) labels, for the log.
+        """
         places = list(places)
+        accepted = [place for place in places if self.state_of(place) == "accepted"]
         self.recount(places)
         for place in places:
             counts = (0, 0)
@@ -622,6 +630,7 @@ class ReviewSession:
             self._use.record(place, tool, self.state_of(place), counts=counts)
             if not self._accept_again(place):
                 self._reopen(place, (before or {}).get(place))
+        return [place for place in accepted if self.state_of(place) != "accepted"]
 
     def _reopen(self, place: Place, labels: NDArray[Any] | None) -> None:
         """Withdraw the acceptance of a changed slice; one with a comment becomes flagged.

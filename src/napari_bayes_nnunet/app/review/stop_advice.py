@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -48,11 +49,14 @@ _OUT_OF_REACH: Final = (
     " Your target of ±\u00a0{target:g} cannot be reached: at best ±\u00a0{floor:.1f}."
 )
 _REVIEW_ALL: Final = "{reason}, so it is unknown how far the numbers are off. Review every slice."
+_BEFORE: Final = "Before you stop, review {slices}."
 _OBSTACLES: Final = {
-    Obstacle.FLAGGED: "{slice} is flagged. Settle it before you stop.",
-    Obstacle.FINDING: "{slice} has a finding. Correct or accept it before you stop.",
-    Obstacle.BASAL: "{slice} is at the base and uncertain. Review it before you stop.",
+    Obstacle.FLAGGED: "flagged",
+    Obstacle.FINDING: "finding",
+    Obstacle.BASAL: "uncertain, basal half",
 }
+MOST_NAMED: Final = 4
+"""Slices that are named; the others are counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +65,7 @@ class StopAdvice:
 
     ``value`` is the LV EF now, ``bound`` its largest change from now on, which is half of its
     interval, and ``next_bound`` that after the next ``slices`` open slices. No target below
-    ``floor`` can be met. ``obstacle`` and its ``place`` stand against the end of the review, None
-    if nothing does.
+    ``floor`` can be met. ``obstacles`` are the slices that stand against the end of the review.
     """
 
     value: float
@@ -72,8 +75,7 @@ class StopAdvice:
     floor: float
     target: float
     level: Coverage
-    obstacle: Obstacle | None = None
-    place: Place | None = None
+    obstacles: Mapping[Place, Obstacle] = field(default_factory=dict)
 
     @property
     def is_met(self) -> bool:
@@ -83,7 +85,7 @@ class StopAdvice:
     @property
     def may_stop(self) -> bool:
         """Whether the target is met and nothing stands against the end of the review."""
-        return self.is_met and self.obstacle is None
+        return self.is_met and not self.obstacles
 
 
 def advise(
@@ -106,7 +108,6 @@ def advise(
     if not numbers or numbers[-1].value < 0 or math.isnan(numbers[-1].spread):
         return None
     spreads = np.array([number.spread for number in numbers])
-    obstacle, place = _obstacle(session, places, still_open)
     return StopAdvice(
         value=numbers[-1].value,
         # A bound includes later changes, so it still holds if the spread rises again.
@@ -116,8 +117,7 @@ def advise(
         floor=rule.bound(0.0, level),
         target=target,
         level=level,
-        obstacle=obstacle,
-        place=place,
+        obstacles=_obstacles(session, places, still_open),
     )
 
 
@@ -135,22 +135,29 @@ def word_advice(session: ReviewSession, advice: StopAdvice | None) -> str:
         now += _SOON.format(slices=slices, bound=advice.next_bound) if narrows else "."
         return now + (_OUT_OF_REACH.format(**ends) if advice.floor > advice.target else "")
     met = now + _MET.format(**ends)
-    if advice.obstacle is None or advice.place is None:
+    if not advice.obstacles:
         return met
-    return f"{met} {_OBSTACLES[advice.obstacle].format(slice=session.title_of(advice.place))}"
+    named = [
+        f"{session.name_of_slice(place)} ({_OBSTACLES[obstacle]})"
+        for place, obstacle in advice.obstacles.items()
+    ]
+    if more := len(named[MOST_NAMED:]):
+        named[MOST_NAMED:] = [f"{more} more"]
+    return f"{met} {_BEFORE.format(slices='; '.join(named))}"
 
 
-def _obstacle(
+def _obstacles(
     session: ReviewSession, places: list[Place], still_open: list[Place]
-) -> tuple[Obstacle | None, Place | None]:
-    flagged = [p for p, d in session.state.decisions.items() if d.state == "flagged"]
-    if flagged:
-        return Obstacle.FLAGGED, flagged[0]
-    if findings := session.findings():
-        return Obstacle.FINDING, findings[0].place
+) -> dict[Place, Obstacle]:
+    """Return the slices to review before the end, each with its strongest reason."""
     urgent = urgent_places(places)
     basal = [place for place in still_open if place in urgent and session.is_basal(place)]
-    return (Obstacle.BASAL, basal[0]) if basal else (None, None)
+    flagged = [p for p, d in session.state.decisions.items() if d.state == "flagged"]
+    return (
+        dict.fromkeys(basal, Obstacle.BASAL)
+        | dict.fromkeys((finding.place for finding in session.findings()), Obstacle.FINDING)
+        | dict.fromkeys(flagged, Obstacle.FLAGGED)
+    )
 
 
 def _reason_without_bound(session: ReviewSession) -> str:
