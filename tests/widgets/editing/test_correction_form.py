@@ -20,6 +20,7 @@ from napari_bayes_nnunet.widgets.editing.correction_form import (
     NOTHING_TO_CORRECT,
     CorrectionForm,
 )
+from napari_bayes_nnunet.widgets.editing.slice_buttons import add_key
 from napari_bayes_nnunet.widgets.editing.tool_strip import TOOLS
 
 HEART = {"RV": 1, "MYO": 2, "LV": 3}
@@ -140,7 +141,7 @@ def test_an_edited_contour_is_applied_or_cancelled(qtbot, form) -> None:
 
     assert enabled() == [True, False, False]
     form.set_tool("contour")
-    assert enabled() == [False, True, True]
+    assert enabled() == [True, True, True]
     with qtbot.waitSignal(form.requested):
         form.buttons["apply contour"].click()
     with qtbot.waitSignal(form.requested):
@@ -225,10 +226,10 @@ def test_an_unusable_part_gives_its_reason(form) -> None:
 
 def test_play_becomes_stop_and_shows_the_rate(form) -> None:
     form.set_playing(True, "22 a second")
-    assert form.buttons["play"].text() == "Stop"
+    assert form.buttons["play"].text() == add_key("Stop", "play")
     assert form.buttons["play"].toolTip() == CORRECTION_HELP["play"] + " 22 a second."
     form.set_playing(False)
-    assert form.buttons["play"].text() == "Play"
+    assert form.buttons["play"].text() == add_key("Play", "play")
     assert form.buttons["play"].toolTip() == CORRECTION_HELP["play"]
 
 

@@ -56,6 +56,7 @@ PRESSES = {
     "next structure": (Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier),
     "slice to base": (Qt.Key.Key_PageUp, Qt.KeyboardModifier.NoModifier),
     "slice to apex": (Qt.Key.Key_PageDown, Qt.KeyboardModifier.NoModifier),
+    "play": (Qt.Key.Key_L, Qt.KeyboardModifier.NoModifier),
     "previous phase": (Qt.Key.Key_Comma, Qt.KeyboardModifier.NoModifier),
     "next phase": (Qt.Key.Key_Period, Qt.KeyboardModifier.NoModifier),
     "fit": (Qt.Key.Key_F, Qt.KeyboardModifier.NoModifier),

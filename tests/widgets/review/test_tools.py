@@ -14,7 +14,7 @@ from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers.review_layers import find_layer
 from napari_bayes_nnunet.widgets.reading.other_phase import OtherPhase
-from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
+from napari_bayes_nnunet.widgets.review.dock import FormsArea, ReviewWidget
 
 from ...helpers.data.cines import ED, RV, WORST, make_cine
 from ...helpers.windows.canvas_mouse import NO_BUTTON, CanvasMouse
@@ -154,6 +154,45 @@ def test_tools_beside_the_canvas_have_keys_and_a_pan_never_paints(
     dock.close_study()
     settle(qtbot)
     assert viewer.window._qt_window.centralWidget().layout().count() == 1
+
+
+def test_tools_that_can_do_nothing_are_disabled_with_the_reason(
+    make_napari_viewer: Any, tmp_path: Path, settings: Settings, qtbot: Any
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    dock = shown_dock(viewer, settings)
+    open_study(dock, make_cine(tmp_path / "heart"), qtbot)
+    controller, buttons = dock.controller, dock.forms.corrections.buttons
+    canvas = CanvasMouse(viewer, qtbot).canvas
+
+    def usable(*actions: str) -> list[bool]:
+        settle(qtbot, dock)
+        return [buttons[action].isEnabled() for action in actions]
+
+    controller.choose_structure("RV")
+    controller.picture.show_slice(WORST)
+    ends = "apex outwards", "apex inwards"
+    assert usable("revert", "absent", "push", *ends) == [False, True, True, False, True]
+    assert buttons["apex outwards"].toolTip() != buttons["apex inwards"].toolTip()
+    qtbot.keyClick(canvas, Qt.Key.Key_D)
+    assert usable("revert", "absent", "push", "scribble") == [True, False, False, True]
+    controller.session.change(protected=("LV",))
+    controller.choose_structure("LV")
+    assert usable("scribble", "shrink", *ends, "revert") == [False, False, False, False, True]
+
+
+def test_a_click_in_the_dock_leaves_the_keys_to_the_slices(
+    make_napari_viewer: Any, tmp_path: Path, settings: Settings, qtbot: Any
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    dock = shown_dock(viewer, settings)
+    open_study(dock, make_cine(tmp_path / "heart"), qtbot)
+    controller, area = dock.controller, dock.findChild(FormsArea)
+    controller.picture.show_slice((ED, 1))
+    settle(qtbot, dock)
+    qtbot.keyClick(area, Qt.Key.Key_PageDown)
+    assert controller.picture.place[1] != 1
+    assert area.verticalScrollBar().value() == 0
 
 
 def test_keys_grow_and_shrink_the_structure_as_undo_steps(

@@ -273,7 +273,7 @@ def test_a_volume_has_no_curve_and_one_phase(make_review) -> None:
     assert review.forms.volumes.isHidden()
     form = review.forms.corrections
     assert form.buttons["ED or ES"].toolTip() == form.buttons["play"].toolTip() == ONE_PHASE
-    assert form.buttons["revert"].isEnabled()
+    assert form.buttons["absent"].isEnabled()
 
 
 def test_alternatives_are_counted(review) -> None:

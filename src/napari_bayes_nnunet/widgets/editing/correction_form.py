@@ -28,7 +28,7 @@ from .contour_handles import CONTOUR_HELP
 from .drawing_tools import PUSH_HELP
 from .level_slider import ANSWER_SHOWN, LevelSlider
 from .presence_strip import PresenceStrip, SlicePresence
-from .slice_buttons import key_button
+from .slice_buttons import add_key, key_button
 from .structure_chips import LockBoxes, StructureChips
 from .tool_strip import PAIRS, TOOLS, ToolStrip, pair_text
 
@@ -80,8 +80,8 @@ BUTTONS: Final[Mapping[str, tuple[str, str]]] = {
     "scribble": ("Scribble", "scribble"),
     "push": ("Push", "push"),
     "contour": ("Handles", "contour"),
-    "apply contour": ("Apply  Enter", "contour"),
-    "cancel contour": ("Cancel  Esc", "contour"),
+    "apply contour": ("✓", "contour"),
+    "cancel contour": ("✕", "contour"),
     "brush": ("Brush", "brush"),
     "eraser": ("Eraser", "brush"),
     "shrink": ("−", "level"),
@@ -241,14 +241,14 @@ class CorrectionForm(QWidget):
 
     def set_playing(self, playing: bool, rate: str = "") -> None:
         """Show whether the cine plays, and its ``rate`` in words."""
-        self.buttons["play"].setText("Stop" if playing else "Play")
+        self.buttons["play"].setText(add_key("Stop" if playing else "Play", "play"))
         self._rate = f" {rate}." if rate else ""
         self._enable()
 
     def set_unusable(self, reasons: Mapping[str, str]) -> None:
-        """Disable parts of the form, each with its reason, and enable all others.
+        """Disable parts and buttons of the form, each with its reason, and enable all others.
 
-        Keys are those of ``CORRECTION_HELP`` and ``COPIES``, or "all".
+        Keys are those of ``CORRECTION_HELP``, ``BUTTONS`` and ``COPIES``, or "all".
         """
         self._reasons = dict(reasons)
         self._enable()
@@ -256,8 +256,8 @@ class CorrectionForm(QWidget):
     def _enable(self) -> None:
         """Enable the usable parts and give the reasons in the tooltips of the others."""
         every = self._reasons.get(EVERY_STRUCTURE, "")
-        for widget, part in self._parts():
-            reason = every or self._reasons.get(part, "")
+        for widget, part, action in self._parts():
+            reason = every or self._reasons.get(part) or self._reasons.get(action, "")
             widget.setEnabled(not reason)
             rate = self._rate if part == "play" else ""
             widget.setToolTip(reason or CORRECTION_HELP[part] + rate)
@@ -268,23 +268,25 @@ class CorrectionForm(QWidget):
             choice.setEnabled(not every)
         is_usable = {
             "use answer": self._number > 0,
-            "contour": self._tool != "contour",
             "apply contour": self._tool == "contour",
             "cancel contour": self._tool == "contour",
         }
         for name, usable in is_usable.items():
             self.buttons[name].setEnabled(self.buttons[name].isEnabled() and usable)
             self.buttons[name].setVisible(usable or name == "use answer")
+        handles, _ = BUTTONS["contour"]  # without its key there is room for the other two
+        has_room = self._tool != "contour"
+        self.buttons["contour"].setText(add_key(handles, "contour") if has_room else handles)
 
-    def _parts(self) -> Iterator[tuple[QWidget, str]]:
-        """Yield each widget with its part of the form."""
-        yield self.level, "level"
-        yield self.alternative, "alternatives"
+    def _parts(self) -> Iterator[tuple[QWidget, str, str]]:
+        """Yield each widget with its part of the form, and the action of a button."""
+        yield self.level, "level", ""
+        yield self.alternative, "alternatives", ""
         brush = self.brush.above.editor
         for widget in (brush.check.native, brush.box.native):
-            yield widget, "uncertain brush"
+            yield widget, "uncertain brush", ""
         for action, button in self.buttons.items():
-            yield button, BUTTONS[action][1]
+            yield button, BUTTONS[action][1], action
 
     def _on_brush(self) -> None:
         self.brush_limited.emit(self.brush_limit)

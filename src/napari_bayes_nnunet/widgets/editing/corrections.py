@@ -75,6 +75,7 @@ TOOL_WORDS: Final[Mapping[str, str]] = {
     ABSENT: "marked absent", REVERT: "return to the prediction",
 }  # fmt: skip
 """Steps whose names are not those of their tools."""
+REOPENED: Final = "{slice} was changed after it was accepted, so it is open again."
 NOTHING_TO_UNDO: Final = "There is nothing to undo."
 NOTHING_TO_REDO: Final = "There is nothing to redo."
 NO_POSTERIOR: Final = "The posterior of this phase is missing. Correct the slice by hand."
@@ -309,8 +310,7 @@ class Corrections(QObject):
     def _tell_undone(self, places: Sequence[Place]) -> None:
         self.undone.emit(places)
         said, what = self._taking
-        title = self._session.title_of(places[0])
-        one = f"{title[0].lower()}{title[1:]}"
+        one = self._session.name_of_slice(places[0])
         slices = one if len(places) == 1 else format_count(len(places), "slice")
         self.said.emit(said.format(what=what, slices=slices))
 
@@ -456,8 +456,7 @@ class Corrections(QObject):
         if self._is_locked(label):
             return
         session, name = self._session, self._session.structure_name(label)
-        there = session.title_of(source)
-        there = there[0].lower() + there[1:]
+        there = session.name_of_slice(source)
         if not (session.labels_in(source) == label).any():
             self.said.emit(NOT_THERE.format(structure=name, source=there))
             return
@@ -543,11 +542,15 @@ class Corrections(QObject):
         self._tool = ""
         if changed:
             self._note_step(_Step(TOOL_WORDS.get(tool, tool)))
-            self._session.note_change(slices, tool=tool, before=before)
+            self._tell_reopened(self._session.note_change(slices, tool=tool, before=before))
             self.changed.emit()
         else:
             self._layer.refresh(extent=False)
         return bool(changed)
+
+    def _tell_reopened(self, places: Sequence[Place]) -> None:
+        for place in places[:1]:
+            self.said.emit(REOPENED.format(slice=self._session.title_of(place)))
 
     def without_locked(self, place: Place, labels: Plane) -> Plane:
         """Return labels for a slice with no voxel of a locked structure gained or lost."""
@@ -609,9 +612,10 @@ class Corrections(QObject):
         self._follow(changes)
         tool = str(self._layer.mode) if painted else UNDO
         before = {change.place: self._before(change) for change in changes}
-        self._session.note_change(places, tool=tool, before=before)
+        reopened = self._session.note_change(places, tool=tool, before=before)
         if painted:
             self._note_step(_Step(TOOL_WORDS.get(tool, tool)))
+            self._tell_reopened(reopened)
         else:
             self.undone_labels = {
                 int(label) for c in changes for label in np.union1d(c.before, c.after)

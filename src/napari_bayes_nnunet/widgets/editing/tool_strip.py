@@ -53,8 +53,10 @@ class ToolStrip(QWidget):
             _add_icon(buttons[action], action)
         for action in TOOLS:
             buttons[action].setCheckable(True)
-        tools = [buttons[action] for action in (*TOOLS, "apply contour", "cancel contour")]
-        column = column_layout(self, structures, line(), *tools, line())
+        tools: dict[str, QPushButton | QHBoxLayout] = {tool: buttons[tool] for tool in TOOLS}
+        ends = buttons["apply contour"], buttons["cancel contour"]
+        tools["contour"] = _row(buttons["contour"], *ends)
+        column = column_layout(self, structures, line(), *tools.values(), line())
         for word, (icon, first, second) in PAIRS.items():
             column.addLayout(_pair(word, icon, buttons[first], buttons[second]))
         column.addWidget(buttons["revert"])
@@ -64,12 +66,18 @@ class ToolStrip(QWidget):
 
 def _pair(word: str, icon: str, *buttons: QPushButton) -> QHBoxLayout:
     """Lay out two buttons behind their icon and word, which cannot be pressed."""
-    name, row = QPushButton(word), QHBoxLayout()
+    name = QPushButton(word)
     name.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
     name.setFocusPolicy(Qt.FocusPolicy.NoFocus)
     _add_icon(name, icon, "background: transparent")
+    return _row(name, *buttons)
+
+
+def _row(first: QPushButton, *buttons: QPushButton) -> QHBoxLayout:
+    """Lay out a wide button and narrow ones behind it."""
+    row = QHBoxLayout()
     row.setSpacing(3)
-    row.addWidget(name, 1)
+    row.addWidget(first, 1)
     for button in buttons:
         button.setStyleSheet("padding: 3px 1px; min-width: 1.3em")
         row.addWidget(button)

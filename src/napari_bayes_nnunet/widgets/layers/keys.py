@@ -42,6 +42,7 @@ KEY_GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "ED or ES": ("T", "Switch between ED and ES"),
         "slice to base": ("PageUp", "Next slice towards the base"),
         "slice to apex": ("PageDown", "Next slice towards the apex"),
+        "play": ("L", "Play the cine, or stop it"),
         "previous phase": (",", "Previous phase"),
         "next phase": (".", "Next phase"),
     },

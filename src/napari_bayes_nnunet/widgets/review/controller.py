@@ -842,4 +842,5 @@ class ReviewController(QObject):
         names = {*self.session.state.protected} - {name} | ({name} if protected else set())
         self.session.change(protected=tuple(sorted(names)))
         self.brush.refresh()
+        self.view.show_usable()
         self.saver.note_change()

@@ -11,18 +11,22 @@ from numpy.typing import NDArray
 
 from ...app.review.accepted_slices import measure_review
 from ...app.review.comparisons import describe_rules
+from ...app.review.ends import IS_LOCKED, slice_to_change
 from ...app.review.findings import sentences_by_slice
 from ...app.review.session import ReviewSession
 from ...app.review.stop_advice import StopAdvice, advise, word_advice
 from ...app.review.walls import steps_to_walls
 from ...core.counts import format_count
 from ...core.heart.structures import structure_colors
+from ...core.problems import Problem
 from ...core.review.queue import QueueItem
 from ...core.types import Phase, Place
 from ...io.study.arrays import select_phase
 from ...io.study.review_state import ReviewState
 from ..common.window_thread import Turns
-from ..editing.corrections import NO_POSTERIOR, Corrections
+from ..common.wording import in_the_window
+from ..editing.correction_form import END_BUTTONS
+from ..editing.corrections import AS_PREDICTED, NO_CONTOUR, NO_POSTERIOR, NOT_HERE, Corrections
 from ..editing.presence_strip import SlicePresence
 from ..layers.cine_player import CinePlayer
 from ..reading.picture import ReviewPicture
@@ -34,6 +38,10 @@ EDITS: Final = (
     "uncertain brush", "interpolate", "revert", "bring back", "absent", "carry", "copy",
 )  # fmt: skip
 """Parts of the form that change labels, which a study that can only be viewed does not allow."""
+OF_STRUCTURE: Final = (
+    "level", "base or apex", "scribble", "push", "contour", "interpolate", "absent", "copy",
+)  # fmt: skip
+"""Parts that change the chosen structure only."""
 NO_SLICE_SHOWN: Final = (
     "No slice of the study is on screen. Return to the 2D view, or change the order of the visible "
     "axes (a button below the layer list) until the slices are back."
@@ -133,6 +141,30 @@ class ReviewView:
             reasons |= dict.fromkeys(parts, ONE_PHASE)
         if self._player.count < 2:
             reasons["play"] = ONE_PHASE
+        return reasons
+
+    def _without_effect(self) -> dict[str, str]:
+        """Return what would change nothing in the slice on screen: part or action → reason.
+
+        Their keys are not blocked, because they also end a contour that was edited.
+        """
+        session, place, label = self._session, self.place, self.label
+        if place[0] not in session.phases:
+            return {}
+        name, labels = session.structure_name(label), session.labels_in(place)
+        reasons: dict[str, str] = {}
+        if np.array_equal(labels, session.predicted_in(place)):
+            reasons["revert"] = AS_PREDICTED
+        if label in session.protected_labels:
+            return reasons | dict.fromkeys(OF_STRUCTURE, IS_LOCKED.format(structure=name))
+        if not (labels == label).any():
+            reasons |= dict.fromkeys(("push", "contour"), NO_CONTOUR.format(name))
+            reasons["absent"] = NOT_HERE.format(name)
+        for action, (_, end, outwards) in END_BUTTONS.items():
+            try:
+                slice_to_change(session, place, label, end, outwards=outwards)
+            except Problem as error:
+                reasons[action] = in_the_window(error)
         return reasons
 
     def show_setup(self) -> None:
@@ -258,7 +290,6 @@ class ReviewView:
         )
         self.show_alternative()
         self.show_structure()
-        self.show_usable()
 
     def show_in_overview(self, place: Place) -> None:
         """Mark a slice in heat grid and thumbnails."""
@@ -337,13 +368,14 @@ class ReviewView:
         self._advised = None
 
     def show_usable(self) -> None:
-        """Enable the corrections that are possible in the slice on screen."""
-        self._forms.corrections.set_unusable(self.reasons())
+        """Enable the corrections that change something in the slice on screen."""
+        self._forms.corrections.set_unusable(self._without_effect() | self.reasons())
 
     def show_structure(self) -> None:
-        """Show level, volume and ends of the structure to correct."""
+        """Show level, volume and ends of the structure to correct, and what can be used."""
         self._show_level()
         self._show_ends()
+        self.show_usable()
 
     def _show_level(self) -> None:
         place, label = self.place, self.label
