@@ -60,3 +60,23 @@ def test_arrays_read_are_those_that_were_checked(tmp_path):
     arrays = limits.read_npz(file, ["values"], headers.__setitem__)
     np.testing.assert_array_equal(arrays["values"], array)
     assert headers["values"].shape == array.shape
+
+
+class Unpickled:
+    """Notes when it is unpickled."""
+
+    happened = False
+
+    def __setstate__(self, state):
+        Unpickled.happened = True
+
+    def __getstate__(self):
+        return {"a": 1}
+
+
+def test_arrays_of_objects_are_never_unpickled(tmp_path):
+    file = tmp_path / "a.npz"
+    np.savez(file, values=np.array([Unpickled()]))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        limits.read_npz(file, ["values"], {}.__setitem__)
+    assert not Unpickled.happened
