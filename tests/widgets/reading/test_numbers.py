@@ -25,6 +25,7 @@ from napari_bayes_nnunet.widgets.reading.numbers import (
     INTERVAL,
     INTERVAL_HELP,
     INTERVAL_TEXT,
+    NO_CONTRIBUTIONS,
     NO_NUMBERS,
     OPEN_TEXT,
     RANGES,
@@ -111,6 +112,8 @@ def test_contributing_slices_are_listed(form: NumbersForm, heard: Any) -> None:
         ("1", "ES", "0.8 points"),
         ("2", "ED", "0.4 points"),
     ]
+    form.set_contributions([], ed=1, es=10)
+    assert form.contributions_title.text() == NO_CONTRIBUTIONS
     form.set_contributions([])
     assert form.slices.isHidden()
     assert form.contributions_title.isHidden()

@@ -88,8 +88,7 @@ def compare(measured: Measured, patient: Patient, ranges: NormalRanges) -> Compa
     known = {sex: normal for sex, normal in found.items() if normal is not None}
     if not known or None in measured.phases:
         return None
-    value = measured.value
-    sides = [LOW if value < n.low else HIGH if value > n.high else "" for n in known.values()]
+    sides = [_side(measured.value, normal) for normal in known.values()]
     verdict = sides[0] if sides == [sides[0]] * len(sexes) else ""
     ends = {sex: (_limit(n.low), _limit(n.high)) for sex, n in known.items()}
     texts = {sex: "–".join(end) for sex, end in ends.items()}
@@ -99,6 +98,12 @@ def compare(measured: Measured, patient: Patient, ranges: NormalRanges) -> Compa
     title = "Normal" if patient.sex else "\n".join(SEXES.values())
     text, notes = "\n".join(texts.get(sex, "–") for sex in sexes), ranges.describe(patient)
     return Comparison(title=title, text=text, lines=(*lines,), notes=notes, verdict=verdict)
+
+
+def _side(value: float, normal: NormalRange) -> str:
+    """Return whether a number is outside its range as both are shown, with one decimal."""
+    low, shown, high = (round(number, 1) for number in (normal.low, value, normal.high))
+    return LOW if shown < low else HIGH if shown > high else ""
 
 
 def _find_range(name: str, sex: str, age: float | None, ranges: NormalRanges) -> NormalRange | None:

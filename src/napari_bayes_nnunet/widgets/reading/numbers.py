@@ -41,6 +41,7 @@ CHOOSE_RANGES = "Choose a CSV file with normal ranges"
 RANGES = {PETERSEN: "Petersen 2017 (UK Biobank)", NO_RANGES: "None", "": "From a CSV file…"}
 NO_NUMBERS = "No numbers are available. They need the labels RV, MYO or LV."
 CONTRIBUTIONS_TITLE = "Slices that contribute most to the spread of the EF"
+NO_CONTRIBUTIONS = "No open slice adds to the spread of the EF."
 CONTRIBUTIONS_HELP = (
     "Reduction of the EF spread, in points, if only this slice is accepted. Click to go to the "
     "slice."
@@ -140,6 +141,7 @@ class NumbersForm(QWidget):
         with signals_blocked(self.slices):
             if rows != self.slices.rows:
                 self.slices.set_rows(rows)
+        self.contributions_title.setText(CONTRIBUTIONS_TITLE if rows else NO_CONTRIBUTIONS)
         for widget in (self.contributions_title, self.slices):
             widget.setVisible(bool(slices) or None not in (ed, es))
 
