@@ -1,6 +1,6 @@
-"""Time from a key press to the painted frame of the Review dock on a large cine.
+"""Time from a key press, or a move of the tool *Push*, to the painted frame on a large cine.
 
-python benchmarks/review_latency.py   (needs a display, or xvfb-run -a; under a minute)
+python -m benchmarks.review_latency   (needs a display, or xvfb-run -a; under a minute)
 
 The synthetic study has 12 slices × 25 phases × 256 × 256 voxels and 30 members. Keys are sent to
 the canvas as the window system does. The time ends when the frame with the picture is on the
@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import platform
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import perf_counter, thread_time
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -22,6 +25,7 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
+from tests.helpers.windows.canvas_mouse import CanvasMouse
 
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.io.images.geometry import make_geometry
@@ -108,8 +112,8 @@ def open_in_dock(viewer: napari.Viewer, study: Path) -> ReviewController:
     return dock.controller
 
 
-def time_key(key: Qt.Key, canvas: Any) -> tuple[float, float]:
-    """Return the ms from a key press until its frame is shown, and those of the window's thread."""
+def time_frame(act: Callable[[], object], canvas: Any) -> tuple[float, float]:
+    """Return the ms from an action until its frame is shown, and those of the window's thread."""
     frames: list[tuple[float, float]] = []
 
     def note_frame() -> None:
@@ -117,13 +121,40 @@ def time_key(key: Qt.Key, canvas: Any) -> tuple[float, float]:
 
     canvas.frameSwapped.connect(note_frame)
     started = perf_counter(), thread_time()
-    QTest.keyPress(canvas, key)
-    QTest.keyRelease(canvas, key)
+    act()
     canvas.update()
     while not frames:
         QApplication.processEvents()
     canvas.frameSwapped.disconnect(note_frame)
     return 1000 * (frames[0][0] - started[0]), 1000 * (frames[0][1] - started[1])
+
+
+def press_key(key: Qt.Key, canvas: Any) -> None:
+    """Press a key for a moment."""
+    QTest.keyPress(canvas, key)
+    QTest.keyRelease(canvas, key)
+
+
+def time_moves(
+    viewer: napari.Viewer, controller: ReviewController, moves: int
+) -> list[tuple[float, float]]:
+    """Return the times of the moves of one drag that pushes the contour of the LV outwards."""
+    mouse = CanvasMouse(viewer, SimpleNamespace(wait=lambda ms: QApplication.processEvents()))
+    controller.picture.show_slice(controller.session.first_place(controller.view.queue))
+    controller.choose_structure("LV")
+    controller.act("push")
+    QTest.qWait(500)
+    phase, z = controller.view.place
+    assert phase is not None
+    columns = np.linspace(150, 165, moves + 1)
+    path = [mouse.place_of(controller.picture.image, (phase - 1, z, 128, x)) for x in columns]
+    mouse.press(path[0])
+    times = []
+    for at in path[1:]:
+        times.append(time_frame(partial(mouse.move, at), mouse.canvas))
+        QTest.qWait(30)
+    mouse.release(path[-1])
+    return times
 
 
 @click.command
@@ -139,11 +170,12 @@ def main(presses: int) -> None:
         for title, key in KEYS.items():
             times = []
             for _ in range(presses):
-                times.append(time_key(key, canvas))
+                times.append(time_frame(partial(press_key, key, canvas), canvas))
                 QTest.qWait(120)
             rows.append((title, times))
         all_times = [time for _, times in rows for time in times]
-        for title, times in (*rows, ("all keys", all_times)):
+        moves = time_moves(viewer, controller, presses)
+        for title, times in (*rows, ("all keys", all_times), ("Push, a move", moves)):
             (median, computed), (high, _) = np.percentile(times, [50, 95], axis=0)
             click.echo(
                 f"{title:26} median {median:6.1f} ms, 95 % below {high:6.1f} ms; "
