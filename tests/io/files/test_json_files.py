@@ -70,3 +70,8 @@ def test_unreadable_file_is_told_from_a_damaged_one(file):
     with pytest.raises(DataError) as error:
         read_json(file, Small, repair="")
     assert error.value.statement == statement(UNREADABLE, file=file, reason="Is a directory")
+
+
+def test_missing_file_is_left_to_the_caller(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_json(tmp_path / "none.json", Small, repair="")
