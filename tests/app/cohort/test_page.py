@@ -24,7 +24,7 @@ def row(case: str, quality: float | None = 0.9, **changes) -> StudyRow:
 def page(tmp_path) -> CohortPage:
     (tmp_path / "a.png").write_bytes(b"a picture")
     return CohortPage(
-        tmp_path,
+        folder=tmp_path,
         settings={"Ensemble": "<made>"},
         total=9,
         left_out=("Notes: 3",),

@@ -26,7 +26,7 @@ from ...helpers.checks.problems import says
 
 def summary(folder: Path, *, redone: tuple[str, ...] = ()) -> CohortSummary:
     page = CohortPage(
-        folder, settings={}, total=3, left_out=(), picture_of=lambda row: folder / "none.png"
+        folder=folder, settings={}, total=3, left_out=(), picture_of=lambda row: folder / "none.png"
     )
     return CohortSummary(CohortTable(folder, redone=redone), page)
 

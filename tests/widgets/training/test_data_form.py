@@ -116,7 +116,7 @@ def made_match(pairs: int = 3, mismatches: int = 1, channels: int = 1) -> Match:
         Mismatch(labels / f"odd{number}.nii", statement("It has no image."))
         for number in range(mismatches)
     )
-    return Match(images, labels, paired, unmatched, ((1, "RV"), (2, "MYO")))
+    return Match(paired, unmatched, ((1, "RV"), (2, "MYO")))
 
 
 def fake_match(match: Match):

@@ -336,31 +336,23 @@ A kill loses the rows of so many seconds; `predict --continue` adds them again.
 """
 
 
+@dataclass(frozen=True, kw_only=True)
 class CohortPage:
-    """Page of a run. Raises OSError if it cannot be written.
+    """Page of a run in ``folder``. Raises OSError if it cannot be written.
 
     ``settings`` are those to show, ``total`` is the number of studies, and ``picture_of``
     returns the file of a study's picture.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        settings: Mapping[str, str],
-        total: int,
-        left_out: Sequence[str],
-        picture_of: Callable[[StudyRow], Path],
-    ) -> None:
-        self._file = folder / PAGE
-        self._settings = settings
-        self._total = total
-        self._left_out = left_out
-        self._picture_of = picture_of
+    folder: Path
+    settings: Mapping[str, str]
+    total: int
+    left_out: Sequence[str]
+    picture_of: Callable[[StudyRow], Path]
 
     def write(self, rows: Sequence[StudyRow]) -> None:
         """Write the page."""
-        write_text(self._file, self._page(rows))
+        write_text(self.folder / PAGE, self._page(rows))
 
     def _page(self, rows: Sequence[StudyRow]) -> str:
         failed = sorted((row for row in rows if row.failure), key=lambda row: row.case)
@@ -370,21 +362,21 @@ class CohortPage:
         measured = [row.numbers[name] for row in shown for name in NUMBERS if name in row.numbers]
         return render_page(
             "cohort.html.j2",
-            heading=f"{len(rows)} of {format_count(self._total, 'study', 'studies')}",
+            heading=f"{len(rows)} of {format_count(self.total, 'study', 'studies')}",
             facts=[],
             warnings=[],
-            tiles=list(_tiles(rows, self._total, len(failed))),
+            tiles=list(_tiles(rows, self.total, len(failed))),
             failed=failed,
             segmented=others,
             most_rows=MOST_ROWS,
-            pictures=[_picture(self._picture_of(row)) for row in shown[:MOST_PICTURES]],
+            pictures=[_picture(self.picture_of(row)) for row in shown[:MOST_PICTURES]],
             units={name: units[name] for name in NUMBERS if name in units},
             number=format_number,
             interval=format_interval,
             level=interval_level(measured),
             unknown=UNKNOWN,
-            settings=self._settings,
-            left_out=[f"{sentence}." for sentence in self._left_out],
+            settings=self.settings,
+            left_out=[f"{sentence}." for sentence in self.left_out],
         )
 
 

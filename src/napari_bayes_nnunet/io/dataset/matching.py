@@ -71,8 +71,6 @@ class Mismatch:
 class Match:
     """Pairs and other files of two folders. ``known_names``: names of values in a dataset.json."""
 
-    images: Path
-    labels: Path
     pairs: tuple[Pair, ...]
     mismatches: tuple[Mismatch, ...]
     known_names: tuple[tuple[int, str], ...] = ()
@@ -205,9 +203,7 @@ def match_folders(images: Path, labels: Path) -> Generator[MatchingProgress, Non
         raise DataError(
             NOTHING_MATCHES, labels=labels, images=images, example=str(mismatches[0].reason)
         )
-    return Match(
-        images, labels, tuple(pairs), mismatches, tuple(_known_names(labels, images).items())
-    )
+    return Match(tuple(pairs), mismatches, tuple(_known_names(labels, images).items()))
 
 
 def _nifti_files(root: Path, reasons: _Reasons) -> Generator[MatchingProgress, None, list[Path]]:
