@@ -16,6 +16,7 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.evaluation.evaluate import (
     EMPTY_REFERENCE,
     EMPTY_REFERENCES,
+    IDENTICAL,
     NO_COMMON_STRUCTURE,
     NO_SHARED_PATIENT,
     NOT_IN_COMMON,
@@ -193,6 +194,12 @@ def test_reference_without_rv_evaluates_other_structures(tmp_path, predictions):
     assert method.cases[0].number("ece") == expected.number("ece")
     for name in ("MYO", "LV"):
         np.testing.assert_equal(method.cases[0].numbers[name], expected.numbers[name])
+
+
+def test_a_copy_of_the_reference_is_noted(tmp_path, labels):
+    for case in CASES:
+        write_answer(tmp_path / "copy", case, {"labels": heart()})
+    assert run(tmp_path / "copy", labels).notes[-1].startswith(f"{IDENTICAL}: p1_frame01")
 
 
 def test_an_empty_reference_is_noted(predictions, labels):
