@@ -63,6 +63,7 @@ MOST_CODE = {
     "contours in all phases": 128,
     "tried by a second reader": 43,
     "tools that change something": 57,
+    "names and folders": -269,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -102,6 +103,7 @@ MOST_TEST_LINES = {
     "contours in all phases": 196,
     "tried by a second reader": 79,
     "tools that change something": 97,
+    "names and folders": -2539,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

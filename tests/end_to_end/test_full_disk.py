@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.cohort.table import CohortTable, failed_row
 from napari_bayes_nnunet.app.review.dicom_export import export_session
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.app.segmentation.calibration import UNCALIBRATED
@@ -157,18 +156,6 @@ def test_read_only_output_is_refused_before_segmenting(ensemble, images, disk):
             code, told, errors = predict(ensemble, *places, "-o", folder)
             assert (code, told, errors.count("Error: ")) == (1, "", 1)
             assert str(folder) in errors.splitlines()[-1]
-
-
-def test_row_that_does_not_fit_comes_with_the_next(tmp_path, disk):
-    table = CohortTable(disk.folder)
-    table.append(failed_row("first", "It failed."))
-    before = (disk.folder / COHORT).read_bytes()
-    disk.fill()
-    table.append(failed_row("second", "x" * 10_000))
-    assert (disk.folder / COHORT).read_bytes() == before
-    disk.make_room()
-    table.append(failed_row("third", "It failed."))
-    assert [*rows(disk.folder)] == ["first", "second", "third"]
 
 
 def test_edits_on_a_full_disk_are_kept(qapp, qtbot, disk):

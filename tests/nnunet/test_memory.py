@@ -1,20 +1,16 @@
-"""Plans and images that would fill the memory or take hours are refused before."""
+"""Plans and images that would fill the memory are refused before."""
 
 from contextlib import nullcontext
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from napari_bayes_nnunet.nnunet import ModelError, memory
 from napari_bayes_nnunet.nnunet.inference import Predictor
 from napari_bayes_nnunet.nnunet.memory import (
-    ENLARGED,
-    ENOUGH_VOXELS,
     GIB,
     IMAGE_NEEDS_MEMORY,
-    MOST_ENLARGED,
     PATCH_NEEDS_MEMORY,
     check_image,
     check_patch,
@@ -76,16 +72,6 @@ def test_patch_that_fills_the_memory_is_refused(scarce, gpus):
     assert error.values["needed"] == pytest.approx(4 * features / GIB)
 
 
-@pytest.mark.parametrize(
-    "entries", [{"spacing": [0.05, 0.05]}, {"patch_size": [4096, 4096]}], ids=["spacing", "patch"]
-)
-def test_plans_that_enlarge_every_image_are_refused(entries):
-    with pytest.raises(ModelError) as caught:
-        prepare(changed(**entries))
-    assert caught.value.statement.template == ENLARGED
-    assert caught.value.values["factor"] > MOST_ENLARGED
-
-
 def test_image_that_fills_the_memory_is_refused(scarce):
     prepare(plans())
     with pytest.raises(ModelError) as caught:
@@ -109,17 +95,6 @@ def test_image_is_resampled_in_main_memory_and_summed_on_the_device(
         needed = 1_600_000 * channels + 4_400_000 * (device == CPU)
         assert caught.value.statement.template == IMAGE_NEEDS_MEMORY
         assert caught.value.values["needed"] == pytest.approx(needed / GIB)
-
-
-@pytest.mark.parametrize(
-    ("shape", "spacing", "patch"),
-    [((1, 4, 20, 24), (10, 1.5, 1.5), (256, 256)), ((1, 4, 20, 24), (0.5, 0.1, 0.1), (8, 32, 32))],
-)
-def test_small_images_may_be_enlarged_more(shape, spacing, patch):
-    steps = np.divide((10, 1.5, 1.5), spacing)
-    resampled = np.multiply(shape[1:], steps)
-    assert resampled.prod() < ENOUGH_VOXELS
-    check_image(shape, resampled, patch, spacing=spacing, classes=4, sums_on=CPU)
 
 
 def test_free_memory_includes_that_of_the_gpu(scarce, gpus):

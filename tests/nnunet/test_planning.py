@@ -134,8 +134,6 @@ def two_d(content):
     [
         (lambda plans: two_d(plans).pop("architecture"), "'UNet_class_name' is"),
         (lambda plans: plans["configurations"].pop("2d"), "2d"),
-        (lambda plans: two_d(plans).pop("batch_dice"), "'batch_dice' is missing"),
-        (lambda plans: plans.pop("transpose_forward"), "'transpose_forward' is missing"),
         (
             lambda plans: two_d(plans)["architecture"]["arch_kwargs"].update(a=1),
             "unexpected keyword argument 'a'",
@@ -162,9 +160,6 @@ def test_damaged_and_foreign_plans_are_refused(fault, reason, trained_run, heart
     assert reason in caught.value.values["reason"]
     assert caught.value.remedies == (Remedy(Action.RESTORE),)
     assert "\n" not in str(caught.value)
-
-
-# nnU-Net would read the plans in the file that a text names.
 
 
 def test_plans_and_split_are_written_for_the_trainer(tmp_path):
@@ -329,15 +324,3 @@ def check_filled(workspace, dataset):
     assert caught.value.statement.template == PLANNING_FILLED_DISK
     assert caught.value.remedies == (Remedy(Action.FREE_AND_REPEAT),)
     assert not [file for file in workspace.rglob("*") if file.is_file()]
-
-
-def test_tiny_spacing_of_kept_plans_is_refused(hearts, tmp_path, nnunet_environment, monkeypatch):
-    """The preprocessed images would fill the disk."""
-    tiny = plans()
-    tiny["configurations"]["2d"]["spacing"] = [0.01, 0.01]
-    monkeypatch.setattr(planning, "_plan", lambda *_: plans())
-    workspace = nnunet_environment(tmp_path / "workspace")
-    with pytest.raises(ModelError) as caught:
-        plan_and_preprocess(read_dataset(hearts), workspace, configuration="2d", plans=tiny)
-    assert caught.value.values["factor"] == pytest.approx(150 * 150)
-    assert caught.value.remedies == (Remedy(Action.START_NEW),)

@@ -1,128 +1,118 @@
 """Errors for the user: what happened in one sentence, and what to do as a typed remedy.
 
 The user acts through an option on the command line, but through a button or a field in the window.
-An error therefore carries an `Action`, which the command line and the window each word themselves.
+An error therefore carries an `Action`, which has words for both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum
 from functools import partial
 from typing import Any, Self, TypeAlias
 
 
-class Action(StrEnum):
-    """Step that a user can take to solve a problem."""
+class Action(Enum):
+    """Step that a user can take to solve a problem.
 
-    RESUME = "resume"
-    """Continue a training from its saved state."""
-    RESUME_RUN = "resume run"
-    """Continue this training, by ``command`` in a terminal."""
-    RESUME_STUDENT = "resume student"
-    """Continue a student, by ``command`` in a terminal."""
-    START_NEW = "start new"
-    """Start a training from its beginning."""
-    START_AGAIN = "start again"
-    """Repeat the same command or press the same button."""
-    OTHER_OUTPUT = "other output"
-    """Choose another folder to write to."""
-    OVERWRITE = "overwrite"
-    """Replace what exists."""
-    CONTINUE = "continue"
-    """Do only what is missing."""
-    OTHER_BATCH_SIZE = "other batch size"
-    """Train with the batch size ``size``."""
-    SMALLER_NETWORK = "smaller network"
-    """Train a smaller network, or on another device."""
-    LOWER_RATE = "lower rate"
-    """Start a training again with lower learning rates."""
-    FREE_SPACE = "free space"
-    """Make room on the disk, then continue the training."""
-    CHOOSE_FOLD = "choose fold"
-    """Choose the fold."""
-    TRAIN_ON_ALL = "train on all"
-    """Train on all cases, without validation."""
-    NAME_PATIENT = "name patient"
-    """Name the part of a case name that identifies the patient."""
-    LEAVE_OUT = "leave out"
-    """Leave out the setting ``setting``, or choose another output."""
-    NAME_DATASET = "name dataset"
-    """Name the folder of the training data."""
-    NAME_SPLIT = "name split"
-    """Name the split file the training was started with."""
-    KEEP_TRAJECTORY = "keep trajectory"
-    """Train again and keep layers of every epoch."""
-    FIT_TEMPERATURE = "fit temperature"
-    """Fit the temperature with ``command``, or choose a number."""
-    RESTORE = "restore"
-    """Put back the file from a backup, or start a new training."""
-    CHOOSE_SERIES = "choose series"
-    """Choose the DICOM series to read."""
-    TRAIN_WITH = "train with"
-    """Train a new ensemble with the ``value`` of the setting ``setting``."""
-    SAVE_STUDIES = "save studies"
-    """Segment the images and save them as studies."""
-    OMIT = "omit"
-    """Leave out the setting ``setting``."""
-    OTHER_VALUE = "other value"
-    """Choose another value of the setting ``setting``."""
-    START_WORKER = "start worker"
-    """Start a Dask worker with ``command``."""
-    WAIT = "wait"
-    """Wait until another process has ended."""
-    GIVE_SPACING = "give spacing"
-    """Give the voxel size of the image."""
-    NAME_STRUCTURES = "name structures"
-    """Name the structures, for example ``labels``."""
-    MAKE_ROOM = "make room"
-    """Make room on the disk, then do only what is missing."""
-    FREE_AND_REPEAT = "free and repeat"
-    """Make room on the disk, then repeat the same command or press the same button."""
-    SEGMENT_ANYWAY = "segment anyway"
-    """Segment an image that looks like another kind of image."""
+    Each has a verb phrase for the command line and one for the window, which are formatted with the
+    values of the remedy.
+    """
 
+    def __init__(self, command: str, window: str) -> None:
+        self.command, self.window = command, window
 
-COMMAND_LINE: Mapping[Action, str] = {
-    Action.RESUME: "continue with --resume",
-    Action.RESUME_RUN: "continue with: {command}",
-    Action.RESUME_STUDENT: "continue with: {command}",
-    Action.START_NEW: "start a training without --resume and --add-cycle",
-    Action.START_AGAIN: "start it again with the same command",
-    Action.OTHER_OUTPUT: "choose another --output",
-    Action.OVERWRITE: "use --overwrite to replace it",
-    Action.CONTINUE: "use --continue to do only what is missing",
-    Action.OTHER_BATCH_SIZE: "start again with --batch-size {size}",
-    Action.SMALLER_NETWORK: "try --preset demo or another --device",
-    Action.LOWER_RATE: (
+    RESUME = "continue with --resume", "press Resume to continue"
+    RESUME_RUN = "continue with: {command}", "press Resume to continue"
+    RUN = "run: {command}", "run in a terminal: {command}"
+    START_NEW = "start a training without --resume and --add-cycle", "start a new training"
+    START_AGAIN = "start it again with the same command", "start it again"
+    OTHER_OUTPUT = "choose another --output", "choose another folder"
+    OVERWRITE = "use --overwrite to replace it", "choose another folder for the results"
+    CONTINUE = "use --continue to do only what is missing", "start again to do only what is missing"
+    OTHER_BATCH_SIZE = (
+        "start again with --batch-size {size}",
+        "start again with the batch size {size}",
+    )
+    SMALLER_NETWORK = (
+        "try --preset demo or another --device",
+        "try the preset Demo or another device",
+    )
+    LOWER_RATE = (
         "start again in another --output with a lower --restart-lr or --initial-lr, or with "
-        "--no-restart-first-cycle"
-    ),
-    Action.FREE_SPACE: "free some disk space, then continue with --resume",
-    Action.CHOOSE_FOLD: "choose one with --fold",
-    Action.TRAIN_ON_ALL: "train with --fold all",
-    Action.NAME_PATIENT: "name the patient's part of the case name with --patient",
-    Action.LEAVE_OUT: "leave out {setting} to continue as it was started",
-    Action.NAME_DATASET: "name the training data with --dataset, or copy the run",
-    Action.NAME_SPLIT: "use the split file it was started with (--split)",
-    Action.KEEP_TRAJECTORY: "train again with --keep-trajectory",
-    Action.FIT_TEMPERATURE: "run {command}, or choose a temperature",
-    Action.RESTORE: "put the file back from a backup, or train in another --output",
-    Action.CHOOSE_SERIES: "choose a series with --series",
-    Action.TRAIN_WITH: "train with {setting} {value}",
-    Action.SAVE_STUDIES: "write studies with bayes-nnunet predict --save study",
-    Action.OMIT: "leave out {setting}",
-    Action.OTHER_VALUE: "choose another {setting}",
-    Action.START_WORKER: "start one with: {command}",
-    Action.WAIT: "wait until that process has ended",
-    Action.GIVE_SPACING: "give the correct voxel size with --spacing",
-    Action.NAME_STRUCTURES: "name the structures, for example with --labels {labels}",
-    Action.MAKE_ROOM: "free some disk space, then use --continue to do only what is missing",
-    Action.FREE_AND_REPEAT: "free some disk space, then start it again with the same command",
-    Action.SEGMENT_ANYWAY: "use --anyway to segment it all the same",
-}
-"""Verb phrases of the command line, formatted with the values of the remedy."""
+        "--no-restart-first-cycle",
+        "start again in another folder with a lower “Restart αᵣ” or “Rate α₀”, or without "
+        "“Restart in the first cycle”",
+    )
+    FREE_SPACE = (
+        "free some disk space, then continue with --resume",
+        "free some disk space, then resume the training",
+    )
+    CHOOSE_FOLD = "choose one with --fold", "choose the fold"
+    TRAIN_ON_ALL = "train with --fold all", "train on all cases (fold “all”)"
+    NAME_PATIENT = (
+        "name the patient's part of the case name with --patient",
+        "name the patient's part of the case name",
+    )
+    LEAVE_OUT = (
+        "leave out {setting} to continue as it was started",
+        "use the same {setting} to continue",
+    )
+    NAME_DATASET = (
+        "name the training data with --dataset, or copy the run",
+        "name the training data in a terminal",
+    )
+    NAME_SPLIT = (
+        "use the split file it was started with (--split)",
+        "choose the split file it was started with",
+    )
+    KEEP_TRAJECTORY = (
+        "train again with --keep-trajectory",
+        "train again in a terminal with --keep-trajectory",
+    )
+    FIT_TEMPERATURE = (
+        "run {command}, or choose a temperature",
+        "run {command} in a terminal, or choose a temperature",
+    )
+    RESTORE = (
+        "put the file back from a backup, or train in another --output",
+        "put the file back from a backup, or train in another folder",
+    )
+    CHOOSE_SERIES = "choose a series with --series", "choose a series"
+    TRAIN_WITH = "train with {setting} {value}", "train with the {setting} {value}"
+    SAVE_STUDIES = (
+        "write studies with bayes-nnunet predict --save study",
+        "segment the images and save them as studies",
+    )
+    OMIT = "leave out {setting}", "keep the default of “{setting}”"
+    OTHER_VALUE = "choose another {setting}", "choose another value of “{setting}”"
+    WAIT = "wait until that process has ended", "wait until that process has ended"
+    GIVE_SPACING = "give the correct voxel size with --spacing", "enter the correct voxel size"
+    NAME_STRUCTURES = (
+        "name the structures, for example with --labels {labels}",
+        "name the structures",
+    )
+    MAKE_ROOM = (
+        "free some disk space, then use --continue to do only what is missing",
+        "free some disk space, then start again to do only what is missing",
+    )
+    FREE_AND_REPEAT = (
+        "free some disk space, then start it again with the same command",
+        "free some disk space, then start it again",
+    )
+    SEGMENT_ANYWAY = (
+        "use --anyway to segment it all the same",
+        "segment it all the same in a terminal with --anyway",
+    )
+
+    @property
+    def key(self) -> str:
+        """Name of the action in files and messages."""
+        return self.name.lower().replace("_", " ")
+
+
+COMMAND_LINE: Mapping[Action, str] = {action: action.command for action in Action}
 
 
 class Setting(str):
@@ -179,7 +169,7 @@ class Statement:
             "template": self.template,
             "values": _plain(self.values),
             "remedies": [
-                {"action": r.action.value, "values": _plain(r.values)} for r in self.remedies
+                {"action": r.action.key, "values": _plain(r.values)} for r in self.remedies
             ],
         }
 
@@ -190,8 +180,9 @@ class Statement:
         Raises KeyError, TypeError or ValueError for anything else, such as a sentence or a
         remedy that lacks a value.
         """
+        actions = {action.key: action for action in Action}
         remedies = (
-            Remedy(Action(r["action"]), _restored(r["values"])) for r in content["remedies"]
+            Remedy(actions[r["action"]], _restored(r["values"])) for r in content["remedies"]
         )
         try:
             restored = cls(str(content["template"]), tuple(remedies), _restored(content["values"]))

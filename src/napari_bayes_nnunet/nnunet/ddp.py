@@ -109,14 +109,8 @@ def train_on_gpus(
         def follow() -> None:
             if stop_requested():
                 run.stop.touch()
-            start = lines.tell()
             while line := lines.readline():
-                try:
-                    on_epoch(parse_json(line, EpochReport))
-                except OSError:
-                    lines.seek(start)  # it is read again once the drive is back
-                    raise
-                start = lines.tell()
+                on_epoch(parse_json(line, EpochReport))
 
         try:
             with _repeating(follow):

@@ -1,4 +1,4 @@
-"""Checks of the memory and work that plans and images need, before anything is allocated.
+"""Checks of the memory that plans and images need, before anything is allocated.
 
 Linux grants more memory than there is and then kills the process, so an error would come too late.
 """
@@ -11,30 +11,13 @@ from typing import Any
 
 import torch
 
-from ..core.problems import Action
 from ..io.files.main_memory import free_main_memory
 from . import ModelError
 
-MOST_ENLARGED = 64
-"""Largest ratio of the voxels that a network computes to those of the image.
-
-nnU-Net takes spacing and patches from the training images, so the ratio is near 1.
-"""
-ENOUGH_VOXELS = 2**24
-"""Voxels that a network may compute for an image of any size."""
 FLOAT = 4
 """Bytes of a number in float32."""
 GIB = 2**30
 
-ENLARGED = (
-    "plans.json would make the image {factor:.0f} times as large (voxels of {spacing} mm, patches "
-    "of {patch} voxels), but at most {most} times is accepted. Choose an ensemble that was trained "
-    "on images like this one."
-)
-ENLARGED_DATASET = (
-    "The plans of this run would make the images {factor:.0f} times as large as new plans (voxels "
-    "of {spacing} mm), but at most {most} times is accepted."
-)
 IMAGE_NEEDS_MEMORY = (
     "This image needs about {needed:.3g} GiB of memory with the voxels of {spacing} mm in "
     "plans.json, but only {free:.3g} GiB are free. Close other programs, or use a computer with "
@@ -82,47 +65,21 @@ def check_image(
     classes: int,
     sums_on: torch.device,
 ) -> None:
-    """Raise ModelError if an image (channels, Z, Y, X) would take too long or fill the memory.
+    """Raise ModelError if an image (channels, Z, Y, X) would fill the memory.
 
     ``resampled`` (Z, Y, X) is its size at the ``spacing`` of the network, in mm. It is resampled in
     main memory, and its probabilities are summed on the device ``sums_on``.
     """
-    channels, *sides = shape
     padded = [1.0] * (3 - len(patch)) + [float(side) for side in patch]
     computed = math.prod(map(max, resampled, padded))
-    factor = computed / math.prod(sides)
-    if computed > ENOUGH_VOXELS and factor > MOST_ENLARGED:
-        raise ModelError(
-            ENLARGED,
-            factor=factor,
-            spacing=_sides(spacing),
-            patch=_sides(patch),
-            most=MOST_ENLARGED,
-        )
     # nnU-Net resamples copies in float64; the sums of the logits become probabilities.
-    copies, sums = (FLOAT * computed * parts for parts in (4 * channels, 2 * classes + 1))
+    copies, sums = (FLOAT * computed * parts for parts in (4 * shape[0], 2 * classes + 1))
     needed, free = copies + sums, free_main_memory()
     if needed > free and sums <= _free_on_gpu(sums_on):
         needed = copies
     if needed > free:
         raise ModelError(
             IMAGE_NEEDS_MEMORY, spacing=_sides(spacing), needed=needed / GIB, free=free / GIB
-        )
-
-
-def check_dataset_spacing(kept: Sequence[float], planned: Sequence[float]) -> None:
-    """Raise ModelError if images at the spacing of ``kept`` plans would fill memory and disk.
-
-    ``planned`` is the spacing, in mm, that nnU-Net plans for these images.
-    """
-    factor = math.prod(planned) / math.prod(kept)
-    if factor > MOST_ENLARGED:
-        raise ModelError(
-            ENLARGED_DATASET,
-            Action.START_NEW,
-            factor=factor,
-            spacing=_sides(kept),
-            most=MOST_ENLARGED,
         )
 
 

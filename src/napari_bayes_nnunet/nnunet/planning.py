@@ -31,7 +31,7 @@ from ..io.files.limits import read_small
 from ..io.files.nnunet_names import check_plans
 from . import ModelError
 from .device import choose_device
-from .memory import check_dataset_spacing, check_patch
+from .memory import check_patch
 from .network import Network
 from .plans import open_plans, refuse_foreign_parts
 from .preprocessing import OnCases, counting_cases, is_small, threads_for_processes
@@ -48,17 +48,6 @@ AUGMENTATION_PROCESSES = "nnUNet_n_proc_DA"
 """Variable that a training may set to 0, at which nnU-Net's planning fails."""
 
 MOST_PROCESSES = 8
-
-PLANS_KEYS = (
-    *("dataset_name", "plans_name", "image_reader_writer_class", "transpose_forward"),
-    *("transpose_backward", "foreground_intensity_properties_per_channel"),
-)
-CONFIGURATION_KEYS = (
-    *("data_identifier", "preprocessor_class", "batch_size", "patch_size", "spacing"),
-    *("normalization_schemes", "use_mask_for_norm", "batch_dice", "pool_op_kernel_sizes"),
-    *("resampling_fn_data", "resampling_fn_seg", "resampling_fn_probabilities"),
-)
-"""Entries of plans and configuration that nnU-Net needs to preprocess and train."""
 
 IMAGE_PLANS_KEYS = ("transpose_forward", "foreground_intensity_properties_per_channel")
 IMAGE_CONFIGURATION_KEYS = (
@@ -131,10 +120,6 @@ def plan_and_preprocess(
         with _without(AUGMENTATION_PROCESSES), _explained(workspace), pools, counting:
             _write_raw(dataset, workspace / "raw" / dataset.nnunet_name)
             done = _plan(dataset, folder, configuration)
-            if plans is not None:
-                check_dataset_spacing(
-                    *(made["configurations"][configuration]["spacing"] for made in (plans, done))
-                )
             write_plans(dataset, workspace, plans or done)
             _preprocess(dataset, configuration, (plans or done)["plans_name"])
             write_json(folder / "dataset.json", dataset.json)
@@ -184,12 +169,9 @@ def _read_plans_file(file: Path) -> dict[str, Any]:
 
 
 def _try_plans(plans: dict[str, Any], dataset: RawDataset, configuration: str) -> None:
-    """Look up all that a training needs, and build its network without allocating memory."""
+    """Build the network of a training without allocating memory. Raises any error."""
     manager = open_plans(plans, dataset.json)
     settings = manager.get_configuration(configuration)
-    for source, keys in ((manager, PLANS_KEYS), (settings, CONFIGURATION_KEYS)):
-        for key in keys:
-            getattr(source, key)
     with torch.device("meta"):
         network = Network(manager, settings, dataset.json, torch.device("meta"))
     check_patch(network.module, settings.patch_size, choose_device())

@@ -158,10 +158,10 @@ def test_run_without_workers_notifies_and_waits(lone, short_waits, monkeypatch):
     command = f"dask worker {lone.address} --nthreads 1"
     first, second = said
     assert first.values == {"address": lone.address}
-    assert first.remedies == (Remedy(Action.START_WORKER, {"command": command}),)
+    assert first.remedies == (Remedy(Action.RUN, {"command": command}),)
     assert second.values == {"address": lone.address, "resources": "GPU=1"}
     with_card = {"command": f'{command} --resources "GPU=1"'}
-    assert second.remedies == (Remedy(Action.START_WORKER, with_card),)
+    assert second.remedies == (Remedy(Action.RUN, with_card),)
 
 
 def test_lost_scheduler_raises_after_finished_tasks(tmp_path, warm_command):

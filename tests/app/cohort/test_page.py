@@ -24,7 +24,7 @@ def row(case: str, quality: float | None = 0.9, **changes) -> StudyRow:
 def page(tmp_path) -> CohortPage:
     (tmp_path / "a.png").write_bytes(b"a picture")
     return CohortPage(
-        tmp_path,
+        folder=tmp_path,
         settings={"Ensemble": "<made>"},
         total=9,
         left_out=("Notes: 3",),
@@ -92,11 +92,3 @@ def test_only_the_worst_have_pictures_and_rows(page, tmp_path, monkeypatch):
     assert len(found.pictures) == 2
     assert [line[1] for line in found.tables[0][1:]] == ["c0", "c1", "c2"]
     assert "2 more are in cohort.csv." in found.text
-
-
-def test_page_is_not_written_again_at_once(page, tmp_path):
-    page.update([row("a")])
-    page.update([row("a"), row("b")])
-    assert "1 of 9 studies" in written(tmp_path).text
-    page.write([row("a"), row("b")])
-    assert "2 of 9 studies" in written(tmp_path).text

@@ -250,11 +250,12 @@ def test_killed_replacement_leaves_no_pair_of_two_runs(ensemble, tmp_path):
     images, output = write_pairs(tmp_path / "in", "p_ED", "p_ES"), tmp_path / "out"
     run_here(ensemble, [images], output)
     request = made_request(ensemble, [images / "p_ES.nii.gz"], output, overwrite=True)
-    work = partial(segment_study, ensemble)
-    steps = run_cohort(request, find_cohort(request), in_this_process, work=work)
-    next(steps)  # and here it is killed
-    assert has_ef(output) == []
-    steps.close()
+
+    def work(task):
+        assert has_ef(output) == []  # if it were killed here
+        return segment_study(ensemble, task)
+
+    next(run_cohort(request, find_cohort(request), in_this_process, work=work))
     assert has_ef(output) == ["p_ED"]
 
 
@@ -442,8 +443,8 @@ class TestWhileItRuns:
         assert len(table(tmp_path / "out")) == 1
         assert "1 of 6 studies" in (tmp_path / "out" / "cohort.html").read_text()
         next(steps)
-        assert len(table(tmp_path / "out")) == 2
         steps.close()
+        assert len(table(tmp_path / "out")) == 2
         assert "2 of 6 studies" in (tmp_path / "out" / "cohort.html").read_text()
 
     def test_task_without_row_is_a_failure(self, ensemble, tree, tmp_path):

@@ -200,7 +200,7 @@ def test_a_killed_student_resumes_to_the_same_weights(taught, run, student, warm
     first.kill()
     state = read_run_state(student)
     (remedy,) = state.text.remedies
-    assert (state.kind, remedy.action) == ("died", Action.RESUME_STUDENT)
+    assert (state.kind, remedy.action) == ("died", Action.RUN)
     assert remedy.values["command"].endswith(f"--output {student.path} --resume")
     assert not list(student.path.glob("fold_*"))
     again = ("distill", run.path, "--resume", "--jsonl")
@@ -210,7 +210,7 @@ def test_a_killed_student_resumes_to_the_same_weights(taught, run, student, warm
     second.wait()
     assert second.code == 0
     (remedy,) = messages(student)[-1].sentence.remedies
-    assert remedy.action is Action.RESUME_STUDENT
+    assert remedy.action is Action.RUN
     assert remedy.values["command"].endswith(f"--output {student.path} --resume")
     third = warm_command.run(*again, folder=tmp_path)
     assert third.code == 0, third.errors

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.evaluation.aggregates import ALL
 from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.metrics.border import far_from_contours
@@ -28,7 +27,6 @@ from ...helpers.data.evaluations import (
 )
 
 CLOSE = {"rel": 0, "abs": 1e-6}
-NOTHING = {"probabilities": None, "entropy": None, "mutual_information": None}
 
 
 @pytest.fixture(scope="module")
@@ -72,18 +70,6 @@ def test_calibration_equals_plain_numpy(case, given):
     assert 0 < case.number("adaptive_ece") < 1
 
 
-@pytest.mark.parametrize("name", ["entropy", "mutual-information"])
-@pytest.mark.parametrize("gross", [False, True])
-def test_detection_is_in_all_voxels(case, given, name, gross):
-    reference = heart()
-    wrong = given["labels"] != reference
-    if gross:
-        wrong &= far_from_contours(reference, SPACING, farther_than=3)
-    score = given[name.replace("-", "_")].ravel()
-    found = case.number(f"auroc {name}{', gross' if gross else ''}")
-    assert found == pytest.approx(plain_auroc(score, wrong.ravel()), **CLOSE)
-
-
 def test_error_outside_the_box_of_the_reference_counts(given):
     labels = given["labels"].copy()
     labels[0, 0, 0] = 1
@@ -109,54 +95,6 @@ def test_case_scores_need_no_reference(case, given):
     assert case.number("distant_entropy") == pytest.approx(distant, **CLOSE)
 
 
-def test_means_do_not_rise_or_fall_with_the_size_of_the_prediction(case, given):
-    """In the box of the prediction they fall when a prediction falls apart."""
-    labels = given["labels"].copy()
-    labels[labels > 1] = 0
-    less = made_case(1, **{**given, "labels": labels})
-    assert less.number("mean_entropy") == case.number("mean_entropy")
-    assert less.number("mean_mutual_information") == case.number("mean_mutual_information")
-    assert less.number("distant_entropy") > case.number("distant_entropy")
-
-
-def test_failure_score_and_intervals_are_kept():
-    ends = {80: (1.0, 2.0), 90: (0.5, 50.0)}
-    case = made_case(1, failure_score=1.5, volume_intervals={"LV": ends, "LA": ends})
-    assert 2 < case.number("reference_ml", "LV") < 50
-    names = [
-        f"{number}_{level}_LV volume" for number in ("coverage", "width") for level in (80, 90)
-    ]
-    assert [case.number(name) for name in names] == [0, 1, 1, 49.5]
-    assert not any("LA" in column for column in case.numbers[ALL])
-    assert case.number("failure_score") == 1.5
-
-
-def test_expected_dice_of_a_calibrated_ensemble_is_kept():
-    case = made_case(1, expected_dice={"LV": 0.9, "RV": 0.8})
-    assert case.number("expected_dice", "LV") == 0.9
-    assert case.number("mean_expected_dice") == pytest.approx(0.85)  # MYO has none
-
-
-def test_mean_dice_skips_undefined_structures(case):
-    dices = [case.number("dice", name) for name in case.structures]
-    assert case.number("dice") == pytest.approx(np.mean(dices))
-    reference, labels = heart(), heart()
-    reference[reference == 1] = labels[labels == 1] = 0
-    without_rv = made_case(1, labels=labels, reference=reference)
-    assert math.isnan(without_rv.number("dice", "RV"))
-    assert without_rv.number("dice") == 1
-
-
-def test_missed_structure_has_no_distance():
-    labels = heart()
-    labels[labels == 1] = 0
-    result = made_case(1, labels=labels).numbers["RV"]
-    assert result["dice"] == 0
-    assert math.isnan(result["hausdorff95_mm"])
-    assert math.isnan(result["average_distance_mm"])
-    assert result["volume_error_ml"] == -result["reference_ml"]
-
-
 def test_empty_reference_gives_no_calibration():
     case = made_case(1, reference=np.zeros_like(heart()))
     assert case.reliability.voxel_count == 0
@@ -171,22 +109,6 @@ def test_empty_reference_gives_no_calibration():
     )
     assert math.isnan(case.number("auroc entropy"))
     assert case.number("dice") == 0
-
-
-def test_labels_alone_give_only_overlap(given):
-    case = made_case(1, **NOTHING, pairwise_dice=None)
-    assert case.number("dice", "LV") == made_case(1).number("dice", "LV")
-    assert case.reliability is None
-    columns = ("ece", "nll", "mean_entropy", "distant_entropy", "auroc entropy", "pairwise_dice")
-    assert all(math.isnan(case.number(column)) for column in columns)
-
-
-def test_single_model_has_no_mutual_information(given):
-    zero = np.zeros_like(given["mutual_information"])
-    case = made_case(1, mutual_information=zero)
-    for kind, known in (("entropy", True), ("mutual-information", False)):
-        for column in (f"auroc {kind}", f"auprc {kind}", f"mean_{kind.replace('-', '_')}"):
-            assert math.isnan(case.number(column)) != known
 
 
 def test_structure_missing_in_reference_is_background(given):
@@ -208,21 +130,6 @@ def test_structure_missing_in_reference_is_background(given):
     assert case.number("mean_entropy") == made_case(1, **given).number("mean_entropy")
 
 
-def test_order_of_labels_does_not_matter(case, given):
-    """M&Ms numbers the LV first, ACDC the RV."""
-    turned = np.array([0, 3, 2, 1], np.uint8)
-    turned_case = made_case(
-        1,
-        labels=turned[given["labels"]],
-        reference=turned[heart()],
-        structures={"LV": 1, "MYO": 2, "RV": 3},
-        probabilities=given["probabilities"][turned],
-    )
-    for name in STRUCTURES:
-        assert turned_case.numbers[name] == case.numbers[name]
-    assert turned_case.number("ece") == pytest.approx(case.number("ece"))
-
-
 @pytest.mark.parametrize("name", ["labels", "entropy", "mutual_information"])
 def test_another_shape_is_refused(given, name):
     cut = given[name][1:]
@@ -230,11 +137,3 @@ def test_another_shape_is_refused(given, name):
         made_case(1, **{name: cut})
     expected = {"name": name.replace("_", "-"), "expected": heart().shape, "found": cut.shape}
     assert caught.value.values == expected
-
-
-def test_probabilities_need_a_class_for_each_structure(given):
-    for wrong in (given["probabilities"][:3], given["probabilities"][:, 1:]):
-        with pytest.raises(InputError) as caught:
-            made_case(1, probabilities=wrong)
-        assert caught.value.values["structures"] == "RV, MYO, LV"
-        assert caught.value.values["found"] == wrong.shape

@@ -18,9 +18,6 @@ from napari_bayes_nnunet.app.evaluation.evaluate import (
     EMPTY_REFERENCES,
     IDENTICAL,
     NO_COMMON_STRUCTURE,
-    NO_MUTUAL_INFORMATION,
-    NO_PROBABILITIES,
-    NO_REFERENCE,
     NO_SHARED_PATIENT,
     NOT_IN_COMMON,
     NOT_IN_GROUPS,
@@ -29,9 +26,6 @@ from napari_bayes_nnunet.app.evaluation.evaluate import (
     NOT_IN_REFERENCE,
     PREDICTION_UNNAMED,
     REFERENCE_UNNAMED,
-    SINGLE_MODEL,
-    UNKNOWN_ENSEMBLE,
-    EvaluationProgress,
     MethodEvaluation,
     evaluate,
     evaluate_methods,
@@ -122,17 +116,6 @@ def test_methods_know_what_made_them(predictions, labels):
     assert summary["methods"]["multi"]["made_by"] == [*method.made_by]
 
 
-def test_cases_without_a_report_among_others_are_noted(predictions, labels):
-    without(predictions, "*.json")
-    name_labels(predictions)
-    assert run(predictions, labels).notes == ()  # as of nnUNetv2_predict
-    for case in CASES[1:]:
-        (predictions / f"{case}.json").write_text('{"format": 2, "ensemble": "ACDC"}')
-    method = run(predictions, labels)
-    assert method.made_by == ({"ensemble": "ACDC"},)
-    assert method.notes == (f"{UNKNOWN_ENSEMBLE}: {CASES[0]} (1 of 3).",)
-
-
 def test_tree_of_a_cohort_equals_a_flat_folder(predictions, labels, tmp_path):
     tree, references = tmp_path / "cohort", tmp_path / "references"
     for case in CASES:
@@ -182,37 +165,6 @@ def test_cases_without_shared_names_are_noted(labels, tmp_path):
     assert run(tmp_path / "ours", labels, patient="^(.+)$").notes == ()
 
 
-def test_progress_counts_cases_of_all_methods(predictions, labels):
-    both = {"one": predictions, "two": predictions}
-    steps, methods = finish(evaluate_methods(both, labels))
-    assert steps == [EvaluationProgress(n, 6, case) for n, case in enumerate(CASES * 2, start=1)]
-    assert [method.name for method in methods] == ["one", "two"]
-
-
-def test_patient_pattern_groups_cases(predictions, labels):
-    assert run(predictions, labels, patient=r"^(p)").patients == 1
-
-
-def test_groups_are_read_from_csv(predictions, labels):
-    pairs = zip(CASES, "ABB", strict=True)
-    rows = "\n".join(f"{case},{case[:2]},{vendor}" for case, vendor in pairs)
-    (labels.parent / "groups.csv").write_text(f"case,patient,vendor\n{rows}\n")
-    assert [case.groups["vendor"] for case in run(predictions, labels).cases] == ["A", "B", "B"]
-
-
-def test_structures_are_matched_by_name(tmp_path, predictions, labels):
-    """The reference has the names and numbers of M&Ms: LV=1, MYO=2, RV=3."""
-    turned = tmp_path / "mnms"
-    for case in CASES:
-        write_reference(turned, case, np.array([0, 3, 2, 1], np.uint8)[heart()])
-    name_labels(turned, {"left ventricle": 1, "LV myocardium": 2, "right ventricle": 3})
-    found, expected = run(predictions, turned), run(predictions, labels)
-    for case, same in zip(found.cases, expected.cases, strict=True):
-        for name in STRUCTURES:
-            np.testing.assert_equal(case.numbers[name], same.numbers[name])
-        assert case.number("ece") == same.number("ece")
-
-
 def test_unnamed_prediction_is_numbered_like_reference(predictions, labels):
     without(predictions, "*.json")
     method = run(predictions, labels)
@@ -242,33 +194,6 @@ def test_reference_without_rv_evaluates_other_structures(tmp_path, predictions):
     assert method.cases[0].number("ece") == expected.number("ece")
     for name in ("MYO", "LV"):
         np.testing.assert_equal(method.cases[0].numbers[name], expected.numbers[name])
-
-
-def test_case_without_reference_is_noted(predictions, labels):
-    (labels / "p1_frame09.nii.gz").unlink()
-    method = run(predictions, labels)
-    assert [case.case for case in method.cases] == ["p1_frame01", "p2_frame01"]
-    assert method.notes == (f"{NO_REFERENCE}: p1_frame09 (1 of 3).",)
-
-
-def test_missing_probabilities_and_maps_are_noted(predictions, labels):
-    without(predictions, "*.npz", "*information*")
-    method = run(predictions, labels)
-    assert method.notes[0].startswith(f"{NO_PROBABILITIES}: p1_frame01")
-    assert method.notes[1].startswith(f"{NO_MUTUAL_INFORMATION}: p1_frame01")
-    assert math.isnan(method.cases[0].number("ece"))
-    assert not math.isnan(method.cases[0].number("auroc entropy"))
-    assert math.isnan(method.cases[0].number("auroc mutual-information"))
-
-
-@pytest.mark.parametrize(
-    "made_by", [{"method": "swa", "members": [{}, {}]}, {"method": "vanilla", "members": [{}]}]
-)
-def test_single_model_is_noted_without_a_map(predictions, labels, made_by):
-    without(predictions, "*information*")
-    for file in predictions.glob("*.json"):
-        file.write_text(json.dumps(json.loads(file.read_text()) | made_by))
-    assert SINGLE_MODEL in run(predictions, labels).notes
 
 
 def test_a_copy_of_the_reference_is_noted(tmp_path, labels):
@@ -396,14 +321,6 @@ def test_undefined_predicted_label_is_refused(predictions, labels):
         run(predictions, labels)
     file = predictions / f"{CASES[1]}.nii.gz"
     assert caught.value.values == {"file": file, "value": 3, "known": "1 (RV), 2 (MYO)"}
-
-
-def test_empty_certain_prediction_counts_as_failure(predictions, labels):
-    given = answer(1)
-    given["labels"][:], given["entropy"][:], given["probabilities"][:] = 0, 0, 0
-    given["probabilities"][0] = 1
-    write_answer(predictions, CASES[0], given)
-    assert run(predictions, labels).cases[0].number("mean_entropy") == 0
 
 
 def test_groups_without_any_case_are_noted(predictions, labels):

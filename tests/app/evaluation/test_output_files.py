@@ -35,13 +35,11 @@ from napari_bayes_nnunet.app.evaluation.page import evaluation_page
 from napari_bayes_nnunet.app.evaluation.tables import (
     METHODS_DIFFER,
     NOT_RECORDED,
-    describe_extent,
     describe_methods,
     report_table,
 )
 from napari_bayes_nnunet.app.report.figures import DPI
 from napari_bayes_nnunet.app.report.number_warnings import GRIDS_DIFFER, NO_STROKE
-from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
 
@@ -117,20 +115,6 @@ def test_folder_has_table_summary_and_page(methods, tmp_path):
     assert list(content["methods"]) == ["multi <n = 3>", "vanilla"]
 
 
-def test_earlier_report_is_replaced(bare, tmp_path):
-    (tmp_path / "report.html").write_text("multi")
-    write_evaluation(bare, tmp_path)
-    assert "multi" not in (tmp_path / "report.html").read_text(encoding="utf-8")
-
-
-def test_report_folder_that_is_a_file_is_refused(bare, tmp_path):
-    (tmp_path / "report").write_text("mine")
-    with pytest.raises(AppError) as caught:
-        write_evaluation(bare, tmp_path / "report")
-    assert caught.value.values["folder"] == tmp_path / "report"
-    assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)
-
-
 def test_page_has_every_table_and_figure(page):
     assert page.outside == []
     assert len(page.pictures) == 3
@@ -164,25 +148,9 @@ def test_names_of_methods_are_escaped(bare, name):
     assert [table[2][0] for table in page.tables] == [name] * 9
 
 
-def test_page_of_labels_alone_has_no_pictures(bare):
-    page = Page(evaluation_page(bare, []))
-    assert page.pictures == []
-    assert bare[0].notes[0] in page.text
-    assert not any(title.startswith("Differences") for title in page.titles)
-
-
 def test_heading_counts_many_methods(bare):
     many = [replace(bare[0], name=f"method {n}") for n in range(5)]
     assert "<h1>5 methods compared</h1>" in evaluation_page(many, [])
-
-
-def test_terminal_shows_tables_and_notes(methods, bare):
-    lines = evaluation_text(methods).splitlines()[len(methods) :]
-    assert lines[0] == describe_extent(methods)
-    assert lines[1] == "Dice"
-    assert lines[3].split("  ")[0] == "multi <n = 3>"
-    assert lines[3].split("  ")[1].startswith("0.")
-    assert evaluation_text(bare).splitlines()[-1] == "labels: Nothing was saved."
 
 
 @pytest.mark.parametrize("draw", [reliability_picture, risk_coverage_picture, entropy_picture])
@@ -297,16 +265,6 @@ def test_shown_case_has_all_methods_and_image(folders, evaluated):
             np.testing.assert_array_equal(case.image, 100 * heart()[z] + n)
 
 
-def test_failed_case_shows_its_worst_slice(folders, evaluated):
-    for case in shown_cases(evaluated, folders / "labelsTr"):
-        n = int(case.case.patient[1:])
-        both = answer(n)["labels"], answer(n, count=1)["labels"]
-        wrong = sum((labels != heart()).sum(axis=(1, 2)) for labels in both)
-        area = (heart() > 0).sum(axis=(1, 2))
-        chosen = area if case.is_good else wrong
-        assert chosen[case.z - 1] == chosen.max()
-
-
 def test_structure_missing_in_the_reference_is_not_wrong(tmp_path):
     """The references of the others have RV and myocardium."""
     for n in range(1, 4):
@@ -348,19 +306,6 @@ def test_methods_without_files_show_no_cases(methods, tmp_path):
     assert list(shown_cases(methods, tmp_path)) == []
 
 
-@pytest.mark.usefixtures("blank_figures")
-def test_shown_cases_are_on_the_page(folders, evaluated):
-    shown = list(shown_cases(evaluated, folders / "labelsTr"))
-    page = Page(evaluation_page(evaluated, shown))
-    assert "Cases" in page.titles
-    assert len(page.pictures) == 3 + len(shown)
-    for case in shown:
-        kind = "Best case" if case.is_good else "One of the worst"
-        missing = "" if case.image is not None else " · image"
-        text = f"{case.case.case} · {kind} · slice {case.z} of {case.slices}{missing}"
-        assert text in page.text
-
-
 def shown(count: int, **changes) -> ShownCase:
     reference = heart()[2]
     method = ShownMethod(name="one", labels=reference, entropy=answer(1)["entropy"][2], dice=1.0)
@@ -375,14 +320,6 @@ def shown(count: int, **changes) -> ShownCase:
         "spacing": SPACING[1:],
     }
     return ShownCase(**(given | changes))
-
-
-@pytest.mark.parametrize(("count", "pictures"), [(1, 1), (5, 1), (6, 2), (11, 3)])
-def test_picture_shows_five_methods(count, pictures):
-    made = list(case_pictures(shown(count), ["RV", "MYO", "LV"]))
-    assert len(made) == pictures
-    widths = [int.from_bytes(png[16:20]) for png in made]
-    assert widths[0] == pytest.approx((1 + min(count, 5)) * FIGURE_WIDTH * DPI / 6, abs=2)
 
 
 def test_picture_without_image_entropy_or_heart():
@@ -463,12 +400,6 @@ def test_equal_temperatures_that_nobody_fitted_are_fair() -> None:
     assert describe_methods(other)[1] == [
         METHODS_DIFFER.format(setting="temperature", values=values)
     ]
-
-
-def test_different_settings_within_a_method_are_listed() -> None:
-    made = (MADE_BY, MADE_BY | {"mirroring": "none"})
-    (line,), _ = describe_methods([replace(made_method("multi"), made_by=made)])
-    assert "mirroring full or none" in line
 
 
 def test_numbers_that_no_heart_has_warn(blank_figures) -> None:

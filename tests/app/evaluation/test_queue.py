@@ -26,14 +26,12 @@ from napari_bayes_nnunet.app.evaluation.queue_report import queue_text
 from napari_bayes_nnunet.app.evaluation.referenced_studies import (
     PHASES_LEFT_OUT,
     SAME_CASE,
-    STUDY_LEFT_OUT,
     UNDRAWN,
 )
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.core.review.queue import REVIEW_SCORES
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.evaluation.label_tree import SHARED_REFERENCE
-from napari_bayes_nnunet.io.evaluation.references import REFERENCE_GRID
 from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_labels
@@ -148,21 +146,6 @@ def test_queue_by_score_finds_the_errors_early(evaluation, score):
     assert 0.8 < result.of_best.value <= 1
 
 
-def test_slices_outside_the_queue_follow_in_order(evaluation):
-    """The wrong voxel of slice 0, on which all members agree, comes right after the queue."""
-    found = (
-        evaluation.find_result("all", "gross-errors").queue_yield.curve * evaluation.errors["all"]
-    )
-    assert found[34] == pytest.approx(48, abs=0.1)
-    assert found[50] == pytest.approx(49)
-
-
-def test_baseline_orders_have_expected_yields(evaluation):
-    assert evaluation.find_result("all", RANDOM).queue_yield.at_share.value == pytest.approx(0.3)
-    assert evaluation.find_result("all", BEST).of_best.value == 1
-    assert evaluation.find_result("all", SLICES).queue_yield.area.value < 0.5
-
-
 def test_intervals_are_over_patients(studies, labels):
     every_study = evaluate_queue(studies, labels, patient="(.+)")
     one_patient = evaluate_queue(studies, labels, patient="(p)")
@@ -187,15 +170,6 @@ def test_patients_are_those_of_the_table(tmp_path):
     assert by_pattern.patients == 4
 
 
-def test_labels_are_mapped_by_name(studies, labels, evaluation):
-    for file in labels.glob("*.nii.gz"):
-        write_reference(file, (reference(4) > 0).astype(np.uint8))
-    content = {"labels": {"background": 0, "LV cavity": 1, "right ventricle": 2, "myocardium": 3}}
-    (labels / "dataset.json").write_text(json.dumps(content))
-    found = evaluate_queue(studies, labels)
-    assert found.errors["all"] == 3 * 16
-
-
 def test_cine_is_evaluated_on_labelled_phases(tmp_path):
     phases = {1: doubtful(0), 2: doubtful(1), 4: doubtful(5)}
     write(tmp_path / "studies", "p1_4d", phases)
@@ -209,13 +183,6 @@ def test_cine_is_evaluated_on_labelled_phases(tmp_path):
     np.testing.assert_allclose(
         found.find_result("all", "entropy").queue_yield.curve[[8, 17]], [0, 1], atol=0.05
     )
-
-
-def test_study_without_labels_is_noted(studies, labels):
-    (labels / "p1_frame01.nii.gz").unlink()
-    found = evaluate_queue(studies, labels)
-    assert found.studies == 2
-    assert found.notes == (STUDY_LEFT_OUT.format(case="p1_frame01"),)
 
 
 def test_structure_that_the_reference_lacks_is_noted(studies, labels):
@@ -240,13 +207,6 @@ def test_missing_posterior_is_noted(studies, labels):
     found = evaluate_queue(studies, labels)
     assert found.studies == 2
     assert "volume.npz" in found.notes[0]
-
-
-def test_a_single_member_is_ordered_by_entropy(tmp_path, labels):
-    write(tmp_path / "studies", "p1_frame01", {None: [heart()]})
-    found = evaluate_queue(tmp_path / "studies", labels)
-    assert len(found.notes) == 3
-    assert all(note.startswith("p1_frame01: ") for note in found.notes)
 
 
 def test_folder_without_studies_is_refused(labels, tmp_path):
@@ -318,12 +278,6 @@ def test_tree_of_a_cohort_equals_a_flat_folder(studies, labels, evaluation, tmp_
         file.rename(tmp_path / "references" / patient / name)
     found = evaluate_queue(tmp_path / "cohort", tmp_path / "references")
     assert (found.studies, found.patients, found.errors) == (3, 2, evaluation.errors)
-
-
-def test_reference_on_another_grid_is_refused(studies, labels):
-    write_reference(labels / "p1_frame01.nii.gz", reference(4)[:-1])
-    with pytest.raises(DataError, check=says(REFERENCE_GRID)):
-        evaluate_queue(studies, labels)
 
 
 def test_invalid_patient_pattern_is_refused(studies, labels):

@@ -24,7 +24,6 @@ from napari_bayes_nnunet.app.evaluation.queue_report import (
     report_csv,
     write_queue_report,
 )
-from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.core.review.queue import DEFAULT_SCORE, REVIEW_SCORES
 from napari_bayes_nnunet.core.review.queue_yield import ReviewedSlices, queue_yield
 
@@ -86,16 +85,6 @@ def test_text_has_yield_of_default_score(evaluation):
     assert text[-1] == "a note"
 
 
-@pytest.mark.parametrize("name", ["report", "report.csv", "report.png", "a.b"])
-def test_table_and_figure_are_written_together(evaluation, tmp_path, name):
-    table, picture = write_queue_report(evaluation, tmp_path / "new folder" / name)
-    stem = name.removesuffix(".csv").removesuffix(".png")
-    assert (table.name, picture.name) == (f"{stem}.csv", f"{stem}.png")
-    assert table.read_text(encoding="utf-8") == report_csv(evaluation)
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    assert sorted(table.parent.iterdir()) == [table, picture]
-
-
 def test_files_of_others_are_not_replaced(evaluation, tmp_path):
     check_queue_report(tmp_path / "new" / "queue")
     write_queue_report(evaluation, tmp_path / "queue.csv")
@@ -119,14 +108,3 @@ def test_every_order_has_its_own_line():
     assert set(STYLES) == {BEST, SLICES, RANDOM, *REVIEW_SCORES}
     looks = {(s["color"], s.get("linestyle", "-")) for s in STYLES.values()}
     assert len(looks) == len(STYLES)
-
-
-def test_report_that_cannot_be_written_is_refused(evaluation, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(AppError) as caught:
-        write_queue_report(evaluation, tmp_path / "file" / "report")
-    assert caught.value.values["file"] == tmp_path / "file" / "report.csv"
-    with pytest.raises(AppError) as caught:  # before the long work
-        check_queue_report(tmp_path / "file" / "new" / "report")
-    assert caught.value.values["folder"] == tmp_path / "file"
-    assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)

@@ -14,9 +14,7 @@ from napari_bayes_nnunet.app.evaluation.request import (
     WRITING,
     EvaluationRequest,
     existing_files,
-    main_table,
     preview_evaluation,
-    reliability_pictures,
     run_evaluation,
 )
 from napari_bayes_nnunet.cli.evaluate import evaluate_command
@@ -27,9 +25,7 @@ from napari_bayes_nnunet.io import DataError
 from ...helpers.data.evaluations import (
     answer,
     heart,
-    made_method,
     name_labels,
-    other_method,
     write_answer,
     write_reference,
 )
@@ -78,13 +74,6 @@ def test_preview_counts_cases_labels_and_patients(request_, tmp_path):
     both = {"multi": tmp_path / "multi", "other": tmp_path / "other"}
     assert preview_evaluation(changed(request_, methods=both)).cases == ("p1_frame01",)
     assert preview_evaluation(changed(request_, patient="^(p)")).patients == 1
-
-
-@pytest.mark.parametrize("name", ["p1_gt", "p1", "p1_frame01_gt"])
-def test_preview_finds_references_by_name(request_, tmp_path, name):
-    write_answer(tmp_path / "multi", "p1_frame01", answer(1), phase=1)
-    write_reference(tmp_path / "refs", name, heart())
-    assert preview_evaluation(changed(request_, labels=tmp_path / "refs")).labelled == 1
 
 
 def test_preview_refuses_what_would_fail(request_, tmp_path):
@@ -147,21 +136,3 @@ def test_report_that_cannot_be_written_is_refused(request_, tmp_path):
     with pytest.raises(AppError) as caught:
         next(steps)
     assert caught.value.values["folder"] == request_.report
-
-
-def test_main_table_has_dice_and_pooled_ece():
-    table = main_table([made_method(), other_method()])
-    assert table.heads == (("Dice", ("RV", "MYO", "LV")), ("Calibration error", ("ECE, %",)))
-    assert [name for name, _ in table.rows] == ["multi", "vanilla"]
-
-
-def test_diagram_has_the_colour_of_its_method():
-    methods = [made_method(), other_method()]
-    first, second = reliability_pictures(methods)
-    (alone,) = reliability_pictures(methods[:1])
-    (other,) = reliability_pictures(methods[1:])
-    assert first == alone
-    assert second != other  # alone it has the first colour
-    assert int.from_bytes(first[16:20]) == int.from_bytes(second[16:20])
-    bare = made_method(probabilities=None)
-    assert len(list(reliability_pictures([bare, *methods]))) == 2

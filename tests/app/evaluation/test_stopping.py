@@ -69,10 +69,6 @@ def test_rule_that_never_reaches_the_target_reads_all() -> None:
     assert result.covered == 0
 
 
-def test_nine_patients_are_too_few() -> None:
-    assert evaluate_stopping([patient(n) for n in range(9)]) == []
-
-
 def test_intervals_are_judged_by_the_rule_of_the_others() -> None:
     """Each is wrong until two slices are corrected: nine by 2 points, the last one by 6."""
     patients = [*(patient(n, 2.0, slices=7) for n in range(9)), patient(9, 6.0, slices=7)]

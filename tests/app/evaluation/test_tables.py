@@ -19,22 +19,17 @@ from napari_bayes_nnunet.app.evaluation.aggregates import (
     mean_over_volumes,
     pooled_bins,
     pooled_ece,
-    share_of_volumes,
 )
 from napari_bayes_nnunet.app.evaluation.case import case_table
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
-from napari_bayes_nnunet.app.evaluation.measures import Measure, dice_measures, failure_measures
+from napari_bayes_nnunet.app.evaluation.measures import Measure, failure_measures
 from napari_bayes_nnunet.app.evaluation.output_files import cases_csv, evaluation_summary
 from napari_bayes_nnunet.app.evaluation.phases import with_phases
 from napari_bayes_nnunet.app.evaluation.tables import (
-    Block,
     TableCell,
-    evaluation_table,
-    group_table,
     paired_table,
     report_blocks,
     report_table,
-    text_table,
 )
 from napari_bayes_nnunet.core.metrics.bootstrap import exact_interval
 
@@ -46,11 +41,9 @@ from ...helpers.data.evaluations import (
     made_method,
     other_method,
     plain_bins,
-    plain_ece,
 )
 
 CLOSE = {"rel": 0, "abs": 1e-6}
-SCORES = ["Agreement", "Expected Dice", "Failure score", "Entropy", "Distant entropy", "MI"]
 
 
 # Aggregates
@@ -78,32 +71,12 @@ def test_pooled_ece_is_of_all_voxels():
     assert (found.volumes, found.patients, found.skipped) == (6, 6, 0)
 
 
-def test_mean_skips_and_counts_undefined_values():
-    cases = [*made_method(patients=6).cases, made_case(7, probabilities=None)]
-    found = mean_over_volumes("ece")(case_table(cases))
-    values = [plain_ece(answer(seed)["probabilities"], heart()) for seed in range(1, 7)]
-    assert found.value == pytest.approx(np.mean(values), **CLOSE)
-    assert found.deviation == pytest.approx(np.std(values, ddof=1), **CLOSE)
-    assert (found.volumes, found.patients, found.skipped) == (6, 6, 1)
-    assert pooled_ece(case_table(cases)).skipped == 1
-
-
 def test_interval_needs_five_patients():
     cases = made_method(patients=5).cases
     assert not any(map(math.isnan, pooled_ece(case_table(cases)).interval))
     assert all(map(math.isnan, pooled_ece(case_table(cases[:4])).interval))
     of_one = [made_case(n, patient="p") for n in range(1, 6)]
     assert all(map(math.isnan, pooled_ece(case_table(of_one)).interval))
-
-
-def test_no_volume_gives_nan():
-    for measure in measures_of([made_method(patients=1)]):
-        found = measure.aggregate(case_table([]))
-        assert math.isnan(found.value)
-        assert (found.volumes, found.skipped) == (0, 0)
-    found = pooled_ece(case_table([made_case(1, probabilities=None)]))
-    assert math.isnan(found.value)
-    assert (found.volumes, found.skipped) == (0, 1)
 
 
 def test_difference_is_of_the_same_resamples():
@@ -200,18 +173,6 @@ def test_table_1_has_the_layout_of_the_paper():
     assert float(low) <= float(found.value) <= float(high)
 
 
-def test_groups_are_blocks_of_columns():
-    table = group_table([made_method()], "dice", "vendor")
-    assert [title for title, _ in table.heads] == ["Vendor A (3 volumes)", "Vendor B (3 volumes)"]
-    assert table.columns[:4] == [
-        *(f"Vendor A (3 volumes): {name}" for name in ("RV", "MYO", "LV")),
-        "Vendor B (3 volumes): RV",
-    ]
-    values = [c.number("dice", "RV") for c in made_method().cases if c.groups["vendor"] == "B"]
-    assert table.rows[0][1][3].value == f"{np.mean(values):.3f}"
-    assert table.rows[0][1][3].interval == ""
-
-
 def test_table_2_marks_the_lowest_percentage():
     methods = [made_method("multi"), other_method()]
     table = report_table(methods, "ece")
@@ -220,14 +181,6 @@ def test_table_2_marks_the_lowest_percentage():
     cells = [cells[0] for _, cells in table.rows]
     assert [c.value for c in cells] == [f"{value:.2f}" for value in values]
     assert [c.stands_out for c in cells] == [value == min(values) for value in values]
-
-
-def test_cell_shows_unknown_and_skipped_values():
-    table = report_table([made_method(), other_method()], "failures")
-    assert str(table.rows[1][1][0]) == "–"
-    cases = (*made_method(patients=5).cases, made_case(6, probabilities=None))
-    cell = report_table([MethodEvaluation(name="multi", cases=cases)], "ece").rows[0][1][1]
-    assert cell.remark == "1 without"
 
 
 def test_difference_stands_out_if_interval_excludes_zero():
@@ -242,26 +195,9 @@ def test_difference_stands_out_if_interval_excludes_zero():
         assert cell.value[0] in "+−0"
 
 
-def test_table_in_a_terminal_is_aligned():
-    table = report_table([made_method("a|b <c>")], "dice")
-    cell = table.rows[0][1][0]
-    heads, values = text_table(table).splitlines()
-    assert heads.split() == ["RV", "MYO", "LV", "Mean"]
-    assert values.startswith(f"a|b <c>  {cell.value} {cell.deviation}")
-    assert heads.index("RV") == values.index(cell.value)
-
-
 def test_cell_text_has_all_parts():
     cell = TableCell(value="1.0", deviation="±0.1", interval="0.9 to 1.1", stands_out=True)
     assert str(cell).split(" ", 2) == ["**1.0**", "±0.1", "(0.9 to 1.1)"]
-
-
-def test_blocks_may_choose_cases():
-    method = made_method(patients=4)
-    block = Block(title="A", measures=dice_measures(["LV"]), where=("vendor", "A"))
-    found = evaluation_table([method], [block]).rows[0][1][0]
-    of_a = [case.number("dice", "LV") for case in method.cases[::2]]
-    assert found.value == f"{np.mean(of_a):.3f}"
 
 
 def test_a_map_that_was_saved_has_columns_of_its_own():
@@ -284,38 +220,6 @@ def test_a_map_that_was_saved_has_columns_of_its_own():
     summary = evaluation_summary(of_both)["methods"]
     assert summary["b"]["measures"]["mean_variance"]["value"] == case.number("mean_variance")
     assert summary["b"]["measures"]["auroc_variance"]["volumes"] == 1
-
-
-@pytest.mark.parametrize(
-    ("table", "heads"),
-    [
-        ("calibration", ["Class-wise ECE, %", "Adaptive ECE, %", "NLL, nat", "Brier"]),
-        ("contours", ["RV, mm", "MYO, mm", "LV, mm"] * 2),
-        ("volumes", ["RV, mL", "MYO, mL", "LV, mL"] * 2),
-        (
-            "detection",
-            ["AUROC, entropy", "AUROC, MI", "AUPRC, entropy", "AUPRC, MI"] * 2,
-        ),
-        ("failures", SCORES * 3),
-        ("ranking", SCORES * 2),
-        ("agreement", ["RV", "MYO", "LV"]),
-    ],
-)
-def test_the_further_tables(table, heads):
-    found = report_table([made_method()], table)
-    assert [column for _, columns in found.heads for column in columns] == heads
-    assert all(cell.value for cell in found.rows[0][1])
-
-
-def test_coverage_has_the_exact_interval_of_the_patients():
-    """Two volumes of a patient are not two patients."""
-    inside = zip((1, 1, 2, 2, 3, 3), (1, 1, 1, 0, 1, 1), strict=True)
-    cases = [replace(made_case(n), numbers={ALL: {"inside": float(i)}}) for n, i in inside]
-    aggregate = share_of_volumes("inside")(case_table(cases))
-    assert aggregate.value == pytest.approx(5 / 6)
-    low, high = aggregate.interval
-    assert (low, high) == exact_interval(2.5, 3)
-    assert 0 < low < 5 / 6 < high < 1
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,7 @@ from napari_bayes_nnunet.app.training.disk_space import (
     estimate_disk_need,
     free_bytes,
     member_bytes,
-    nearest_existing,
     preprocessed_bytes,
-    size_text,
 )
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
@@ -108,12 +106,6 @@ def test_channels_count_and_unread_cases_do_not(hearts):
     assert preprocessed_bytes(two, [a_check()], configuration="2d") == pytest.approx(one + 4 * MB)
 
 
-def test_small_images_list_all_their_voxels(hearts):
-    checks = [a_check(voxels=1000)]
-    size = preprocessed_bytes(read_dataset(hearts), checks, configuration="2d")
-    assert size == 4100 + 32_000
-
-
 # A real run
 
 
@@ -133,18 +125,6 @@ def test_the_estimate_exceeds_a_real_training(hearts, trained_run, tmp_path):
     assert folder_bytes(run.fold("0")) - members <= parts["saved states"]
     preprocessed = folder_bytes(run.workspace / "preprocessed")
     assert preprocessed <= parts["preprocessed images"] <= 6 * preprocessed
-
-
-def test_written_files_are_not_needed_again(hearts, trained_run):
-    record = read_record(RunFolder(trained_run).record)
-    request = TrainingRequest(dataset=hearts, output=trained_run, resume=True)
-    parts = needed(request, hearts, settled=record).parts
-    assert parts["members"] == 0
-    states = sum(file.stat().st_size for file in (trained_run / "fold_0").glob("checkpoint_*"))
-    size = max(member.bytes for member in record.members("0"))
-    assert parts["saved states"] == max(0, 12 * size - states)
-    more = needed(replace(request, add_cycle=True), hearts, settled=record).parts
-    assert more["members"] == 2 * size
 
 
 # Sentences
@@ -174,12 +154,6 @@ def test_hardly_enough_space_is_a_warning():
     assert replace(need, free_bytes=1200 * MB).problem(Path("run")) is None
 
 
-def test_sizes_in_words():
-    assert [size_text(size) for size in (0, 1_600_000, 999 * MB, 1_250 * MB)] == [
-        "0 MB", "2 MB", "999 MB", "1.2 GB",
-    ]  # fmt: skip
-
-
 # The disk
 
 
@@ -205,9 +179,3 @@ def test_a_missing_disk_has_no_space(tmp_path, monkeypatch):
 
     monkeypatch.setattr(disk_space.shutil, "disk_usage", fail)
     assert free_bytes(tmp_path) == 0
-
-
-def test_the_nearest_folder_of_a_relative_path(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert nearest_existing(Path("a") / "b") == tmp_path
-    assert nearest_existing(tmp_path) == tmp_path

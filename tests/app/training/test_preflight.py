@@ -128,34 +128,12 @@ def test_another_fold_or_pattern_reads_no_image_again(data):
 # Cases
 
 
-def test_a_blocking_case_is_reported_in_its_row(data):
-    file = data / "labelsTr" / f"{TEN[3]}.nii.gz"
-    write_nifti(file, np.full(SHAPE, 9, np.uint8))
-    preflight = judge(ask(data))
-    assert preflight.problems == ()
-    problem = only(preflight.rows[3].check.problems)
-    assert problem.file == file
-    assert "9" in str(problem.text)
-    assert preflight.all_problems == (problem,)
-    assert not preflight.ready
-
-
 def test_a_warning_does_not_block(data):
     file = data / "labelsTr" / f"{TEN[3]}.nii.gz"
     write_nifti(file, np.zeros(SHAPE, np.uint8))
     preflight = judge(ask(data))
     assert only(preflight.all_problems).file == file
     assert preflight.ready
-
-
-def test_problems_of_the_dataset_come_first(tmp_path):
-    labels = {"background": 0, "RV": 1, "MYO": 2, "LV": 3, "scar": 4}
-    data = make_dataset(tmp_path / "data", patients=2, frames=1, labels=labels)
-    file = data / "labelsTr" / f"{TEN[0]}.nii.gz"
-    write_nifti(file, np.zeros(SHAPE, np.uint8))
-    structure, empty = judge(ask(data)).all_problems
-    assert "scar" in str(structure.text)
-    assert empty.file == file
 
 
 # The split
@@ -247,14 +225,6 @@ def test_the_same_patient_on_both_sides(data, tmp_path):
     assert judge(ask(data, split=file, fold="1")).ready
 
 
-def test_only_the_first_cases_are_named(tmp_path):
-    data = make_dataset(tmp_path / "data", patients=2, frames=5)
-    names = [case.name for case in read_dataset(data).cases]
-    write_splits(data / "splits_final.json", (names[:4], names[4:]))
-    values = only(judge(ask(data)).problems).text.values
-    assert values["training"] == f"{', '.join(names[:3])}, …"
-
-
 def test_the_datasets_own_split(data):
     file = write_splits(data / "splits_final.json", (TEN[:6], TEN[6:8]))
     preflight = judge(ask(data))
@@ -271,14 +241,6 @@ def test_the_datasets_own_split(data):
     torn = judge(ask(data, patient="frame..")).problems  # this pattern puts them on both sides
     blocking = [problem.text.values["patient"] for problem in torn if problem.blocks]
     assert blocking == ["frame01", "frame02"]
-
-
-def test_a_split_that_cannot_be_read(data, tmp_path):
-    file = tmp_path / "given.json"
-    file.write_text("{")
-    problem = only(judge(ask(data, split=file)).problems)
-    assert str(file) in str(problem.text)
-    assert (problem.file, problem.blocks) == (file, True)
 
 
 # The output
@@ -363,15 +325,3 @@ def test_real_hearts(tmp_path):
     assert preflight.ready
     assert [row.patient for row in preflight.rows[:2]] == ["patient003", "patient003"]
     assert sum(row.use == "validation" for row in preflight.rows) == 2
-
-
-def test_given_names_end_the_warning(tmp_path):
-    labels = {"background": 0, "structure 1": 1, "structure 2": 2, "structure 3": 3}
-    data = make_dataset(tmp_path / "data", labels=labels)
-    warned = only(judge(ask(data)).problems)
-    assert [remedy.action for remedy in warned.text.remedies] == [Action.NAME_STRUCTURES]
-    named = judge(ask(data, labels={1: "RV", 2: "MYO", 3: "LV"}))
-    assert named.problems == ()
-    assert named.dataset.labels["LV"] == 3
-    wrong = only(p for p in judge(ask(data, labels={7: "LV"})).problems if p.blocks)
-    assert wrong.file == data / "dataset.json"

@@ -42,25 +42,6 @@ def test_an_earlier_version_did_not_write_the_device(run):
     assert (info.device, info.num_gpus) == ("auto", 1)
 
 
-def test_a_later_start_replaces_it(run):
-    enter(run, pid=1)
-    enter(run)
-    assert read_process_record(run).pid == os.getpid()
-    assert {file.name for file in run.path.iterdir()} == {"job.json", "training.lock"}
-
-
-@pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"pid": 1}', "{"])
-def test_a_folder_that_does_not_say(content, run):
-    if content is not None:
-        run.job.write_text(content)
-    assert read_process_record(run) is None
-
-
-def test_entries_of_newer_versions_are_ignored(run):
-    enter(run, coffee="black")
-    assert read_process_record(run).pid == os.getpid()
-
-
 def test_another_process_with_the_same_number_is_ignored(run):
     started = psutil.Process().create_time()
     for later, same in ((SAME_PROCESS / 2, True), (-2 * SAME_PROCESS, False)):
@@ -86,8 +67,3 @@ def test_a_zombie_counts_as_ended(run):
         assert read_process_record(run).process(run) is None
     assert is_gone(process)
     assert read_process_record(run).process(run) is None
-
-
-def test_it_is_plain_json(run):
-    enter(run)
-    assert json.loads(run.job.read_text())["arguments"] == ["--", "data"]

@@ -1,5 +1,3 @@
-import time
-
 from napari_bayes_nnunet.app.messages import (
     ChildReady,
     JobEnded,
@@ -7,7 +5,7 @@ from napari_bayes_nnunet.app.messages import (
     StageStarted,
     TrainingStarted,
 )
-from napari_bayes_nnunet.app.training.progress import NOTHING_YET, progress_of
+from napari_bayes_nnunet.app.training.progress import progress_of
 
 from ...helpers.processes.jobs import epoch_done
 
@@ -18,11 +16,6 @@ def started(epoch=0, *, fold="0", epochs=12, cycles=3):
 
 def epochs(progress):
     return [report.epoch for report in progress.reports]
-
-
-def test_nothing_is_known_yet():
-    assert progress_of([]) == NOTHING_YET
-    assert (NOTHING_YET.fold, NOTHING_YET.reports, NOTHING_YET.members) == ("", (), 0)
 
 
 def test_a_training_from_its_start_to_its_end():
@@ -51,15 +44,6 @@ def test_a_training_from_its_start_to_its_end():
     assert epochs(progress) == list(range(8))
 
 
-def test_messages_one_by_one_or_together():
-    messages = [started(), *map(epoch_done, range(3)), Notice(text="short"), JobEnded(outcome="x")]
-    progress = NOTHING_YET
-    for message in messages:
-        progress = progress_of([message], progress)
-    assert progress == progress_of(messages)
-    assert progress_of([]) == NOTHING_YET
-
-
 def test_a_resumed_training_repeats_no_epoch():
     first = [started(), *map(epoch_done, range(6)), Notice(text="short"), JobEnded(outcome="died")]
     progress = progress_of([*first, StageStarted(text="Starting")])
@@ -73,11 +57,6 @@ def test_a_resumed_training_repeats_no_epoch():
     assert progress.reports[-1] == again
 
 
-def test_an_added_cycle_counts():
-    progress = progress_of([started(), epoch_done(11), started(12, epochs=16, cycles=4)])
-    assert (progress.epochs, progress.cycles, epochs(progress)) == (16, 4, [11])
-
-
 def test_every_fold_keeps_its_epochs():
     zero = [started(), *map(epoch_done, range(3)), JobEnded(outcome="stopped")]
     one = [started(fold="1"), epoch_done(0, fold="1"), JobEnded(outcome="stopped")]
@@ -89,9 +68,3 @@ def test_every_fold_keeps_its_epochs():
 def test_notices_are_kept_and_other_messages_ignored():
     progress = progress_of([Notice(text="a"), ChildReady(devices={}), Notice(text="b")])
     assert progress.notices == ("a", "b")
-
-
-def test_1200_epochs_take_no_time():
-    begin = time.thread_time()
-    progress_of([started(epochs=1200), *map(epoch_done, range(1200))])
-    assert time.thread_time() - begin < 0.5

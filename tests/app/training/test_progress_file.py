@@ -1,20 +1,16 @@
 """File of messages, and the readers of messages and log."""
 
 import json
-import os
 import shutil
 
 import pytest
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.messages import JobEnded, StageStarted, TrainingStarted, from_line
+from napari_bayes_nnunet.app.messages import JobEnded, StageStarted, TrainingStarted
 from napari_bayes_nnunet.app.training.progress_file import (
     FIRST_LOG_BYTES,
-    LAST_BYTES,
     FileTail,
     append_message,
-    end_in,
-    last_messages,
     log_text,
     messages_in,
 )
@@ -22,13 +18,6 @@ from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, forget_from
 from napari_bayes_nnunet.io.files.atomic import write_text
 
 from ...helpers.processes.jobs import epoch_done, say
-
-
-def test_a_message_is_appended_as_one_line(tmp_path):
-    for text in ("one", "zwei\nDrei"):
-        append_message(tmp_path / "progress.jsonl", StageStarted(text=text))
-    lines = (tmp_path / "progress.jsonl").read_text().splitlines()
-    assert [from_line(line).text for line in lines] == ["one", "zwei\nDrei"]
 
 
 def test_half_a_line_is_not_continued(tmp_path):
@@ -39,38 +28,6 @@ def test_half_a_line_is_not_continued(tmp_path):
         "one",
         "two",
     ]
-
-
-@pytest.mark.parametrize("content", ["", '{"kind": "stage"}\n'])
-def test_a_complete_file_gets_no_empty_line(content, tmp_path):
-    file = tmp_path / "progress.jsonl"
-    file.write_text(content)
-    append_message(file, StageStarted(text="one"))
-    assert file.read_text() == content + StageStarted(text="one").to_line() + "\n"
-
-
-def test_the_last_messages_of_a_long_file(tmp_path):
-    file = tmp_path / "progress.jsonl"
-    assert last_messages(file) == []
-    texts = [f"{number:05d}" for number in range(3000)]
-    file.write_text("".join(StageStarted(text=text).to_line() + "\n" for text in texts))
-    last = [message.text for message in last_messages(file)]
-    assert 500 < len(last) < LAST_BYTES // 20
-    assert last == texts[-len(last) :]
-
-
-def test_damaged_and_unknown_lines_are_left_out(tmp_path):
-    file = tmp_path / "progress.jsonl"
-    line = StageStarted(text="here").to_line().encode()
-    file.write_bytes(b'{"kind": "new"}\n\n[1]\n{"kind": []}\n\xff\xfe\n' + line + b'\n{"kind": "st')
-    assert last_messages(file) == [StageStarted(text="here")]
-
-
-def test_the_end_is_the_last_message():
-    end, stage = JobEnded(outcome="finished"), StageStarted(text="Starting")
-    assert end_in([stage, end]) == end
-    assert end_in([end, stage]) is None
-    assert end_in([]) is None
 
 
 @pytest.fixture
@@ -93,16 +50,6 @@ def news(follower):
 # Messages
 
 
-def test_only_new_messages_are_read(run, follower):
-    assert news(follower) == ([], False)
-    first, second = StageStarted(text="eins ä"), StageStarted(text="zwei")
-    say(run, first)
-    assert news(follower) == ([first], False)
-    assert news(follower) == ([], False)
-    say(run, second, first)
-    assert news(follower) == ([second, first], False)
-
-
 def test_half_a_line_waits_for_the_rest(run, follower):
     message = StageStarted(text="ä" * 10)
     line = message.to_line().encode() + b"\n"
@@ -113,12 +60,6 @@ def test_half_a_line_waits_for_the_rest(run, follower):
     assert news(follower) == ([message], False)
     run.progress.write_bytes(line + line)
     assert news(follower) == ([message], False)
-
-
-def test_damaged_lines_are_skipped(run, follower):
-    run.progress.write_text('{"kind": "epo\n{"kind": "newer"}\n')
-    say(run, StageStarted(text="on"))
-    assert news(follower) == ([StageStarted(text="on")], False)
 
 
 def test_a_shorter_file_is_read_from_its_start(run, follower):
@@ -136,16 +77,6 @@ def test_another_file_of_the_same_length_is_noticed(run, follower):
     follower.read()
     write_text(run.progress, StageStarted(text="two").to_line() + "\n")
     assert news(follower) == ([StageStarted(text="two")], True)
-
-
-def test_a_longer_file_with_same_inode_is_noticed(run, follower):
-    say(run, *map(epoch_done, range(30)))
-    follower.read()
-    others = [epoch_done(number, seconds=9.0) for number in range(40)]
-    inode = run.progress.stat().st_ino
-    run.progress.write_text("".join(message.to_line() + "\n" for message in others))
-    assert run.progress.stat().st_ino == inode
-    assert news(follower) == (others, True)
 
 
 def test_a_deleted_file_begins_again(run, follower):
@@ -231,12 +162,3 @@ def test_a_long_log_is_read_from_its_end(run):
     with run.log.open("a") as file:
         file.write("more\n")
     assert log_news(tail) == ("more\n", False)
-
-
-def test_a_new_log_is_read_from_its_start(run):
-    run.log.write_text("a long old line\n")
-    tail = FileTail(run.log, limit=FIRST_LOG_BYTES)
-    tail.read()
-    run.log.write_text("new\n")
-    os.utime(run.log)
-    assert log_news(tail) == ("new\n", True)

@@ -25,7 +25,6 @@ from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartS
 from napari_bayes_nnunet.core.ensemble.training_settings import PRESETS
 from napari_bayes_nnunet.core.problems import Action, Remedy, Setting
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.dataset.patients import DEFAULT_PATIENT
 from napari_bayes_nnunet.io.dataset.raw_dataset import (
     Split,
     patient_splits,
@@ -190,12 +189,6 @@ def test_a_run_keeps_the_patients_of_its_own_pattern(tmp_path):
         assert job.record.patient == ".*"
 
 
-def test_a_new_run_records_its_pattern(tmp_path):
-    data = make_dataset(tmp_path / "data", patients=2, frames=1)
-    with prepare_job(asked(data, tmp_path / "run")) as job:
-        assert job.record.patient == DEFAULT_PATIENT
-
-
 def test_a_run_keeps_its_split(tmp_path):
     data = read_dataset(make_dataset(tmp_path / "data", patients=3, frames=1))
     splits = list(reversed(choose_splits(asked(), data, "0", frozen=None)))
@@ -210,11 +203,6 @@ def test_a_run_keeps_its_split(tmp_path):
         leave_out, elsewhere = caught.value.remedies
         assert leave_out == Remedy(Action.LEAVE_OUT, {"setting": Setting(setting)})
         assert elsewhere.action is Action.OTHER_OUTPUT
-
-
-def test_all_cases_need_no_split(tmp_path):
-    data = read_dataset(make_dataset(tmp_path / "data", patients=1, frames=1))
-    assert choose_splits(asked(), data, "all", frozen=None) is None
 
 
 def test_a_difference_of_datasets_in_words():

@@ -90,13 +90,6 @@ def test_a_process_that_runs_here(run):
     assert read_run_state(run).text == f"{run_state.RUNS_HERE} {run_state.STOPS_SOON}"
 
 
-def test_a_training_just_started_again_runs(run):
-    say(run, JobEnded(outcome="stopped"))
-    enter(run)
-    say(run, STARTING)
-    assert read_run_state(run).kind == "running"
-
-
 @pytest.mark.parametrize("changes", [{"pid": 2**22 + 1}, {"process_started": 1.0}])
 def test_a_process_that_ended_or_was_replaced_died(changes, run):
     enter(run, **changes)
@@ -106,11 +99,6 @@ def test_a_process_that_ended_or_was_replaced_died(changes, run):
     assert actions(state.text) == [Action.START_AGAIN]
     run.record.touch()
     assert actions(read_run_state(run).text) == [Action.RESUME]
-
-
-def test_messages_without_a_process_record_mean_died(run):
-    say(run, epoch_done(0))
-    assert read_run_state(run).kind == "died"
 
 
 def test_a_training_on_another_host(run):
@@ -140,13 +128,6 @@ def test_a_silent_training_on_another_host(run):
     assert read_run_state(run).kind == "running"
     make_old(run, minutes=30)
     assert read_run_state(run).kind == "silent"
-
-
-def test_a_host_whose_clock_is_ahead(run):
-    enter(run, host="server 7")
-    make_old(run, minutes=-30)
-    expected = run_state.RUNS_ELSEWHERE.format(host="server 7", silence="0 s")
-    assert read_run_state(run).text == expected
 
 
 def test_reading_the_state_never_touches_the_lock(run):
@@ -315,12 +296,6 @@ def test_a_training_is_followed_and_stopped(training):
     assert messages == messages_in(run.progress.read_bytes())
     assert (messages[-1].outcome, messages[-1].sentence) == ("stopped", state.text)
     assert not run.stop.exists()
-
-
-def test_a_link_to_a_run_is_the_run(run, tmp_path):
-    enter(run)
-    (tmp_path / "link").symlink_to(run.path)
-    assert read_run_state(RunFolder(tmp_path / "link")).kind == "running"
 
 
 @pytest.mark.parametrize("copy", [shutil.copy2, os.link])

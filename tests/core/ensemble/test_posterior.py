@@ -111,23 +111,6 @@ def test_softmax_is_averaged_not_logits(array):
     assert float(posterior.mean().max()) == pytest.approx(0.522, abs=5e-4)
 
 
-def test_disagreement_of_certain_members_is_mutual_information(array):
-    one_hot = np.eye(4, dtype=np.float32)[..., np.newaxis]
-    posterior = posterior_of(list(one_hot), array)
-    assert posterior.total_entropy().tolist() == [2.0]
-    assert posterior.expected_entropy().tolist() == [0.0]
-    assert posterior.mutual_information().tolist() == [2.0]
-    assert posterior.variance().tolist() == [0.75]
-
-
-@pytest.mark.parametrize("repeats", [1, 7, 30])
-def test_members_that_agree_have_no_mutual_information(array, repeats):
-    posterior = posterior_of(members(1) * repeats, array)
-    information = np.asarray(posterior.mutual_information())
-    assert information.min() >= 0
-    np.testing.assert_allclose(information, 0, atol=1e-6)
-
-
 def test_one_member_is_passed_through_exactly(array):
     (member,) = members(1)
     posterior = posterior_of([member], array)
@@ -157,15 +140,6 @@ def test_a_member_is_neither_changed_nor_kept(array):
     assert gone() is None
 
 
-def test_reading_changes_nothing(array):
-    posterior = posterior_of(members(3), array)
-    first = [np.asarray(read()).copy() for read in reads(posterior)]
-    posterior.mean()[:] = 0
-    posterior.expected_entropy()[:] = 9
-    for before, read in zip(first, reads(posterior), strict=True):
-        np.testing.assert_array_equal(read(), before)
-
-
 def reads(posterior: RunningPosterior) -> list[Callable[[], Array]]:
     return [
         posterior.mean,
@@ -184,16 +158,6 @@ def test_memory_does_not_grow_with_the_members(array):
     sums = (4 + 2) * 3 * 5 * 6 * 4
     assert size(posterior_of(members(1), array)) == sums
     assert size(posterior_of(members(30), array)) == sums
-
-
-def test_members_of_inference_mode_are_added_outside_it():
-    torch = pytest.importorskip("torch")
-    posterior = RunningPosterior()
-    for p in members(2):
-        with torch.inference_mode():
-            member = torch.tensor(p) * 1
-        posterior.add(member)
-    np.testing.assert_allclose(posterior.mean(), np.mean(members(2), axis=0), atol=1e-6)
 
 
 def test_no_members_no_posterior():
@@ -238,22 +202,6 @@ def test_what_are_no_probabilities_is_refused(array, value):
 def test_entropy_in_bit(array, probabilities, bits):
     found = entropy(array(np.array(probabilities, np.float32)[:, np.newaxis]))
     assert found.tolist() == pytest.approx([bits], abs=1e-6)
-
-
-def test_entropy_stays_between_0_and_log2_of_classes(array):
-    for classes in range(2, 12):
-        uniform = np.full((classes, 1), 1 / classes, np.float32)
-        # A softmax may round to slightly more than 1.
-        certain = np.zeros((classes, 1), np.float32)
-        certain[0] = np.nextafter(np.float32(1), np.float32(2))
-        found = np.asarray(entropy(array(np.concatenate([uniform, certain], axis=1))))
-        assert found[0] <= np.float32(np.log2(classes))
-        assert found[1] == 0
-
-
-def test_most_probable_takes_the_first_of_equals(array):
-    p = np.array([[0.4, 0.1, 0.25, 0.0], [0.4, 0.5, 0.25, 0.5], [0.2, 0.4, 0.5, 0.5]], np.float32)
-    assert most_probable(array(p)).tolist() == [0, 1, 2, 1]
 
 
 def test_most_probable_refuses_more_than_256_classes(array):

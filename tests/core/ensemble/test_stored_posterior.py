@@ -41,22 +41,6 @@ def stored(members, running):
     )
 
 
-def test_it_keeps_box_of_what_is_not_certain(stored):
-    assert stored.box == (slice(1, 3), slice(4, 9), slice(2, 6))
-    assert stored.probabilities.shape == (3, 2, 5, 4)
-    assert stored.members.shape == (5, 2, 5, 4)
-    assert (stored.shape, stored.classes, stored.count) == (SHAPE, 3, 5)
-
-
-def test_slice_is_whole_and_rounded_to_255_steps(stored, running, members):
-    for z in range(SHAPE[0]):
-        slice_ = stored.slice_at(z)
-        np.testing.assert_allclose(slice_.probabilities, running.mean()[:, z], atol=0.5 / 255)
-        expected = [most_probable(p)[z] for p in members]
-        np.testing.assert_array_equal(slice_.members, expected)
-        np.testing.assert_array_equal(slice_.prediction, running.labels()[z])
-
-
 def test_prediction_is_among_most_probable_after_rounding(stored):
     for z in range(SHAPE[0]):
         slice_ = stored.slice_at(z)

@@ -4,8 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy.spatial.distance import pdist, squareform
-from sklearn.metrics import silhouette_score
 
 from napari_bayes_nnunet.core.ensemble.weight_space import (
     compare_modes,
@@ -31,15 +29,6 @@ def test_distances_by_hand():
     assert found.dtype == np.float64
 
 
-def test_distances_of_many_weights_far_from_zero():
-    rng = np.random.default_rng(0)
-    weights = (100 + rng.normal(0, 0.01, (6, 9000))).astype(np.float32)
-    found = pairwise_distances(weights)
-    assert found == pytest.approx(squareform(pdist(weights.astype(np.float64))), rel=1e-9)
-    assert (found == found.T).all()
-    assert (np.diagonal(found) == 0).all()
-
-
 def test_a_step_needs_the_epoch_before(distances):
     assert step_lengths(distances, EPOCHS) == pytest.approx(
         [math.nan, 1, math.nan, math.nan, 2], nan_ok=1
@@ -57,36 +46,6 @@ def test_modes_by_hand(distances):
     assert found.silhouette == pytest.approx(np.mean(1 - own / others))
 
 
-def test_silhouette_is_that_of_the_weights():
-    weights = np.random.default_rng(1).normal(size=(12, 40))
-    cycles = np.repeat([0, 1, 2], 4)
-    found = compare_modes(pairwise_distances(weights), cycles).silhouette
-    assert found == pytest.approx(silhouette_score(weights, cycles))
-
-
-@pytest.mark.parametrize(
-    ("cycles", "known"), [([0, 0, 0], "within"), ([0, 1, 2], "between"), ([], "")]
-)
-def test_what_has_no_pairs_is_not_a_number(cycles, known):
-    places = np.arange(len(cycles), dtype=float)[:, None]
-    found = compare_modes(pairwise_distances(places), np.array(cycles, np.int64))
-    assert math.isnan(found.silhouette)
-    assert math.isnan(found.ratio)
-    assert {name for name in ("within", "between") if not math.isnan(getattr(found, name))} == (
-        {known} - {""}
-    )
-
-
-def test_members_that_are_all_same_have_no_ratio():
-    assert math.isnan(compare_modes(np.zeros((4, 4)), np.array([0, 0, 1, 1])).ratio)
-
-
-def test_spreading_by_hand(distances):
-    found = measure_spreading(distances, EPOCHS, CYCLES)
-    assert found.lags.tolist() == [1, 2, 3]
-    assert found.distances == pytest.approx([(1 + 2) / 2, 2, 3])
-
-
 @pytest.mark.parametrize("power", [0, 0.5, 1])
 def test_the_exponent_tells_bouncing_from_walking(power):
     epochs = np.arange(10)
@@ -94,10 +53,3 @@ def test_the_exponent_tells_bouncing_from_walking(power):
     np.fill_diagonal(distances, 0)
     found = measure_spreading(distances, epochs, np.zeros(10, np.int64))
     assert found.exponent == pytest.approx(power, abs=1e-12)
-
-
-def test_too_few_members_have_no_exponent():
-    for count in (0, 1, 2):
-        epochs = np.arange(count)
-        found = measure_spreading(np.zeros((count, count)), epochs, np.zeros(count, np.int64))
-        assert math.isnan(found.exponent)

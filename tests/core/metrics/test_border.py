@@ -42,32 +42,6 @@ def test_distances_are_in_mm_along_each_axis():
     np.testing.assert_array_equal(near, expected)
 
 
-def test_a_contour_lies_between_any_two_labels():
-    labels = np.array([[[0, 1, 1, 1, 1, 2, 2]]], np.uint8)
-    far = far_from_contours(labels, (1, 1, 1), farther_than=1.0)
-    np.testing.assert_array_equal(far, [[[0, 0, 1, 1, 0, 0, 1]]])
-
-
-def test_contours_of_other_slices_do_not_count():
-    labels = np.zeros((2, 6, 6), np.uint8)
-    labels[0, 2:4, 2:4] = 1
-    assert far_from_contours(labels, (0.1, 1, 1))[1].all()
-
-
-def test_slice_smaller_than_distance_can_be_all_near():
-    labels = np.zeros((1, 2, 2), np.uint8)
-    labels[0, 0, 0] = 1
-    assert not far_from_contours(labels, (1, 1, 1)).any()
-
-
-def test_the_band_is_one_voxel_on_either_side():
-    labels = np.zeros((2, 5, 7), np.uint8)
-    labels[0, :, 3:] = 1
-    band = border_band(labels)
-    np.testing.assert_array_equal(np.flatnonzero(band[0, 2]), [2, 3])
-    assert not band[1].any()
-
-
 def test_corners_alone_do_not_touch():
     labels = np.zeros((1, 3, 3), np.uint8)
     labels[0, 1, 1] = 1

@@ -63,10 +63,3 @@ def test_rule_is_that_of_scikit_learn_and_its_limit_out_of_fold() -> None:
         ]
     )
     assert rule.limit == pytest.approx(np.sort(scores)[int(np.ceil(0.95 * 49))], abs=2e-3)
-
-
-def test_few_cines_or_patients_or_no_others_give_no_rule() -> None:
-    cines, patients = drawn(45, seed=1), [f"p{n}" for n in range(45)]
-    assert fit_cine_rule(cines[:39], patients[:39], cines, patients) is None
-    assert fit_cine_rule(cines, ["p1", "p2", "p3"] * 15, cines, ["p1"] * 45) is None
-    assert fit_cine_rule(cines, patients, np.empty((0, 20)), []) is None

@@ -14,15 +14,6 @@ def rule_of(residuals, *, patients=None, difficulties=None):
     return fit_interval([100.0] * len(residuals), references, names, difficulties=difficulties)
 
 
-def test_half_width_is_conformal_quantile_of_jackknife_residuals() -> None:
-    residuals = np.arange(19.0)
-    rule = rule_of(residuals)
-    assert rule.bias == pytest.approx(9)
-    sizes = sorted(abs(r - (residuals.sum() - r) / 18) for r in residuals)
-    assert rule.half_width_80 == pytest.approx(sizes[16 - 1])  # of 20 · 0.8
-    assert rule.half_width_90 == pytest.approx(sizes[18 - 1])  # of 20 · 0.9
-
-
 @pytest.mark.parametrize(
     ("patients", "known"), [(3, ()), (4, (80,)), (8, (80,)), (9, (80, 90)), (18, (80, 90))]
 )
@@ -52,18 +43,6 @@ def test_patient_with_many_volumes_counts_once() -> None:
     assert often == once
 
 
-def test_width_follows_difficulties_that_explain_errors() -> None:
-    difficulties = np.linspace(1, 20, 16)
-    signs = np.resize([1, -1], 16)
-    rule = rule_of(difficulties * signs, difficulties=difficulties)
-    assert rule.difficulty_floor == pytest.approx(np.median(difficulties))
-    (low, high), (lower, higher) = (rule.interval(100, 90, difficulty=d) for d in (1, 20))
-    assert higher - lower > 2 * (high - low)
-    assert rule.interval(100, 90) is None  # unknown difficulty
-    constant = rule_of(np.resize([5, -5], 16), difficulties=difficulties)
-    assert constant.difficulty_floor is None
-
-
 @pytest.mark.parametrize(("hard", "is_scaled"), [(1.0, False), (1.4, False), (2.0, True)])
 def test_width_is_scaled_if_tenth_is_gained(hard, is_scaled) -> None:
     """Errors are in proportion to half the patients' difficulty of 1, and half of ``hard``."""
@@ -71,40 +50,6 @@ def test_width_is_scaled_if_tenth_is_gained(hard, is_scaled) -> None:
     floor = np.median(difficulties)  # means of 2.4 and 3, instead of the widest 2.6 and 3.5
     rule = rule_of((floor + difficulties) * np.resize([1, -1], 20), difficulties=list(difficulties))
     assert (rule.difficulty_floor is not None) is is_scaled
-
-
-def test_unknown_numbers_are_left_out() -> None:
-    rule = rule_of([*range(9), np.nan])
-    assert rule.patients == 9
-    assert rule.interval(np.nan, 90) is None
-
-
-@pytest.mark.parametrize("unknown", [slice(None), 0])
-def test_unknown_difficulties_are_not_used(unknown) -> None:
-    difficulties = np.linspace(1, 20, 16)
-    residuals = difficulties * np.resize([1, -1], 16)
-    difficulties[unknown] = np.nan
-    assert rule_of(residuals, difficulties=difficulties) == rule_of(residuals)
-
-
-def test_interval_starts_at_zero() -> None:
-    rule = IntervalRule(bias=-1, half_width_80=3, half_width_90=5, patients=9)
-    assert rule.intervals(2) == {80: (0, 4), 90: (0, 6)}
-
-
-def test_interval_of_impossible_values_is_unknown() -> None:
-    rule = IntervalRule(bias=-1, half_width_80=3, half_width_90=5, patients=9)
-    assert rule.intervals(-3) == {}
-    assert rule.intervals(99, most=100) == {80: (95, 100), 90: (93, 100)}
-    assert rule.intervals(105, most=100) == {}
-
-
-def test_interval_contains_the_number() -> None:
-    """The rest of a review ends at the number, so a bias that is left there cannot exclude it."""
-    rule = IntervalRule(bias=4, half_width_80=3, half_width_90=5, patients=9)
-    assert rule.intervals(50) == {80: (50, 57), 90: (49, 59)}
-    falling = IntervalRule(bias=-4, half_width_80=3, half_width_90=5, patients=9)
-    assert falling.intervals(50) == {80: (43, 50), 90: (41, 51)}
 
 
 def test_remaining_change_is_an_interval_within_the_limits() -> None:

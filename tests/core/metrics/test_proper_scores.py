@@ -6,7 +6,6 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.metrics.proper_scores import (
-    SMALLEST,
     brier_score,
     negative_log_likelihood,
 )
@@ -29,25 +28,6 @@ def noise(dtype, classes=4, shape=(3, 12, 14)):
     return (powers / powers.sum(axis=0)).astype(dtype), reference
 
 
-def test_by_hand():
-    probabilities = row([0.2, 0.5, 0.3], [0.1, 0.8, 0.1])
-    reference = np.array([[[2, 1]]])
-    nll = -(np.log(0.3) + np.log(0.8)) / 2
-    brier = ((0.04 + 0.25 + 0.49) + (0.01 + 0.04 + 0.01)) / 2
-    assert negative_log_likelihood(probabilities, reference) == pytest.approx(nll)
-    assert brier_score(probabilities, reference) == pytest.approx(brier)
-
-
-@pytest.mark.parametrize(
-    ("p", "nll", "brier"), [(1, 0, 0), (0.5, np.log(2), 0.5), (0, -np.log(SMALLEST), 2)]
-)
-def test_one_voxel(p, nll, brier):
-    probabilities, reference = row([1 - p, p]), np.ones((1, 1, 1), int)
-    assert negative_log_likelihood(probabilities, reference) == pytest.approx(nll)
-    assert brier_score(probabilities, reference) == pytest.approx(brier)
-    assert -np.log(SMALLEST) == pytest.approx(87.3, abs=0.05)
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_scores_are_those_of_scikit_learn(dtype):
     probabilities, reference = noise(dtype)
@@ -58,22 +38,6 @@ def test_scores_are_those_of_scikit_learn(dtype):
     found = negative_log_likelihood(probabilities, reference)
     assert found == pytest.approx(log_loss(truth, p.T, labels=range(4)), abs=1e-6)
     assert brier_score(probabilities, reference) == pytest.approx(brier, abs=1e-6)
-
-
-@pytest.mark.parametrize("score", SCORES)
-def test_only_the_box_of_the_reference_counts(score):
-    probabilities, reference = noise(np.float32)
-    expected = score(probabilities, reference)
-    probabilities[:, 0] = np.nan
-    assert score(probabilities, reference) == expected
-
-
-@pytest.mark.parametrize("score", SCORES)
-def test_true_probabilities_score_best(score):
-    """Three of four voxels are class 1: no other probability than 3/4 scores as well."""
-    reference = np.array([[[1, 1, 0, 1]]])
-    scores = {p: score(row(*[[1 - p, p]] * 4), reference) for p in np.arange(1, 20) / 20}
-    assert min(scores, key=scores.get) == 0.75
 
 
 @pytest.mark.parametrize("score", SCORES)

@@ -79,10 +79,7 @@ from napari_bayes_nnunet.io.images.nifti import (
 )
 from napari_bayes_nnunet.nnunet.inference import WRONG_SIZE
 from napari_bayes_nnunet.nnunet.memory import (
-    ENLARGED,
-    ENLARGED_DATASET,
     IMAGE_NEEDS_MEMORY,
-    MOST_ENLARGED,
     PATCH_NEEDS_MEMORY,
 )
 from napari_bayes_nnunet.nnunet.planning import PLANNING_FILLED_DISK
@@ -207,8 +204,6 @@ CHECKS: tuple[Check, ...] = (
     Check(MEMORY, "member", "unpack to more than its size", READ_MEMBERS, LEFT_OUT, "io/ensemble/test_model_folder.py::test_checkpoint_that_unpacks_to_more_is_refused"),
     Check(MEMORY, "member", "have a pickle that repeats its content", READ_MEMBERS, LEFT_OUT, "nnunet/test_weights.py::test_pickle_that_fills_the_memory_is_refused"),
     Check(MEMORY, "plans.json", f"describe a network of more than {millions(MOST_WEIGHTS)} weights", READ_PLANS, refusal(LARGE_NETWORK), "nnunet/test_weights.py::test_network_that_fills_the_memory_is_not_built"),
-    Check(MEMORY, "plans.json", f"give voxels or patches with which the network computes more than {MOST_ENLARGED} times the voxels of the image", SEGMENT, refusal(ENLARGED), "nnunet/test_memory.py::test_plans_that_enlarge_every_image_are_refused"),
-    Check(MEMORY, "plans.json", f"give voxels with which the images of a dataset become more than {MOST_ENLARGED} times as large", ("train --resume", "train --add-cycle"), refusal(ENLARGED_DATASET), "nnunet/test_planning.py::test_tiny_spacing_of_kept_plans_is_refused"),
     Check(MEMORY, "plans.json", "give patches and features that need more memory than is free", COMPUTE, refusal(PATCH_NEEDS_MEMORY), "nnunet/test_memory.py::test_patch_that_fills_the_memory_is_refused"),
     Check(MEMORY, "plans.json and image", "need more memory together than is free", SEGMENT, refusal(IMAGE_NEEDS_MEMORY), "nnunet/test_memory.py::test_image_that_fills_the_memory_is_refused"),
     Check(MEMORY, "JSON and CSV", f"have more than {millions(LARGEST_TEXT)} bytes (cohort.csv: {millions(2**28)})", ("all commands",), REFUSED, "io/files/test_limits.py::test_huge_json_file_is_refused_unread"),

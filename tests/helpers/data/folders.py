@@ -54,7 +54,7 @@ def cine_label(file: Path, frames: dict[int, tuple[int, ...]], phases: int = PHA
     return write(file, voxels)
 
 
-def reasons(result: Match) -> dict[str, Statement | str]:
+def reasons(result: Match) -> dict[str, Statement]:
     return {mismatch.file.name: mismatch.reason for mismatch in result.mismatches}
 
 

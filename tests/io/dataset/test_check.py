@@ -24,13 +24,12 @@ from napari_bayes_nnunet.io.dataset.check import (
     STACKED_CASE,
     SWAPPED_AXES,
     TWO_SPACINGS_STORED,
-    UNNAMED_VALUES,
     check_case,
     check_dataset,
     check_labels,
 )
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
-from napari_bayes_nnunet.io.images.nifti import BLANK_IMAGE, NO_NIFTI, TRUNCATED
+from napari_bayes_nnunet.io.images.nifti import BLANK_IMAGE, NO_NIFTI
 
 from ...helpers.data.hearts import SHAPE, SPACING, make_dataset, write_nifti
 
@@ -95,57 +94,11 @@ def test_a_good_case(data):
     check_labels(read_dataset(data))
 
 
-def test_an_empty_label_is_a_warning_only(data):
-    write_nifti(label_file(data), np.zeros(SHAPE, np.uint8))
-    check = checked(data)
-    problem = only(check.problems)
-    assert problem.text == statement(ONLY_BACKGROUND, file=label_file(data))
-    assert (problem.file, problem.blocks) == (label_file(data), False)
-    assert check.values == (0,)
-    check_labels(read_dataset(data))
-
-
 def test_the_ignored_label_is_no_structure(tmp_path):
     labels = {"background": 0, "RV": 1, "MYO": 2, "LV": 3, "ignore": 4}
     data = make_dataset(tmp_path / "data", patients=2, frames=1, labels=labels)
     write_nifti(label_file(data), np.full(SHAPE, 4, np.uint8))
     assert only(checked(data).problems).text.template == ONLY_BACKGROUND
-
-
-def test_a_value_without_a_name(data):
-    labels = np.zeros(SHAPE, np.uint8)
-    labels[0, 0, 0] = 7
-    file = label_file(data, "patient002_frame01")
-    write_nifti(file, labels)
-    problem = only(checked(data, 1).problems)
-    known = "0 (background), 1 (RV), 2 (MYO), 3 (LV)"
-    assert problem.text == statement(UNNAMED_VALUES, file=file, values="7", known=known)
-    assert (problem.file, problem.blocks) == (file, True)
-    assert problem.text == refusal(data)
-
-
-def test_many_values_without_a_name(data):
-    labels = np.zeros(SHAPE, np.uint8)
-    labels[:8, 0, 0] = np.arange(8)
-    write_nifti(label_file(data), labels)
-    assert refusal(data).values["values"] == "4, 5, 6, 7"
-    labels[:40, 0, 0] = np.arange(40)
-    write_nifti(label_file(data), labels)
-    assert refusal(data).values["values"] == "4, 5, 6, 7, 8, …"
-
-
-def test_a_label_of_another_shape(data):
-    write_nifti(label_file(data), np.ones((48, 40, 3), np.uint8))
-    check = checked(data)
-    assert only(check.problems).text == refusal(data)
-    assert refusal(data).values == {
-        "file": label_file(data).name,
-        "quantity": "shape",
-        "found": (3, 40, 48),
-        "image": image_file(data).name,
-        "expected": (4, 40, 48),
-    }
-    assert check.shape == (3, 40, 48)
 
 
 def test_a_label_of_another_spacing(data):
@@ -160,11 +113,6 @@ def test_a_label_of_another_spacing(data):
     }
     assert (problem.file, problem.blocks) == (label_file(data), True)
     assert problem.text == refusal(data)
-
-
-def test_a_rounded_spacing_is_the_same(data):
-    rewrite(label_file(data), np.diag([1.4, 1.41, 10, 1]))
-    assert checked(data).problems == ()
 
 
 @pytest.mark.parametrize(
@@ -188,13 +136,6 @@ def test_a_shift_of_half_a_pixel_is_ignored(data):
     affine = np.diag([*SPACING, 1.0])
     affine[:3, 3] = 0.7
     rewrite(label_file(data), affine)
-    assert checked(data).problems == ()
-
-
-def test_a_wrong_affine_scale_is_accepted(data):
-    """Original ACDC images have unit scale in the affine, and the true spacing in pixdim."""
-    rewrite(image_file(data), np.diag([-1.0, -1, 1, 1]), spacing=SPACING)
-    rewrite(label_file(data), np.diag([-1.4, -1.4, 10, 1]))
     assert checked(data).problems == ()
 
 
@@ -223,16 +164,6 @@ def test_slices_on_another_axis_are_a_warning(data, axis):
     assert problem.text.values == {"file": image_file(data).name, "axis": "xy"[axis]}
     assert not problem.blocks
     assert checked(data).shape == SHAPE[::-1]
-
-
-def test_a_label_without_position_fits(data):
-    image = nibabel.Nifti1Image(np.asanyarray(nibabel.load(label_file(data)).dataobj), None)
-    image.header.set_zooms(SPACING)
-    image.to_filename(label_file(data))
-    affine = np.diag([*SPACING, 1.0])
-    affine[:3, 3] = 300
-    rewrite(image_file(data), affine)
-    assert checked(data).problems == ()
 
 
 def test_channels_on_different_grids(tmp_path):
@@ -295,13 +226,6 @@ def test_an_unreadable_case_has_no_shape(data):
     check = checked(data)
     assert (check.shape, check.spacing, check.values, check.voxels) == ((), None, (), 0)
     assert [problem.file for problem in check.problems] == [label_file(data), image_file(data)]
-
-
-@pytest.mark.parametrize("which", [label_file, image_file])
-def test_a_file_cut_short(which, data):
-    content = which(data).read_bytes()
-    which(data).write_bytes(content[: len(content) - 20])
-    assert only(checked(data).problems).text == statement(TRUNCATED, file=which(data))
 
 
 def test_an_image_with_a_spacing_of_zero(data):
@@ -385,11 +309,6 @@ def test_a_structure_in_no_case(tmp_path):
     # It might be in an unreadable file.
     label_file(data).write_bytes(b"no image")
     assert problems_of(data) == []
-
-
-def test_the_ignored_label_need_not_occur(tmp_path):
-    labels = {"background": 0, "RV": 1, "MYO": 2, "LV": 3, "ignore": 4}
-    check_labels(read_dataset(make_dataset(tmp_path / "data", patients=2, frames=1, labels=labels)))
 
 
 def test_gaps_in_the_numbers(tmp_path):

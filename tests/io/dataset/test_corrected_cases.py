@@ -41,7 +41,6 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import (
     splits_to_json,
 )
 from napari_bayes_nnunet.io.dataset.writer import BUSY_FOLDER
-from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import (
     Volume,
     read_labels,
@@ -49,7 +48,7 @@ from napari_bayes_nnunet.io.images.nifti import (
     write_image,
 )
 
-from ...helpers.data.hearts import LABELS, SHAPE, make_dataset
+from ...helpers.data.hearts import LABELS, make_dataset
 
 ORIGIN = {"study": "S7", "reader": "A", "date": "2026-11-25", "source_sha256": "00ff"}
 ACDC = Path(__file__).parents[4] / "shared" / "data" / "acdc"
@@ -122,32 +121,6 @@ def test_a_case_is_added(data: Path, image: Volume) -> None:
     check_labels(dataset)
 
 
-def test_a_script_gives_volumes_and_several_channels(tmp_path: Path) -> None:
-    data = make_dataset(tmp_path / "data", channels=2)
-    geometry = make_geometry((4, 40, 48), (10.0, 1.4, 1.4))
-    rng = np.random.default_rng(0)
-    images = [
-        Volume(rng.normal(size=(4, 40, 48)), geometry, Path("made")),
-        Volume(rng.integers(1, 9, (4, 40, 48)).astype(np.int16), geometry, Path("made")),
-    ]
-    labels = np.ones((4, 40, 48), np.uint8)
-    dataset = add_training_case(
-        data, name="made", images=images, labels=labels, names={"RV": 1}, origin={}
-    )
-    case = next(case for case in dataset.cases if case.name == "made")
-    for file, image in zip(case.images, images, strict=True):
-        np.testing.assert_allclose(read_volume(file).voxels, image.voxels, rtol=1e-6)
-    assert dataset.corrections == {"made": {}}
-    add_training_case(data, name="made", images=images, labels=labels, names={"RV": 1}, origin={})
-
-
-def test_a_fourth_axis_of_one_is_left_out(data: Path, tmp_path: Path, image: Volume) -> None:
-    nibabel.save(nibabel.Nifti1Image(np.ones((*SHAPE, 1), np.int16), None), tmp_path / "a.nii")
-    dataset = add(data, read_volume(tmp_path / "a.nii"))
-    case = next(case for case in dataset.cases if case.name == "patient009_frame01")
-    assert nibabel.load(case.images[0]).shape == nibabel.load(case.label).shape == SHAPE
-
-
 def test_a_given_spacing_is_that_of_the_training(data: Path, image: Volume) -> None:
     given = image.with_spacing((7.0, 2.5, 2.0))
     for _ in range(2):
@@ -212,30 +185,7 @@ def test_no_fold_can_take_the_case(data: Path, image: Volume) -> None:
     assert files(data) == before
 
 
-def test_a_case_is_trained_on_without_splits(data: Path, image: Volume) -> None:
-    dataset = add(data, image, name="patient002_frame07")
-    assert not (data / "splits_final.json").exists()
-    splits = patient_splits(
-        [case.name for case in dataset.cases], training_only=dataset.corrections
-    )
-    assert not any("patient002_frame07" in split.validation for split in splits)
-    assert any("patient002_frame07" in split.train for split in splits)
-
-
 # Again
-
-
-def test_labels_of_a_correction_are_replaced(data: Path, image: Volume) -> None:
-    freeze(data)
-    first = add(data, image)
-    splits = frozen(data)
-    labels = np.ones(image.shape, np.uint8)
-    dataset = add(data, image, labels=labels, origin={"reader": "B"})
-    assert dataset.corrections == {"patient009_frame01": {"reader": "B"}}
-    assert dataset.json == first.json
-    assert frozen(data) == splits
-    case = next(case for case in dataset.cases if case.name == "patient009_frame01")
-    assert read_labels(case.label).voxels.all()
 
 
 def test_a_correction_with_another_image_is_refused(data: Path, image: Volume) -> None:
@@ -244,17 +194,6 @@ def test_a_correction_with_another_image_is_refused(data: Path, image: Volume) -
     with pytest.raises(DataError) as caught:
         add(data, changed(image, voxels=image.voxels + 1))
     assert caught.value.statement.template == DIFFERENT_IMAGE
-    assert files(data) == before
-
-
-def test_an_image_without_a_label_is_not_replaced(data: Path, image: Volume) -> None:
-    file = data / "imagesTr" / "patient009_frame01_0000.nii.gz"
-    write_image(file, image.voxels + 1, image.geometry)
-    before = files(data)
-    with pytest.raises(DataError) as caught:
-        add(data, image)
-    assert caught.value.statement.template == DIFFERENT_IMAGE
-    assert caught.value.values == {"file": file}
     assert files(data) == before
 
 
@@ -308,14 +247,6 @@ def test_unsuitable_cases_are_refused(
     assert caught.value.statement.template == template
     assert caught.value.values.items() >= values.items()
     assert files(data) == before
-
-
-def test_a_structure_of_two_meanings(tmp_path: Path, image: Volume) -> None:
-    labels = {"background": 0, "LV": 1, "LV cavity": 2, "RV": 3}
-    data = make_dataset(tmp_path / "data", labels=labels)
-    with pytest.raises(DataError) as caught:
-        add(data, image, names={"left ventricle": 2})
-    assert caught.value.values["structure"] == "left ventricle"
 
 
 def test_datasets_of_other_files(tmp_path: Path, image: Volume) -> None:

@@ -19,31 +19,6 @@ ROWS = {
     "p1_frame12": {"phase": "ES", "vendor": "A", "pathology": 'so "called"'},
     "p2_frame01": {"phase": "ED", "vendor": "B"},
 }
-PATIENTS = {case: case[:2] for case in ROWS}
-
-
-def test_written_values_are_read(tmp_path: Path) -> None:
-    write_groups(tmp_path, ROWS, patients=PATIENTS)
-    text = (tmp_path / "groups.csv").read_text(encoding="utf-8")
-    assert text.splitlines()[0] == "case,patient,phase,vendor,pathology"
-    assert text.splitlines()[3] == "p2_frame01,p2,ED,B,"
-    assert read_groups(tmp_path) == ROWS
-    assert read_groups(tmp_path / "groups.csv") == ROWS
-
-
-def test_labels_find_the_table_next_to_their_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    labels = tmp_path / "labelsTs"
-    labels.mkdir()
-    assert read_groups(labels) == {}
-    assert read_groups(tmp_path / "missing") == {}
-    write_groups(tmp_path, ROWS, patients=PATIENTS)
-    assert read_groups(labels) == ROWS
-    monkeypatch.chdir(labels)
-    assert read_groups(Path()) == ROWS
-    write_groups(labels, {"own": {"phase": "ES"}}, patients={"own": "own"})
-    assert read_groups(labels) == {"own": {"phase": "ES"}}
 
 
 def test_a_table_made_by_hand(tmp_path: Path) -> None:

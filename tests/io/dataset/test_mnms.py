@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.mnms import WRONG_TABLE, read_mnms
 from napari_bayes_nnunet.io.dataset.release import MISSING_FILE, SAME_FRAME
 
-from ...helpers.data.releases import TABLE, make_mnms, mnms_patient, mnms_row, write_table
+from ...helpers.data.releases import make_mnms, mnms_patient, mnms_row, write_table
 
 
 def test_cases_of_all_subsets(tmp_path: Path) -> None:
@@ -64,20 +63,6 @@ def test_patients_without_labels_are_left_out(tmp_path: Path) -> None:
     assert "E1, E2" in testing
 
 
-def test_an_older_table_without_pathology(tmp_path: Path) -> None:
-    root = make_mnms(tmp_path)
-    shutil.rmtree(root / "Validation")
-    shutil.rmtree(root / "Testing")
-    (root / TABLE).unlink()
-    rows = [mnms_row(code) for code in ("A0S9V9", "B1D0Q7")]
-    older = [{k: v for k, v in row.items() if k not in ("Pathology", "Sex")} for row in rows]
-    write_table(root, older, "201014_M&Ms_Dataset_Information_-_opendataset.csv")
-    (root / "._copy.csv").write_bytes(b"\x00\x05\x16\x07")  # a file that macOS makes
-    release = read_mnms(root)
-    assert release.cases[0].groups["pathology"] == ""
-    assert release.facts["A0S9V9"]["sex"] == ""
-
-
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -99,13 +84,6 @@ def test_wrong_lines_are_refused(tmp_path: Path, changes: dict[str, Any], reason
     assert caught.value.statement.template == (WRONG_TABLE if reason else SAME_FRAME)
     assert caught.value.values["file"] == table
     assert reason in caught.value.values.get("reason", "")
-
-
-def test_frames_may_be_written_with_a_point(tmp_path: Path) -> None:
-    root = make_mnms(tmp_path)
-    codes = ("B1D0Q7", "A5C2D2", "D1K2P5")
-    write_table(root, [mnms_row("A0S9V9", ED="0.0", ES="3.0"), *map(mnms_row, codes)])
-    assert [case.frame for case in read_mnms(root).cases[:2]] == [1, 4]
 
 
 def test_unusable_tables_are_refused(tmp_path: Path) -> None:

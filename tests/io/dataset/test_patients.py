@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.patients import (
     no_patient_is_shared,
     patient_of,
@@ -53,9 +52,3 @@ def test_patient_of_a_case(case: str, pattern: str | None, patient: str) -> None
 )
 def test_cases_without_patients_are_recognised(patients, expected) -> None:
     assert no_patient_is_shared(patients) is expected
-
-
-def test_an_invalid_pattern_is_refused() -> None:
-    with pytest.raises(DataError) as caught:
-        patient_of("a", "(")
-    assert caught.value.values["pattern"] == "("

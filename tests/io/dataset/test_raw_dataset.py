@@ -23,7 +23,6 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import (
     patient_splits,
     read_dataset,
     read_splits,
-    splits_to_json,
 )
 from napari_bayes_nnunet.io.files.nnunet_names import LABEL_REGIONS, LABELS_NO_NUMBERS, NO_CHANNELS
 
@@ -47,36 +46,6 @@ def make_dataset(path: Path, cases: list[str], *, channels: int = 1, **changes: 
 
 
 # Datasets
-
-
-def test_cases_with_several_channels(tmp_path: Path) -> None:
-    dataset = read_dataset(make_dataset(tmp_path / "acdc", CASES[1::-1], channels=2))
-    assert [case.name for case in dataset.cases] == CASES[:2]
-    first = dataset.cases[0]
-    assert [image.name for image in first.images] == [f"{CASES[0]}_000{c}.nii.gz" for c in "01"]
-    assert first.label == tmp_path / "acdc" / "labelsTr" / f"{CASES[0]}.nii.gz"
-    assert dataset.labels == {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
-    assert dataset.channels == ["channel 0", "channel 1"]
-
-
-def test_hidden_and_other_files_are_ignored(tmp_path: Path) -> None:
-    path = make_dataset(tmp_path / "acdc", CASES[:1])
-    (path / "labelsTr" / "._patient001_frame01.nii.gz").touch()
-    (path / "labelsTr" / "notes.txt").touch()
-    assert len(read_dataset(path).cases) == 1
-
-
-@pytest.mark.parametrize(
-    ("folder", "name"),
-    [
-        ("Dataset027_ACDC", "Dataset027_ACDC"),
-        ("acdc", "Dataset001_acdc"),
-        ("my hearts (2)", "Dataset001_my_hearts_2"),
-        ("---", "Dataset001_unnamed"),
-    ],
-)
-def test_the_name_has_the_form_of_nnunet(tmp_path: Path, folder: str, name: str) -> None:
-    assert read_dataset(make_dataset(tmp_path / folder, CASES[:1])).nnunet_name == name
 
 
 def test_signature_notices_changed_images_and_labels(tmp_path: Path) -> None:
@@ -152,30 +121,6 @@ def test_unusable_dataset_json_is_refused(
     assert caught.value.values.items() >= values.items()
 
 
-def test_a_long_file_ending_is_cut(tmp_path: Path) -> None:
-    path = make_dataset(tmp_path / "acdc", CASES[:1])
-    content = json.loads((path / "dataset.json").read_text())
-    (path / "dataset.json").write_text(json.dumps({**content, "file_ending": "." + "x\n" * 999}))
-    with pytest.raises(DataError) as caught:
-        read_dataset(path)
-    assert caught.value.values["ending"] == "." + "x\ufffd" * 39 + "x…"
-
-
-def test_unknown_cases_of_a_split_are_cut(tmp_path: Path) -> None:
-    (tmp_path / "s.json").write_text(json.dumps([{"train": ["A\n" * 999], "val": ["b"]}]))
-    with pytest.raises(DataError) as caught:
-        read_splits(tmp_path / "s.json", ["b"])
-    assert "A\ufffd" * 40 + "…)" in caught.value.values["fault"]
-
-
-def test_origins_of_corrections(tmp_path: Path) -> None:
-    path = make_dataset(tmp_path / "acdc", CASES[:2])
-    assert read_dataset(path).corrections == {}
-    origins = {CASES[0]: {"reader": "A"}, "interrupted": {"reader": "B"}}
-    (path / "corrections.json").write_text(json.dumps(origins))
-    assert read_dataset(path).corrections == {CASES[0]: {"reader": "A"}}
-
-
 @pytest.mark.parametrize("text", ["{", "[]", '{"a": "reader A"}'])
 def test_damaged_corrections_are_refused(tmp_path: Path, text: str) -> None:
     path = make_dataset(tmp_path / "acdc", CASES[:1])
@@ -218,15 +163,6 @@ def test_training_only_cases_are_never_validated_with() -> None:
     assert patient_splits(CASES, training_only={"no case of these"}) == plain
 
 
-def test_training_only_patients_give_no_fold() -> None:
-    with pytest.raises(DataError) as caught:
-        patient_splits(CASES[:4], training_only=CASES[2:4])
-    assert caught.value.values == {"patient": "patient001"}
-    with pytest.raises(DataError) as caught:
-        patient_splits(CASES[:4], training_only=CASES[:4])
-    assert caught.value.values == {"patient": "none"}
-
-
 def test_folds_take_cases_of_other_patients() -> None:
     splits = [Split(("a_frame01",), ("b_frame01",)), Split(("b_frame01",), ("a_frame01",))]
     extended = extended_split(splits, ["a_frame02", "c"])
@@ -249,21 +185,6 @@ def test_the_name_at_the_first_start_stays() -> None:
     dataset = RawDataset(Path("Dataset102_Copy"), {}, ())
     assert dataset.nnunet_name == "Dataset102_Copy"
     assert replace(dataset, known_as="hearts").nnunet_name == "Dataset001_hearts"
-
-
-def test_a_case_that_no_fold_takes_is_refused() -> None:
-    splits = [Split(("a_frame01",), ("b_frame01",)), Split(("a_frame02",), ("b_frame02",))]
-    with pytest.raises(DataError) as caught:
-        extended_split(splits, ["a_frame03", "b_frame03"])
-    assert caught.value.values == {"case": "b_frame03", "patient": "b"}
-
-
-def test_split_file_is_read_as_written(tmp_path: Path) -> None:
-    splits = patient_splits(CASES)
-    file = tmp_path / "splits_final.json"
-    file.write_text(json.dumps(splits_to_json(splits)))
-    assert read_splits(file, CASES) == splits
-    assert read_splits(file, [*CASES, "one more"]) == splits
 
 
 @pytest.mark.parametrize(

@@ -75,28 +75,6 @@ def test_directions_are_made_orthonormal(tmp_path: Path) -> None:
     assert forms_agree(honest)
 
 
-@pytest.mark.parametrize("handed", [1, -1])
-def test_an_honest_oblique_affine_stays(handed: int) -> None:
-    turn = np.radians(30)
-    axes = np.array(
-        [[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, handed]]
-    )
-    affine = np.eye(4)
-    affine[:3] = np.c_[axes * SPACING, [5, 6, 7]]
-    geometry = make_geometry(SHAPE[::-1], ZYX, affine=affine)
-    assert np.allclose(honest_geometry(geometry).affine, affine, atol=1e-5)
-    assert honest_geometry(geometry).same_grid(geometry)
-
-
-def test_a_cine_in_metres_is_converted_to_mm() -> None:
-    header = make_geometry((PHASES, *SHAPE[::-1]), ZYX, affine=TRUE).parsed()
-    header["xyzt_units"] = 1
-    honest = honest_geometry(Geometry(header.binaryblock))
-    assert honest.shape == SHAPE[::-1]
-    assert np.allclose(honest.spacing, [1000 * step for step in ZYX])
-    assert forms_agree(honest)
-
-
 def test_a_file_without_directions_stays_without() -> None:
     geometry = honest_geometry(make_geometry(SHAPE[::-1], ZYX))
     assert geometry.letters is None
@@ -113,22 +91,6 @@ def test_volumes_of_frames_and_of_cines(tmp_path: Path) -> None:
         assert np.array_equal(volumes.labels, labels_of(number).T)
         assert volumes.image.dtype == np.int16
         assert volumes.geometry.spacing == ZYX
-
-
-def test_a_cine_is_read_once_for_both_phases(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    case = case_of(mnms_patient(tmp_path / "A0"), in_cine=True)
-    reader = CaseReader(LABELS)
-    reader.read(replace(case, phase="ED", frame=1))
-    case.image.unlink()
-    case.label.unlink()
-    assert reader.read(case).labels.any()
-
-
-def test_an_empty_label_is_no_failure(tmp_path: Path) -> None:
-    case = case_of(mnms_patient(tmp_path / "A0", labelled=(0,)), in_cine=True)
-    assert not CaseReader(LABELS).read(case).labels.any()
 
 
 def test_labels_on_another_grid(tmp_path: Path) -> None:

@@ -21,12 +21,11 @@ from napari_bayes_nnunet.io.dataset.matching import match_folders
 from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset
 from napari_bayes_nnunet.io.dataset.writer import (
     FOLDER_NOT_EMPTY,
-    appearing,
     write_dataset,
 )
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
 
-from ...helpers.data.folders import SHAPE, cine, cine_label, finish, image, label, match, write
+from ...helpers.data.folders import SHAPE, cine, cine_label, finish, image, label, match
 
 NAMES = {0: "background", 1: "RV", 2: "MYO", 3: "LV"}
 SAMPLE = Path(__file__).parents[3] / "src" / "napari_bayes_nnunet" / "sample_data"
@@ -79,16 +78,6 @@ def umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
-
-
-def test_relative_folders_give_links_that_hold(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make_pairs(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    dataset = make(match(Path("i"), Path("l")), Path("d"), link=True)
-    assert dataset.cases[0].images[0].resolve() == tmp_path / "i" / "p1_0000.nii.gz"
-    assert "licence" not in dataset.json
 
 
 def test_channels_and_their_names(tmp_path: Path) -> None:
@@ -188,19 +177,6 @@ def test_files_unreadable_for_nnunet_are_rewritten(tmp_path: Path, link: bool) -
         assert np.array_equal(made.header["pixdim"][:4], source.geometry.parsed()["pixdim"][:4])
         assert nibabel.load(case.label).shape == SHAPE
         assert not case.images[0].is_symlink()
-
-
-def test_slices_on_the_fourth_axis_are_a_volume(tmp_path: Path) -> None:
-    for file, top in ((tmp_path / "i" / "p1.nii.gz", 99), (tmp_path / "l" / "p1_gt.nii.gz", 4)):
-        voxels = np.random.default_rng(0).integers(1, top, (40, 40, 1, 10), np.uint8)
-        stack = nibabel.Nifti1Image(voxels, None)
-        stack.header.set_zooms((1.5, 1.5, 8, 8))
-        stack.header.set_xyzt_units("mm")
-        file.parent.mkdir()
-        nibabel.save(stack, file)
-    (case,) = make(match(tmp_path / "i", tmp_path / "l"), tmp_path / "d").cases
-    for written in (case.label, case.images[0]):
-        assert nibabel.load(written).shape == (40, 40, 10)
 
 
 # What is refused
@@ -343,18 +319,3 @@ def test_a_dataset_matches_itself(tmp_path: Path) -> None:
     found = finish(match_folders(dataset.path / "imagesTr", dataset.path / "labelsTr"))[1]
     assert [pair.name for pair in found.pairs] == ["p1", "p2"]
     assert found.suggested_names == NAMES
-
-
-def test_float_labels_are_converted(tmp_path: Path) -> None:
-    image(tmp_path / "i" / "p1.nii.gz")
-    voxels = np.zeros(SHAPE, np.float64)
-    voxels[0] = 1
-    write(tmp_path / "l" / "p1.nii.gz", voxels)
-    dataset = make(match(tmp_path / "i", tmp_path / "l"), tmp_path / "d", names={1: "LV"})
-    assert set(np.unique(read_labels(dataset.cases[0].label).voxels)) == {0, 1}
-
-
-def test_numbers_of_an_error_stay_numbers(tmp_path: Path) -> None:
-    with pytest.raises(DataError) as caught, appearing(tmp_path / "d") as building:
-        raise DataError("{file} is {distance:.3g} mm away.", file=building / "a", distance=2.5)
-    assert str(caught.value) == f"{tmp_path / 'd' / 'a'} is 2.5 mm away."

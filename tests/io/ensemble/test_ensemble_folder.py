@@ -23,7 +23,6 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import (
     LEFT_OUT,
     LFS_POINTER,
     MISSING_MEMBER,
-    MISSING_MODEL_FILE,
     NEVER_A_MEMBER,
     NO_MEMBERS,
     NO_MEMBERS_YET,
@@ -47,7 +46,6 @@ from napari_bayes_nnunet.io.ensemble.run_folder import (
 from napari_bayes_nnunet.io.files.access import UNREADABLE
 from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON
 from napari_bayes_nnunet.io.files.limits import LFS_START
-from napari_bayes_nnunet.io.files.nnunet_names import LABEL_REGIONS
 
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
 SCHEDULE = RestartSchedule(epochs=30, cycles=3)
@@ -150,22 +148,6 @@ def test_any_path_in_a_run_finds_it(tmp_path: Path, chosen: str) -> None:
     assert find_ensemble(run / chosen) == find_ensemble(run)
 
 
-def test_parent_of_one_training_finds_it(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "results" / "run")
-    (tmp_path / "results" / "notes").mkdir()
-    folder = find_ensemble(tmp_path)
-    assert (folder.path, folder.kind) == (run, "checkpoint ensemble")
-
-
-def test_members_without_a_record_follow_the_schedule(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", epochs=[8])
-    make_weights(run / "fold_0/members/epoch_0019.pth")
-    make_weights(run / "fold_0/members/.writing-abc-epoch_0028.pth")
-    member = find_ensemble(run).members[-1]
-    assert (member.epoch, member.cycle, member.sha256) == (19, 1, "")
-    assert member.learning_rate == pytest.approx(SCHEDULE.learning_rate(19))
-
-
 def test_member_recorded_outside_of_the_run_is_missing_there(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     record = json.loads((run / "ensemble.json").read_text())
@@ -241,20 +223,6 @@ def test_validation_dice_is_that_of_the_one_fold(tmp_path: Path) -> None:
     assert find_ensemble(run).validation_dice == {}
 
 
-def test_plain_fold_with_several_checkpoints(tmp_path: Path) -> None:
-    files = ["checkpoint_final", "checkpoint_best", "checkpoint_latest", "model_ep_050"]
-    files += ["epoch_100", "checkpoint_epoch_12", ".writing-x-epoch_7"]
-    model = make_model(tmp_path / "model", [f"fold_0/{file}.pth" for file in files])
-    folder = find_ensemble(model)
-    assert (folder.kind, folder.name) == ("checkpoints", "model")
-    assert [(m.path.stem, m.epoch, m.cycle) for m in folder.members] == [
-        ("checkpoint_epoch_12", 12, None),
-        ("model_ep_050", 50, None),
-        ("epoch_100", 100, None),
-        ("checkpoint_final", None, None),
-    ]
-
-
 def test_checkpoint_latest_and_final_replace_missing_members(tmp_path: Path) -> None:
     model = make_model(tmp_path / "m", ["fold_0/checkpoint_latest.pth"])
     for file in ("checkpoint_latest", "checkpoint_final", "members/epoch_0009"):
@@ -275,15 +243,6 @@ def test_folds_are_a_cross_validation_ensemble(tmp_path: Path, per_fold: int) ->
     assert [m.fold for m in folder.members] == [str(f) for f in range(5) for _ in range(per_fold)]
 
 
-def test_a_chosen_fold_stands_for_itself(tmp_path: Path) -> None:
-    model = make_model(tmp_path / "m", [f"fold_{f}/checkpoint_final.pth" for f in "012"])
-    folder = find_ensemble(model / "fold_1")
-    assert (folder.kind, names(folder)) == ("checkpoints", ["m/1/checkpoint_final.pth"])
-    (model / "fold_4").mkdir()
-    reason = NO_MEMBERS
-    assert refusal(model / "fold_4").values == unusable(model, reason)
-
-
 def test_folds_without_members_are_named(tmp_path: Path) -> None:
     model = make_model(tmp_path / "m", [f"fold_{f}/checkpoint_final.pth" for f in "02"])
     make_weights(model / "fold_1/checkpoint_best.pth")
@@ -297,16 +256,6 @@ def test_folds_without_members_are_named(tmp_path: Path) -> None:
     first = next(e for e in range(100) if (run / f"fold_0/members/epoch_{e:04}.pth").exists())
     reason = NO_MEMBERS_YET.format(epoch=first)
     assert find_ensemble(run).problems == (LEFT_OUT.format(training="run/fold_1", reason=reason),)
-
-
-def test_fold_whose_members_are_gone_has_no_second_reason(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
-    make_weights(run / "fold_1/members/epoch_0009.pth")
-    gone = sorted((run / "fold_0/members").iterdir())
-    for file in gone:
-        file.unlink()
-    expected = [MISSING_MEMBER.format(file=f"fold_0/members/{file.name}") for file in gone]
-    assert sorted(find_ensemble(run).problems) == expected
 
 
 def test_fold_all_is_used_alone_only(tmp_path: Path) -> None:
@@ -340,32 +289,11 @@ def test_trainings_side_by_side_are_a_deep_ensemble(tmp_path: Path) -> None:
     assert folder.path == tmp_path / "seeds" / "seed1"
 
 
-def test_trainings_of_equal_name_are_distinct(tmp_path: Path) -> None:
-    for seed in "ab":
-        make_model(tmp_path / seed / "nnUNetTrainer__nnUNetPlans__2d")
-    assert [m.training for m in find_ensemble(tmp_path).members] == [
-        "a/nnUNetTrainer__nnUNetPlans__2d",
-        "b/nnUNetTrainer__nnUNetPlans__2d",
-    ]
-
-
 def test_trainings_named_like_folds_are_found(tmp_path: Path) -> None:
     for fold in "01":
         make_model(tmp_path / f"fold_{fold}")
     assert find_ensemble(tmp_path).kind == "deep ensemble"
     assert names(find_ensemble(tmp_path / "fold_1")) == ["fold_1/0/checkpoint_final.pth"]
-
-
-def test_training_with_other_labels_is_refused(tmp_path: Path) -> None:
-    other = {"background": 0, "LV": 1, "MYO": 2, "RV": 3}
-    make_model(tmp_path / "a", labels=other)
-    make_model(tmp_path / "b")
-    make_model(tmp_path / "c", labels=dict(reversed(LABELS.items())))
-    folder = find_ensemble(tmp_path)
-    assert names(folder) == ["b/0/checkpoint_final.pth", "c/0/checkpoint_final.pth"]
-    assert (folder.labels, list(folder.labels)) == (LABELS, list(LABELS))
-    reason = DIFFERENCE.format(setting="labels", value=other, expected=LABELS)
-    assert folder.problems == (LEFT_OUT.format(training="a", reason=reason),)
 
 
 @pytest.mark.parametrize(
@@ -388,33 +316,6 @@ def test_training_with_other_plans_is_refused(tmp_path: Path, setting: str, valu
     assert folder.problems == (LEFT_OUT.format(training="c", reason=reason),)
 
 
-def test_training_of_another_configuration_is_refused(tmp_path: Path) -> None:
-    for configuration in ("2d", "3d_fullres"):
-        make_model(tmp_path / f"nnUNetTrainer__nnUNetPlans__{configuration}")
-    folder = find_ensemble(tmp_path)
-    assert (folder.configuration, len(folder.usable_members)) == ("2d", 1)
-    assert folder.kind == "checkpoints"
-
-
-def test_unusable_trainings_do_not_hide_others(tmp_path: Path) -> None:
-    make_model(tmp_path / "good")
-    make_model(tmp_path / "noplans")
-    (tmp_path / "noplans/plans.json").unlink()
-    make_model(tmp_path / "regions", labels={"background": 0, "heart": [1, 2], "LV": 2})
-    make_model(tmp_path / "empty", files=())
-    (tmp_path / "empty/fold_0").mkdir()
-    folder = find_ensemble(tmp_path)
-    assert names(folder) == ["good/0/checkpoint_final.pth"]
-    assert folder.kind == "checkpoints"
-    no_plans = MISSING_MODEL_FILE.format(file="plans.json", expected=EXPECTED)
-    assert folder.problems == (
-        LEFT_OUT.format(training="empty", reason=NO_MEMBERS),
-        LEFT_OUT.format(training="noplans", reason=no_plans),
-        LEFT_OUT.format(training="regions", reason=LABEL_REGIONS),
-    )
-    assert {m.training for m in folder.members} == {"good"}
-
-
 def test_several_datasets_are_not_mixed(tmp_path: Path) -> None:
     for name in ("Dataset001_A", "Dataset002_B"):
         make_model(tmp_path / name / "nnUNetTrainer__nnUNetPlans__2d")
@@ -430,13 +331,6 @@ def test_damaged_file_alone_is_refused(tmp_path: Path) -> None:
     folder = find_ensemble(model)
     assert names(folder) == ["m/0/epoch_1.pth"]
     assert refusals(folder) == {"epoch_0.pth": DAMAGED_FILE}
-
-
-def test_folder_of_refused_members_is_not_usable(tmp_path: Path) -> None:
-    model = make_model(tmp_path / "m")
-    (model / "fold_0/checkpoint_final.pth").write_bytes(b"")
-    assert not find_ensemble(model).usable
-    assert len(find_ensemble(model).members) == 1
 
 
 @pytest.mark.parametrize("mark", ["plans.pkl", "fold_0/model_final_checkpoint.model"])

@@ -42,7 +42,6 @@ from napari_bayes_nnunet.io.files.nnunet_names import (
     LABEL_REGIONS,
     LABELS_NO_NUMBERS,
     NO_CHANNELS,
-    NO_CONFIGURATIONS,
 )
 
 LABELS: dict[str, Any] = {"background": 0, "RV": 1, "MYO": 2}
@@ -147,12 +146,6 @@ def refusal(folder: Path) -> DataError:
     return caught.value
 
 
-def test_labels_are_in_order_without_ignore(tmp_path: Path) -> None:
-    labels = {"LV": 2, "background": 0, "ignore": 3, "RV": [1]}
-    model = read_model(make(tmp_path, labels=labels))
-    assert list(model.labels.items()) == [("background", 0), ("RV", 1), ("LV", 2)]
-
-
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
@@ -176,22 +169,10 @@ def test_labels_swapped_in_the_record_are_refused(tmp_path: Path) -> None:
     assert error.statement == statement(OTHER_TRAINING, entry="numbering of structures")
 
 
-def test_labels_may_have_synonyms_in_the_record(tmp_path: Path) -> None:
-    labels = {"background": 0, "RV": 1, "MYO": 2, "LV": 3, "ignore": 4}
-    folder = make(tmp_path, labels=labels)
-    make_record(folder, "2d", labels={"right ventricle": 1, "Myocardium": 2, "lv": 3})
-    assert read_model(folder).record is not None
-
-
 def test_channels_swapped_in_the_record_are_refused(tmp_path: Path) -> None:
     folder = make(tmp_path, channels={"0": "late", "1": "cine"})
     make_record(folder, "2d")
     assert refusal(folder).statement == statement(OTHER_TRAINING, entry="order of channels")
-
-
-def test_channels_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    channels = {"10": "T2", "2": "T1", "0": "cine"}
-    assert read_model(make(tmp_path, channels=channels)).channels == ["cine", "T1", "T2"]
 
 
 @pytest.mark.parametrize("channels", [["cine"], {"first": "cine"}])
@@ -214,31 +195,7 @@ def test_missing_and_damaged_files_are_refused(tmp_path: Path, file: str) -> Non
     assert error.values == {"file": file, "expected": EXPECTED}
 
 
-@pytest.mark.parametrize("configurations", [{}, [], {"2d": None}])
-def test_plans_without_configurations_are_refused(tmp_path: Path, configurations: Any) -> None:
-    folder = make(tmp_path, configurations=configurations)
-    assert refusal(folder).statement.template == NO_CONFIGURATIONS
-
-
 # Configuration
-
-
-def test_configuration_of_the_record_comes_first(tmp_path: Path) -> None:
-    folder = tmp_path / "nnUNetTrainer__nnUNetPlans__2d"
-    make(folder, configurations={"2d": SETTINGS, "3d_fullres": SETTINGS})
-    make_record(folder, "3d_fullres")
-    assert read_model(folder).configuration == "3d_fullres"
-    make_record(folder, "3d_lowres")
-    error = refusal(folder)
-    assert error.statement == statement(OTHER_TRAINING, entry="configuration")
-
-
-def test_configuration_is_in_the_name_or_unique(tmp_path: Path) -> None:
-    both = {"2d": SETTINGS, "3d_fullres": SETTINGS}
-    folder = make(tmp_path / "nnUNetTrainer__nnUNetPlans__3d_fullres", configurations=both)
-    assert read_model(folder).configuration == "3d_fullres"
-    only = make(tmp_path / "renamed", configurations={"3d_lowres": SETTINGS})
-    assert read_model(only).configuration == "3d_lowres"
 
 
 def test_configuration_of_a_renamed_folder_is_its_checkpoints(tmp_path: Path) -> None:
@@ -252,14 +209,6 @@ def test_configuration_of_a_renamed_folder_is_its_checkpoints(tmp_path: Path) ->
     assert read_model(folder, checkpoint=file).configuration == "2d"
     without = make(tmp_path / "other", configurations={"3d_b": SETTINGS, "3d_c": SETTINGS})
     assert read_model(without).configuration == "3d_b"
-
-
-def test_configuration_is_read_without_unpickling(tmp_path: Path) -> None:
-    name = "3d_fullres"
-    content = {"plans": [name, Unpickled()], "init_args": {"configuration": name}}
-    file = make_checkpoint(tmp_path / "a.pth", content)
-    assert configuration_in(file) == name
-    assert not Unpickled.happened
 
 
 class Unpickled:
@@ -285,13 +234,6 @@ def test_configuration_of_other_files_is_none(tmp_path: Path) -> None:
     content[content.find(b"PK\x01\x02") + 8] |= 1
     encrypted.write_bytes(content)
     assert configuration_in(encrypted) is None
-
-
-def test_inherited_settings(tmp_path: Path) -> None:
-    small = {"inherits_from": "2d", "patch_size": [32, 32]}
-    folder = make(tmp_path / "a__b__small", configurations={"2d": SETTINGS, "small": small})
-    settings = read_model(folder).settings
-    assert (settings["patch_size"], settings["spacing"]) == ([32, 32], [1.5, 1.5])
 
 
 @pytest.mark.parametrize("parent", ["missing", "small"])
@@ -341,11 +283,6 @@ def test_network_of_foreign_parts_is_refused(tmp_path: Path, part: str) -> None:
 # Agreement
 
 
-def test_equal_models_have_no_difference(tmp_path: Path) -> None:
-    model, rest = read_model(make(tmp_path / "a")), read_model(make(tmp_path / "b", plans_name="x"))
-    assert model_difference(model, rest) == ""
-
-
 def test_difference_names_the_one_setting(tmp_path: Path) -> None:
     rest = read_model(make(tmp_path / "a"))
     kwargs = {**NETWORK["arch_kwargs"], "n_stages": 7}
@@ -373,18 +310,6 @@ def test_intensities_matter_where_they_normalise(tmp_path: Path) -> None:
     assert model_difference(model("a", scheme, 1.0), model("b", scheme, 2.0)) == DIFFERENCE.format(
         setting="foreground_intensity_properties_per_channel.0.mean", value=1.0, expected=2.0
     )
-
-
-def test_checksum_ignores_how_files_are_written(tmp_path: Path) -> None:
-    model = read_model(make(tmp_path / "a"))
-    spacing = [float(step) for step in SETTINGS["spacing"]]
-    inherited = {"parent": SETTINGS, "2d": {"inherits_from": "parent", "spacing": spacing}}
-    for name, configurations in (
-        ("b", {"2d": dict(reversed(SETTINGS.items())) | {"batch_size": 3}}),
-        ("c", {**inherited, "2d": {**inherited["2d"], "previous_stage": None}}),
-    ):
-        folder = make(tmp_path / name / "X__nnUNetPlans__2d", configurations=configurations)
-        assert read_model(folder).checksum() == model.checksum()
 
 
 def test_checksum_shows_what_decides_a_segmentation(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.run_folder import (
-    NO_RECORD,
     RunFolder,
     TrainingRecord,
     add_member,
@@ -20,7 +18,6 @@ from napari_bayes_nnunet.io.ensemble.run_folder import (
     read_record,
     write_record,
 )
-from napari_bayes_nnunet.io.files.checksum import sha256
 from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON, NEWER_JSON
 
 from ...helpers.checks.problems import says
@@ -61,37 +58,11 @@ def edit(file: Path, **changes: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
-def test_paths_in_the_run_folder() -> None:
-    run = RunFolder(Path("run"))
-    assert run.member("all", 7) == Path("run/fold_all/members/epoch_0007.pth")
-    assert run.member("0", 12345).name == "epoch_12345.pth"
-    names = [p.name for p in (run.record, run.progress, run.log, run.stop, run.workspace)]
-    assert names == ["ensemble.json", "progress.jsonl", "train.log", "stop", "nnunet_data"]
-
-
 def test_record_survives_writing_and_reading(tmp_path: Path) -> None:
     ranges = {"RV": {"volume_ml": [20.0, 150.0]}}
     record = make_record(validation={"0": {"method": "multi", "structures": ranges}})
     write_record(tmp_path / "ensemble.json", record)
     assert read_record(tmp_path / "ensemble.json") == record
-
-
-def test_added_members_are_in_order_of_their_epochs(run: RunFolder) -> None:
-    members = read_record(run.record).members("0")
-    assert [m.epoch for m in members] == [9, 19, 29]
-    last = members[-1]
-    assert last.file == "fold_0/members/epoch_0029.pth"
-    assert (last.cycle, last.learning_rate) == (2, SCHEDULE.learning_rate(29))
-    content = b"weights" * 29
-    assert (last.bytes, last.sha256) == (len(content), hashlib.sha256(content).hexdigest())
-    assert sha256(run.member("0", 29)) == last.sha256
-
-
-def test_member_written_again_replaces_its_entry(run: RunFolder) -> None:
-    run.member("0", 19).write_bytes(b"other")
-    add_member(run, "0", 19)
-    members = read_record(run.record).members("0")
-    assert [(m.epoch, m.bytes) for m in members] == [(9, 63), (19, 5), (29, 203)]
 
 
 def test_members_of_another_fold_are_apart(run: RunFolder) -> None:
@@ -139,19 +110,6 @@ def test_resuming_deletes_damaged_lines_of_the_progress(run: RunFolder, damaged:
     assert run.progress.read_bytes() == whole
 
 
-def test_resuming_needs_no_progress_file(run: RunFolder) -> None:
-    forget_from(run, "0", 0)
-    assert read_record(run.record).members("0") == []
-    assert not run.progress.exists()
-
-
-def test_missing_record_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError) as caught:
-        read_record(tmp_path / "ensemble.json")
-    assert caught.value.statement.template == NO_RECORD
-    assert caught.value.values == {"file": tmp_path / "ensemble.json"}
-
-
 def test_record_of_a_newer_version_is_refused(run: RunFolder) -> None:
     edit(run.record, format=2)
     with pytest.raises(DataError, check=says(NEWER_JSON)) as caught:
@@ -182,12 +140,5 @@ def test_fold_never_leads_to_another_folder(run: RunFolder, entry: str, fold: st
     edit(run.record, **{entry: {"0": {}, "all": {}, "12": {}}})
     read_record(run.record)
     edit(run.record, **{entry: {fold: {}}})
-    with pytest.raises(DataError, check=says(DAMAGED_JSON, file=run.record)):
-        read_record(run.record)
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"format": 1}', "{", '"text"'])
-def test_file_that_is_not_a_record_is_damaged(run: RunFolder, text: str) -> None:
-    run.record.write_text(text)
     with pytest.raises(DataError, check=says(DAMAGED_JSON, file=run.record)):
         read_record(run.record)

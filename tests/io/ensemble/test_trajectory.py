@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, forget_from, write_record
 from napari_bayes_nnunet.io.ensemble.trajectory import (
@@ -53,23 +52,6 @@ def test_epochs_are_read_in_order(folder: Path) -> None:
         assert (weights[:, -1] == 100).all()
 
 
-def test_numbers_of_more_digits_come_later(folder: Path) -> None:
-    write_epoch(folder, 12345, layers_of(12345))
-    assert [epoch for epoch, _ in epoch_files(folder)] == [8, 9, 10, 11, 12, 12345]
-
-
-def test_an_epoch_is_replaced_when_written_again(folder: Path) -> None:
-    write_epoch(folder, 9, layers_of(7))
-    assert read_trajectory(folder).layers["decoder.last"][1, 0] == 7
-    assert sorted(f.name for f in folder.iterdir()) == [f"epoch_{n:04d}.npz" for n in range(8, 13)]
-
-
-def test_other_files_are_left_out(folder: Path) -> None:
-    for name in ("epoch_x.npz", ".writing-a-epoch_0020.npz", "notes.txt"):
-        (folder / name).write_text("no epoch")
-    assert len(read_trajectory(folder).epochs) == 5
-
-
 def test_resuming_deletes_the_epochs_that_follow(folder: Path) -> None:
     run = RunFolder(folder.parents[1])
     write_record(run.record, make_record())
@@ -81,16 +63,6 @@ def test_resuming_deletes_the_epochs_that_follow(folder: Path) -> None:
         "epoch_0008.npz", "epoch_0009.npz", "epoch_x.npz",
     ]  # fmt: skip
     assert [epoch for epoch, _ in epoch_files(run.trajectory("1"))] == [11]
-
-
-@pytest.mark.parametrize("make", [lambda folder: None, Path.mkdir])
-def test_no_epochs_are_refused(tmp_path: Path, make: Callable[[Path], Any]) -> None:
-    folder = tmp_path / "trajectory"
-    make(folder)
-    with pytest.raises(DataError) as caught:
-        read_trajectory(folder)
-    assert caught.value.values == {"folder": folder}
-    assert caught.value.remedies == (Remedy(Action.KEEP_TRAJECTORY),)
 
 
 def cut_short(file: Path) -> None:

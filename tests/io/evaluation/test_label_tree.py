@@ -24,24 +24,6 @@ def touch(root: Path, *files: str) -> Path:
     return root
 
 
-def test_cases_of_tree_are_called_by_their_paths(tmp_path: Path) -> None:
-    touch(
-        tmp_path,
-        "top.nii.gz",
-        "p1/heart.nii.gz",
-        "p1/heart_frame01.nii.gz",
-        "p1/heart_frame01_entropy.nii.gz",
-        "p1/heart/study.json",
-        "p1/heart/prediction.nii.gz",
-        "p2/killed/posterior/phase01.npz",
-        "p2/killed/prediction.nii.gz",
-        "p2/deep/heart.nii",
-        ".hidden/heart.nii.gz",
-    )
-    (tmp_path / "p2" / "circle").symlink_to(tmp_path)
-    assert predicted_cases(tmp_path) == ["p1/heart_frame01", "p2/deep/heart", "top"]
-
-
 def test_subfolders_without_file_numbers_are_searched(tmp_path: Path, monkeypatch) -> None:
     touch(tmp_path, "p1/heart.nii.gz", "p2/heart.nii.gz")
     (tmp_path / "p2" / "circle").symlink_to(tmp_path)
@@ -82,9 +64,3 @@ def test_reference_of_several_cases_is_refused(tmp_path: Path) -> None:
         ReferenceTree(tmp_path).match({"p1/heart": None, "p2/heart": None})
     assert caught.value.statement.template == SHARED_REFERENCE
     assert (caught.value.values["first"], caught.value.values["second"]) == ("p1/heart", "p2/heart")
-
-
-def test_phases_of_a_cine_share_its_reference(tmp_path: Path) -> None:
-    touch(tmp_path, "heart.nii.gz")
-    phases = {"heart_frame01": 1, "heart_frame02": 2}
-    assert ReferenceTree(tmp_path).match(phases) == dict.fromkeys(phases, "heart")

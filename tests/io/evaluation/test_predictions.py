@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import pickle
-import shutil
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.prediction.output_files import case_files, frame_name
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.evaluation.predictions import (
     MIRRORED_PROBABILITIES,
@@ -34,8 +31,6 @@ from ...helpers.data.evaluations import (
     plain_entropy,
 )
 from ...helpers.data.evaluations import write_answer as write
-
-ALL = ["entropy", "mutual-information", "probabilities"]
 
 
 @pytest.fixture
@@ -75,11 +70,6 @@ def test_all_saved_files_are_read(ours, given):
     assert found.phase is None
 
 
-def test_files_have_the_names_of_predict(ours):
-    named = set(case_files("p1_frame01", ALL).values())
-    assert named == {file.name for file in ours.iterdir()}
-
-
 def test_stock_nnunet_has_no_mutual_information(nnunets, given):
     assert predicted_cases(nnunets) == ["p1"]
     found = read_prediction(nnunets, "p1")
@@ -94,15 +84,6 @@ def test_stock_nnunet_has_no_mutual_information(nnunets, given):
 def test_pickle_is_never_opened(nnunets):
     (nnunets / "p1.pkl").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
     assert read_prediction(nnunets, "p1").probabilities is not None
-
-
-def test_labels_alone_are_a_prediction(ours):
-    for file in ours.iterdir():
-        if file.name != "p1_frame01.nii.gz":
-            file.unlink()
-    found = read_prediction(ours, "p1_frame01")
-    assert (found.probabilities, found.maps) == (None, {})
-    assert found.structures is None
 
 
 def test_label_names_come_first_from_report(ours):
@@ -136,24 +117,6 @@ def test_given_spacing_is_that_of_the_report(ours):
     assert "mutual-information" in found.maps
     report.write_text(json.dumps({"format": 2} | given | {"spacing_from": "pixdim"}))
     assert read_prediction(ours, "p1_frame01").labels.spacing == pytest.approx(SPACING)
-
-
-def test_null_agreement_is_nan(ours):
-    (ours / "p1_frame01.json").write_text('{"format": 2, "pairwise_dice": {"LV": null}}')
-    assert math.isnan(read_prediction(ours, "p1_frame01").pairwise_dice["LV"])
-
-
-def test_phases_of_a_cine_are_cases(tmp_path, given):
-    for phase in (1, 7):
-        write(tmp_path, frame_name("p1", phase), given, phase=phase)
-    shutil.copy(tmp_path / "p1_frame01.nii.gz", tmp_path / "p1.nii.gz")
-    assert predicted_cases(tmp_path) == ["p1_frame01", "p1_frame07"]
-    assert read_prediction(tmp_path, "p1_frame07").phase == 7
-
-
-def test_case_may_end_like_a_map(tmp_path, given):
-    write(tmp_path, "high_entropy", given)
-    assert predicted_cases(tmp_path) == ["high_entropy"]
 
 
 def test_cine_without_its_phases_is_refused(tmp_path):
@@ -240,32 +203,6 @@ def test_values_that_are_not_probabilities_are_refused(ours, given, wrong):
         read_prediction(ours, "p1_frame01")
     assert caught.value.values["file"] == ours / "p1_frame01_probabilities.npz"
     assert {"low", "high", "lowest_sum", "highest_sum"} <= set(caught.value.values)
-
-
-def test_rounded_probabilities_are_probabilities(ours, given):
-    rounded = given["probabilities"].astype(np.float16)
-    np.savez(ours / "p1_frame01_probabilities.npz", probabilities=rounded)
-    assert read_prediction(ours, "p1_frame01").probabilities.dtype == np.float16
-
-
-def test_bare_or_empty_probability_array_is_refused(ours):
-    file = ours / "p1_frame01_probabilities.npz"
-    with file.open("wb") as stream:
-        np.save(stream, np.zeros((4, *SHAPE), np.float32))
-    with pytest.raises(DataError) as caught:
-        read_prediction(ours, "p1_frame01")
-    assert set(caught.value.values) == {"file", "reason", "repair"}
-    np.savez(file, probabilities=np.zeros((0, *SHAPE), np.float32))
-    with pytest.raises(DataError) as caught:
-        read_prediction(ours, "p1_frame01")
-    assert caught.value.values["found"] == (0, *SHAPE)
-
-
-@pytest.mark.parametrize("labels", ['{"RV": 70000}', '{"RV": 1, "LV": 1}', '{"RV": -1}'])
-def test_impossible_numbers_in_a_report_are_refused(ours, labels):
-    (ours / "p1_frame01.json").write_text(f'{{"format": 2, "labels": {labels}}}')
-    with pytest.raises(DataError, match=r"in .*p1_frame01\.json"):
-        read_prediction(ours, "p1_frame01")
 
 
 def test_postprocessed_labels_are_accepted(ours, given):

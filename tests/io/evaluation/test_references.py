@@ -15,7 +15,7 @@ from napari_bayes_nnunet.io.evaluation.references import (
 from napari_bayes_nnunet.io.images.nifti import read_volume
 
 from ...helpers.checks.problems import says
-from ...helpers.data.folders import PHASES, SHAPE, cine, cine_label, image, label
+from ...helpers.data.folders import PHASES, cine, cine_label, image, label
 
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
 
@@ -41,39 +41,6 @@ def name_labels(folder, **numbers):
     (folder / "dataset.json").write_text(text, encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["case.nii.gz", "case_gt.nii.gz", "case.nii", "case_gt.nii"])
-def test_volume_is_found_by_its_case(tmp_path, geometry, name):
-    label(tmp_path / "labels" / name, 3, 2, 1)
-    found = read(tmp_path / "labels", geometry)
-    assert found.shape == SHAPE[::-1]
-    assert sorted(np.unique(found)) == [0, 1, 2, 3]
-
-
-def test_image_may_be_next_to_its_labels(tmp_path, geometry):
-    """ACDC and Sunnybrook have such folders."""
-    image(tmp_path / "labels" / "case.nii.gz")
-    label(tmp_path / "labels" / "case_gt.nii.gz", 3)
-    assert read(tmp_path / "labels", geometry).max() == 3
-
-
-def test_without_a_file_there_is_no_reference(tmp_path, geometry):
-    label(tmp_path / "labels" / "other.nii.gz", 3)
-    assert read(tmp_path / "labels", geometry) is None
-
-
-def test_volume_may_be_empty(tmp_path, geometry):
-    label(tmp_path / "labels" / "case.nii.gz")
-    assert not read(tmp_path / "labels", geometry).any()
-
-
-@pytest.mark.parametrize("name", ["case_frame02.nii.gz", "case_frame02_gt.nii.gz"])
-@pytest.mark.parametrize("case", ["case", "case_4d"])
-def test_phase_is_read_from_its_own_file(tmp_path, cine_geometry, name, case):
-    label(tmp_path / "labels" / name, 3)
-    assert read(tmp_path / "labels", cine_geometry, case, 2).max() == 3
-    assert read(tmp_path / "labels", cine_geometry, case, 3) is None
-
-
 def test_phase_is_read_from_labels_of_cine(tmp_path, cine_geometry):
     cine_label(tmp_path / "labels" / "case.nii.gz", {2: (1, 3)})
     assert read(tmp_path / "labels", cine_geometry, phase=2).max() == 3
@@ -97,14 +64,6 @@ def test_labels_are_renumbered_by_name(tmp_path, geometry, inside):
     np.testing.assert_array_equal(read(tmp_path / "labels", geometry)[0, 0, 0], 3)
     found = read(tmp_path / "labels", geometry)
     assert {int(v): int((found == v).sum()) for v in (1, 2, 3)} == {1: 1, 2: 1, 3: 1}
-
-
-def test_structures_missing_in_study_become_background(tmp_path, geometry):
-    label(tmp_path / "labels" / "case.nii.gz", 1, 2)
-    name_labels(tmp_path / "labels", scar=1, LV=2)
-    found = read(tmp_path / "labels", geometry, structures={"LV": 3})
-    assert np.unique(found).tolist() == [0, 3]
-    assert np.count_nonzero(found) == 1
 
 
 def test_reference_that_lacks_a_structure_is_refused(tmp_path, geometry):
@@ -159,27 +118,9 @@ def test_structures_not_named_in_reference_are_left_out(tmp_path, geometry):
     assert np.unique(found.labels).tolist() == [0, 3]
 
 
-def test_unnamed_reference_has_the_drawn_structures(tmp_path, geometry):
-    """Sunnybrook has no RV, and the myocardium in end-diastole only."""
-    label(tmp_path / "labels" / "case.nii.gz", 3, 3, 2)
-    assert known(tmp_path / "labels", geometry).structures == {"MYO": 2, "LV": 3}
-    label(tmp_path / "labels" / "case.nii.gz", 3, 3)
-    assert known(tmp_path / "labels", geometry).structures == {"LV": 3}
-
-
 def test_case_without_reference_gives_none(tmp_path, geometry):
     label(tmp_path / "labels" / "other.nii.gz", 3)
     assert known(tmp_path / "labels", geometry) is None
-
-
-def test_nearest_dataset_json_names_the_structures(tmp_path):
-    folder = tmp_path / "labels"
-    folder.mkdir()
-    assert structure_numbers(folder) is None
-    name_labels(tmp_path, LV=1)
-    assert structure_numbers(folder) == {"LV": 1}
-    name_labels(folder, RV=4)
-    assert structure_numbers(folder) == {"RV": 4}
 
 
 def test_ignore_label_is_not_a_structure(tmp_path, geometry):

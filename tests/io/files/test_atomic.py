@@ -59,14 +59,6 @@ def test_replaced_file_keeps_its_permissions(tmp_path, mode):
     assert new.stat().st_mode == (tmp_path / "touched").stat().st_mode
 
 
-def test_temporary_name_keeps_the_suffixes_beside_the_target(tmp_path):
-    with replacing(tmp_path / "case.nii.gz") as temporary:
-        assert temporary.name.endswith("-case.nii.gz")
-        assert temporary.name.startswith(".writing-")
-        assert temporary.parent == tmp_path
-        assert not (tmp_path / "case.nii.gz").exists()
-
-
 def test_failed_write_keeps_old_content_and_leaves_nothing(tmp_path):
     file = tmp_path / "a.txt"
     write_text(file, "old")

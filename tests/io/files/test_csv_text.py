@@ -36,10 +36,6 @@ def test_no_text_is_a_formula_and_all_are_read_back(text):
     assert csv_rows(io.StringIO(written, newline="")) == [["a", text]]
 
 
-def test_numbers_and_missing_values_are_not_marked():
-    assert csv_text([[-1, -0.5, None]]) == "-1,-0.5,\n"
-
-
 def test_every_table_is_written_by_this_module():
     writers = {
         file.relative_to(PACKAGE).as_posix()

@@ -15,7 +15,7 @@ from napari_bayes_nnunet.io.files.given_path import (
     resolve_links,
 )
 
-from ...helpers.processes.small_disk import forget_file_numbers, second_path
+from ...helpers.processes.small_disk import second_path
 
 
 @pytest.mark.parametrize("function", [given_path, read_volume, Ensemble])
@@ -24,10 +24,6 @@ def test_empty_text_is_not_the_current_folder(function, text):
     with pytest.raises(DataError) as caught:
         function(text)
     assert caught.value.statement.template == NO_PATH
-
-
-def test_other_paths_are_as_given():
-    assert given_path(".") == given_path(Path()) == Path()
 
 
 def test_new_paths_are_compared_by_their_names(tmp_path):
@@ -57,12 +53,3 @@ def test_one_folder_at_two_paths_is_recognised(tmp_path):
         assert is_same_path(tmp_path / "images", other)
         assert is_within(other / "p1", tmp_path / "images")
         assert not is_within(tmp_path, other)
-
-
-def test_paths_without_file_numbers_are_compared_by_place(tmp_path, monkeypatch):
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "link").symlink_to("a")
-    forget_file_numbers(monkeypatch)
-    assert is_same_path(tmp_path / "link" / "b", tmp_path / "a" / "b")
-    assert not is_same_path(tmp_path, tmp_path / "a")
-    assert not is_within(tmp_path, tmp_path / "a")

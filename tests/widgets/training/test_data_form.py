@@ -15,6 +15,7 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QFileDialog
 
+from napari_bayes_nnunet.core.problems import statement
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.matching import Match, Mismatch, Pair
 from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset, TrainingCase, read_dataset
@@ -112,9 +113,10 @@ def made_match(pairs: int = 3, mismatches: int = 1, channels: int = 1) -> Match:
         for number in range(pairs)
     )
     unmatched = tuple(
-        Mismatch(labels / f"odd{number}.nii", "has no image") for number in range(mismatches)
+        Mismatch(labels / f"odd{number}.nii", statement("It has no image."))
+        for number in range(mismatches)
     )
-    return Match(images, labels, paired, unmatched, ((1, "RV"), (2, "MYO")))
+    return Match(paired, unmatched, ((1, "RV"), (2, "MYO")))
 
 
 def fake_match(match: Match):
@@ -369,14 +371,14 @@ def test_folders_without_a_match_are_refused(form, folders, tmp_path, qtbot) -> 
 def test_unmatched_file_is_shown_with_its_reason(make_form, qtbot) -> None:
     form = make_form(match=fake_match(made_match()))
     match(form, qtbot, Path("/no/images"), Path("/no/labels"))
-    assert texts(form)[0] == ("odd0.nii", "has no image")
+    assert texts(form)[0] == ("odd0.nii", "It has no image.")
     assert texts(form)[1] == ("case0000", "case0000_0000.nii, frame 4", "case0000.nii")
     table = form.folders.table
     assert (table.columnSpan(0, 1), table.columnSpan(1, 1)) == (2, 1)
     color = table.model().index(0, 1).data(Qt.ItemDataRole.ForegroundRole)
     assert color.name().upper() == ON_LIGHT["warning"]
     table.selectRow(0)
-    assert form.folders.detail.text() == "odd0.nii has no image."
+    assert form.folders.detail.text() == "It has no image."
     table.selectRow(2)
     assert form.folders.detail.text() == ""
 

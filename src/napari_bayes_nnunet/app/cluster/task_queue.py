@@ -299,9 +299,9 @@ class _Run(Generic[Task, _Result]):
         offer = " ".join(f"{name}={amount:g}" for name, amount in self.resources.items())
         command = f"dask worker {self.address} --nthreads 1"
         if not offer:
-            remedy = Remedy(Action.START_WORKER, {"command": command})
+            remedy = Remedy(Action.RUN, {"command": command})
             return statement("Waiting for a worker at {address}.", remedy, address=self.address)
-        remedy = Remedy(Action.START_WORKER, {"command": f'{command} --resources "{offer}"'})
+        remedy = Remedy(Action.RUN, {"command": f'{command} --resources "{offer}"'})
         return statement(
             "Waiting for a worker with {resources} at {address}.",
             remedy,

@@ -271,7 +271,7 @@ def run_cohort(
     time_left = TimeLeft()
     output = request.prediction.output
     page = CohortPage(
-        output,
+        folder=output,
         settings=_shown_settings(request),
         total=len(tasks),
         left_out=cohort.left_out,

@@ -21,7 +21,7 @@ from ...core.problems import Statement
 from ...core.types import Phase
 from ...io import DataError
 from ...io.dataset.phase_pairs import examination_of
-from ...io.files.atomic import ESCAPED, write_text
+from ...io.files.atomic import write_text
 from ...io.files.csv_text import csv_rows, csv_text
 from ...io.files.limits import read_small
 from ...io.search.folder_walk import COHORT
@@ -133,11 +133,11 @@ OTHER_COLUMNS: Final = "it has other columns"
 
 
 class CohortSummary:
-    """Table and page of a run of ``studies``, updated after each study.
+    """Table and page of a run of ``studies``, updated soon after each study.
 
     ED and ES that are two studies get the numbers of both when the last of the two has ended; an
-    earlier run may have segmented the other. The table has these numbers at the end, so that a
-    killed run leaves none of results that it has replaced.
+    earlier run may have segmented the other. Those of an earlier run leave the table at the start,
+    so that a killed run leaves none of results that it has replaced.
 
     A failed update does not end the run, because on Windows a table that is open in Excel cannot
     be written. The next update includes its rows.
@@ -147,6 +147,7 @@ class CohortSummary:
         self, table: CohortTable, page: CohortPage, *, studies: Collection[str] = ()
     ) -> None:
         self._table, self._page = table, page
+        self._next = 0.0
         self._rows: dict[str, StudyRow] = {}
         self._single: dict[str, StudyRow] = {}
         self._examinations: dict[str, set[str]] = defaultdict(set)
@@ -154,19 +155,23 @@ class CohortSummary:
             self._examinations[examination_of(case)].add(case)
         for examination in self._examinations.keys() & {*map(examination_of, studies)}:
             self._pair(self._examinations[examination])
-        table.finish(())
+        table.write(())
 
     def add(self, row: StudyRow) -> None:
         """Add the row of a study that has ended."""
         self._rows[row.case] = self._single[row.case] = row
-        with suppress(OSError):
-            self._table.append(row)
         if examination := examination_of(row.case):
             cases = self._examinations[examination]
             (cases.discard if row.failure else cases.add)(row.case)
             self._pair(cases)
-        with suppress(OSError):
-            self._page.update([*self._rows.values()])
+        start = time.monotonic()
+        if start < self._next:
+            return
+        for write in (self._table.write, self._page.write):
+            with suppress(OSError):
+                write([*self._rows.values()])
+        now = time.monotonic()
+        self._next = now + max(WRITES_EVERY, 10 * (now - start))
 
     def _pair(self, cases: Collection[str]) -> None:
         """Update the rows of the studies of an examination, of which two may be ED and ES."""
@@ -184,7 +189,7 @@ class CohortSummary:
     def close(self) -> None:
         """Write table and page completely. Raises OSError."""
         try:
-            self._table.finish(self._rows.values())
+            self._table.write([*self._rows.values()])
         finally:
             self._page.write([*self._rows.values()])
 
@@ -203,7 +208,7 @@ _ENDS: Final = ("seconds", "device", "warnings", "notes", "failure")
 
 
 class CohortTable:
-    """The file cohort.csv, which has only complete rows and each once, even after a kill.
+    """The file cohort.csv, written whole, so that a kill leaves the old file or the new one.
 
     Rows of earlier runs stay until their studies end again, except those ``redone``. Raises
     AppError for another table of this name, and OSError if it cannot be written.
@@ -214,35 +219,17 @@ class CohortTable:
         self._file = folder / COHORT
         before = _rows_in(self._file)
         self._before = {case: row for case, row in before.items() if case not in redone}
-        self._waiting: list[StudyRow] = []
-        self.finish(())
 
     def segmented(self) -> set[str]:
         """Return the studies that an earlier run has segmented."""
         return {case for case, row in self._before.items() if row[1] != "failed"}
-
-    def append(self, row: StudyRow) -> None:
-        """Append a row at once, unless an earlier row has to be replaced at the end.
-
-        A row that cannot be appended is written with the next one.
-        """
-        if row.case in self._before:
-            return
-        self._waiting.append(row)
-        lines = csv_text(map(_values, self._waiting)).encode(errors=ESCAPED)
-        with self._file.open("ab", buffering=0) as file:
-            size = file.tell()
-            if file.write(lines) < len(lines):  # the disk is full
-                file.truncate(size)
-            else:
-                self._waiting.clear()
 
     def correct(self, row: StudyRow) -> None:
         """Replace quality, numbers and warnings of a study that an earlier run has segmented."""
         for columns in _CORRECTED:
             self._before[row.case][columns] = _values(row)[columns]
 
-    def finish(self, rows: Iterable[StudyRow]) -> None:
+    def write(self, rows: Iterable[StudyRow]) -> None:
         """Write all rows: failures, then by predicted quality, worst first."""
         every = self._before | {row.case: _values(row) for row in rows}
         write_text(self._file, csv_text([_head(), *sorted(every.values(), key=_worst_first)]))
@@ -276,7 +263,7 @@ def _rows_in(file: Path) -> dict[str, list[Any]]:
     Raises AppError for another table, and OSError if the file cannot be read.
     """
     try:
-        text = _text_of(read_small(file, most=_LARGEST))
+        text = read_small(file, most=_LARGEST).decode("utf-8-sig")
         lines = csv_rows(io.StringIO(text, newline=""))
     except FileNotFoundError:
         return {}
@@ -298,19 +285,6 @@ def _rows_in(file: Path) -> dict[str, list[Any]]:
     contents = [dict(zip(found, row, strict=False)) for row in rows if any(row)]
     every = [[content.get(name, "") for name in head] for content in contents]
     return {row[0]: row for row in every}
-
-
-def _text_of(content: bytes) -> str:
-    """Return the text of a table, without half a character at its end, where a kill cut it.
-
-    Raises UnicodeDecodeError.
-    """
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if b"\n" in content[error.start :]:
-            raise
-        return content[: error.start].decode("utf-8-sig")
 
 
 def _head() -> list[str]:
@@ -356,43 +330,29 @@ MOST_ROWS: Final = 1000
 """Rows at most, so that browsers can open the page; cohort.csv has all."""
 MOST_PICTURES: Final = 200
 WRITES_EVERY: Final = 5.0
-"""Minimum number of seconds between two updates, because a page of many pictures takes long."""
+"""Minimum number of seconds between two updates, because a page of many pictures takes long.
+
+A kill loses the rows of so many seconds; `predict --continue` adds them again.
+"""
 
 
+@dataclass(frozen=True, kw_only=True)
 class CohortPage:
-    """Page that is updated during the run. Raises OSError if it cannot be written.
+    """Page of a run in ``folder``. Raises OSError if it cannot be written.
 
     ``settings`` are those to show, ``total`` is the number of studies, and ``picture_of``
     returns the file of a study's picture.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        settings: Mapping[str, str],
-        total: int,
-        left_out: Sequence[str],
-        picture_of: Callable[[StudyRow], Path],
-    ) -> None:
-        self._file = folder / PAGE
-        self._settings = settings
-        self._total = total
-        self._left_out = left_out
-        self._picture_of = picture_of
-        self._next = 0.0
-
-    def update(self, rows: Sequence[StudyRow]) -> None:
-        """Write the page, unless it was written a moment ago."""
-        if time.monotonic() >= self._next:
-            start = time.monotonic()
-            self.write(rows)
-            seconds = time.monotonic() - start
-            self._next = time.monotonic() + max(WRITES_EVERY, 10 * seconds)
+    folder: Path
+    settings: Mapping[str, str]
+    total: int
+    left_out: Sequence[str]
+    picture_of: Callable[[StudyRow], Path]
 
     def write(self, rows: Sequence[StudyRow]) -> None:
-        """Write the page now."""
-        write_text(self._file, self._page(rows))
+        """Write the page."""
+        write_text(self.folder / PAGE, self._page(rows))
 
     def _page(self, rows: Sequence[StudyRow]) -> str:
         failed = sorted((row for row in rows if row.failure), key=lambda row: row.case)
@@ -402,21 +362,21 @@ class CohortPage:
         measured = [row.numbers[name] for row in shown for name in NUMBERS if name in row.numbers]
         return render_page(
             "cohort.html.j2",
-            heading=f"{len(rows)} of {format_count(self._total, 'study', 'studies')}",
+            heading=f"{len(rows)} of {format_count(self.total, 'study', 'studies')}",
             facts=[],
             warnings=[],
-            tiles=list(_tiles(rows, self._total, len(failed))),
+            tiles=list(_tiles(rows, self.total, len(failed))),
             failed=failed,
             segmented=others,
             most_rows=MOST_ROWS,
-            pictures=[_picture(self._picture_of(row)) for row in shown[:MOST_PICTURES]],
+            pictures=[_picture(self.picture_of(row)) for row in shown[:MOST_PICTURES]],
             units={name: units[name] for name in NUMBERS if name in units},
             number=format_number,
             interval=format_interval,
             level=interval_level(measured),
             unknown=UNKNOWN,
-            settings=self._settings,
-            left_out=[f"{sentence}." for sentence in self._left_out],
+            settings=self.settings,
+            left_out=[f"{sentence}." for sentence in self.left_out],
         )
 
 

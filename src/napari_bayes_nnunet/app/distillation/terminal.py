@@ -42,5 +42,5 @@ def distill_in_terminal(request: DistillationRequest, *, jsonl: bool) -> str:
 def _ending(job: DistillationJob, *, finished: bool) -> Statement:
     if finished:
         return statement(FINISHED_STUDENT, folder=job.run.path)
-    resumed = Remedy(Action.RESUME_STUDENT, {"command": job.continuation()})
+    resumed = Remedy(Action.RUN, {"command": job.continuation()})
     return statement(STOPPED_TRAINING, resumed)

@@ -10,13 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from ...io.files.atomic import json_text, null_for_nan, write_text
 from ...io.files.csv_text import csv_text
-from ..report.output_folder import (
-    check_writable,
-    refuse_folder_of_inputs,
-    refuse_foreign_files,
-    refuse_foreign_settings,
-    unwritable,
-)
+from ..report.output_folder import check_report_files, unwritable
 from .aggregates import ALL, Aggregate, aggregate_difference
 from .evaluate import MethodEvaluation, judged_structures, known_maps
 from .example_cases import ShownCase
@@ -40,11 +34,9 @@ _FIRST_COLUMNS: Final = ("method", "case", "patient")
 
 def check_report_folder(report: Path, *, labels: Path, images: Path | None) -> None:
     """Raise AppError, before long work, if the folder ``report`` cannot be used."""
-    refuse_foreign_settings()
-    check_writable(report)
-    refuse_folder_of_inputs(report, {"reference labels": labels, "images": images})
     tables = {CASES: ",".join(_FIRST_COLUMNS), SUMMARY: '{\n "interval": '}
-    refuse_foreign_files(report, tables, [PAGE])
+    inputs = {"reference labels": labels, "images": images}
+    check_report_files(report, tables, [PAGE], inputs=inputs)
 
 
 def write_evaluation(methods: Methods, report: Path, *, shown: Iterable[ShownCase] = ()) -> Path:

@@ -9,14 +9,7 @@ from typing import Final
 
 from ...core.metrics.bootstrap import Estimate
 from ...io.files.atomic import replacing, write_text
-from ..report.output_folder import (
-    check_writable,
-    refuse_folder_of_inputs,
-    refuse_foreign_files,
-    refuse_foreign_settings,
-    report_files,
-    writing_report,
-)
+from ..report.output_folder import check_report_files, report_files, writing_report
 
 _PICTURE: Final = ".png"
 
@@ -27,11 +20,8 @@ def check_report(report: Path, tables: Mapping[str, str]) -> None:
     ``tables``: end of the name of a table, such as "_tools.csv" → the text that it begins with.
     """
     *files, picture = report_files(report, *tables, _PICTURE)
-    refuse_foreign_settings()
-    check_writable(picture.parent)
-    refuse_folder_of_inputs(picture.parent, {})
     begins = {file.name: text for file, text in zip(files, tables.values(), strict=True)}
-    refuse_foreign_files(picture.parent, begins, [picture.name])
+    check_report_files(picture.parent, begins, [picture.name])
 
 
 def write_report(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from ...core.problems import Action
@@ -60,6 +61,24 @@ def refuse_foreign_files(folder: Path, tables: Mapping[str, str], others: Iterab
     ]
     if foreign:
         raise AppError(FOREIGN_FILE, Action.OTHER_OUTPUT, file=foreign[0], folder=folder)
+
+
+def check_report_files(
+    folder: Path,
+    tables: Mapping[str, str],
+    others: Iterable[str],
+    *,
+    inputs: Mapping[str, Path | None] = MappingProxyType({}),
+) -> None:
+    """Raise AppError, before long work, if a report cannot be written or replaces other files.
+
+    ``tables`` and ``others`` are those of `refuse_foreign_files`, ``inputs`` those of
+    `refuse_folder_of_inputs`.
+    """
+    refuse_foreign_settings()
+    check_writable(folder)
+    refuse_folder_of_inputs(folder, inputs)
+    refuse_foreign_files(folder, tables, others)
 
 
 def _begins(file: Path, text: str) -> bool:

@@ -297,5 +297,5 @@ def _epoch_seconds(messages: list[Message]) -> float:
 
 def _remedy(run: RunFolder, info: JobInfo | None) -> Action | Remedy:
     if info is not None and info.resumed_by:
-        return Remedy(Action.RESUME_STUDENT, {"command": info.resumed_by})
+        return Remedy(Action.RUN, {"command": info.resumed_by})
     return Action.RESUME if run.record.exists() else Action.START_AGAIN

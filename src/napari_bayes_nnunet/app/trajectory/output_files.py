@@ -16,13 +16,7 @@ from ...io.files.atomic import replacing, write_text
 from ...io.files.csv_text import csv_text
 from ..report.figures import encode_png
 from ..report.html import UNKNOWN, Tile, render_page
-from ..report.output_folder import (
-    check_writable,
-    refuse_folder_of_inputs,
-    refuse_foreign_files,
-    refuse_foreign_settings,
-    unwritable,
-)
+from ..report.output_folder import check_report_files, unwritable
 from .analysis import SEED, LayerDistances, TrajectoryAnalysis
 from .figures import draw_distances, draw_layers, draw_trajectory
 from .member_comparison import MemberCase, draw_members, picture_name
@@ -57,11 +51,8 @@ DRIFTING = "The members drift in nearly a straight line."
 
 def check_trajectory_report(report: Path) -> None:
     """Raise AppError, before long work, if the folder ``report`` cannot be used."""
-    refuse_foreign_settings()
-    check_writable(report)
-    refuse_folder_of_inputs(report, {})
     tables = {TABLE: ",".join(_FIRST_TITLES), DISTANCES: "layer,"}
-    refuse_foreign_files(report, tables, [*FIGURES, PAGE])
+    check_report_files(report, tables, [*FIGURES, PAGE])
 
 
 def write_trajectory(

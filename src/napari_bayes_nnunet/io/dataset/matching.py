@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ...core.problems import Statement
+from ...core.problems import Statement, statement
 from .. import DataError
 from ..files.case_names import (
     CaseName,
@@ -29,7 +29,6 @@ from ..files.case_names import (
     read_case_name,
     safe_name,
 )
-from ..files.given_path import is_same_path, is_within
 from ..files.json_files import parse_json
 from ..files.limits import read_small
 from ..images.integrity import nifti_header, phase_count
@@ -62,28 +61,16 @@ class Pair:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """A file that will not be used.
-
-    ``reason`` is a whole statement, or words that follow the name of the file.
-    """
+    """A file that will not be used, and why."""
 
     file: Path
-    reason: Statement | str
-
-    @property
-    def sentence(self) -> Statement | str:
-        """Sentence that names the file and the reason."""
-        if isinstance(self.reason, Statement):
-            return self.reason
-        return f"{self.file.name} {self.reason}."
+    reason: Statement
 
 
 @dataclass(frozen=True)
 class Match:
     """Pairs and other files of two folders. ``known_names``: names of values in a dataset.json."""
 
-    images: Path
-    labels: Path
     pairs: tuple[Pair, ...]
     mismatches: tuple[Mismatch, ...]
     known_names: tuple[tuple[int, str], ...] = ()
@@ -115,37 +102,29 @@ NOTHING_MATCHES = (
     "No label in {labels} matches an image in {images}. Give label and image the same name, except "
     "for endings such as _0000 and _gt. For example: {example}"
 )
-UNREADABLE_FOLDER = "cannot be opened ({reason})"
-LABEL_AMONG_IMAGES = "has the name of a label, but is among the images"
-IMAGE_AMONG_LABELS = "has the name of an image, but is among the labels"
-MISSING_CHANNEL = "is a further channel, but a channel between it and _0000 is missing"
-UNUSABLE_IMAGE = "has the image {image}, which cannot be used"
-UNUSABLE_LABEL = "has the label {label}, which cannot be used"
-OTHER_FRAME_COUNT = "is a cine of {frames} frames, but {image} has {expected}"
-CINE_LABEL_OF_VOLUME = "is a cine of {frames} frames, but {image} is a single volume"
-NO_IMAGE = "has no image named {name}"
-NO_CINE = ", nor a cine named {cine}"
-NO_LABEL = "has no label of its name"
-SEVERAL_IMAGES = "fits several images, {images} (keep one of them)"
-SECOND_LABEL = "is a second label of {name}, next to {label} (keep one of them)"
-OTHER_SIZE = "has {voxels} voxels, but its image {image} has {expected}"
-OTHER_CHANNELS = "has channels up to _{last:04d}, but others up to _{usual:04d}"
-CHANNEL_SIZES = "has channels of different sizes ({channel} has {voxels} voxels)"
-LOOKS_LIKE_IMAGE = "has {count} different values, so it seems to be an image"
-EMPTY_LABEL = "has no labels (all voxels are 0)"
-UNNAMED_FRAME = (
-    "is a single volume, but {image} is a cine of {frames} frames (add the frame to the name, as "
-    "in {example})"
+UNREADABLE_FOLDER = "{file} cannot be opened ({reason})."
+LABEL_AMONG_IMAGES = "{file} has the name of a label, but is among the images."
+IMAGE_AMONG_LABELS = "{file} has the name of an image, but is among the labels."
+MISSING_CHANNEL = "{file} is a further channel, but a channel between it and _0000 is missing."
+NO_IMAGE = "{file} has no image named {name}."
+NO_IMAGE_NOR_CINE = "{file} has no image named {name}, nor a cine named {cine}."
+NO_LABEL = "{file} has no label of its name."
+SEVERAL_IMAGES = "{file} fits several images, {images}. Keep one of them."
+SECOND_LABEL = "{file} is a second label of {name}, next to {label}. Keep one of them."
+OTHER_SIZE = "{file} has {voxels} voxels, but {image} has {expected}."
+OTHER_CHANNELS = (
+    "{file} has an image with channels up to _{last:04d}, but others have them up to _{usual:04d}."
 )
-UNKNOWN_FRAME = "is for frame {frame}, but {image} has the frames 1 to {frames}"
-"""Reasons follow the name of a file."""
+LOOKS_LIKE_IMAGE = "{file} has {count} different values, so it seems to be an image."
+EMPTY_LABEL = "{file} has no labels (all voxels are 0)."
+UNNAMED_FRAME = (
+    "{file} is a single volume, but {image} is a cine of {frames} frames. Add the frame to the "
+    "name, as in {example}."
+)
+UNKNOWN_FRAME = "{file} is for frame {frame}, but {image} has the frames 1 to {frames}."
 
 MatchingProgress: TypeAlias = tuple[int, int]
-_Reasons: TypeAlias = dict[Path, Statement | str]
-
-
-class _CannotUseError(DataError):
-    """Reason why a file cannot be used; the text follows the name of the file."""
+_Reasons: TypeAlias = dict[Path, Statement]
 
 
 @dataclass(frozen=True)
@@ -156,77 +135,75 @@ class _Image:
     name: CaseName
     folders: PatientFolders
 
-    @property
-    def file_name(self) -> str:
-        return self.files[0].name
-
     @cached_property
     def phases(self) -> int:
         """Number of phases by the header, 1 for a volume, 0 if it cannot be read."""
         header = nifti_header(self.files[0])
         return 0 if header is None else phase_count(header)
 
-    def read_shape(self) -> tuple[int, ...]:
-        """Return (Z, Y, X) or (T, Z, Y, X) of the whole files.
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """(Z, Y, X) or (T, Z, Y, X) of the whole files.
 
-        Raises DataError if a channel is damaged or differs.
+        Raises DataError if a channel is damaged or has another shape.
         """
-        shapes = [read_volume(file).shape for file in self.files]
-        for file, shape in zip(self.files, shapes, strict=True):
-            if shape != shapes[0]:
-                raise _CannotUseError(CHANNEL_SIZES, channel=file.name, voxels=_sides(shape))
-        return shapes[0]
+        first, *others = (read_volume(file).shape for file in self.files)
+        for file, shape in zip(self.files[1:], others, strict=True):
+            _check_size(file, shape, self.files[0], first)
+        return first
 
 
 @dataclass(frozen=True)
-class _Candidate:
-    """A pair whose name may also be that of another pair."""
+class _Label:
+    """A file of labels, the case in its name, and its subfolders."""
 
+    file: Path
     name: CaseName
-    image: _Image
-    pair: Pair
-
-    @property
-    def short_name(self) -> str:
-        return safe_name(str(self.name)) or self.long_name
-
-    @property
-    def long_name(self) -> str:
-        """Name that includes the subfolders."""
-        parts = [*self.image.folders, str(self.name).strip("_")]
-        return safe_name("_".join(filter(None, parts))) or safe_name(
-            nifti_stem(self.image.files[0])
-        )
+    folders: PatientFolders
 
 
 def match_folders(images: Path, labels: Path) -> Generator[MatchingProgress, None, Match]:
     """Find the image of every label, by name, in two folders and their subfolders.
 
-    Both may be the same folder. The labelled frames of a cine become cases. Yields (done, total).
-    Raises DataError if a folder has no NIfTI files, or if nothing matches.
+    Both may be the same folder, or one may lie in the other. The labelled frames of a cine become
+    cases. Yields (done, total). Raises DataError if a folder has no NIfTI files, or if nothing
+    matches.
     """
     reasons: _Reasons = {}
     image_files = yield from _nifti_files(images, reasons)
     label_files = yield from _nifti_files(labels, reasons)
-    if is_same_path(images, labels):
+    if images == labels:
         label_files = [file for file in label_files if is_named_label(file, labels)]
-        image_files = [file for file in image_files if not is_named_label(file, images)]
-    else:
-        image_files = _without_nested(image_files, labels, in_root=images)
-        label_files = _without_nested(label_files, images, in_root=labels)
-        image_files = _without_misplaced(image_files, images, reasons, are_labels=False)
-        label_files = _without_misplaced(label_files, labels, reasons, are_labels=True)
-    matching = _Matching(image_files, label_files, images, labels, reasons)
-    for done, label in enumerate(label_files):
-        yield done, len(label_files)
-        matching.add(label)
-    yield len(label_files), len(label_files)
-    pairs = matching.pairs()
+    elif images.is_relative_to(labels):
+        label_files = sorted({*label_files} - {*image_files})
+    image_files = _without(image_files, label_files, images, reasons, are_labels=False)
+    label_files = _without(label_files, image_files, labels, reasons, are_labels=True)
+    # Labels have no channels, so their numbers, if there are several, count cases.
+    are_channels = not any(map(is_further_channel, label_files))
+    found = _grouped(image_files, images, reasons, are_channels=are_channels)
+    parsed = [
+        _Label(file, read_case_name(file, is_channel=are_channels), patient_folders(file, labels))
+        for file in label_files
+    ]
+    candidates: list[tuple[_Image, CaseName, Pair]] = []
+    for done, label in enumerate(parsed):
+        yield done, len(parsed)
+        try:
+            candidates += list(_pairs_of(label, found))
+        except DataError as error:
+            reasons[label.file] = _with_short_names(error)
+    yield len(parsed), len(parsed)
+    used = _with_usual_channels(candidates, reasons)
+    pairs = sorted(_with_unique_names(used, reasons), key=lambda pair: pair.name)
+    for image in found:
+        if not any(_is_of(label, image) for label in parsed):
+            reasons |= {file: statement(NO_LABEL, file=file.name) for file in image.files}
     mismatches = tuple(Mismatch(*item) for item in sorted(reasons.items()))
     if not pairs:
-        example = mismatches[0].sentence
-        raise DataError(NOTHING_MATCHES, labels=labels, images=images, example=example)
-    return Match(images, labels, pairs, mismatches, tuple(_known_names(labels, images).items()))
+        raise DataError(
+            NOTHING_MATCHES, labels=labels, images=images, example=str(mismatches[0].reason)
+        )
+    return Match(tuple(pairs), mismatches, tuple(_known_names(labels, images).items()))
 
 
 def _nifti_files(root: Path, reasons: _Reasons) -> Generator[MatchingProgress, None, list[Path]]:
@@ -241,259 +218,174 @@ def _nifti_files(root: Path, reasons: _Reasons) -> Generator[MatchingProgress, N
         files += [Path(folder, name) for name in visible if name.lower().endswith(ENDINGS)]
         yield 0, len(files)
     for error in unreadable:
-        reasons[Path(error.filename)] = UNREADABLE_FOLDER.format(reason=error.strerror)
+        file = Path(error.filename)
+        reasons[file] = statement(UNREADABLE_FOLDER, file=file.name, reason=error.strerror)
     if not files:
         raise DataError(NO_NIFTI_FILES, folder=root)
     return files
 
 
-def _without_nested(files: list[Path], other: Path, *, in_root: Path) -> list[Path]:
-    """Return the files without those in the ``other`` folder, if that is inside this one."""
-    if not is_within(other, in_root):
-        return files
-    outside = {folder for folder in {file.parent for file in files} if not is_within(folder, other)}
-    return [file for file in files if file.parent in outside]
-
-
-def _without_misplaced(
-    files: list[Path], root: Path, reasons: _Reasons, *, are_labels: bool
+def _without(
+    files: Sequence[Path],
+    others: Sequence[Path],
+    root: Path,
+    reasons: _Reasons,
+    *,
+    are_labels: bool,
 ) -> list[Path]:
-    """Return the files without those of the wrong kind next to one of the same case.
+    """Return the files of one folder without those of the other, and without misplaced ones.
 
-    Others are not misplaced, because all files in a folder of labels may be named like images, and
-    the reverse.
+    Misplaced are those of the wrong kind next to one of the same case; all files in a folder of
+    labels may be named like images, and the reverse.
     """
-    wrong = [file for file in files if is_named_label(file, root) is not are_labels]
-    right = {(file.parent, read_case_name(file).key.base) for file in {*files} - {*wrong}}
+    own = sorted({*files} - {*others})
+    wrong = [file for file in own if is_named_label(file, root) is not are_labels]
+    right = {(file.parent, read_case_name(file).key.base) for file in {*own} - {*wrong}}
     misplaced = {f for f in wrong if (f.parent, read_case_name(f).key.base) in right}
-    reasons |= dict.fromkeys(misplaced, IMAGE_AMONG_LABELS if are_labels else LABEL_AMONG_IMAGES)
-    return [file for file in files if file not in misplaced]
+    template = IMAGE_AMONG_LABELS if are_labels else LABEL_AMONG_IMAGES
+    reasons |= {file: statement(template, file=file.name) for file in misplaced}
+    return [file for file in own if file not in misplaced]
 
 
-class _Matching:
-    """The pairs found so far, and the reasons why other files are not used."""
+def _grouped(
+    files: Sequence[Path], root: Path, reasons: _Reasons, *, are_channels: bool
+) -> list[_Image]:
+    """Return images of one or more channels; ``_0001`` is a case unless numbers are channels."""
+    images = [
+        _Image(
+            tuple(channel_files(file)) if are_channels else (file,),
+            read_case_name(file, is_channel=are_channels),
+            patient_folders(file, root),
+        )
+        for file in files
+        if not (are_channels and is_further_channel(file))
+    ]
+    for file in set(files).difference(*(image.files for image in images)):
+        reasons[file] = statement(MISSING_CHANNEL, file=file.name)
+    return images
 
-    def __init__(
-        self,
-        images: Sequence[Path],
-        labels: Sequence[Path],
-        images_root: Path,
-        labels_root: Path,
-        reasons: _Reasons,
-    ) -> None:
-        self.reasons = reasons
-        self._candidates: list[_Candidate] = []
-        self._shapes: dict[_Image, tuple[int, ...] | None] = {}
-        # Labels have no channels, so their numbers, if there are several, count cases.
-        are_channels = not any(map(is_further_channel, labels))
-        self._labels = {
-            file: (
-                read_case_name(file, is_channel=are_channels),
-                patient_folders(file, labels_root),
-            )
-            for file in labels
-        }
-        self._images = self._grouped(images, images_root)
-        self._of_case: dict[str, list[_Image]] = {}
-        for image in self._images:
-            self._of_case.setdefault(image.name.key.base, []).append(image)
 
-    def _grouped(self, files: Sequence[Path], root: Path) -> list[_Image]:
-        """Return images of one or more channels; ``_0001`` is a case if a label has that name."""
-        labelled = {name.key for name, _ in self._labels.values()}
-        images: list[_Image] = []
-        for file in files:
-            name, folders = read_case_name(file, is_channel=False), patient_folders(file, root)
-            if name.key in labelled:
-                images.append(_Image((file,), name, folders))
-            elif not is_further_channel(file):
-                images.append(_Image(tuple(channel_files(file)), read_case_name(file), folders))
-        missing = set(files).difference(*(image.files for image in images))
-        self.reasons |= dict.fromkeys(missing, MISSING_CHANNEL)
-        return images
+def _is_of(label: _Label, image: _Image) -> bool:
+    """Return whether a label may be of an image or of one of its frames."""
+    return (
+        label.name.key.base == image.name.key.base
+        and may_share_patient(image.folders, label.folders)
+        and (None in (image.name.phase, label.name.phase) or image.name.phase == label.name.phase)
+    )
 
-    def add(self, label: Path) -> None:
-        """Find the image of a label, or of each of its frames."""
-        candidates = []
-        try:
-            volume = read_labels(label)
-            for frame, values in _labelled_frames(volume):
-                image, name, image_frame = self._image_of(volume, frame)
-                shape = self._shape(image)
-                if shape[-3:] != volume.shape[-3:]:
-                    voxels, expected = _sides(volume.shape), _sides(shape)
-                    raise _CannotUseError(
-                        OTHER_SIZE, voxels=voxels, image=image.file_name, expected=expected
-                    )
-                pair = Pair("", image.files, label, image_frame, frame, values)
-                candidates.append(_Candidate(name, image, pair))
-            self._candidates += candidates
-        except DataError as error:
-            self.reasons[label] = _reason(label, error)
 
-    def pairs(self) -> tuple[Pair, ...]:
-        """Return the pairs with unique names and the usual number of channels, sorted by name."""
-        candidates = self._with_unique_names(self._with_usual_channels())
-        self._explain_unused_images(candidates)
-        return tuple(sorted((c.pair for c in candidates), key=lambda pair: pair.name))
+def _pairs_of(label: _Label, images: Sequence[_Image]) -> Iterator[tuple[_Image, CaseName, Pair]]:
+    """Yield the image of a label, or of each of its frames, with the name of the case."""
+    volume = read_labels(label.file)
+    for frame, values in _labelled_frames(volume):
+        image, name, image_frame = _image_of(label, frame, images)
+        depth = 3 if None in (frame, image_frame) else 4
+        _check_size(label.file, volume.shape[-depth:], image.files[0], image.shape[-depth:])
+        yield image, name, Pair("", image.files, label.file, image_frame, frame, values)
 
-    def _image_of(self, label: Volume, frame: int | None) -> tuple[_Image, CaseName, int | None]:
-        """Return the image of a label or its ``frame``, the case name, and the frame to extract.
 
-        A volume of the frame has priority over the cine.
-        """
-        name, folders = self._labels[label.source]
-        phase = name.phase if frame is None else frame
-        near = self._near(name, folders)
-        volumes = [image for image in near if image.phases < 2]
-        if image := self._only([i for i in volumes if i.name.phase == phase], folders):
-            return image, image.name, None
-        cines = [i for i in near if i.phases != 1 and i.name.phase is None]
-        if image := self._only(cines, folders):
-            if frame is None:
-                own = _frame_of(name, image)
-            elif label.phases == image.phases:
-                own = frame
+def _image_of(
+    label: _Label, frame: int | None, images: Sequence[_Image]
+) -> tuple[_Image, CaseName, int | None]:
+    """Return the image of a label or its ``frame``, the case name, and the frame to extract.
+
+    A volume of the frame has priority over the cine.
+    """
+    name = CaseName(label.name.base, label.name.phase if frame is None else frame)
+    near = [image for image in images if _is_of(label, image)]
+    volumes = [image for image in near if image.phases < 2 and image.name.phase == name.phase]
+    fits = volumes or [i for i in near if i.phases != 1 and i.name.phase is None]
+    fits = [image for image in fits if image.folders == label.folders] or fits
+    if len(fits) > 1:
+        names = " and ".join(image.files[0].name for image in fits)
+        raise DataError(SEVERAL_IMAGES, file=label.file, images=names)
+    if not fits:
+        template = NO_IMAGE if name.phase is None else NO_IMAGE_NOR_CINE
+        raise DataError(template, file=label.file, name=str(name) or "image", cine=name.base)
+    if volumes:
+        return fits[0], fits[0].name, None
+    own = frame or _frame_of(label, fits[0])
+    return fits[0], CaseName(fits[0].name.base, own), own
+
+
+def _with_usual_channels(
+    candidates: Sequence[tuple[_Image, CaseName, Pair]], reasons: _Reasons
+) -> list[tuple[_Image, CaseName, Pair]]:
+    counts = Counter(len(image.files) for image, _, _ in candidates)
+    usual = max(counts, key=lambda count: (counts[count], count), default=1)
+    for image, _, pair in candidates:
+        if (count := len(image.files)) != usual:
+            values = {"file": pair.label.name, "last": count - 1, "usual": usual - 1}
+            reasons[pair.label] = statement(OTHER_CHANNELS, **values)
+    return [candidate for candidate in candidates if len(candidate[0].files) == usual]
+
+
+def _with_unique_names(
+    candidates: Sequence[tuple[_Image, CaseName, Pair]], reasons: _Reasons
+) -> Iterator[Pair]:
+    """Yield the pairs with case names, which include the subfolders if they occur twice."""
+    names = [
+        (safe_name(str(name)), safe_name("_".join((*image.folders, str(name).strip("_")))))
+        for image, name, _ in candidates
+    ]
+    short = Counter(name.casefold() for name, _ in names)
+    of_name: dict[str, list[Pair]] = {}
+    for (name, long_name), (_, _, pair) in zip(names, candidates, strict=True):
+        unique = name if name and short[name.casefold()] == 1 else long_name
+        unique = unique or safe_name(nifti_stem(pair.images[0]))
+        of_name.setdefault(unique.casefold(), []).append(replace(pair, name=unique))
+    for pairs in of_name.values():
+        for pair, other in zip(pairs, pairs[1:] + pairs[:1], strict=True):
+            if len(pairs) == 1:
+                yield pair
             else:
-                raise _CannotUseError(
-                    OTHER_FRAME_COUNT,
-                    frames=label.phases,
-                    image=image.file_name,
-                    expected=image.phases,
-                )
-            return image, CaseName(image.name.base, own), own
-        if image := self._only([i for i in volumes if i.name.phase == name.phase], folders):
-            raise _CannotUseError(CINE_LABEL_OF_VOLUME, frames=label.phases, image=image.file_name)
-        template = NO_IMAGE + NO_CINE if name.phase else NO_IMAGE
-        raise _CannotUseError(template, name=str(name) or "image", cine=name.base)
-
-    def _only(self, images: Sequence[_Image], folders: PatientFolders) -> _Image | None:
-        """Return the image that fits, the one in the same subfolders of several.
-
-        Raises DataError if it cannot be used, or if several fit.
-        """
-        images = [image for image in images if image.folders == folders] or images
-        if len(images) > 1:
-            names = " and ".join(image.file_name for image in images)
-            raise _CannotUseError(SEVERAL_IMAGES, images=names)
-        for image in images:
-            self._shape(image)
-            return image
-        return None
-
-    def _shape(self, image: _Image) -> tuple[int, ...]:
-        """Return (Z, Y, X) or (T, Z, Y, X) of a complete file, and keep why it cannot be used."""
-        if image not in self._shapes:
-            self._shapes[image] = None
-            try:
-                self._shapes[image] = image.read_shape()
-            except DataError as error:
-                self.reasons |= {file: _reason(file, error) for file in image.files}
-        shape = self._shapes[image]
-        if shape is None:
-            raise _CannotUseError(UNUSABLE_IMAGE, image=image.file_name)
-        return shape
-
-    def _with_usual_channels(self) -> list[_Candidate]:
-        counts = Counter(len(c.pair.images) for c in self._candidates)
-        usual = max(counts, key=lambda count: (counts[count], count), default=1)
-        for image, label in ((c.image, c.pair.label) for c in self._candidates):
-            if (count := len(image.files)) != usual:
-                reason = OTHER_CHANNELS.format(last=count - 1, usual=usual - 1)
-                self.reasons |= dict.fromkeys(image.files, reason)
-                self.reasons[label] = UNUSABLE_IMAGE.format(image=image.file_name)
-        return [c for c in self._candidates if len(c.image.files) == usual]
-
-    def _with_unique_names(self, candidates: list[_Candidate]) -> list[_Candidate]:
-        """Return the pairs with case names, which include the subfolders if they occur twice."""
-        short = Counter(c.short_name.casefold() for c in candidates)
-        named = [
-            (c.short_name if short[c.short_name.casefold()] == 1 else c.long_name, c)
-            for c in candidates
-        ]
-        labels: dict[str, list[Path]] = {}
-        for name, c in named:
-            labels.setdefault(name.casefold(), []).append(c.pair.label)
-        kept = []
-        for name, c in named:
-            rivals = [label for label in labels[name.casefold()] if label != c.pair.label]
-            if rivals:
-                self.reasons[c.pair.label] = SECOND_LABEL.format(name=name, label=rivals[0].name)
-            else:
-                kept.append(replace(c, pair=replace(c.pair, name=name)))
-        return kept
-
-    def _near(self, name: CaseName, folders: PatientFolders) -> list[_Image]:
-        """Return the images that may be of this examination, at any phase."""
-        same = self._of_case.get(name.key.base, ())
-        return [image for image in same if may_share_patient(image.folders, folders)]
-
-    def _explain_unused_images(self, candidates: Iterable[_Candidate]) -> None:
-        """Add the reasons of unused images, except cines whose frames were used as volumes."""
-        used = {c.image for c in candidates}
-        refused: dict[str, list[Path]] = {}
-        for label, (name, _) in self._labels.items():
-            if label in self.reasons:
-                refused.setdefault(name.key.base, []).append(label)
-        for image in self._images:
-            if image in used or image.files[0] in self.reasons:
-                continue
-            own = (
-                label
-                for label in refused.get(image.name.key.base, ())
-                if may_share_patient(image.folders, self._labels[label][1])
-                and image.name.phase in (None, self._labels[label][0].phase)
-            )
-            near = self._near(image.name, image.folders)
-            if found := next(own, None):
-                reason = UNUSABLE_LABEL.format(label=found.name)
-            elif not used.isdisjoint(near) and image.phases > 1:
-                continue
-            else:
-                reason = NO_LABEL
-            self.reasons |= dict.fromkeys(image.files, reason)
+                values = {"name": pair.name, "label": other.label.name}
+                reasons[pair.label] = statement(SECOND_LABEL, file=pair.label.name, **values)
 
 
-def _reason(file: Path, error: DataError) -> Statement | str:
-    """Return the sentence of an error, with the name of ``file`` in place of its path."""
-    if isinstance(error, _CannotUseError):
-        return str(error)
-    values = error.values
-    short = {name: file.name for name, value in values.items() if value == file}
-    return replace(error.statement, values={**values, **short})
+def _with_short_names(error: DataError) -> Statement:
+    """Return the sentence of an error, with names of NIfTI files in place of their paths."""
+    short = {
+        name: value.name
+        for name, value in error.values.items()
+        if isinstance(value, Path) and value.name.lower().endswith(ENDINGS)
+    }
+    return replace(error.statement, values={**error.values, **short})
 
 
 def _labelled_frames(label: Volume) -> Iterator[tuple[int | None, tuple[int, ...]]]:
     """Yield the frame, from 1 (None for a volume), and the values of every non-empty frame."""
     if not label.voxels.any():
-        raise _CannotUseError(EMPTY_LABEL)
+        raise DataError(EMPTY_LABEL, file=label.source)
     frames = label.voxels if label.is_cine else label.voxels[np.newaxis]
     for number, frame in enumerate(frames, start=1):
         values = np.flatnonzero(np.bincount(frame.ravel())).tolist()
         if len(values) > MOST_VALUES:
-            raise _CannotUseError(LOOKS_LIKE_IMAGE, count=len(values))
+            raise DataError(LOOKS_LIKE_IMAGE, file=label.source, count=len(values))
         if values != [0]:
             yield number if label.is_cine else None, tuple(sorted({0, *values}))
 
 
-def _frame_of(name: CaseName, image: _Image) -> int:
+def _frame_of(label: _Label, image: _Image) -> int:
     """Return the frame in the name of a label; for ED and ES that of Info.cfg."""
-    frame, phases = name.phase, image.phases
+    frame, phases = label.name.phase, image.shape[0]
     if isinstance(frame, str) and (info := read_info_cfg(image.files[0].parent, phases)):
         frame = info.ed if frame == "ED" else info.es
+    values = {"file": label.file, "image": image.files[0].name, "frames": phases}
     if not isinstance(frame, int):
-        example = f"{name.base}_frame01_gt.nii.gz"
-        raise _CannotUseError(UNNAMED_FRAME, image=image.file_name, frames=phases, example=example)
+        raise DataError(UNNAMED_FRAME, **values, example=f"{label.name.base}_frame01_gt.nii.gz")
     if not 1 <= frame <= phases:
-        raise _CannotUseError(UNKNOWN_FRAME, frame=frame, image=image.file_name, frames=phases)
+        raise DataError(UNKNOWN_FRAME, **values, frame=frame)
     return frame
 
 
-def _sides(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(side) for side in shape[:-4:-1])
+def _check_size(file: Path, shape: tuple[int, ...], image: Path, expected: tuple[int, ...]) -> None:
+    if shape != expected:
+        found, needed = (" x ".join(map(str, sides[::-1])) for sides in (shape, expected))
+        raise DataError(OTHER_SIZE, file=file, voxels=found, image=image.name, expected=needed)
 
 
-def _known_names(*folders: Path) -> dict[int, str]:
+def _known_names(*folders: Path) -> Mapping[int, str]:
     """Return names of label values in the nearest dataset.json, in or above the folders."""
     inside = [folder.absolute() for folder in folders]
     parents = [folder.parent for folder in inside]

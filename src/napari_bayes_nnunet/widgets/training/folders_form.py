@@ -143,8 +143,8 @@ def _rows(match: Match) -> list[Row]:
 
 
 def _mismatch_row(mismatch: Mismatch) -> Row:
-    reason, sentence = map(in_the_window, (mismatch.reason, mismatch.sentence))
-    return Row((mismatch.file.name, reason), sentence, "warning", mismatch.file)
+    reason = in_the_window(mismatch.reason)
+    return Row((mismatch.file.name, reason), reason, "warning", mismatch.file)
 
 
 def _pair_row(pair: Pair) -> Row:
