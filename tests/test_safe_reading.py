@@ -13,7 +13,6 @@ GATES = {
     "get_network_from_plans": "nnunet/weights.py",
     "nnUNetDatasetBlosc2": "nnunet/distillation/targets.py",
     "blosc2.open": "nnunet/distillation/targets.py",
-    "blosc2.schunk_from_cframe": "app/remote/wire_format.py",
     "torch.load": "nnunet/weights.py",
 }
 """What runs code that a file names or contains, and the only module that uses it."""

@@ -1,5 +1,6 @@
 """The inference child as a real process that speaks JSON lines."""
 
+import os
 import queue
 import subprocess
 import sys
@@ -13,10 +14,8 @@ import psutil
 import pytest
 
 from napari_bayes_nnunet.app import AppError, worker
-from napari_bayes_nnunet.app.cluster.connection import check_address, connect
 from napari_bayes_nnunet.app.messages import (
     ChildReady,
-    ConnectionTested,
     EnsembleLoaded,
     FirstLookReady,
     JobEnded,
@@ -29,10 +28,10 @@ from napari_bayes_nnunet.app.messages import (
     SnapshotReady,
     StageStarted,
     StopJob,
-    TestConnection,
     from_line,
     text_fields,
 )
+from napari_bayes_nnunet.app.remote.device import WRONG_ADDRESS
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.image_check import BLANK_PHASES
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
@@ -43,7 +42,7 @@ from napari_bayes_nnunet.core.problems import statement
 from napari_bayes_nnunet.io.study.arrays import read_posterior
 from napari_bayes_nnunet.nnunet import Stopped
 from tests.helpers.data.models import made_image, make_model
-from tests.helpers.processes.clusters import cluster
+from tests.helpers.processes.ssh_server import ssh_server
 
 SPACING = (8.0, 1.2, 1.9)
 ON_CPU = SegmentationSettings(device="cpu")
@@ -433,56 +432,36 @@ def test_a_message_survives_the_line():
     assert from_line('{"kind":"phase_done","job":1,"phase":2,"report":{}}').posterior == ""
 
 
-def test_another_computer_answers_as_this_one(tmp_path, warm_command):
-    image = made_image((2, 20, 24))[None]
-    np.save(tmp_path / "image.npy", image)
+def test_another_computer_answers_as_this_one(tmp_path, monkeypatch):
+    np.save(tmp_path / "image.npy", made_image((2, 20, 24))[None])
     model = make_model(tmp_path / "model")
     told: dict[str, list[Message]] = {"here": [], "there": []}
-    with cluster(tmp_path / "server", warm=warm_command) as server:
-        server.add_workers(1)
-        with connect(server.address) as client:
-            client.wait_for_workers(1, timeout=60)
+    with ssh_server(tmp_path / "server") as server:
+        monkeypatch.setenv("PATH", f"{server.bin}{os.pathsep}{os.environ['PATH']}")
         for place, device in (("here", "cpu"), ("there", server.address)):
             worker = Worker(tmp_path, told[place].append)
             settings = SegmentationSettings(device=device)
             asked = {"image": str(tmp_path / "image.npy"), "spacing": SPACING}
             worker.handle(SegmentImage(job=1, folder=str(model), settings=settings, **asked))
-        worker.handle(TestConnection(device=server.address))
-        worker.handle(LoadEnsemble(folder=str(model), device="cpu"))  # lets go of the other one
+        worker.handle(LoadEnsemble(folder=str(model), device="cpu"))  # closes the connection
     here, there = ([m for m in said if not isinstance(m, StageStarted)] for said in told.values())
-    assert [type(message) for message in here] == [type(message) for message in there[:-2]]
-    assert here[0] == there[0] == EnsembleLoaded(folder=str(model), refused={})
-    for mine, others in zip(here, there, strict=False):
+    *there, loaded = there
+    assert here[0] == there[0] == loaded
+    assert [type(message) for message in here] == [type(message) for message in there]
+    for mine, others in zip(here, there, strict=True):
         if isinstance(mine, SnapshotReady):
             assert (mine.done, mine.total, mine.phase) == (others.done, others.total, others.phase)
             np.testing.assert_array_equal(np.load(mine.labels), np.load(others.labels))
             entropies = np.load(mine.maps["entropy"]), np.load(others.maps["entropy"])
             np.testing.assert_allclose(*entropies, atol=1 / 4096)
         if isinstance(mine, PhaseDone):
+            assert others.report["device"] == f"cpu on {server.address}"
             with np.load(mine.posterior) as said, np.load(others.posterior) as said_there:
                 assert all((said[name] == said_there[name]).all() for name in said)
-    assert there[-2].text.startswith("1 worker: CPU")
-
-
-def test_connection_test_reports_any_error(tmp_path, monkeypatch):
-    def break_down(device):
-        raise KeyError("tcp://1.2.3.4:5")
-
-    monkeypatch.setattr("napari_bayes_nnunet.app.remote.connection.describe_workers", break_down)
-    told: list[Message] = []
-    Worker(tmp_path, told.append).handle(TestConnection(device="tcp://server:1"))
-    (tested,) = told
-    assert isinstance(tested, ConnectionTested)
-    assert tested.device == "tcp://server:1"
-    assert "KeyError: 'tcp://1.2.3.4:5'" in tested.text
 
 
 def test_invalid_address_is_reported_in_one_sentence(tmp_path, model):
     told: list[Message] = []
-    worker = Worker(tmp_path, told.append)
-    worker.handle(TestConnection(device="tls://"))
-    worker.handle(LoadEnsemble(folder=str(model), device="tls://"))
-    with pytest.raises(AppError) as caught:
-        check_address("tls://")
-    assert told[0] == ConnectionTested(device="tls://", **text_fields(caught.value))
-    assert told[-1] == JobEnded(outcome="failed", **text_fields(caught.value))
+    Worker(tmp_path, told.append).handle(LoadEnsemble(folder=str(model), device="ssh://"))
+    words = text_fields(statement(WRONG_ADDRESS, address="ssh://"))
+    assert told[-1] == JobEnded(outcome="failed", **words)

@@ -28,7 +28,7 @@ from benchmarks.speed.cine_measure import (
 )
 from benchmarks.speed.cine_table import cine_table, write_cine_csv
 
-from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
+from napari_bayes_nnunet.app.remote.store import BUILT_IN_FOLDER
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from tests.helpers.data.models import make_model
 

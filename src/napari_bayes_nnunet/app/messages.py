@@ -1,13 +1,14 @@
 """Messages between parent and child processes, one JSON line each.
 
-Arrays are passed as ``.npy`` and ``.npz`` files in the scratch folder of the child instead.
+Arrays are passed as ``.npy`` and ``.npz`` files in the scratch folder of the child instead. Another
+computer gets the content of these files after the line (`app.remote.stream`).
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 from ..core.problems import Problem, Statement
 from ..io.ensemble.run_folder import EpochReport
@@ -20,9 +21,13 @@ _KINDS: dict[str, type[Message]] = {}
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """Base of all messages; ``kind`` tells them apart in JSON."""
+    """Base of all messages; ``kind`` tells them apart in JSON.
+
+    ``file_fields`` are the fields with the path of a file, "" for none, or a dict of paths.
+    """
 
     kind: ClassVar[str]
+    file_fields: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
         """Make the kind known to `from_line`."""
@@ -69,11 +74,16 @@ def text_fields(words: Statement | Problem | str) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadEnsemble(Message):
-    """Request to load the ensemble in ``folder`` on ``device`` and to check every member."""
+    """Request to load the ensemble in ``folder`` on ``device`` and to check every member.
+
+    With a ``fingerprint`` it comes from another computer and means the ensemble that has it,
+    wherever it is; members are then named by their numbers, from 0, instead of their paths.
+    """
 
     kind: ClassVar[str] = "load"
     folder: str
     device: str = "auto"
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +92,12 @@ class SegmentImage(Message):
 
     ``spacing`` is (z, y, x) in mm. ``phases`` of a cine count from 1. None means ED and ES, found
     by one member; [] means a 3D image, or all phases of a cine. ``doubt`` is that of a `Volume`.
+    ``fingerprint`` is that of `LoadEnsemble`. ``part`` "looks" asks only for a look at each phase,
+    "phases" only for the phases, with maps that are not rounded, and mean probabilities.
     """
 
     kind: ClassVar[str] = "segment"
+    file_fields: ClassVar[tuple[str, ...]] = ("image",)
     job: int
     image: str
     spacing: tuple[float, float, float]
@@ -92,15 +105,20 @@ class SegmentImage(Message):
     phases: list[int] | None = field(default_factory=list)
     settings: SegmentationSettings = field(default_factory=SegmentationSettings)
     doubt: str | None = None
+    fingerprint: str = ""
+    part: Literal["all", "looks", "phases"] = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestConnection(Message):
-    """Request to describe the workers at ``device``, the text of a `RemoteDevice`."""
+class EnsembleFile(Message):
+    """File ``name`` of the ensemble with this fingerprint, for the other computer to keep."""
 
-    kind: ClassVar[str] = "test"
-    __test__: ClassVar[bool] = False  # keeps pytest from collecting the class
-    device: str
+    kind: ClassVar[str] = "file"
+    file_fields: ClassVar[tuple[str, ...]] = ("content",)
+    fingerprint: str
+    name: str
+    content: str
+    is_last: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,27 +134,34 @@ class StopJob(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class ChildReady(Message):
-    """Start of the child. ``devices``: name for a request → text with model and free memory."""
+    """Start of the child. ``devices``: name for a request → text with model and free memory.
+
+    ``version`` is that of this package.
+    """
 
     kind: ClassVar[str] = "ready"
     devices: dict[str, str]
+    version: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleMissing(Message):
+    """Answer of another computer that needs each `EnsembleFile` before a request."""
+
+    kind: ClassVar[str] = "missing"
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleLoaded(Message):
-    """End of loading an ensemble. ``refused``: path of a member → reason it cannot be used."""
+    """End of loading an ensemble. ``refused``: path of a member → reason it cannot be used.
+
+    ``fingerprint`` is that of the request.
+    """
 
     kind: ClassVar[str] = "loaded"
     folder: str
     refused: dict[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConnectionTested(TextMessage):
-    """Sentence that describes the workers at ``device``, or says why they cannot be used."""
-
-    kind: ClassVar[str] = "tested"
-    device: str
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +173,7 @@ class FirstLookReady(Message):
     """
 
     kind: ClassVar[str] = "first_look"
+    file_fields: ClassVar[tuple[str, ...]] = ("labels", "maps")
     job: int
     phase: int
     labels: str
@@ -175,6 +201,7 @@ class SnapshotReady(Message):
     """
 
     kind: ClassVar[str] = "snapshot"
+    file_fields: ClassVar[tuple[str, ...]] = ("labels", "maps")
     job: int
     phase: int | None
     done: int
@@ -189,14 +216,20 @@ class PhaseDone(Message):
     """Result of one phase; ``report`` is the content of a case's JSON file.
 
     ``posterior`` is a file of the mean probabilities and the members' labels, as in a study, which
-    the recipient deletes; "" if it could not be written.
+    the recipient deletes; "" if it could not be written. If only the phases were requested,
+    ``probabilities`` is a file of their (C, Z, Y, X) means, float32; ``no_cine`` and ``run_notes``
+    are those of the `Segmentation`.
     """
 
     kind: ClassVar[str] = "phase_done"
+    file_fields: ClassVar[tuple[str, ...]] = ("posterior", "probabilities")
     job: int
     phase: int | None
     report: dict[str, Any]
     posterior: str = ""
+    probabilities: str = ""
+    no_cine: str = ""
+    run_notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

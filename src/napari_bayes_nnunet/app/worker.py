@@ -3,6 +3,9 @@
 It runs `python -m napari_bayes_nnunet.app.worker` with the path of a scratch folder. It reads one
 request per line on standard input, writes one message per line on standard output, and ends when
 its input is closed.
+
+With another computer as the device it passes requests and answers on, and the same loop runs there:
+`ssh HOST bayes-nnunet serve` reads and writes messages with the content of their files.
 """
 
 from __future__ import annotations
@@ -12,23 +15,28 @@ import os
 import queue
 import shutil
 import sys
+import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias
+from typing import Any, BinaryIO, Final, TextIO
 
 import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from .. import __version__
+from ..core.choices import Precision
 from ..core.durations import TimeLeft
 from ..core.problems import Problem, statement
 from ..core.steps import drain
 from ..io import DataError
-from ..io.study.arrays import write_posterior
+from ..io.study.arrays import round_map, write_posterior
 from ..nnunet import ModelError, Stopped
 from . import AppError
 from .devices import find_devices
@@ -37,8 +45,9 @@ from .messages import (
     FINISHED,
     STOPPED,
     ChildReady,
-    ConnectionTested,
+    EnsembleFile,
     EnsembleLoaded,
+    EnsembleMissing,
     FirstLookReady,
     JobEnded,
     LoadEnsemble,
@@ -50,12 +59,13 @@ from .messages import (
     SnapshotReady,
     StageStarted,
     StopJob,
-    TestConnection,
     from_line,
     text_fields,
 )
+from .remote.connection import RemoteConnection
 from .remote.device import RemoteDevice, is_remote
-from .remote.wire_format import RemoteSegmentation, RemoteSnapshot
+from .remote.store import find_kept, keep_file
+from .remote.stream import delete_files, read_messages, write_message
 from .segmentation.ensemble import Ensemble
 from .segmentation.image_check import Image, note_on_left_out, usable_phases
 from .segmentation.member_predictions import PredictionCache
@@ -69,18 +79,14 @@ from .segmentation.result import (
     stored_posterior,
 )
 
-if TYPE_CHECKING:
-    from .remote.ensemble import RemoteEnsemble
-
-PhaseSteps: TypeAlias = Generator[
-    Mapping[int, Snapshot | RemoteSnapshot], None, Sequence[Segmentation | RemoteSegmentation]
-]
 LATER_THAN_THE_WINDOW: Final = 10
 """Added to the niceness; a process of 10 gets a tenth of a core that one of 0 also wants."""
 SECONDS_BETWEEN_LOOKS: Final = 0.02
 NO_REVIEW: Final = (
     "The posterior could not be saved ({reason}). This result can be viewed but not reviewed."
 )
+
+LOADED_THERE: Final = "The other computer has loaded the ensemble, on {device}."
 
 
 class Worker:
@@ -92,8 +98,10 @@ class Worker:
     def __init__(self, scratch: Path, send: Callable[[Message], None]) -> None:
         self.scratch = scratch
         self._send = send
-        self._ensemble: Ensemble | RemoteEnsemble | None = None
-        self._loaded: tuple[str, str] | None = None
+        self._ensemble: Ensemble | None = None
+        self._loaded: tuple[str, str, Precision] | None = None
+        self._known_by = ""  # fingerprint of the ensemble, if another computer asks for it
+        self._remote: RemoteConnection | None = None
         self._files = 0
         self._unread: Path | None = None  # the last array written, which its reader deletes
         self._is_reported = False
@@ -103,53 +111,95 @@ class Worker:
     def handle(self, request: Message) -> None:
         """Carry out a request and turn every failure into a message."""
         try:
-            if isinstance(request, LoadEnsemble):
-                self._loaded = None  # because a training may have added or replaced members
-                self._load(request.folder, request.device)
-            elif isinstance(request, TestConnection):
-                self._test(request.device)
-            elif isinstance(request, SegmentImage):
-                outcome = self._segment(request)
-                self._send(JobEnded(outcome=outcome, job=request.job))
+            if isinstance(request, LoadEnsemble | SegmentImage):
+                self._answer(request)
+            elif isinstance(request, EnsembleFile):
+                keep_file(request)
             self._await_checks()
         except (AppError, DataError, ModelError) as error:
             self._fail(request, error)
         except Exception as error:  # the child must survive and report an unforeseen error
             traceback.print_exc()
-            work = "The test" if isinstance(request, TestConnection) else "Segmentation"
-            self._fail(request, f"{work} failed unexpectedly ({type(error).__name__}: {error}).")
+            self._fail(
+                request, f"Segmentation failed unexpectedly ({type(error).__name__}: {error})."
+            )
             _end_if_broken(error)
+
+    def stop_job(self, message: StopJob) -> None:
+        """Stop a job, here or on the other computer; call it in any thread."""
+        self.stop = message.job
+        if (remote := self._remote) is not None:
+            with suppress(AppError):  # which the thread that reads the answers reports
+                remote.send(message)
+
+    def _answer(self, request: LoadEnsemble | SegmentImage) -> None:
+        """Carry out a request for an ensemble, here or on another computer."""
+        settings = request if isinstance(request, LoadEnsemble) else request.settings
+        device = settings.device
+        if is_remote(device) and not request.fingerprint:
+            for reply in self._connected(device).ask(request):
+                self._send(reply)
+            return
+        self._disconnect()
+        if request.fingerprint:  # from another computer, which calls this one by its address
+            device = "auto"
+            folder = find_kept(request.folder, request.fingerprint)
+            if folder is None:
+                self._send(EnsembleMissing())
+                return
+            request = replace(request, folder=str(folder))
+        self._known_by = request.fingerprint
+        if isinstance(request, LoadEnsemble):
+            self._loaded = None  # because a training may have added or replaced members
+            self._load(request.folder, device)
+            if request.fingerprint:
+                from ..nnunet.device import choose_device, describe_device
+
+                device = describe_device(choose_device())
+                self._send(Notice(text=LOADED_THERE.format(device=device)))
+        else:
+            self._send(JobEnded(outcome=self._segment(request, device), job=request.job))
+
+    def _connected(self, device: str) -> RemoteConnection:
+        """Return the open connection to a computer, or a new one. Raises AppError."""
+        there = RemoteDevice.parse(device)
+        if self._remote is None or self._remote.device != there or not self._remote.is_alive:
+            self._disconnect()
+            self._ensemble = self._loaded = None
+            self._send(StageStarted(text=f"Connecting to {there.address}"))
+            self._remote = RemoteConnection(there, self.scratch)
+        return self._remote
+
+    def _disconnect(self) -> None:
+        remote, self._remote = self._remote, None
+        if remote is not None:
+            remote.close()
 
     def _fail(self, request: Message, words: Problem | str) -> None:
         """Answer a request that failed."""
-        if isinstance(request, TestConnection):
-            self._send(ConnectionTested(device=request.device, **text_fields(words)))
-            return
         self._report_members()
         job = request.job if isinstance(request, SegmentImage) else 0
         self._send(JobEnded(outcome=FAILED, **text_fields(words), job=job))
 
-    def _load(self, folder: str, device: str) -> Ensemble | RemoteEnsemble:
-        if self._ensemble is None or self._loaded != (folder, device):
+    def _load(self, folder: str, device: str, precision: Precision = "auto") -> Ensemble:
+        if self._ensemble is None or self._loaded != (folder, device, precision):
             self._ensemble = None
             gc.collect()  # its network is in a reference cycle and may fill most of the GPU memory
             self._send(StageStarted(text="Loading the ensemble"))
-            self._ensemble = self._open(folder, device)
-            self._loaded = (folder, device)
+            self._ensemble = Ensemble(
+                folder,
+                device=device,
+                precision=precision,
+                notify=lambda sentence: self._send(Notice(text=sentence)),
+                cache=PredictionCache(self.scratch / "answers"),
+            )
+            self._loaded = (folder, device, precision)
             self._is_reported = False
         return self._ensemble
 
-    @property
-    def _is_checked(self) -> bool:
-        """Whether it is known which members of the loaded ensemble can be used."""
-        ensemble = self._ensemble
-        if isinstance(ensemble, Ensemble):
-            return ensemble.checks.are_done
-        return ensemble is not None
-
     def _await_checks(self) -> None:
         """Report the members once all are checked, or leave that to a request that waits."""
-        while self._ensemble is not None and not self._is_checked and not self.is_awaited():
+        while self._ensemble and not self._ensemble.checks.are_done and not self.is_awaited():
             time.sleep(SECONDS_BETWEEN_LOOKS)
         self._report_members()
 
@@ -157,38 +207,32 @@ class Worker:
         """Send once, when all are checked, which members of the loaded ensemble cannot be used."""
         if self._ensemble is None or self._loaded is None or self._is_reported:
             return
-        if not self._is_checked:
+        if not self._ensemble.checks.are_done:
             return
         self._is_reported = True  # first, because what follows may fail, and `_fail` comes here too
-        members = self._ensemble.folder.members
-        refused = {str(m.path): m.refused for m in members if not m.usable}
-        self._send(EnsembleLoaded(folder=self._loaded[0], refused=refused))
+        known_by = self._known_by
+        refused = {
+            str(number if known_by else member.path): member.refused
+            for number, member in enumerate(self._ensemble.folder.members)
+            if not member.usable
+        }
+        folder = self._loaded[0]
+        self._send(EnsembleLoaded(folder=folder, refused=refused, fingerprint=known_by))
 
-    def _open(self, folder: str, device: str) -> Ensemble | RemoteEnsemble:
-        if is_remote(device):
-            from .remote.ensemble import RemoteEnsemble
-
-            show_stage = lambda text: self._send(StageStarted(text=text))  # noqa: E731
-            return RemoteEnsemble(folder, device=RemoteDevice.parse(device), show_stage=show_stage)
-        notify = lambda sentence: self._send(Notice(text=sentence))  # noqa: E731
-        cache = PredictionCache(self.scratch / "answers")
-        return Ensemble(folder, device=device, notify=notify, cache=cache)
-
-    def _test(self, device: str) -> None:
-        from .remote.connection import describe_workers
-
-        words = describe_workers(RemoteDevice.parse(device))
-        self._send(ConnectionTested(device=device, **text_fields(words)))
-
-    def _segment(self, request: SegmentImage) -> str:
+    def _segment(self, request: SegmentImage, device: str) -> str:
         """Segment the requested phases and return FINISHED or STOPPED."""
-        ensemble = self._load(request.folder, request.settings.device)
+        settings = request.settings
+        ensemble = self._load(request.folder, device, settings.precision)
         self._report_members()
         image = np.load(request.image)
+        if request.fingerprint:  # else the window, which has written it, deletes it
+            Path(request.image).unlink()
         try:
             phases = self._phases(request, ensemble, image)
+            if request.part == "looks":
+                return FINISHED
             self._send(StageStarted(text="Waiting for the first model"))
-            together = ensemble.phases_at_once(image, request.settings.mirroring)
+            together = ensemble.phases_at_once(image, settings.mirroring)
             for first in range(0, len(phases), together):
                 group = phases[first : first + together]
                 remaining = len(phases) - first - len(group)
@@ -198,7 +242,7 @@ class Worker:
         return FINISHED
 
     def _phases(
-        self, request: SegmentImage, ensemble: Ensemble | RemoteEnsemble, image: Image
+        self, request: SegmentImage, ensemble: Ensemble, image: Image
     ) -> list[int] | list[None]:
         if image.ndim == 4:
             return [None]
@@ -229,7 +273,7 @@ class Worker:
     def _in_order(
         self,
         request: SegmentImage,
-        ensemble: Ensemble | RemoteEnsemble,
+        ensemble: Ensemble,
         image: Image,
         phases: list[int],
     ) -> list[int]:
@@ -237,8 +281,12 @@ class Worker:
 
         Those that cannot be segmented come last, so that their error is reported after the results.
         """
+        if request.part == "phases":
+            return phases
         usable = usable_phases(image, request.spacing)
-        if len(usable) < FEWEST_FOR_LOOKS:
+        if request.part == "looks":  # the other computer has left out what is not usable
+            usable = phases
+        elif len(usable) < FEWEST_FOR_LOOKS:
             return phases
         self._send(StageStarted(text="Finding the heart in all phases"))
         looks: dict[int, FirstLook] = {}
@@ -261,7 +309,7 @@ class Worker:
         ready = FirstLookReady(
             job=job,
             phase=phase,
-            **self._write_arrays(look),
+            **self._write_arrays(look, exact=not self._known_by),
             volumes=dict(look.volumes),
             by_student=look.by_student,
         )
@@ -270,7 +318,7 @@ class Worker:
     def _segment_phases(
         self,
         request: SegmentImage,
-        ensemble: Ensemble | RemoteEnsemble,
+        ensemble: Ensemble,
         image: Image,
         phases: list[int] | list[None],
         remaining: int,
@@ -283,23 +331,31 @@ class Worker:
             doubt=request.doubt,
             should_stop=self._stops(request.job),
         )
-        results = self._show_snapshots(steps, request.job, phases, remaining)
+        results = self._show_snapshots(steps, request, phases, remaining)
+        is_for_predict = request.part == "phases"
         for phase, result in zip(phases, results, strict=True):
-            posterior = self._write_posterior(result)
-            report = result.report()
-            self._send(PhaseDone(job=request.job, phase=phase, report=report, posterior=posterior))
+            done = PhaseDone(
+                job=request.job,
+                phase=phase,
+                report=result.report(),
+                posterior=self._write_posterior(result),
+                probabilities=self._write(result.probabilities) if is_for_predict else "",
+                no_cine=result.no_cine,
+                run_notes=result.run_notes,
+            )
+            self._send(done)
 
     def _show_snapshots(
         self,
-        steps: PhaseSteps,
-        job: int,
+        steps: Generator[Mapping[int, Snapshot], None, Sequence[Segmentation]],
+        request: SegmentImage,
         phases: list[int] | list[None],
         remaining: int,
-    ) -> Sequence[Segmentation | RemoteSegmentation]:
+    ) -> Sequence[Segmentation]:
         """Send the snapshots that `SnapshotThrottle` selects and return the results."""
         time_left, throttle, last_done = TimeLeft(), SnapshotThrottle(), 0
 
-        def show(snapshots: Mapping[int, Snapshot | RemoteSnapshot]) -> None:
+        def show(snapshots: Mapping[int, Snapshot]) -> None:
             nonlocal last_done
             self._report_members()
             done, total = min((s.done, s.total) for s in snapshots.values())
@@ -310,38 +366,38 @@ class Worker:
                 per_phase = (time_left.seconds(total) or 0.0) / len(phases)
                 for index, snapshot in snapshots.items():
                     eta = snapshot.eta_seconds + remaining * per_phase
-                    self._send(self._snapshot(snapshot, job, phases[index], eta))
+                    self._send(self._snapshot(snapshot, request, phases[index], eta))
 
         return drain(steps, show)
 
     def _snapshot(
-        self, snapshot: Snapshot | RemoteSnapshot, job: int, phase: int | None, eta: float
+        self, snapshot: Snapshot, request: SegmentImage, phase: int | None, eta: float
     ) -> SnapshotReady:
+        is_last = request.part == "phases" and snapshot.done == snapshot.total
         return SnapshotReady(
-            job=job,
+            job=request.job,
             phase=phase,
             done=snapshot.done,
             total=snapshot.total,
             eta_seconds=round(eta, 3),
-            **self._write_arrays(snapshot),
+            **self._write_arrays(snapshot, exact=is_last or not self._known_by),
         )
 
-    def _write_posterior(self, result: Segmentation | RemoteSegmentation) -> str:
+    def _write_posterior(self, result: Segmentation) -> str:
         """Write the posterior for a review; if that fails, send a notice and return ""."""
         path = self._new_file(".npz")
         try:
-            if isinstance(result, RemoteSegmentation):
-                path.write_bytes(result.posterior)
-            else:
-                write_posterior(path, stored_posterior(result), compressed=False)
+            write_posterior(path, stored_posterior(result), compressed=False)
         except OSError as error:
             reason = error.strerror or error
             self._send(Notice(**text_fields(statement(NO_REVIEW, reason=reason))))
             return ""
         return str(path)
 
-    def _write_arrays(self, shown: FirstLook | Snapshot | RemoteSnapshot) -> dict[str, Any]:
-        maps = {name: self._write(values) for name, values in shown.maps.items()}
+    def _write_arrays(self, shown: FirstLook | Snapshot, *, exact: bool) -> dict[str, Any]:
+        """Write labels and maps; those that are not ``exact`` have a fifth of the bytes in ssh."""
+        kept = {n: values if exact else round_map(values) for n, values in shown.maps.items()}
+        maps = {name: self._write(values) for name, values in kept.items()}
         return {"labels": self._write(shown.labels), "maps": maps}
 
     def _write(self, array: NDArray[np.generic]) -> str:
@@ -357,25 +413,18 @@ class Worker:
         return lambda: self.stop == job
 
 
-def serve(requests: TextIO, replies: TextIO, scratch: Path) -> None:
-    """Answer the requests of a window until ``requests`` is closed."""
-    lock = threading.Lock()
-
-    def send(message: Message) -> None:
-        with lock:
-            replies.write(message.to_line() + "\n")
-            replies.flush()
-
+def serve(requests: Iterable[Message], scratch: Path, send: Callable[[Message], None]) -> None:
+    """Answer requests until there are no more, with files in ``scratch``, which is then deleted."""
     worker = Worker(scratch, send)
-    waiting: queue.Queue[Message | None] = queue.Queue()
+    waiting: queue.Queue[Message] = queue.Queue()
     worker.is_awaited = lambda: not waiting.empty()
     reader = threading.Thread(target=_read, args=(requests, worker, waiting), daemon=True)
     reader.start()
     _report_devices(send)
     from ..nnunet import inference  # noqa: F401 (what the first ensemble needs, before it is chosen)
 
-    while (request := waiting.get()) is not None:
-        worker.handle(request)
+    while True:
+        worker.handle(waiting.get())
 
 
 def _report_devices(send: Callable[[Message], None]) -> None:
@@ -400,20 +449,24 @@ def _report_devices(send: Callable[[Message], None]) -> None:
         send(ChildReady(devices=describe_devices()))
 
 
-def _read(requests: TextIO, worker: Worker, waiting: queue.Queue[Message | None]) -> None:
+def _read(requests: Iterable[Message], worker: Worker, waiting: queue.Queue[Message]) -> None:
     """Queue the requests, except that a stop takes effect at once. End with the input."""
-    for line in requests:
-        try:
-            message = from_line(line)
-        except AppError:
-            traceback.print_exc()
-            continue
-        if isinstance(message, StopJob):
-            worker.stop = message.job
-        else:
-            waiting.put(message)
+    with suppress(AppError, EOFError, OSError):  # of a connection that was cut
+        for message in requests:
+            if isinstance(message, StopJob):
+                worker.stop_job(message)
+            else:
+                waiting.put(message)
     shutil.rmtree(worker.scratch, ignore_errors=True)  # the window may have been killed
     os._exit(0)
+
+
+def _messages_in(lines: TextIO) -> Iterator[Message]:
+    for line in lines:
+        try:
+            yield from_line(line)
+        except AppError:
+            traceback.print_exc()
 
 
 def _end_if_broken(error: Exception) -> None:
@@ -435,13 +488,46 @@ def yield_to_the_window() -> None:
         os.nice(LATER_THAN_THE_WINDOW)
 
 
+def _own_output() -> BinaryIO:
+    """Return the standard output, and send prints of libraries to standard error from now on."""
+    output = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return output
+
+
 def main() -> None:
-    """Serve on standard input and output; send prints of libraries to standard error."""
+    """Serve the window on this computer, through standard input and output."""
     scratch = Path(sys.argv[sys.argv.index("--scratch") + 1])
     yield_to_the_window()
-    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    serve(sys.stdin, replies, scratch)
+    replies, lock = _own_output(), threading.Lock()
+
+    def send(message: Message) -> None:
+        with lock:
+            replies.write(f"{message.to_line()}\n".encode())
+            replies.flush()
+
+    serve(_messages_in(sys.stdin), scratch, send)
+
+
+def serve_another_computer() -> None:
+    """Serve the computer that started this process by ssh.
+
+    Answers are sent by a thread, so that the network does not slow the segmentation down.
+    """
+    replies = _own_output()
+    scratch = Path(tempfile.mkdtemp(prefix="bayes-nnunet-"))
+    answers: queue.Queue[Message] = queue.Queue()
+    answers.put(ChildReady(devices={}, version=__version__))  # at once, before torch is imported
+
+    def send() -> None:
+        with suppress(OSError):  # the connection was cut, which ends this process
+            while True:
+                message = answers.get()
+                write_message(replies, message)
+                delete_files(message)
+
+    threading.Thread(target=send, daemon=True).start()
+    serve(read_messages(sys.stdin.buffer, scratch), scratch, answers.put)
 
 
 if __name__ == "__main__":

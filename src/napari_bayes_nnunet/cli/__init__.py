@@ -18,6 +18,7 @@ from .segment import (
     devices_command,
     inspect_command,
     predict_command,
+    serve_command,
 )
 from .train import (
     distill_command,
@@ -52,6 +53,7 @@ for _command in (
     distill_command,
     inspect_command,
     predict_command,
+    serve_command,
     export_dicom_command,
     calibrate_command,
     evaluate_command,

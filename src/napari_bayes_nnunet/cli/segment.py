@@ -36,6 +36,11 @@ if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
         "default": None,
         "show_default": "heart; whole if the ensemble is calibrated only for it",
     },
+    device={
+        "help": "Device to compute on: auto, cuda, mps or cpu. cuda:1 is the second GPU. Or "
+        "another computer, ssh://[USER@]HOST[:PORT], with ?command=COMMAND behind it if "
+        "bayes-nnunet is not on the PATH there."
+    },
 )
 @click.option(
     "--phases",
@@ -173,6 +178,17 @@ def devices_command(as_json: bool) -> None:
     devices = describe_devices()
     lines = [f"{name}: {text}" for name, text in devices.items()]
     click.echo(json.dumps(devices) if as_json else "\n".join(lines))
+
+
+@click.command("serve", cls=Command)
+def serve_command() -> None:
+    """Segment for another computer, which starts this command by ssh.
+
+    Requests come on the standard input, until it is closed, and answers go to the standard output.
+    """
+    from ..app.worker import serve_another_computer
+
+    serve_another_computer()
 
 
 @click.command("calibrate", cls=Command)

@@ -6,15 +6,12 @@ import threading
 
 import dask
 import pytest
-from distributed import Client
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.cluster import connection
 from napari_bayes_nnunet.app.cluster.connection import (
     NEEDS_CERTIFICATES,
-    NEEDS_ENCRYPTION,
     NO_SCHEDULER,
-    NO_TLS_SCHEDULER,
     check_address,
     connect,
     read_certificates,
@@ -63,9 +60,7 @@ def test_invalid_address_raises(address):
 
 @pytest.mark.parametrize("host", ["ser..ver", "x" * 70])
 def test_impossible_name_of_a_computer_raises(host):
-    values = refusal(f"tls://{host}:8786").values
-    assert values["host"] == host
-    assert values["reason"]
+    assert "idna" in refusal(f"tcp://{host}:8786", timeout=0.3).values["reason"]
 
 
 def test_port_without_scheduler_raises():
@@ -83,7 +78,7 @@ def test_failed_connection_leaves_no_thread():
 
 def test_required_encryption_refuses_tcp():
     with dask.config.set({"distributed.comm.require-encryption": True}):
-        assert refusal("tcp://127.0.0.1:8786").statement.template == NEEDS_ENCRYPTION
+        assert "encryption required" in refusal("tcp://127.0.0.1:8786").values["reason"]
 
 
 def test_work_goes_through_tls(encrypted, certificates):
@@ -107,7 +102,7 @@ def test_certificates_of_another_authority_are_refused(encrypted, certificates, 
     if trusting:  # then the scheduler must refuse
         shutil.copy(certificates / "ca.pem", theirs)
     error = refusal(encrypted.address, certificates=theirs, timeout=3)
-    assert_no_scheduler(error, NO_TLS_SCHEDULER, encrypted.address)
+    assert_no_scheduler(error, NO_SCHEDULER, encrypted.address)
 
 
 def test_tls_scheduler_refuses_a_tcp_client(encrypted):
@@ -145,25 +140,8 @@ def test_silent_port_is_given_up(monkeypatch) -> None:
         assert_no_scheduler(refusal(address, timeout=0.3), NO_SCHEDULER, address)
 
 
-def test_unknown_host_is_named() -> None:
-    error = refusal("tls://no-such.invalid:8786")
-    assert error.values["host"] == "no-such.invalid"
-    assert error.values.keys() == {"host", "reason"}
-
-
 @pytest.mark.parametrize("port", ["0", "99999", ""])
 def test_invalid_port_raises(port) -> None:
     with pytest.raises(AppError) as caught:
         check_address(f"tcp://server:{port}")
     assert caught.value.values == {"address": f"tcp://server:{port}"}
-
-
-def test_client_closes_after_a_broken_handshake(encrypted, certificates, monkeypatch):
-    async def broken(self, **options):
-        raise ValueError("IOStream is not idle; cannot convert to SSL")
-
-    client = connect(encrypted.address, certificates=certificates)
-    with monkeypatch.context() as patch:
-        patch.setattr(Client, "_close", broken)
-        client.close()
-    assert client.status == "closed"

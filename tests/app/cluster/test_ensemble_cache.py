@@ -36,7 +36,7 @@ def loads(monkeypatch):
     read, found = [], Ensemble.__init__
 
     def load(self, folder, **options):
-        read.append(folder.path)
+        read.append(folder)
         found(self, folder, **options)
 
     monkeypatch.setattr(Ensemble, "__init__", load)

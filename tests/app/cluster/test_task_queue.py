@@ -51,7 +51,7 @@ def lone(tmp_path_factory, warm_command):
 @pytest.fixture
 def short_waits(monkeypatch):
     """Let unfit workers wait for a moment, and check the workers often."""
-    monkeypatch.setattr(task_queue, "FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(task_queue, "PAUSE", 0.2)
     monkeypatch.setattr(task_queue, "_POLL_SECONDS", 0.1)
 
 
@@ -157,9 +157,9 @@ def test_run_without_workers_notifies_and_waits(lone, short_waits, monkeypatch):
     assert found == [(4, 16)]
     command = f"dask worker {lone.address} --nthreads 1"
     first, second = said
-    assert first.values == {"address": lone.address}
+    assert first.values == {"address": lone.address, "resources": ""}
     assert first.remedies == (Remedy(Action.RUN, {"command": command}),)
-    assert second.values == {"address": lone.address, "resources": "GPU=1"}
+    assert second.values == {"address": lone.address, "resources": " with GPU=1"}
     with_card = {"command": f'{command} --resources "GPU=1"'}
     assert second.remedies == (Remedy(Action.RUN, with_card),)
 

@@ -40,7 +40,7 @@ def address(tmp_path_factory, warm_command) -> Iterator[str]:
 
 @pytest.fixture
 def short_waits(monkeypatch) -> None:
-    monkeypatch.setattr(task_queue, "FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(task_queue, "PAUSE", 0.2)
     monkeypatch.setattr(task_queue, "_POLL_SECONDS", 0.1)
     monkeypatch.setattr(task_queue, "REFUSAL_SECONDS", 0.5)
 

@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner
 
 from napari_bayes_nnunet.app.messages import SegmentImage
-from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
+from napari_bayes_nnunet.app.remote.store import BUILT_IN_FOLDER
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.member_predictions import PreparedImages
 from napari_bayes_nnunet.app.segmentation.result import FirstLook, order_after

@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
+from napari_bayes_nnunet.app.remote.store import BUILT_IN_FOLDER
 from napari_bayes_nnunet.app.segmentation import ensemble as ensemble_module
 from napari_bayes_nnunet.app.segmentation.calibration import (
     OTHER_SETTINGS,

@@ -32,7 +32,7 @@ from napari_bayes_nnunet.app.prediction.output_files import (
 )
 from napari_bayes_nnunet.app.prediction.predict import NAME_TAKEN
 from napari_bayes_nnunet.app.prediction.request import READ_ONLY_OUTPUT
-from napari_bayes_nnunet.app.remote.wire_format import LARGEST_ARRAY
+from napari_bayes_nnunet.app.remote.stream import LARGEST_FILE
 from napari_bayes_nnunet.app.report.output_folder import (
     FOREIGN_FILE,
     FOREIGN_SETTINGS,
@@ -214,7 +214,7 @@ CHECKS: tuple[Check, ...] = (
     Check(MEMORY, "DICOM", f"announce more than {MOST_FRAMES:,} frames", SEGMENT, NOT_READ, "io/dicom/test_limits.py::test_file_with_billions_of_frames_is_left_out"),
     Check(MEMORY, "DICOM", f"have frames of more than {millions(MOST_PIXELS)} pixels", SEGMENT, REFUSED, "io/dicom/test_limits.py::test_frame_with_too_many_pixels_is_refused"),
     Check(MEMORY, "DICOM", "have endlessly nested sequences", SEGMENT, NOT_READ, "io/dicom/test_limits.py::test_endlessly_nested_sequences_are_left_out"),
-    Check(MEMORY, "array of another computer", f"announce more than {millions(LARGEST_ARRAY)} bytes", ("Segment (dock)", "cluster worker"), REFUSED, "app/remote/test_wire_format.py::test_small_frame_of_huge_array_raises"),
+    Check(MEMORY, "array of another computer", f"announce another size than it has, or more than {millions(LARGEST_FILE)} bytes", ("Segment (dock)", "predict", "serve"), REFUSED, "app/remote/test_stream.py::test_only_whole_arrays_of_numbers_are_received"),
     Check(MEMORY, "any path that is given", "be a pipe, a socket or a device", ("all commands",), refusal(SPECIAL_FILE), "cli/test_options.py::test_every_path_refuses_a_device"),
     Check(MEMORY, "any file in a folder", "be a pipe, a socket or a device", ("all commands",), REFUSED, "io/files/test_special.py::test_no_reader_waits_for_a_pipe"),
     Check(GEOMETRY, "image", "store its slices along x or y", (*SEGMENT, "evaluate"), note(SLICES_STORED), "app/prediction/test_geometry_report.py::test_slices_on_another_axis_change_no_result"),

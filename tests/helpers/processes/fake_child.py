@@ -18,7 +18,6 @@ import numpy as np
 
 from napari_bayes_nnunet.app.messages import (
     ChildReady,
-    ConnectionTested,
     EnsembleLoaded,
     FirstLookReady,
     JobEnded,
@@ -31,13 +30,8 @@ from napari_bayes_nnunet.app.messages import (
     SnapshotReady,
     StageStarted,
     StopJob,
-    TestConnection,
     from_line,
-    text_fields,
 )
-from napari_bayes_nnunet.core.problems import Action, statement
-
-TESTED = statement("The fake GPU is busy.", Action.START_AGAIN)
 
 
 def read_flags(arguments: list[str]) -> argparse.Namespace:
@@ -91,8 +85,6 @@ class FakeChild:
                 self.load(message)
             elif isinstance(message, SegmentImage):
                 self.segment(message)
-            elif isinstance(message, TestConnection):
-                self.tell(ConnectionTested(device=message.device, **text_fields(TESTED)))
 
     def receive(self, message: Message) -> None:
         if not isinstance(message, StopJob):

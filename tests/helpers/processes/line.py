@@ -1,4 +1,4 @@
-"""Network connection between a laptop and a server that counts bytes and can be cut."""
+"""Network connection between a laptop and a server that can be cut."""
 
 import socket
 import threading
@@ -7,24 +7,17 @@ from contextlib import contextmanager, suppress
 
 
 class Line:
-    """Forwarding to ``address``, with the bytes sent in ``up`` and received in ``down``."""
+    """Forwarding from a ``port`` of this machine to another one."""
 
-    def __init__(self, address: str) -> None:
-        self.protocol, _, target = address.partition("://")
-        host, port = target.split(":")
-        self._to = (host, int(port))
-        self.up = self.down = 0
+    def __init__(self, to: int) -> None:
+        self._to = to
         self._flows = threading.Event()
         self._flows.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
         self._sockets: list[socket.socket] = []
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
-
-    @property
-    def address(self) -> str:
-        """Address under which the laptop reaches the server."""
-        return f"{self.protocol}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def fall_silent(self) -> None:
         """Stop forwarding without closing connections, like a dead tunnel."""
@@ -51,28 +44,24 @@ class Line:
             while True:
                 laptop, _ = self._listener.accept()
                 self._sockets.append(laptop)
-                server = socket.create_connection(self._to)
+                server = socket.create_connection(("127.0.0.1", self._to))
                 self._sockets.append(server)
-                for ends, up in (((laptop, server), True), ((server, laptop), False)):
-                    threading.Thread(target=self._carry, args=(*ends, up), daemon=True).start()
+                for ends in ((laptop, server), (server, laptop)):
+                    threading.Thread(target=self._carry, args=ends, daemon=True).start()
 
-    def _carry(self, source: socket.socket, target: socket.socket, up: bool) -> None:
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(1 << 16):
                 self._flows.wait()
                 target.sendall(data)
-                if up:
-                    self.up += len(data)
-                else:
-                    self.down += len(data)
         with suppress(OSError):
             target.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
-def line(address: str) -> Iterator[Line]:
-    """Open a line for the duration of the block."""
-    made = Line(address)
+def line(to: int) -> Iterator[Line]:
+    """Open a line to a port for the duration of the block."""
+    made = Line(to)
     try:
         yield made
     finally:

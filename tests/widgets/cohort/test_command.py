@@ -12,7 +12,6 @@ from napari_bayes_nnunet.app.remote.device import RemoteDevice
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.widgets.cohort.command import (
-    SAME_PATHS,
     CohortCommand,
     CohortSettings,
     check_images,
@@ -54,18 +53,12 @@ def test_the_command_has_all_choices(tmp_path) -> None:
     ]
 
 
-@pytest.mark.parametrize("certificates", ["", "/certificates"])
-def test_another_computer_becomes_a_scheduler(certificates) -> None:
-    address = "tls://server:8786"
-    chosen = made_settings(device=str(RemoteDevice(address=address, certificates=certificates)))
-    assert str(chosen).endswith(f", on {address}")
-    words = chosen.arguments
-    assert words[words.index("--device") + 1] == "auto"
-    assert words[words.index("--scheduler") + 1] == address
-    assert (chosen.advice, made_settings().advice) == (SAME_PATHS, "")
-    assert words[words.index(address) + 1 :] == (
-        ["--certificates", "/certificates"] if certificates else []
-    )
+def test_another_computer_is_a_device() -> None:
+    there = RemoteDevice(address="ssh://server", command="other")
+    chosen = made_settings(device=str(there))
+    assert str(chosen).endswith(", on ssh://server")
+    words = CohortCommand(chosen=chosen, images=Path("in"), output=Path("out")).arguments
+    assert RemoteDevice.parse(words[words.index("--device") + 1]) == there
 
 
 def test_results_are_proposed_next_to_the_images(tmp_path) -> None:

@@ -178,7 +178,7 @@ def test_file_of_version_0_2_0_is_read(tmp_path: Path) -> None:
     )
     assert Settings(tmp_path / "settings.json").kept == Kept(
         display=Display(fill=True, smooth=False),
-        other_computer=RemoteDevice(address="tls://a:1", certificates="c"),
+        other_computer=RemoteDevice(address="tls://a:1"),
         stop_target=StopTarget(points=3.5, level=80),
         recent_runs=("/r",),
     )

@@ -15,6 +15,7 @@ from napari_bayes_nnunet.app.prediction.output_files import (
     SLICES_STORED,
     TWO_VOXEL_SIZES,
 )
+from napari_bayes_nnunet.app.remote.stream import delete_files
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.core.heart.measurements import volumes_ml
 from napari_bayes_nnunet.core.problems import Action, statement
@@ -23,7 +24,7 @@ from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.io.study.arrays import FOREIGN_POSTERIOR, write_posterior
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
-from napari_bayes_nnunet.widgets.layers.result import SegmentationResult, delete_files
+from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
 
 from ...helpers.data.posteriors import posterior_of
 from ...helpers.data.studies import made_posterior, make_study

@@ -77,8 +77,8 @@ def test_form_with_another_computer_named_emits_changed(form) -> None:
     form.device.value = REMOTE
     seen = []
     form.changed.connect(lambda: seen.append(form.device_name))
-    form.remote.address.value = "tcp://127.0.0.1:1"
-    assert seen == ["tcp://127.0.0.1:1"]
+    form.remote.address.value = "ssh://127.0.0.1"
+    assert seen == ["ssh://127.0.0.1"]
 
 
 @pytest.mark.parametrize("name", ["method", "mirroring"])

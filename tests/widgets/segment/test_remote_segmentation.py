@@ -1,29 +1,24 @@
-"""Test of the Segment dock with a real child, scheduler and worker."""
+"""Test of the Segment dock with a real child and a real ssh server."""
 
 from __future__ import annotations
 
 import os
-import signal
 
 import pytest
 
-from napari_bayes_nnunet.app.cluster.connection import connect
-from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
+from napari_bayes_nnunet.app.remote.store import BUILT_IN_FOLDER
 from napari_bayes_nnunet.widgets.segment.dock import RESULT_KEPT, SegmentWidget
 from napari_bayes_nnunet.widgets.segment.method_form import REMOTE
 
 from ...helpers.data.sample import write_middle_slices
-from ...helpers.processes import remote_work
-from ...helpers.processes.clusters import cluster
+from ...helpers.processes.ssh_server import ssh_server
 from ..conftest import begin, choose, listen
 
 
 @pytest.fixture
-def server(tmp_path, warm_command):
-    with cluster(tmp_path / "server", warm=warm_command) as made:
-        made.add_workers(1)
-        with connect(made.address) as client:
-            client.wait_for_workers(1, timeout=60)
+def server(tmp_path, monkeypatch):
+    with ssh_server(tmp_path / "server") as made:
+        monkeypatch.setenv("PATH", f"{made.bin}{os.pathsep}{os.environ['PATH']}")
         yield made
 
 
@@ -47,13 +42,12 @@ def dock(make_napari_viewer, settings, server, tmp_path, qtbot):
 def test_remote_segmentation_finishes_stops_and_survives_loss(dock, server, qtbot) -> None:
     heard: list[int] = []
     listen(dock.run, "show_progress", lambda progress: heard.append(progress.done))
-    dock.method.remote.test_button.click()
-    qtbot.waitUntil(lambda: dock.method.remote.status.text().startswith("1 worker"))
-    assert "CPU" in dock.method.remote.status.text()
+    dock.method.remote.connect_button.click()
+    qtbot.waitUntil(lambda: "has loaded the ensemble, on CPU" in dock.run.status.text())
     with qtbot.waitSignal(dock.ended):
         dock.run.segment_button.click()
     dock.turns.finish()
-    assert dock.run.status.text().startswith("Finished in ")
+    assert "Finished in " in dock.run.status.text()
     assert {1, 2, 4, 8, 9} <= set(heard)
     assert heard == sorted(heard)
     assert dock.result.phases[20].report["device"] == f"cpu on {server.address}"
@@ -70,9 +64,7 @@ def test_remote_segmentation_finishes_stops_and_survives_loss(dock, server, qtbo
 
     begin(dock, qtbot)
     with qtbot.waitSignal(dock.ended):
-        with connect(server.address) as client:
-            (pid,) = client.run(remote_work.process).values()
-        os.kill(pid, signal.SIGKILL)
+        server.drop_connections()
     assert server.address in dock.run.status.text()
     assert dock.run.status.text().endswith(RESULT_KEPT)
     assert dock.result.labels[17].any()

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import dask
 from distributed import Client, Security
 from distributed.utils import sync
 
 from ... import __version__
 from .. import AppError
-from ..study_parcel import why_unfit
-from .worker_call import error_line
+from .worker_call import error_line, worker_problem
 
 if TYPE_CHECKING:
     from distributed import Scheduler
@@ -28,16 +25,8 @@ CONNECTION_TIMEOUT: Final = 10.0
 HANDSHAKE_TIMEOUT: Final = 2.0
 """Further seconds for the other side to identify itself as a scheduler."""
 NO_SCHEDULER: Final = (
-    "No Dask scheduler answered at {address} ({reason}). Check that it is running and does not "
-    "use TLS."
-)
-NO_TLS_SCHEDULER: Final = (
-    "No Dask scheduler answered at {address} ({reason}). Check that it is running and that its "
-    "certificates come from the same authority."
-)
-NEEDS_ENCRYPTION: Final = (
-    "Dask's configuration requires encryption (distributed.comm.require-encryption). Use the "
-    "tls:// address of the scheduler."
+    "No Dask scheduler answered at {address} ({reason}). Check that it is running, and that both "
+    "sides use certificates of the same authority, or none."
 )
 NEEDS_CERTIFICATES: Final = (
     "A tls:// address needs certificates. Choose the folder with ca.pem, cert.pem and key.pem, or "
@@ -54,18 +43,14 @@ def connect(
     configuration are used. Raises AppError if there is no such scheduler or it refuses.
     """
     check_address(address)
-    _find_host(address)
     security = read_certificates(certificates) if address.startswith("tls:") else None
-    if security is None and dask.config.get("distributed.comm.require-encryption"):
-        raise AppError(NEEDS_ENCRYPTION)
     try:
         return _Client(  # type: ignore[no-untyped-call]
             address, security=security, timeout=timeout, set_as_default=False
         )
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
         reason = str(error).rpartition(">: ")[2] or type(error).__name__  # without Dask's objects
-        sentence = NO_TLS_SCHEDULER if security else NO_SCHEDULER
-        raise AppError(sentence, address=address, reason=reason) from error
+        raise AppError(NO_SCHEDULER, address=address, reason=reason) from error
 
 
 class _Client(Client):
@@ -82,14 +67,6 @@ class _Client(Client):
             self._loop_runner.stop()
             raise
 
-    def close(self, *timeout: float) -> None:
-        """Close the client, even if the connection broke during the TLS handshake."""
-        try:
-            super().close(*timeout)  # type: ignore[no-untyped-call]
-        except (OSError, ValueError):
-            self.status = "closed"
-            self._loop_runner.stop()
-
 
 def check_address(address: str) -> None:
     """Raise AppError unless the address is like "tls://server:8786"."""
@@ -101,19 +78,6 @@ def check_address(address: str) -> None:
             "tcp://server:8786.",
             address=address,
         )
-
-
-def _find_host(address: str) -> None:
-    """Raise AppError if the network has no such computer."""
-    host = address.partition("://")[2].rpartition(":")[0].strip("[]")
-    try:
-        socket.getaddrinfo(host, None)
-    except (OSError, UnicodeError) as error:
-        raise AppError(
-            "There is no computer named {host} in this network ({reason}). Check the address.",
-            host=host,
-            reason=getattr(error, "strerror", None) or str(error),
-        ) from error
 
 
 def read_certificates(folder: Path | None) -> Security:
@@ -156,7 +120,7 @@ def check_cluster(
         slots = count_slots(client, resources or {})
         workers = [worker for worker, count in slots.items() if count]
         answers = client.run(
-            why_unfit, __version__, tuple(folders), workers=workers, on_error="return"
+            worker_problem, __version__, tuple(folders), workers=workers, on_error="return"
         )
     except OSError as error:
         raise AppError(
@@ -194,7 +158,7 @@ def slots_on_scheduler(
 
 def _ask_scheduler(client: Client) -> str | Exception:
     try:
-        return str(client.run_on_scheduler(why_unfit, __version__))
+        return str(client.run_on_scheduler(worker_problem, __version__))
     except Exception as error:  # any error of unpickling a function of a missing package
         return error
 

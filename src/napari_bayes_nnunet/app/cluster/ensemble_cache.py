@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from distributed import Worker, WorkerPlugin, get_worker
-from distributed.utils import sync
+from distributed import WorkerPlugin, get_worker
 
 from ...core.choices import Precision
 from ...core.problems import Action
@@ -49,17 +48,11 @@ class EnsembleCache(WorkerPlugin):
         ``expected`` is the fingerprint that it must have, if any. Raises DataError, ModelError or
         AppError if it cannot be used.
         """
-        with self.exclusive():
+        with self._lock:
             yield self._load(folder, device, precision, expected)
 
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Give the block exclusive use of an ensemble that was loaded before."""
-        with self._lock:
-            yield
-
     def _load(self, folder: Path, device: str, precision: Precision, expected: str) -> Ensemble:
-        from ..segmentation.ensemble import Ensemble
+        from ..remote.ensemble import ensemble_on
 
         current = find_ensemble(folder)  # a training may have added or replaced members
         fingerprint_now = fingerprint(current)
@@ -69,22 +62,13 @@ class EnsembleCache(WorkerPlugin):
         if self._ensemble is None or self._loaded != key:
             self._ensemble = None
             gc.collect()  # its network is in a reference cycle and may fill most of the GPU memory
-            self._ensemble = Ensemble(current, device=device, precision=precision)
+            self._ensemble = ensemble_on(device)(folder, device=device, precision=precision)
             self._loaded = key
         return self._ensemble
 
 
 def worker_cache() -> EnsembleCache:
     """Return the cache of the worker that runs this task; the first call makes it."""
-    worker = get_worker()
-    cache: EnsembleCache = sync(worker.loop, _find_or_make_cache, worker)
+    cache = get_worker().plugins.setdefault(EnsembleCache.name, EnsembleCache())
+    assert isinstance(cache, EnsembleCache)
     return cache
-
-
-async def _find_or_make_cache(worker: Worker) -> EnsembleCache:
-    """Return the cache, in the worker's event loop so that only one is made."""
-    if EnsembleCache.name not in worker.plugins:
-        await worker.plugin_add(EnsembleCache())
-    plugin = worker.plugins[EnsembleCache.name]
-    assert isinstance(plugin, EnsembleCache)
-    return plugin

@@ -37,9 +37,8 @@ NOTICE_SECONDS: Final = 10.0
 """Seconds without a worker after which the user is told."""
 GATHER_SECONDS: Final = 10.0
 """Seconds to fetch a result; it takes longer only if its worker has just died."""
-FIRST_PAUSE: Final = 2.0
-LONGEST_PAUSE: Final = 30.0
-"""Seconds an unfit worker waits before it returns a task, doubled each time."""
+PAUSE: Final = 2.0
+"""Seconds that an unfit worker waits before it returns a task."""
 UNFIT_SECONDS: Final = 300.0
 """Seconds without a fit worker after which the run ends; a network drive may come back."""
 REFUSAL_SECONDS: Final = 10.0
@@ -100,23 +99,15 @@ def run_tasks(
 class _Attempt(Generic[Task]):
     """Task with the number of times it was submitted and lost its worker.
 
-    ``workers`` are the only ones that may do it; empty means all.
+    ``unfit`` are the workers that have returned it, ``workers`` the only ones that may do it now;
+    empty means all.
     """
 
     task: Task
     rounds: int = 0
     deaths: int = 0
-    pause: float = field(default_factory=lambda: FIRST_PAUSE)
+    unfit: frozenset[str] = frozenset()
     workers: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Unfit:
-    """Reason why a worker returns tasks, the time of the first, and the limit in seconds."""
-
-    reason: str
-    since: float
-    limit: float
 
 
 @dataclass(kw_only=True)
@@ -134,8 +125,8 @@ class _Run(Generic[Task, _Result]):
     retries: deque[_Attempt[Task]] = field(default_factory=deque)
     ended: SimpleQueue[Future[Any]] = field(default_factory=SimpleQueue)
     slots: dict[str, int] = field(default_factory=dict)
-    unfit: dict[str, _Unfit] = field(default_factory=dict)
-    notified: set[tuple[str, str]] = field(default_factory=set)
+    notified: set[str] = field(default_factory=set)
+    unfit_since: float | None = None
     checked_at: float = 0.0
     idle_since: float | None = None
 
@@ -174,9 +165,7 @@ class _Run(Generic[Task, _Result]):
         return self.retries.popleft() if self.retries and not self.running else None
 
     def _submit(self, attempt: _Attempt[Task]) -> None:
-        call = WorkerCall(
-            work=self.work, task=attempt.task, folders=self.folders, pause=attempt.pause
-        )
+        call = WorkerCall(work=self.work, task=attempt.task, folders=self.folders, pause=PAUSE)
         future = self.client.submit(
             run_on_worker,
             call,
@@ -208,31 +197,31 @@ class _Run(Generic[Task, _Result]):
         del self.running[future]
         future.release()
         if answer.unfit:
-            self._note_unfit(answer)
-            attempt.pause = min(2 * attempt.pause, LONGEST_PAUSE)
-            self._submit_elsewhere(attempt)
+            self._submit_elsewhere(attempt, answer)
         else:
-            self.unfit.pop(answer.worker, None)
+            self.unfit_since = None
             yield attempt.task, answer.failure or answer.result
 
-    def _note_unfit(self, answer: WorkerAnswer[_Result]) -> None:
-        """Remember why a worker returned its task, and notify the user once."""
-        before = self.unfit.get(answer.worker)
-        self.unfit[answer.worker] = _Unfit(
-            reason=answer.unfit,
-            since=before.since if before else monotonic(),
-            limit=REFUSAL_SECONDS if answer.refuses else UNFIT_SECONDS,
-        )
-        if (answer.worker, answer.unfit) not in self.notified:
-            self.notified.add((answer.worker, answer.unfit))
-            self.notify(answer.unfit)
+    def _submit_elsewhere(self, attempt: _Attempt[Task], answer: WorkerAnswer[_Result]) -> None:
+        """Submit a task to those that have not returned it, and notify the user of each reason.
 
-    def _submit_elsewhere(self, attempt: _Attempt[Task]) -> None:
-        """Submit the task to the workers not known to be unfit, or to all if there are none.
-
-        Dask's `allow_other_workers` would also allow workers without the resources.
+        Once all have returned it, all may try again. Raises AppError if that has been so for too
+        long. Dask's `allow_other_workers` would also allow workers without the resources.
         """
-        attempt.workers = frozenset(self._workers()) - self.unfit.keys()
+        if answer.unfit not in self.notified:
+            self.notified.add(answer.unfit)
+            self.notify(answer.unfit)
+        attempt.unfit |= {answer.worker}
+        attempt.workers = frozenset(self._workers()) - attempt.unfit
+        if not attempt.workers:
+            attempt.unfit, now = frozenset(), monotonic()
+            self.unfit_since = self.unfit_since or now
+            if now - self.unfit_since > (REFUSAL_SECONDS if answer.refuses else UNFIT_SECONDS):
+                raise AppError(
+                    "{reason} No worker can continue, but finished studies are kept.",
+                    Action.CONTINUE,
+                    reason=answer.unfit,
+                )
         self._submit(attempt)
 
     def _workers(self) -> list[str]:
@@ -261,11 +250,8 @@ class _Run(Generic[Task, _Result]):
         except OSError as error:
             raise self._lost() from error
         self.checked_at = monotonic()
-        self.unfit = {name: unfit for name, unfit in self.unfit.items() if name in self.slots}
         self._resubmit_lost()
-        workers = self._workers()
-        self._stop_if_all_unfit(workers)
-        if workers:
+        if self._workers():
             self.idle_since = None
         elif self.idle_since is None:
             self.idle_since = self.checked_at
@@ -280,33 +266,18 @@ class _Run(Generic[Task, _Result]):
                 del self.running[future]
                 with suppress(OSError):  # the next check reports a lost scheduler
                     self.client.cancel([future])
-                self._submit_elsewhere(attempt)
-
-    def _stop_if_all_unfit(self, workers: list[str]) -> None:
-        """Raise AppError if all workers have been unfit for too long."""
-        unfit = [self.unfit[worker] for worker in workers if worker in self.unfit]
-        if not unfit or len(unfit) < len(workers):
-            return
-        last = max(unfit, key=lambda worker: worker.since)
-        if self.checked_at - last.since > max(worker.limit for worker in unfit):
-            raise AppError(
-                "{reason} No worker can continue, but finished studies are kept.",
-                Action.CONTINUE,
-                reason=last.reason,
-            )
+                attempt.workers = frozenset()
+                self._submit(attempt)
 
     def _waiting(self) -> Statement:
         offer = " ".join(f"{name}={amount:g}" for name, amount in self.resources.items())
-        command = f"dask worker {self.address} --nthreads 1"
-        if not offer:
-            remedy = Remedy(Action.RUN, {"command": command})
-            return statement("Waiting for a worker at {address}.", remedy, address=self.address)
-        remedy = Remedy(Action.RUN, {"command": f'{command} --resources "{offer}"'})
+        option = f' --resources "{offer}"' if offer else ""
+        command = f"dask worker {self.address} --nthreads 1{option}"
         return statement(
-            "Waiting for a worker with {resources} at {address}.",
-            remedy,
+            "Waiting for a worker{resources} at {address}.",
+            Remedy(Action.RUN, {"command": command}),
             address=self.address,
-            resources=offer,
+            resources=offer and f" with {offer}",
         )
 
     def _lost(self) -> AppError:

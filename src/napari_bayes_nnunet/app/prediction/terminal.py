@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from ..remote.ensemble import ensemble_on
 from ..segmentation.calibration import uncalibrated_notes
-from ..segmentation.ensemble import Ensemble
 from ..terminal import progress_bar, show_member
 from .predict import predict
 from .request import CaseOutcome, PredictionRequest
@@ -18,7 +18,9 @@ def predict_in_terminal(folder: Path, request: PredictionRequest) -> bool:
     """Segment the images of ``request`` and return whether all succeeded."""
     notify = partial(click.echo, err=True)
     settings = request.settings
-    ensemble = Ensemble(folder, device=settings.device, precision=settings.precision, notify=notify)
+    ensemble = ensemble_on(settings.device)(
+        folder, device=settings.device, precision=settings.precision, notify=notify
+    )
     for sentence in (*ensemble.folder.problems, *ensemble.folder.refusals):
         click.echo(sentence, err=True)
     succeeded, segmented = True, False

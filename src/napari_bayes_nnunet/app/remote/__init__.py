@@ -1,1 +1,1 @@
-"""Segmentation of the open image on another computer."""
+"""Segmentation on another computer, by the inference child's own messages through ssh."""

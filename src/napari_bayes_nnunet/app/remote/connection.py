@@ -1,182 +1,211 @@
-"""Connection to a `RemoteRun` on a Dask worker.
-
-All data pass through the scheduler, so nothing else on the other computer must be reachable.
-"""
+"""Connection to the inference child on another computer, which the system's ssh starts."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
-from functools import partial
-from time import perf_counter
-from typing import Any
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, cast
 
-from ...io.files.given_path import expand_home
-from ...nnunet import Stopped
+from ... import __version__
+from ...core.problems import Action, Statement
+from ...io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
+from ...io.ensemble.fingerprint import fingerprint
+from ...io.files.limits import LARGEST_TEXT
 from .. import AppError
-from ..cluster.connection import check_cluster, connect
-from ..cluster.worker_call import error_line
-from .actor import Failure, RemoteRun, RunDropped, call_run, describe_worker, has_run
-from .device import RemoteDevice
-
-_POLL_SECONDS = 0.05
-"""Seconds between two checks for a request to stop."""
-HEARTBEAT_SECONDS = 2.0
-SILENCE_LIMIT = 12.0
-"""Seconds without an answer of the scheduler after which the connection counts as lost."""
-PRIORITY = 100
-"""Dask priority, above that of cohorts, because a user is waiting."""
-CONNECTION_LOST = (
-    "The connection to {address} was lost. Check that its scheduler and worker are running and "
-    "that the network works, then try again."
+from ..messages import (
+    ChildReady,
+    EnsembleFile,
+    EnsembleLoaded,
+    EnsembleMissing,
+    JobEnded,
+    LoadEnsemble,
+    Message,
+    PhaseDone,
+    SegmentImage,
+    StageStarted,
+    from_line,
 )
-NO_WORKERS = "The scheduler at {address} has no workers. Start a worker on that computer."
+from .device import RemoteDevice
+from .store import ensemble_files
+from .stream import read_messages, write_message
 
-
-def never_stop() -> bool:
-    """Return False: do not stop."""
-    return False
+NO_SSH: Final = "The program ssh could not be started ({reason}). Install the OpenSSH client."
+SSH_FAILED: Final = 255
+"""Exit code of ssh itself; all others are those of the command on the other computer."""
+UNREACHABLE: Final = (
+    "ssh could not connect to {address} ({reason}). In a terminal, connect to it with ssh until it "
+    "lets you in without a question."
+)
+NO_PACKAGE: Final = (
+    "{command} could not be started on {address} ({reason}). Install version {version} of "
+    "napari-bayes-nnunet there, or name the command that starts it."
+)
+OTHER_PACKAGE: Final = (
+    "{address} has version {there} of napari-bayes-nnunet, but this computer has {here}. Install "
+    "the same version on both."
+)
+CONNECTION_LOST: Final = "The connection to {address} was lost ({reason})."
+_LAST_LINES: Final = 5
+_ENDS_WITHIN: Final = 2.0
+"""Seconds for ssh to end once its connection is closed."""
 
 
 class RemoteConnection:
-    """Connection to the scheduler; ``open`` starts a run on the least busy ``worker``.
+    """Child on another computer that answers as the one here.
 
-    Raises AppError if there is no connection.
+    Files of its answers are written into the folder ``scratch``. Raises AppError if ssh cannot
+    connect, or if there is no such version of this package.
     """
 
-    def __init__(self, device: RemoteDevice) -> None:
-        self._address = device.address
-        certificates = expand_home(device.certificates) if device.certificates else None
-        self._client = connect(device.address, certificates=certificates)
-        self._pool = ThreadPoolExecutor(3, thread_name_prefix="remote")
-        self._key = f"bayes-nnunet-{uuid.uuid4().hex}"
-        self._run: Any = None
-        self.worker = ""
-
-    def describe_workers(self) -> str:
-        """Return a sentence with the number of workers and the device of the first."""
-        workers = self._workers(never_stop)
-        work = partial(self._client.run, describe_worker, workers=workers[:1])
-        device = self._result(self._pool.submit(work), never_stop).get(workers[0])
-        if device is None:  # the worker has just died
-            raise self._lost()
-        count = len(workers)
-        return f"{count} workers, the first with {device}." if count > 1 else f"1 worker: {device}."
-
-    def open(self, should_stop: Callable[[], bool] = never_stop) -> None:
-        """Wait until a worker has started the run."""
-        workers = self._workers(should_stop)
-        self._run = self._client.submit(  # Dask keeps the run as long as this reference exists
-            *(RemoteRun, self._key),
-            actor=True,
-            key=self._key,
-            pure=False,
-            workers=workers,  # Dask chooses the one with the fewest runs
-            priority=PRIORITY,
-        )
-        error = self._result(self._pool.submit(self._run.exception), should_stop)
-        if error is not None:
-            raise AppError(
-                "The worker at {address} could not start the segmentation ({reason}). See its log "
-                "for details.",
-                address=self._address,
-                reason=error_line(error),
-            )
-        workers_of = self._result(self._pool.submit(self._client.who_has, [self._run]), should_stop)
-        if not workers_of[self._key]:  # the worker has just died
-            raise self._lost()
-        (self.worker,) = workers_of[self._key]
-
-    def call(
-        self, method: str, *arguments: Any, should_stop: Callable[[], bool] = never_stop
-    ) -> Any:
-        """Call a method of the run and return its result.
-
-        Raises what the method raises, and AppError if the connection is lost.
-        """
-        return self.wait_for(self.send(method, *arguments), should_stop)
-
-    def send(self, method: str, *arguments: Any) -> Future[Any]:
-        """Call a method of the run without waiting for its result."""
-        return self._pool.submit(self._call, method, *arguments)
-
-    def wait_for(self, sent: Future[Any], should_stop: Callable[[], bool] = never_stop) -> Any:
-        """Wait for the result of a call. Raises Stopped once ``should_stop`` returns True."""
-        answer = self._result(sent, should_stop)
-        if isinstance(answer, RunDropped):
-            raise self._lost()
-        if isinstance(answer, Failure):
-            raise answer.error
-        return answer
-
-    def is_alive(self) -> bool:
-        """Return whether the scheduler and the worker of the run still answer."""
+    def __init__(self, device: RemoteDevice, scratch: Path) -> None:
+        self.device, self._scratch = device, scratch
+        self._is_ready = False
+        self._writing = threading.Lock()
+        command = device.serve_command
         try:
-            return self._client.status == "running" and self._result(
-                self._pool.submit(self._has_run), never_stop
+            self._ssh = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C then ends only this process, which closes ssh
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # exists on Windows only
             )
-        except AppError:
-            return False
-
-    def close(self) -> None:
-        """Drop the run, which stops it."""
-        self._pool.submit(self._client.close)  # takes seconds if the scheduler does not answer
-        self._pool.shutdown(wait=False)
-
-    def _workers(self, should_stop: Callable[[], bool]) -> list[str]:
-        """Return the addresses of the workers. Raises AppError if their version differs."""
-        workers = list(self._result(self._pool.submit(self._client.nthreads), should_stop))
-        if not workers:
-            raise AppError(NO_WORKERS, address=self._address)
-        self._result(self._pool.submit(check_cluster, self._client), should_stop)
-        return workers
-
-    def _call(self, method: str, *arguments: Any) -> Any:
-        worker = self.worker
-        answers = self._client.run(call_run, self._key, method, *arguments, workers=[worker])
-        return answers[worker]
-
-    def _has_run(self) -> bool:
-        """Ask the worker whether it still has the run, or the scheduler before it is started."""
-        if not self.worker:
-            return bool(self._client.scheduler_info())
-        return bool(self._client.run(has_run, self._key, workers=[self.worker])[self.worker])
-
-    def _result(self, future: Future[Any], should_stop: Callable[[], bool]) -> Any:
-        """Wait for a result as long as the scheduler answers heartbeats."""
-        last_answer = perf_counter()
-        heartbeat: Future[Any] | None = None
-        while not wait([future], _POLL_SECONDS).done:
-            if should_stop():
-                raise Stopped
-            now = perf_counter()
-            if heartbeat is not None and heartbeat.done():
-                if not self._unless_lost(heartbeat):
-                    raise self._lost()
-                heartbeat, last_answer = None, now
-            elif heartbeat is None and now - last_answer >= HEARTBEAT_SECONDS:
-                heartbeat = self._pool.submit(self._has_run)
-            if now - last_answer > SILENCE_LIMIT:
-                raise self._lost()
-        return self._unless_lost(future)
-
-    def _unless_lost(self, done: Future[Any]) -> Any:
+        except OSError as error:
+            raise AppError(NO_SSH, reason=error.strerror or error) from error
+        self._requests, self._replies = cast(Any, self._ssh.stdin), cast(Any, self._ssh.stdout)
+        self._errors: deque[bytes] = deque(maxlen=_LAST_LINES)
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        self._messages = read_messages(self._replies, scratch)
         try:
-            return done.result()
-        except AppError:
+            self._wait_until_ready()
+        except BaseException:
+            self.close()
             raise
-        except (Exception, CancelledError) as error:  # a failed method returns a Failure instead
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether ssh still runs."""
+        return self._ssh.poll() is None
+
+    def send(self, message: Message) -> None:
+        """Send a message with its files. Raises AppError if the connection is lost."""
+        try:
+            with self._writing:
+                write_message(self._requests, message)
+        except (BrokenPipeError, ValueError) as error:  # ValueError after the connection is closed
             raise self._lost() from error
 
+    def ask(self, request: LoadEnsemble | SegmentImage) -> Iterator[Message]:
+        """Send a request for an ensemble of this computer, and yield the answers to it.
+
+        The ensemble is sent first if the other computer lacks it. The last answer is that the
+        ensemble is loaded, or the end of the job. Raises AppError, also if the ensemble cannot be
+        loaded, and DataError if it is not one; after an error the connection is closed.
+        """
+        try:
+            local = find_ensemble(Path(request.folder))
+            folder = self.device.folder or request.folder
+            there = replace(request, folder=folder, fingerprint=fingerprint(local))
+            self.send(there)
+            while True:
+                reply = self._receive()
+                if isinstance(reply, EnsembleMissing):
+                    yield from self._send_ensemble(local, there.fingerprint)
+                    self.send(there)
+                elif isinstance(reply, EnsembleLoaded):
+                    if reply.fingerprint != there.fingerprint:  # that of an earlier request
+                        continue
+                    refused = {str(local.members[int(n)].path): w for n, w in reply.refused.items()}
+                    yield EnsembleLoaded(folder=request.folder, refused=refused)
+                    if isinstance(request, LoadEnsemble):
+                        return
+                elif isinstance(reply, PhaseDone):
+                    device = f"{reply.report.get('device')} on {self.device.address}"
+                    yield replace(reply, report={**reply.report, "device": device})
+                elif isinstance(reply, JobEnded):
+                    if isinstance(request, LoadEnsemble) or reply.job != request.job:
+                        raise error_of(reply)
+                    yield reply
+                    return
+                elif not isinstance(reply, ChildReady):
+                    yield reply
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection, which stops what runs there."""
+        with suppress(OSError):
+            self._requests.close()
+        try:
+            self._ssh.wait(_ENDS_WITHIN)
+        except subprocess.TimeoutExpired:
+            self._ssh.kill()
+            self._ssh.wait()
+        self._listener.join(_ENDS_WITHIN)
+        self._replies.close()
+
+    def _listen(self) -> None:
+        with cast(Any, self._ssh.stderr) as errors:
+            self._errors.extend(errors)
+
+    def _send_ensemble(self, local: EnsembleFolder, known_by: str) -> Iterator[Message]:
+        files = ensemble_files(local)
+        for done, (name, file) in enumerate(files.items(), start=1):
+            text = f"Sending the ensemble to {self.device.address}, file {done} of {len(files)}"
+            yield StageStarted(text=text)
+            is_last = done == len(files)
+            self.send(
+                EnsembleFile(fingerprint=known_by, name=name, content=str(file), is_last=is_last)
+            )
+
+    def _wait_until_ready(self) -> None:
+        """Wait for the first message, which follows what the shell there may print."""
+        while line := self._replies.readline(LARGEST_TEXT):
+            with suppress(AppError):
+                ready = from_line(line.decode(errors="replace"))
+                if isinstance(ready, ChildReady):
+                    break
+        else:
+            raise self._lost()
+        self._is_ready = True
+        if ready.version != __version__:
+            address = self.device.address
+            raise AppError(OTHER_PACKAGE, address=address, there=ready.version, here=__version__)
+
+    def _receive(self) -> Message:
+        """Return the next message of the other computer. Raises AppError if there are no more."""
+        with suppress(EOFError, OSError, StopIteration):
+            return next(self._messages)
+        raise self._lost()
+
     def _lost(self) -> AppError:
-        return AppError(CONNECTION_LOST, address=self._address)
+        """Return the error of a connection that has ended, with the last words of ssh."""
+        self.close()
+        code = self._ssh.returncode
+        lines = [line.decode(errors="replace").strip() for line in self._errors]
+        reason = next(filter(None, reversed(lines)), f"exit code {code}").rstrip(".")
+        address = self.device.address
+        if self._is_ready:
+            return AppError(CONNECTION_LOST, Action.START_AGAIN, address=address, reason=reason)
+        if code == SSH_FAILED:
+            return AppError(UNREACHABLE, address=address, reason=reason)
+        command = self.device.serve_command[-1].removesuffix(" serve")
+        return AppError(
+            NO_PACKAGE, command=command, address=address, reason=reason, version=__version__
+        )
 
 
-def describe_workers(device: RemoteDevice) -> str:
-    """Return a sentence that describes the workers. Raises AppError if they cannot be used."""
-    connection = RemoteConnection(device)
-    try:
-        return connection.describe_workers()
-    finally:
-        connection.close()
+def error_of(end: JobEnded) -> AppError:
+    """Return the error with which a job ended."""
+    words = end.sentence
+    if isinstance(words, Statement):
+        return AppError.from_statement(words)
+    return AppError("{sentence}", sentence=words)

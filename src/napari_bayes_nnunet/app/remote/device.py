@@ -1,45 +1,59 @@
-"""Another computer as a device: its Dask scheduler, the certificates and the ensemble's folder."""
+"""Another computer as a device: its address, the command and the ensemble's folder there."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from urllib.parse import parse_qsl, urlencode
+from typing import Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from .. import AppError
+
+COMMAND: Final = "bayes-nnunet"
+WRONG_ADDRESS: Final = (
+    "{address!r} is not the address of a computer. Use one like ssh://server, or "
+    "ssh://user@server:22."
+)
+OPTIONS: Final = {
+    "BatchMode": "yes",  # nobody sees a question of ssh
+    "ConnectTimeout": "10",
+    "ServerAliveInterval": "3",  # of a network that falls silent the user hears after 12 s
+    "ServerAliveCountMax": "4",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteDevice:
-    """Dask cluster, whose text is a device name like "cuda:0".
+    """Computer that ssh reaches, whose text is a device name like "cuda:0".
 
-    ``address`` is that of the scheduler, "tls://server:8786". ``certificates`` is a folder on this
-    computer with ca.pem, cert.pem and key.pem. ``folder`` is the ensemble on the other computer,
-    "" for the same path as here.
+    ``address`` is ssh://[USER@]HOST[:PORT], ``command`` starts this package there, "" for
+    bayes-nnunet. ``folder`` is the ensemble there, "" if it has the same path as here, is built in,
+    or is to be sent.
     """
 
     address: str = field(
         metadata={
             "label": "Address",
-            "example": "tls://server:8786",
-            "help": "Address of the Dask scheduler. With tcp://, anyone on the network can read "
-            "the data and run code on both computers. tls:// needs certificates.",
+            "example": "ssh://user@server",
+            "help": "Address of the computer, ssh://[USER@]HOST[:PORT]. It must let you in by ssh "
+            "without asking for a password.",
         }
     )
-    certificates: str = field(
+    command: str = field(
         default="",
         metadata={
-            "label": "Keys",
-            "folder": True,
-            "example": "Folder of certificates",
-            "help": "Folder with the ca.pem, cert.pem and key.pem you received from the other "
-            "computer's administrator.",
+            "label": "Command",
+            "example": COMMAND,
+            "help": "Command that starts bayes-nnunet on the other computer, if it is not on the "
+            "PATH there, such as ~/venv/bin/bayes-nnunet.",
         },
     )
     folder: str = field(
         default="",
         metadata={
             "label": "Path there",
-            "example": "The same folder as here",
-            "help": "Folder of the ensemble on the other computer, if its path differs from the "
-            "one here. Not needed for the demo ensemble.",
+            "example": "Send the ensemble once",
+            "help": "Folder of the ensemble on the other computer, if it is there under another "
+            "path than here. Otherwise it is sent, once.",
         },
     )
 
@@ -51,12 +65,27 @@ class RemoteDevice:
     def parse(cls, name: str) -> RemoteDevice:
         """Return the device with this name."""
         address, _, query = name.partition("?")
-        values = dict(parse_qsl(query))
-        return cls(
-            address=address,
-            certificates=values.get("certificates", ""),
-            folder=values.get("folder", ""),
-        )
+        known = {name: text for name, text in parse_qsl(query) if name in ("command", "folder")}
+        return cls(address=address, **known)
+
+    @property
+    def serve_command(self) -> list[str]:
+        """The command that starts the other computer's child. Raises AppError without a host."""
+        try:
+            parts = urlsplit(self.address)
+            host, port = parts.hostname, parts.port
+        except ValueError:  # a port that is no number
+            host, port = None, None
+        if not host or parts.scheme != "ssh" or parts.path.strip("/"):
+            raise AppError(WRONG_ADDRESS, address=self.address)
+        user = parts.netloc.rpartition("@")[0]
+        options = [word for name, value in OPTIONS.items() for word in ("-o", f"{name}={value}")]
+        return [
+            *("ssh", "-T", "-C", *options),
+            *(("-p", str(port)) if port else ()),
+            *(("-l", user) if user else ()),
+            *("--", host, f"{self.command or COMMAND} serve"),
+        ]
 
 
 def is_remote(device: str) -> bool:

@@ -1,153 +1,248 @@
-"""Ensemble that segments on another computer, to which the image is sent."""
+"""Ensemble that segments on another computer, for the command line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+import shutil
+import weakref
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
-from typing import Any
+from tempfile import mkdtemp
+from typing import Any, Final, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
-from ...core.choices import LargestComponent, Mirroring
+from ...core.choices import LargestComponent, Mirroring, Precision
 from ...core.types import Spacing
 from ...io.ensemble.ensemble_folder import find_ensemble
-from ...io.ensemble.fingerprint import fingerprint
-from ...io.files.given_path import expand_home, is_same_path
-from ..segmentation.result import FirstLook
+from ...io.study.arrays import read_posterior
+from ...nnunet import Stopped
+from ..messages import (
+    FINISHED,
+    EnsembleLoaded,
+    FirstLookReady,
+    JobEnded,
+    LoadEnsemble,
+    Message,
+    Notice,
+    PhaseDone,
+    SegmentImage,
+    SnapshotReady,
+)
+from ..segmentation.ensemble import Ensemble
+from ..segmentation.image_check import Image
+from ..segmentation.result import FirstLook, MemberStatistics, Segmentation, Snapshot
 from ..segmentation.settings import SegmentationSettings
-from .actor import BUILT_IN, BUILT_IN_FOLDER, EnsembleReference
-from .connection import RemoteConnection, never_stop
-from .device import RemoteDevice
-from .wire_format import PackedArray, RemoteSegmentation, RemoteSnapshot
+from .connection import RemoteConnection, error_of
+from .device import RemoteDevice, is_remote
+from .stream import delete_files
+
+MOST_AT_ONCE: Final = 16
+"""Phases that are sent and whose results are kept together."""
 
 
-class RemoteEnsemble:
-    """The methods of `Ensemble` that the window needs, computed elsewhere and without torch here.
+def ensemble_on(device: str) -> type[Ensemble]:
+    """Return the class of an ensemble that computes on a device, here or on another computer."""
+    return RemoteEnsemble if is_remote(device) else Ensemble
 
-    ``folder`` is the ensemble on this computer, which must be the same on the other one; its
-    members that the other computer refuses are marked as refused. ``show_stage`` is called with a
-    text before long steps. Raises DataError, ModelError or AppError.
+
+class RemoteEnsemble(Ensemble):
+    """The part of `Ensemble` that `predict` needs, computed on another computer.
+
+    ``device`` is the text of a `RemoteDevice`, the other parameters are those of `Ensemble`.
+    Snapshots count the members, but have no arrays. Whoever stops drops the connection, and the
+    next call opens another one.
     """
 
     def __init__(
         self,
-        folder: Path | str,
+        folder: Path,
         *,
-        device: RemoteDevice,
-        show_stage: Callable[[str], None] = lambda text: None,
+        device: str,
+        precision: Precision = "auto",
+        notify: Callable[[str], None] = lambda sentence: None,
     ) -> None:
-        self._device = device
-        self._show_stage = show_stage
+        self._path, self._notify, self._jobs = str(folder), notify, count(1)
+        self._remote_device = RemoteDevice.parse(device)
+        self._scratch = Path(mkdtemp(prefix="bayes-nnunet-"))
+        self._opened = ExitStack()
+        self._opened.callback(shutil.rmtree, self._scratch, ignore_errors=True)
+        weakref.finalize(self, self._opened.close)
         self._connection: RemoteConnection | None = None
-        local = find_ensemble(Path(folder))
-        self._reference = EnsembleReference(
-            _remote_folder(Path(folder), device), fingerprint(local)
-        )
-        with self._connected(never_stop) as connection:
-            reasons: dict[int, str] = connection.call("load", self._reference)
-        refused = {local.members[index].path: reason for index, reason in reasons.items()}
-        self.folder = local.with_refused(refused)
+        self.folder = find_ensemble(folder)
+        for reply in self._ask(LoadEnsemble(folder=self._path, device=device)):
+            if isinstance(reply, EnsembleLoaded):
+                refused = {Path(path): reason for path, reason in reply.refused.items()}
+                self.folder = self.folder.with_refused(refused)
 
-    def __del__(self) -> None:
-        """Close the connection when the child loads another ensemble."""
-        self.close()
+    @property
+    def structures(self) -> dict[str, int]:
+        """Structure → label, without the background and ignored voxels."""
+        return {name: label for name, label in self.folder.labels.items() if label != 0}
 
-    def close(self) -> None:
-        """Close the connection; the next call opens another."""
-        connection, self._connection = getattr(self, "_connection", None), None
-        if connection is not None:
-            connection.close()
+    @property
+    def is_on_card(self) -> bool:
+        """False: what this computer prepares meanwhile would not be used."""
+        return False
 
-    def phases_at_once(self, image: NDArray[Any], mirroring: Mirroring = "full") -> int:
-        """Return how many phases of this size fill the other computer's device together."""
-        with self._connected(never_stop) as connection:
-            count = connection.call("phases_at_once", self._reference, image.shape, mirroring)
-            return int(count)
+    def phases_at_once(self, image: Image, mirroring: Mirroring = "full") -> int:
+        """Return how many phases are sent together."""
+        return MOST_AT_ONCE
 
-    def find_phases(
-        self,
-        cine: NDArray[Any],
-        spacing: Spacing,
-        *,
-        largest_component: LargestComponent = "auto",
-        should_stop: Callable[[], bool] = never_stop,
-        on_look: Callable[[int, FirstLook], None] = lambda phase, look: None,
-    ) -> tuple[int, int]:
-        """Return ED and ES as `Ensemble.find_phases` does; the whole cine is sent."""
-        with self._connected(should_stop) as connection:
-            call = ("find_phases", self._reference, PackedArray.pack(cine), spacing)
-            (ed, es), looks = connection.call(*call, largest_component, should_stop=should_stop)
-        for phase, look in looks.items():
-            on_look(phase, look.unpack())
-        return ed, es
+    def prepare_ahead(self, images: Iterable[Image], spacing: Spacing) -> None:
+        """Do nothing."""
 
     def first_looks(
         self,
-        cine: NDArray[Any],
+        cine: Image,
         spacing: Spacing,
         *,
         largest_component: LargestComponent = "auto",
-        should_stop: Callable[[], bool] = never_stop,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[FirstLook]:
-        """Yield the looks of `Ensemble.first_looks`, all at once; the whole cine is sent."""
-        with self._connected(should_stop) as connection:
-            call = ("first_looks", self._reference, PackedArray.pack(cine), spacing)
-            looks = connection.call(*call, largest_component, should_stop=should_stop)
-        for look in looks:
-            yield look.unpack()
+        """Yield the looks of `Ensemble.first_looks`, with maps in steps of 1/4096."""
+        settings = SegmentationSettings(largest_component=largest_component)
+        for reply in self._segment("looks", cine, spacing, settings, should_stop=should_stop):
+            if isinstance(reply, FirstLookReady):
+                look = FirstLook(
+                    labels=np.load(reply.labels),
+                    maps=_load_maps(reply),
+                    volumes=reply.volumes,
+                    by_student=reply.by_student,
+                )
+                delete_files(reply)
+                yield look
 
     def phase_steps(
         self,
-        images: Sequence[NDArray[Any]],
+        images: Sequence[Image],
         spacing: Spacing,
         settings: SegmentationSettings,
         *,
         keep_members: bool = False,
         doubt: str | None = None,
-        should_stop: Callable[[], bool] = never_stop,
-    ) -> Generator[dict[int, RemoteSnapshot], None, list[RemoteSegmentation]]:
-        """Segment images as `Ensemble.phase_steps` does.
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Generator[dict[int, Snapshot], None, list[Segmentation]]:
+        """Segment images of one shape as `Ensemble.phase_steps` does; all members are kept."""
+        latest: dict[int, SnapshotReady] = {}
+        results: list[Segmentation] = []
+        nothing = MemberStatistics(structures={}, spacing=spacing)
+        stack = np.stack(images, axis=1)
+        replies = self._segment(
+            "phases", stack, spacing, settings, doubt=doubt, should_stop=should_stop
+        )
+        for reply in replies:
+            if isinstance(reply, SnapshotReady) and reply.phase is not None:
+                if reply.phase in latest:
+                    delete_files(latest[reply.phase])
+                latest[reply.phase] = reply
+                counts = reply.done, reply.total, reply.eta_seconds
+                yield {reply.phase - 1: Snapshot(*counts, nothing)}
+            elif isinstance(reply, PhaseDone) and reply.phase is not None:
+                last = latest.pop(reply.phase)
+                results.append(RemoteSegmentation.read(last, reply, settings))
+                delete_files(last)
+                delete_files(reply)
+        return results
 
-        Yields only the snapshots that `SnapshotThrottle` selects, not one after every member.
+    def _keep_prepared(self, images: Sequence[Image], spacing: Spacing) -> None:
+        """Do nothing: the other computer forgets images by itself."""
+
+    def _segment(
+        self,
+        part: Literal["looks", "phases"],
+        image: Image,
+        spacing: Spacing,
+        settings: SegmentationSettings,
+        *,
+        should_stop: Callable[[], bool],
+        doubt: str | None = None,
+    ) -> Iterator[Message]:
+        """Send an image (channels, T, Z, Y, X) and yield the answers until the end of the job."""
+        job = next(self._jobs)
+        file = self._scratch / f"image-{job}.npy"
+        np.save(file, image)
+        request = SegmentImage(
+            job=job,
+            image=str(file),
+            spacing=spacing,
+            folder=self._path,
+            settings=settings,
+            doubt=doubt,
+            part=part,
+        )
+        for reply in self._ask(request):
+            if should_stop():
+                raise Stopped
+            if isinstance(reply, JobEnded) and reply.outcome != FINISHED:
+                raise error_of(reply)
+            yield reply
+        file.unlink()
+
+    def _ask(self, request: LoadEnsemble | SegmentImage) -> Iterator[Message]:
+        """Yield the answers to a request, and pass on notices."""
+        if self._connection is None or not self._connection.is_alive:
+            self._connection = RemoteConnection(self._remote_device, self._scratch)
+            self._opened.callback(self._connection.close)
+        for reply in self._connection.ask(request):
+            if isinstance(reply, Notice):
+                self._notify(str(reply.sentence))
+            yield reply
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteSegmentation(Segmentation):
+    """Segmentation of another computer: its arrays, its report, and what `predict` needs else."""
+
+    content: dict[str, Any] = field(repr=False)
+    question: str = ""
+
+    @classmethod
+    def read(
+        cls, last: SnapshotReady, done: PhaseDone, settings: SegmentationSettings
+    ) -> RemoteSegmentation:
+        """Return the result in the last snapshot of a phase and the message of its end.
+
+        Raises DataError if its files do not fit each other.
         """
-        with self._connected(should_stop) as connection:
-            self._show_stage("Sending the image to the other computer")
-            packed = [PackedArray.pack(image) for image in images]
-            options = {"keep_members": keep_members, "doubt": doubt}
-            begin = ("begin", self._reference, packed, spacing, settings, options)
-            connection.call(*begin, should_stop=should_stop)
-            self._show_stage("Waiting for the first member")
-            step = connection.call("advance", should_stop=should_stop)
-            while isinstance(step, dict):
-                sent = connection.send("advance")
-                yield {index: snapshot.unpack() for index, snapshot in step.items()}
-                step = connection.wait_for(sent, should_stop)
-        return [self._with_address(result) for result in step]
+        labels, maps = np.load(last.labels), _load_maps(last)
+        stored = read_posterior(Path(done.posterior), prediction=labels, maps=maps)
+        members = np.zeros((len(stored.members), *labels.shape), np.uint8)
+        members[(slice(None), *stored.box)] = stored.members
+        unused: dict[str, Any] = {}  # by `predict`, which takes the numbers from the report
+        return cls(
+            labels=labels,
+            probabilities=np.load(done.probabilities),
+            maps=maps,
+            volumes=unused,
+            member_volumes=unused,
+            volume_spread=unused,
+            pairwise_dice=unused,
+            ensemble="",
+            ensemble_kind="",
+            settings=settings,
+            members=(),
+            precision="",
+            seconds=0.0,
+            warnings=tuple(done.report["warnings"]),
+            run_notes=done.run_notes,
+            member_labels=members,
+            content=done.report,
+            question=done.no_cine,
+        )
 
-    def _with_address(self, result: RemoteSegmentation) -> RemoteSegmentation:
-        """Return the result with the other computer's address in its report."""
-        device = f"{result.content['device']} on {self._device.address}"
-        return replace(result, content={**result.content, "device": device})
+    @property
+    def no_cine(self) -> str:
+        """Question whether the image is a short-axis cine, or ""."""
+        return self.question
 
-    @contextmanager
-    def _connected(self, should_stop: Callable[[], bool]) -> Generator[RemoteConnection]:
-        """Give the open connection to the block, or a new one; close it after a failure."""
-        if self._connection is not None and not self._connection.is_alive():
-            self.close()
-        try:
-            if self._connection is None:
-                self._show_stage(f"Connecting to {self._device.address}")
-                self._connection = RemoteConnection(self._device)
-                self._connection.open(should_stop)
-            yield self._connection
-        except BaseException:  # also Stopped, because closing the connection stops the run
-            self.close()
-            raise
+    def report(self) -> dict[str, Any]:
+        """Return the content of ``<case>.json``."""
+        return self.content
 
 
-def _remote_folder(folder: Path, device: RemoteDevice) -> str:
-    if is_same_path(expand_home(folder), BUILT_IN_FOLDER):
-        return BUILT_IN
-    return device.folder or str(folder)
+def _load_maps(message: SnapshotReady | FirstLookReady) -> dict[str, NDArray[np.float32]]:
+    return {name: np.load(file) for name, file in message.maps.items()}

@@ -595,9 +595,13 @@ class Ensemble:
                 "ED and ES were not found ({reason}). Choose the phases by number.",
                 reason=str(error).rstrip("."),
             ) from error
-        used = [self._input(seen[:, phase - 1], spacing).digest for phase in (ed, es)]
-        self._members.kept.forget(but=used)
+        self._keep_prepared([seen[:, phase - 1] for phase in (ed, es)], spacing)
         return phases[ed - 1], phases[es - 1]
+
+    def _keep_prepared(self, images: Sequence[Image], spacing: Spacing) -> None:
+        """Forget all images that were prepared for a segmentation, except for these."""
+        used = [self._input(image, spacing).digest for image in images]
+        self._members.kept.forget(but=used)
 
     def _folder_to_start(self, settings: SegmentationSettings) -> EnsembleFolder:
         """Return the folder whose first pass can be made now: before its checks if possible."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 from zlib import crc32
 
 import numpy as np
@@ -85,22 +85,15 @@ def write_posterior(file: Path, posterior: StoredPosterior, *, compressed: bool 
 
     Prediction and maps are not in the file. Raises OSError if writing fails.
     """
-    with replacing(file) as temporary, temporary.open("wb") as stream:
-        dump_posterior(stream, posterior, compressed=compressed)
-
-
-def dump_posterior(
-    stream: IO[bytes], posterior: StoredPosterior, *, compressed: bool = True
-) -> None:
-    """Write the content of a posterior's file to a stream."""
     save = np.savez_compressed if compressed else np.savez
-    save(
-        stream,
-        probabilities=posterior.probabilities,
-        members=posterior.members,
-        box=np.array([(side.start, side.stop) for side in posterior.box], np.int32),
-        shape=np.array(posterior.shape, np.int32),
-    )
+    with replacing(file) as temporary, temporary.open("wb") as stream:
+        save(
+            stream,
+            probabilities=posterior.probabilities,
+            members=posterior.members,
+            box=np.array([(side.start, side.stop) for side in posterior.box], np.int32),
+            shape=np.array(posterior.shape, np.int32),
+        )
 
 
 def read_posterior(

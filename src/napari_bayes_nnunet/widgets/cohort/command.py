@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...app import AppError
-from ...app.remote.device import RemoteDevice, is_remote
+from ...app.remote.device import RemoteDevice
 from ...app.segmentation.methods import METHODS
 from ...app.segmentation.settings import SegmentationSettings
 from ...core.fields import to_arguments
@@ -16,10 +16,6 @@ ED_AND_ES, ALL = "ED,ES", "all"
 COHORT_SUBJECT = "The segmentation"
 NO_IMAGES = "No folder of images is chosen. Choose one first."
 NO_RESULTS = "No folder for the results is chosen. Choose one first."
-SAME_PATHS = (
-    " That computer reads and writes the files, so ensemble, images and results must have the "
-    "same paths on both computers."
-)
 NO_IMAGES_FOLDER = (
     "{images} is not a folder, or its drive is not connected. Choose the folder of the images."
 )
@@ -39,22 +35,6 @@ class CohortSettings:
         title = METHODS[self.settings.method].title
         return f"{self.ensemble}, {title}, {self.settings.options}{location}"
 
-    @property
-    def advice(self) -> str:
-        """Advice for a run on another computer, "" for this one."""
-        return SAME_PATHS if is_remote(self.settings.device) else ""
-
-    @property
-    def arguments(self) -> list[str]:
-        """The options of ``bayes-nnunet predict``."""
-        if not is_remote(self.settings.device):
-            return to_arguments(self.settings)
-        remote = RemoteDevice.parse(self.settings.device)
-        folder = remote.certificates
-        certificates = ["--certificates", os.path.abspath(folder)] if folder else []
-        settings = replace(self.settings, device="auto")
-        return [*to_arguments(settings), "--scheduler", remote.address, *certificates]
-
 
 @dataclass(frozen=True, kw_only=True)
 class CohortCommand:
@@ -72,7 +52,15 @@ class CohortCommand:
             os.path.abspath, (self.chosen.folder, self.images, self.output)
         )
         options = ["--phases", self.phases, "--continue", "--jsonl"]
-        return ["predict", ensemble, images, "-o", output, *self.chosen.arguments, *options]
+        return [
+            "predict",
+            ensemble,
+            images,
+            "-o",
+            output,
+            *to_arguments(self.chosen.settings),
+            *options,
+        ]
 
 
 def propose_results(images: Path) -> Path:

@@ -120,7 +120,7 @@ class CohortWindow(FolderDrop, QWidget):
         self._remove_outdated_refusal()
         try:
             chosen = self._read_settings()
-            self.chosen.show_message(FROM_THE_DOCK.format(chosen=chosen) + chosen.advice)
+            self.chosen.show_message(FROM_THE_DOCK.format(chosen=chosen))
         except AppError as error:
             self.chosen.show_message(in_the_window(error))
 

@@ -10,8 +10,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...app.messages import FirstLookReady, Message, PhaseDone, SnapshotReady
+from ...app.messages import FirstLookReady, PhaseDone, SnapshotReady
 from ...app.prediction.output_files import FOUND_BY_VOLUME, with_geometry
+from ...app.remote.stream import delete_files
 from ...app.segmentation.settings import SegmentationSettings
 from ...core.counts import phase_names
 from ...core.ensemble.maps import MAPS, HasMaps
@@ -335,14 +336,3 @@ class SegmentationResult(HasMaps):
 def _ends(curves: Iterable[VolumeCurve]) -> tuple[Phase, Phase]:
     """Return ED and ES of the first curve with several phases."""
     return next(((c.ed, c.es) for c in curves if len(c.phases) > 1), (None, None))
-
-
-def delete_files(message: Message) -> None:
-    """Delete the arrays of a message that is no longer needed."""
-    files: list[str] = []
-    if isinstance(message, SnapshotReady | FirstLookReady):
-        files = [message.labels, *message.maps.values()]
-    elif isinstance(message, PhaseDone) and message.posterior:
-        files = [message.posterior]
-    for file in files:
-        Path(file).unlink(missing_ok=True)

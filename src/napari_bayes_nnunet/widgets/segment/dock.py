@@ -23,7 +23,6 @@ from ...app.messages import (
     FINISHED,
     STOPPED,
     ChildReady,
-    ConnectionTested,
     EnsembleLoaded,
     FirstLookReady,
     JobEnded,
@@ -36,9 +35,10 @@ from ...app.messages import (
     SnapshotReady,
     StageStarted,
     StopJob,
-    TestConnection,
 )
 from ...app.prediction.output_files import FOUND_BY_VOLUME
+from ...app.remote.device import RemoteDevice
+from ...app.remote.stream import delete_files
 from ...app.segmentation.recipe import are_of_one_examination
 from ...core.command import BAYES_NNUNET
 from ...core.counts import phase_names
@@ -80,7 +80,7 @@ from ..layers.metadata import (
     layer_source,
     layer_voxels,
 )
-from ..layers.result import PhaseState, SegmentationResult, delete_files
+from ..layers.result import PhaseState, SegmentationResult
 from ..layers.result_layers import (
     forget_result,
     keep_result,
@@ -130,7 +130,7 @@ PROVISIONAL_PHASES = "Provisional, from one model: {phases}."
 PHASES_BY_STUDENT = "Provisional, from the student, one model that answers for all: {phases}."
 LEFT_OUT_OF_REVIEW = "Review… leaves out {phases}. Press Segment to finish."
 RESULT_KEPT = "The result so far is kept."
-BUSY = "A segmentation is running. Test the connection when it has ended."
+CONNECTING = "Connecting to {address}…"
 PREPARING = "Preparing the image"
 WAITING = "Waiting for the first model"
 OF_OTHER_ENSEMBLE = (
@@ -289,7 +289,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.image.image_picked.connect(self._on_image_picked)
         self.image.title_changed.connect(self.run.set_title)
         self.method.changed.connect(self._show_options)
-        self.method.remote.test_requested.connect(self._on_test_requested)
+        self.method.remote.connect_button.clicked.connect(self._on_connect_clicked)
         self.run.segment_button.clicked.connect(self.segment)
         self.run.stop_button.clicked.connect(self._on_stop_clicked)
         self.run.save_button.clicked.connect(self._on_save_clicked)
@@ -385,12 +385,12 @@ class SegmentWidget(FolderDrop, DockContent):
         self.chosen_options.show_message(self.method.summary)
         self.run.set_outcome_far(self.details.isExpanded())
 
-    def _on_test_requested(self, device: str) -> None:
-        """Let the child test the connection to another computer."""
-        if self._job is not None:
-            self.method.remote.show_test(device, BUSY)
-        else:
-            self.child.send(TestConnection(device=device))
+    def _on_connect_clicked(self) -> None:
+        """Let the other computer load the ensemble, unless it is busy with a segmentation."""
+        if self._job is None and self.ensemble.path is not None:
+            device = self.method.device_name
+            self.run.show_messages(CONNECTING.format(address=RemoteDevice.parse(device).address))
+            self.child.send(LoadEnsemble(folder=str(self.ensemble.path), device=device))
 
     # From the click to the first picture
 
@@ -524,8 +524,6 @@ class SegmentWidget(FolderDrop, DockContent):
             self._on_answer(job, message)
         elif isinstance(message, ChildReady):
             self.method.set_devices(message.devices)
-        elif isinstance(message, ConnectionTested):
-            self.method.remote.show_test(message.device, in_the_window(message.sentence))
         elif isinstance(message, EnsembleLoaded):
             self.ensemble.refuse(message.folder, message.refused)
         elif isinstance(message, StageStarted):

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Final
 
-from psygnal import Signal
 from qtpy.QtWidgets import QPushButton
 
 from ...app import AppError
@@ -19,7 +18,6 @@ from ...core.choices import Window
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ..common.device_box import AUTO, LOOKING, device_choices
-from ..common.dock import MessageLabel
 from ..common.form import DataForm
 from ..common.settings import Settings
 from ..common.wording import in_the_window
@@ -79,7 +77,8 @@ class MethodForm(DataForm):
     def summary(self) -> str:
         """The options in one line if any differs from what is chosen at first, else ""."""
         settings, usual = self.settings, self._usual
-        on = "" if settings.device == usual.device else f", on {settings.device}"
+        place = RemoteDevice.parse(settings.device).address
+        on = "" if place == usual.device else f", on {place}"
         title = METHODS[settings.method].title
         if not on and settings == usual:
             return ""
@@ -195,60 +194,33 @@ class MethodForm(DataForm):
 
 TITLE = "Another computer…"
 REMOTE_HELP = (
-    "Segment on a computer with a GPU that runs a Dask scheduler and worker. Only voxels are sent; "
-    "results return member by member."
+    "Segment on a computer with a GPU that you reach by ssh. Only voxels and the ensemble are "
+    "sent; results return member by member."
 )
-TESTING = "Testing…"
 
 
 class RemoteForm(DataForm):
-    """Form of a RemoteDevice that saves its values; ``test_requested`` carries the device name."""
-
-    test_requested = Signal(str)
+    """Form of a RemoteDevice that saves its values."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(RemoteDevice)
         self._settings = settings
-        self.test_button = QPushButton("Test connection")
-        self.test_button.setToolTip("Connect once and show the workers. No image is sent.")
-        self.status = MessageLabel()
-        for part in (self.test_button, self.status):
-            self.native.layout().addWidget(part)
+        self.connect_button = QPushButton("Connect")
+        self.connect_button.setToolTip("Connect, and load the ensemble there. No image is sent.")
+        self.native.layout().addWidget(self.connect_button)
         self.update(asdict(settings.kept.other_computer))
-        self._show_fields()
-        self.changed.connect(self._on_changed)
         for field in self:
             field.left.connect(self._save)
-        self.certificates.changed.connect(self._save)
-        self.test_button.clicked.connect(self._on_test_clicked)
 
     @property
     def device_name(self) -> str:
         """The name of the remote computer as a device for the inference child."""
         return str(self._device())
 
-    def show_test(self, device: str, sentence: str) -> None:
-        """Show the result of a test, unless the form names another ``device`` by now."""
-        if device == self.device_name:
-            self.status.show_message(sentence)
-
     def _device(self) -> RemoteDevice:
-        typed = self.make(RemoteDevice)
-        address = typed.address.strip()
-        address = address if is_remote(address) else f"tls://{address}"
-        certificates = typed.certificates if address.startswith("tls:") else ""
-        return RemoteDevice(address=address, certificates=certificates, folder=typed.folder.strip())
-
-    def _show_fields(self) -> None:
-        self.certificates.visible = self._device().address.startswith("tls:")
-
-    def _on_changed(self) -> None:
-        self._show_fields()
-        self.status.show_message("")
-
-    def _on_test_clicked(self) -> None:
-        self.status.show_message(TESTING)
-        self.test_requested.emit(self.device_name)
+        typed = {name: text.strip() for name, text in asdict(self.make(RemoteDevice)).items()}
+        address = typed.pop("address")
+        return RemoteDevice(address=address if is_remote(address) else f"ssh://{address}", **typed)
 
     def _save(self) -> None:
         device = self._device()

@@ -1,0 +1,72 @@
+"""Ensembles on the computer that segments for another one, found by their fingerprints."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from platformdirs import user_cache_path
+
+from ...core.problems import Action
+from ...io import DataError
+from ...io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
+from ...io.ensemble.fingerprint import CALIBRATION_FILE, fingerprint
+from ...io.ensemble.run_folder import RECORD
+from ...io.ensemble.student_folder import find_student
+from .. import AppError
+from ..messages import EnsembleFile
+from .stream import DAMAGED_DATA
+
+BUILT_IN_FOLDER: Final = Path(__file__).parents[2] / "demo_ensemble"
+_FINGERPRINT: Final = re.compile("[0-9a-f]{32}")
+_NEXT_TO_FOLDS: Final = ("plans.json", "dataset.json", RECORD, CALIBRATION_FILE)
+
+
+def ensemble_files(folder: EnsembleFolder) -> dict[str, Path]:
+    """Return name → file of what segments: weights, plans, records, calibrations, the student."""
+    student = find_student(folder)
+    weights = [member.path for member in (*folder.members, *filter(None, [student]))]
+    trainings = {
+        next(parent.parent for parent in file.parents if parent.name.startswith("fold_"))
+        for file in weights
+    }
+    root = Path(os.path.commonpath([folder.path, *trainings]))
+    texts = (training / name for training in sorted(trainings) for name in _NEXT_TO_FOLDS)
+    files = [*filter(Path.is_file, texts), *weights]
+    return {f"{root.name}/{file.relative_to(root).as_posix()}": file for file in files}
+
+
+def find_kept(folder: str, known_by: str) -> Path | None:
+    """Return the folder of the ensemble with this fingerprint, None if this computer lacks it.
+
+    It is looked for in ``folder``, in this package, and among those that were sent.
+    """
+    for path in (Path(folder), BUILT_IN_FOLDER, *_kept_folder(known_by).glob("*")):
+        with suppress(DataError):
+            if fingerprint(find_ensemble(path)) == known_by:
+                return path
+    return None
+
+
+def keep_file(file: EnsembleFile) -> None:
+    """Keep a file of an ensemble, which is found after its last file. Raises OSError."""
+    folder, name = _kept_folder(file.fingerprint), PurePosixPath(file.name)
+    if name.is_absolute() or ".." in name.parts:
+        raise AppError(DAMAGED_DATA, Action.START_AGAIN)
+    unfinished = folder.with_suffix(".part")
+    place = unfinished / name
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shutil.move(file.content, place)
+    if file.is_last:
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.replace(folder)
+
+
+def _kept_folder(known_by: str) -> Path:
+    if not _FINGERPRINT.fullmatch(known_by):
+        raise AppError(DAMAGED_DATA, Action.START_AGAIN)
+    return user_cache_path("napari-bayes-nnunet", appauthor=False) / "ensembles" / known_by
