@@ -144,13 +144,24 @@ def test_descriptions_say_what_was_accepted(study: Path, images: Path, tmp_path:
     for file, phase in zip(labels, (ED, ES), strict=True):
         header = dcmread(file)
         assert header.ContentDescription == str(counts[phase])
-        assert header.SeriesDescription.endswith(str(sum_accepted(counts)))
+        assert header.SeriesDescription.endswith(str(counts[phase]))
     header = dcmread(report)
     assert header.CompletionFlag == "PARTIAL"
     assert header.CompletionFlagDescription == f"DRAFT, {sum_accepted(counts)}"
     accept(session, ED, ES)
     *_, report, _ = export_session(session, images, tmp_path / "all")
     assert dcmread(report).CompletionFlag == "COMPLETE"
+
+
+def test_series_of_end_diastole_comes_first(images: Path, tmp_path: Path) -> None:
+    geometry = read_dicom(images).geometry
+    folder = make_cine(tmp_path / "study", geometry=geometry, phases=(1, 2, 3), ed=3, es=1)
+    *labels, _, _ = export_session(ReviewSession(read_study(folder)), images, tmp_path / "out")
+    headers = [dcmread(file) for file in labels]
+    assert [file.name[-16:] for file in labels] == [f"_frame0{n}_seg.dcm" for n in (3, 1, 2)]
+    assert [header.SeriesNumber for header in headers] == [9001, 9002, 9003]
+    phases = [header.SeriesDescription.split(" · ")[1] for header in headers]
+    assert phases == ["ED, phase 3 of 4", "ES, phase 1 of 4", "phase 2 of 4"]
 
 
 def test_phases_outside_the_queue_count_as_open(images: Path, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def export(source: Path, folder: Path) -> Export:
     made = Export(folder, folder / "seg.dcm", folder / "sr.dcm", folder / "own.nii.gz", values)
     folder.mkdir()
     write_labels(made.labels, labels, geometry)
-    write_seg(made.seg, labels, images, STRUCTURES, origin=ORIGIN, description=ORIGIN.review)
+    write_seg(made.seg, labels, images, STRUCTURES, origin=ORIGIN, phase="ED, phase 1 of 5")
     write_structured_report(made.sr, measured, images, [made.seg], origin=ORIGIN)
     return made
 

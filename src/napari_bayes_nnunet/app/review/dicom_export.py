@@ -53,12 +53,12 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
         algorithm=f"{ALGORITHM} ({study.info.ensemble or 'ensemble'})"[:LONGEST_TEXT],
         version=__version__,
         corrected=bool(session.edited_places()),
-        review=str(sum_accepted(accepted)),
         reader=session.state.reader,
     )
-    names, report, table = dicom_file_names(case, study.info.phases)
+    phases = tuple(dict.fromkeys((*session.end_phases, *study.info.phases)))
+    names, report, table = dicom_file_names(case, phases)
     files = [output / name for name in names]
-    for number, (file, phase) in enumerate(zip(files, study.info.phases, strict=True), 1):
+    for number, (file, phase) in enumerate(zip(files, phases, strict=True), 1):
         drawn = select_phase(labels, phase)
         slices = images_of_phase(stack, phase)
         write_seg(
@@ -66,9 +66,9 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
             drawn,
             slices,
             study.info.structures,
-            origin=origin,
+            origin=replace(origin, review=str(accepted[phase])),
             number=number,
-            description=str(accepted[phase]),
+            phase=describe_phase(session, phase, len(stack.slices[0])),
         )
         _check(file, drawn, study)
     measured, open_slices = measure_review(session)
@@ -120,6 +120,15 @@ def find_stack(study: Study, images: Path) -> Stack:
         found="; ".join(map(str, stacks)),
         expected=grid,
     )
+
+
+def describe_phase(session: ReviewSession, phase: int | None, count: int) -> str:
+    """Return "ED, phase 18 of 20" for a phase of ``count``; "" for a 3D image."""
+    if phase is None:
+        return ""
+    number = f"phase {phase} of {count}"
+    name = session.name_of(phase)
+    return f"{name}, {number}" if phase in (session.state.ed, session.state.es) else number
 
 
 def images_of_phase(stack: Stack, phase: int | None) -> Sequence[DicomImage]:

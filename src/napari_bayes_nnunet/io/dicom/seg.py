@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,6 +47,8 @@ ALLOWED_VALUES: Final[dict[str, Callable[[str], object]]] = {
 """Types that raise ValueError for values of scanners and anonymisers that highdicom refuses."""
 LONGEST_TEXT: Final = 64
 """Characters of a DICOM Long String."""
+SERIES_NUMBER: Final = 9000
+"""Number of the series of the report; those of the labels follow, end-diastole first."""
 MAKER: Final = "napari-bayes-nnunet"
 UNICODE: Final = "ISO_IR 192"
 """Character set of all files, because that of the images may lack letters of the labels."""
@@ -62,8 +64,7 @@ CODES: Final[dict[Structure, Any]] = {
 class LabelOrigin:
     """Source of labels: ``algorithm`` and ``version``, and if a reader ``corrected`` them.
 
-    ``review`` says how many slices were accepted, ``reader`` by whom, "" if unknown. All files of
-    one export share ``series``, a UID, and its ``series_number``.
+    ``review`` says how many slices were accepted, ``reader`` by whom, "" if unknown.
     """
 
     algorithm: str
@@ -71,8 +72,6 @@ class LabelOrigin:
     corrected: bool = False
     review: str = ""
     reader: str = ""
-    series: str = field(default_factory=hd.UID)
-    series_number: int = 9000
 
 
 def write_seg(
@@ -83,12 +82,13 @@ def write_seg(
     *,
     origin: LabelOrigin,
     number: int = 1,
-    description: str = "",
+    phase: str = "",
 ) -> None:
     """Write the (Z, Y, X) labels of one phase as a DICOM Segmentation of ``images``, one per slice.
 
     The segments are the ``structures``, sorted by label, in the colours of the layers. Patient and
-    study are those of the images. ``description`` is about this phase, at most 64 characters.
+    study are those of the images. Each phase is a series, because OHIF shows only one file of a
+    series: its ``number`` counts from 1, and its description names structures and ``phase``.
     Raises DataError if writing fails.
     """
     names = sorted(structures, key=lambda name: structures[name])
@@ -107,17 +107,17 @@ def write_seg(
                 _describe_segment(name, segment, origin, color=colors[structures[name]])
                 for segment, name in enumerate(names, 1)
             ],
-            series_instance_uid=origin.series,
-            series_number=origin.series_number,
+            series_instance_uid=hd.UID(),
+            series_number=SERIES_NUMBER + number,
             sop_instance_uid=hd.UID(),
-            instance_number=number,
+            instance_number=1,
             manufacturer=MAKER,
             manufacturer_model_name=MAKER,
             software_versions=origin.version,
             device_serial_number="0",
             content_label="SEGMENTATION",
-            content_description=description or None,
-            series_description=describe_series("Labels", origin),
+            content_description=origin.review or None,
+            series_description=describe_series(", ".join(names), phase, origin.review),
             specific_character_set=UNICODE,
             omit_empty_frames=False,
         )
@@ -133,10 +133,10 @@ def save_as_unicode(content: pydicom.Dataset, file: Path) -> None:
         content.save_as(temporary)
 
 
-def describe_series(content: str, origin: LabelOrigin) -> str:
-    """Return a description with the algorithm, shortened to fit, and the state of the review."""
-    review = f", {origin.review}" if origin.review else ""
-    return f"{content} of {origin.algorithm}"[: LONGEST_TEXT - len(review)] + review
+def describe_series(content: str, *details: str) -> str:
+    """Return a description such as "LV · ED · reviewed", with its content shortened to fit."""
+    after = "".join(f" · {detail}" for detail in details if detail)
+    return content[: LONGEST_TEXT - len(after)].rstrip() + after
 
 
 @contextmanager

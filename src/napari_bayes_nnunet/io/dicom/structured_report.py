@@ -21,6 +21,7 @@ from .limits import read_dicom_file
 from .seg import (
     LONGEST_TEXT,
     MAKER,
+    SERIES_NUMBER,
     UNICODE,
     LabelOrigin,
     describe_series,
@@ -86,12 +87,12 @@ def write_structured_report(
             evidence=evidence,
             content=report[0],
             series_instance_uid=hd.UID(),
-            series_number=origin.series_number + 1,
+            series_number=SERIES_NUMBER,
             sop_instance_uid=hd.UID(),
             instance_number=1,
             manufacturer=MAKER,
             is_complete=is_reviewed,
-            series_description=describe_series("Measurements", origin),
+            series_description=describe_series("Measurements", origin.review),
             specific_character_set=UNICODE,
         )
         if origin.review:
