@@ -23,6 +23,7 @@ from napari_bayes_nnunet.app.review.accepted_slices import (
 from napari_bayes_nnunet.app.review.dicom_export import FOUND_IN, NOT_COMPARABLE, export_session
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.core.editing.smooth_contours import smooth_contours
 from napari_bayes_nnunet.core.heart.function import Patient
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import read_dicom, read_stacks
@@ -34,6 +35,7 @@ from ...helpers.data.cines import ED, ES, LV, accept, image_of, make_cine, write
 from ...helpers.data.dicoms import TO_APEX
 
 CASE = "dicom-1234"
+ALL = slice(None)
 
 
 @pytest.fixture
@@ -99,6 +101,29 @@ def test_command_lists_the_files(study: Path, images: Path, tmp_path: Path) -> N
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
     assert len(done.stdout.splitlines()) == 4
+
+
+def test_command_writes_label_maps_and_contours(study: Path, images: Path, tmp_path: Path) -> None:
+    arguments = ["export-dicom", str(study), str(images), "-o", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, [*arguments, "--labelmap", "--contours"])
+    assert done.exit_code == 0, done.output
+    files = [Path(line) for line in done.stdout.splitlines()]
+    names = [f"{CASE}_frame0{phase}_contours.dcm" for phase in (ED, ES)]
+    assert [file.name for file in files[2:4]] == names
+    label_map, contours = dcmread(files[0]), dcmread(files[2])
+    assert label_map.SegmentationType == "LABELMAP"
+    assert contours.SeriesDescription == label_map.SeriesDescription
+    session = ReviewSession(read_study(study))
+    posterior = session.study.posteriors[ED]
+    counts = {
+        label: sum(
+            len(smooth_contours(plane, [1, 2, 3], posterior.plane_at((z, ALL, ALL)))[label])
+            for z, plane in enumerate(session.labels[ED - 1])
+        )
+        for label in (1, 2, 3)
+    }
+    found = [len(roi.ContourSequence) for roi in contours.ROIContourSequence]
+    assert found == list(counts.values())
 
 
 def test_command_compares_with_a_set_of_ranges(study: Path, images: Path, tmp_path: Path) -> None:

@@ -66,9 +66,12 @@ def phase(stack: Stack, number: int) -> Sequence[DicomImage]:
     return [images[number - 1] for images in stack.slices]
 
 
-def test_labels_are_read_back_on_the_same_grid(stack: Stack, tmp_path: Path) -> None:
-    drawn = labels(stack)
-    write_seg(tmp_path / "a.dcm", drawn, phase(stack, 3), STRUCTURES, origin=ORIGIN)
+@pytest.mark.parametrize("labelmap", [False, True])
+def test_labels_are_read_back_on_the_same_grid(
+    stack: Stack, tmp_path: Path, labelmap: bool
+) -> None:
+    drawn, images = labels(stack), phase(stack, 3)
+    write_seg(tmp_path / "a.dcm", drawn, images, STRUCTURES, origin=ORIGIN, labelmap=labelmap)
     assert is_seg(tmp_path / "a.dcm")
     found = read_seg(tmp_path / "a.dcm")
     assert found.voxels.dtype == np.uint8
@@ -100,10 +103,8 @@ def test_each_phase_is_a_series_of_its_own(stack: Stack, tmp_path: Path) -> None
     origin, drawn = replace(ORIGIN, review="8 of 10 slices accepted"), labels(stack)
     names = {"A rather long name of a structure": 1, "B": 2, "C": 3}
     for number, structures in ((1, STRUCTURES), (2, names)):
-        write_seg(
-            tmp_path / str(number), drawn, phase(stack, number), structures, origin=origin,
-            number=number, phase=f"ED, phase {number} of 5",
-        )  # fmt: skip
+        about = replace(origin, number=number, phase=f"ED, phase {number} of 5")
+        write_seg(tmp_path / str(number), drawn, phase(stack, number), structures, origin=about)
     ours = [pydicom.dcmread(tmp_path / str(number)) for number in (1, 2)]
     assert [one.SeriesNumber for one in ours] == [9001, 9002]
     assert len({one.SeriesInstanceUID for one in ours}) == 2
@@ -126,6 +127,14 @@ def test_segments_have_the_colors_of_the_layers(stack: Stack, tmp_path: Path) ->
         stored = hd.color.CIELabColor.from_dicom_value(segment.RecommendedDisplayCIELabValue)
         expected = [int(color[start : start + 2], 16) for start in (1, 3, 5)]
         assert np.allclose(stored.to_rgb(clip=True), expected, atol=1)
+
+
+def test_label_map_describes_its_background_last(stack: Stack, tmp_path: Path) -> None:
+    file, images = tmp_path / "a.dcm", phase(stack, 1)
+    write_seg(file, labels(stack), images, STRUCTURES, origin=ORIGIN, labelmap=True)
+    written = pydicom.dcmread(file)
+    assert (written.SegmentationType, written.NumberOfFrames) == ("LABELMAP", len(images))
+    assert [segment.SegmentNumber for segment in written.SegmentSequence] == [1, 2, 3, 0]
 
 
 def test_labels_of_a_phase_of_an_enhanced_file(tmp_path: Path) -> None:

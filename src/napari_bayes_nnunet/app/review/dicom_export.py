@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ... import __version__
+from ...core.editing.closed_curve import Points
+from ...core.editing.smooth_contours import smooth_contours
 from ...core.problems import Action
+from ...core.types import Phase
 from ...io import DataError
 from ...io.dicom.headers import DicomImage
 from ...io.dicom.reader import read_stack, read_stacks, stack_geometry
+from ...io.dicom.rtstruct import write_rtstruct
 from ...io.dicom.seg import LONGEST_TEXT, LabelOrigin, read_seg, write_seg
 from ...io.dicom.series import Stack
 from ...io.dicom.structured_report import CONCEPTS, write_structured_report
@@ -36,13 +42,21 @@ NOT_COMPARABLE = (
 )
 
 
-def export_session(session: ReviewSession, images: Path, output: Path) -> list[Path]:
+def export_session(
+    session: ReviewSession,
+    images: Path,
+    output: Path,
+    *,
+    labelmap: bool = False,
+    contours: bool = False,
+) -> list[Path]:
     """Write one SEG per segmented phase, and the numbers as CSV and, if SR has terms, as SR.
 
-    The descriptions of SEG and SR say how many slices were accepted. The files are named after the
-    case, but contain the patient's name like the images, because a PACS needs it. Raises AppError
-    if ``output`` is the folder ``images``, and DataError if the study was not made from ``images``
-    or a file cannot be written.
+    With ``labelmap``, the SEGs are label maps. With ``contours``, each phase also is an RTSTRUCT of
+    the contours that the window draws. The descriptions say how many slices were accepted. The
+    files are named after the case, but contain the patient's name like the images, because a PACS
+    needs it. Raises AppError if ``output`` is the folder ``images``, and DataError if the study was
+    not made from ``images`` or a file cannot be written.
     """
     refuse_folder_of_inputs(output, {"images": images})
     study = session.study
@@ -56,42 +70,55 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
         reader=session.state.reader,
     )
     phases = tuple(dict.fromkeys((*session.end_phases, *study.info.phases)))
-    names, report, table = dicom_file_names(case, phases)
-    files = [output / name for name in names]
+    names, of_contours, report, table = dicom_file_names(case, phases, contours=contours)
+    files, drawings = ([output / name for name in part] for part in (names, of_contours))
     for number, (file, phase) in enumerate(zip(files, phases, strict=True), 1):
-        drawn = select_phase(labels, phase)
-        slices = images_of_phase(stack, phase)
-        write_seg(
-            file,
-            drawn,
-            slices,
-            study.info.structures,
-            origin=replace(origin, review=str(accepted[phase])),
-            number=number,
+        drawn, slices = select_phase(labels, phase), images_of_phase(stack, phase)
+        about = replace(
+            origin,
+            review=str(accepted[phase]),
             phase=describe_phase(session, phase, len(stack.slices[0])),
+            number=number,
         )
+        write_seg(file, drawn, slices, session.structures, origin=about, labelmap=labelmap)
         _check(file, drawn, study)
+        if contours:
+            loops, file = contours_of_phase(session, phase, drawn), drawings[number - 1]
+            write_rtstruct(file, loops, slices, session.structures, origin=about)
+    numbers = _write_numbers(session, stack, files, origin, output / table, output / report)
+    return [*files, *drawings, *numbers]
+
+
+def _write_numbers(
+    session: ReviewSession,
+    stack: Stack,
+    labels: Sequence[Path],
+    origin: LabelOrigin,
+    table: Path,
+    report: Path,
+) -> list[Path]:
+    """Write the numbers as CSV and, if SR has terms for them, as SR; return the files."""
     measured, open_slices = measure_review(session)
     among = session.compared
     in_numbers = sum_accepted(count_accepted(session))
     walls = measure_walls(session)
     every, still_open = {**measured, **walls.numbers}, {**open_slices, **walls.open_slices}
     tables = session.predicted(), every, still_open
-    write_numbers(output / table, *tables, state=in_numbers.state, among=among)
+    write_numbers(table, *tables, state=in_numbers.state, among=among)
     if not CONCEPTS.keys() & measured.keys():
-        return [*files, output / table]
+        return [table]
     slices = images_of_phase(stack, session.end_phases[0])
     write_structured_report(
-        output / report,
+        report,
         every,
         slices,
-        files,
+        labels,
         origin=replace(
             origin, review=f"{in_numbers.state}{FOUND_IN.format(among) if among else ''}"
         ),
         is_reviewed=not in_numbers.still_open,
     )
-    return [*files, output / report, output / table]
+    return [report, table]
 
 
 def find_stack(study: Study, images: Path) -> Stack:
@@ -129,6 +156,18 @@ def describe_phase(session: ReviewSession, phase: int | None, count: int) -> str
     number = f"phase {phase} of {count}"
     name = session.name_of(phase)
     return f"{name}, {number}" if phase in (session.state.ed, session.state.es) else number
+
+
+def contours_of_phase(
+    session: ReviewSession, phase: Phase, labels: NDArray[Any]
+) -> list[dict[int, list[Points]]]:
+    """Return the contours of each slice of (Z, Y, X) labels, as the window draws them."""
+    posterior = session.study.posteriors.get(phase)
+    found = []
+    for z, plane in enumerate(labels):
+        known = posterior.plane_at((z, slice(None), slice(None))) if posterior else None
+        found.append(smooth_contours(plane, session.structures.values(), known))
+    return found
 
 
 def images_of_phase(stack: Stack, phase: int | None) -> Sequence[DicomImage]:
