@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import highdicom as hd
@@ -20,14 +22,22 @@ from napari_bayes_nnunet.app.review.accepted_slices import (
     describe_open_slices,
     sum_accepted,
 )
-from napari_bayes_nnunet.app.review.dicom_export import FOUND_IN, NOT_COMPARABLE, export_session
+from napari_bayes_nnunet.app.review.dicom_export import (
+    ALGORITHM,
+    FOUND_IN,
+    NOT_COMPARABLE,
+    export_session,
+)
+from napari_bayes_nnunet.app.review.export import export_review
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.editing.smooth_contours import smooth_contours
 from napari_bayes_nnunet.core.heart.function import Patient
+from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import read_dicom, read_stacks
-from napari_bayes_nnunet.io.dicom.seg import read_seg
+from napari_bayes_nnunet.io.dicom.seg import MAKER, read_seg
+from napari_bayes_nnunet.io.heart.normal_ranges import read_normal_ranges
 from napari_bayes_nnunet.io.study.arrays import save_edited
 from napari_bayes_nnunet.io.study.study import read_study, save_review
 
@@ -36,6 +46,7 @@ from ...helpers.data.dicoms import TO_APEX
 
 CASE = "dicom-1234"
 ALL = slice(None)
+RULE = IntervalRule(bias=0.0, half_width_80=3.0, half_width_90=5.0, patients=16)
 
 
 @pytest.fixture
@@ -176,6 +187,31 @@ def test_descriptions_say_what_was_accepted(study: Path, images: Path, tmp_path:
     accept(session, ED, ES)
     *_, report, _ = export_session(session, images, tmp_path / "all")
     assert dcmread(report).CompletionFlag == "COMPLETE"
+
+
+def test_sr_says_what_the_report_says(study: Path, images: Path, tmp_path: Path) -> None:
+    session = ReviewSession(read_study(study))
+    session.numbers.rules = {"LV EF": RULE}
+    session.ranges = read_normal_ranges("petersen2017")
+    session.change(patient=Patient(sex="m", age=60), reader="Anna Berg")
+    session.decide((ED, 0), "accepted")
+    *_, file, _ = export_session(session, images, tmp_path / "out")
+    queue = session.queue(session.scores())
+    _, _, page = export_review(session, None, tmp_path / "report", queue=queue)
+    report = unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.read_text("utf-8"))))
+    texts = [one.value for one in dcmread(file).iterall() if one.keyword == "TextValue"]
+    said = [text for text in texts if not re.match(r"\d{4}-", text)]  # but the time of both
+    sentences = [part for text in said for part in re.split(r"(?<=\.) (?=Open|Women)", text)]
+    (interval,) = (part for part in sentences if part.startswith("90 % interval: "))
+    assert interval[len("90 % interval: ") : -1] in report
+    assert "90 % interval" in report
+    no_sentence = re.compile(rf"LV|RV|AHA \d+ E[DS]|{MAKER}|{re.escape(ALGORITHM)}.*|\d[.\d]*")
+    of_numbers = "Open slices: ", "90 % interval: "
+    others = [part for part in sentences if not part.startswith(of_numbers)]
+    others = [part for part in others if not no_sentence.fullmatch(part)]
+    assert {"read by Anna Berg", f"ED is phase {ED}"} <= {*others}
+    assert any(part.startswith("Men: ") for part in others)
+    assert [part for part in others if part not in report] == []
 
 
 def test_series_of_end_diastole_comes_first(images: Path, tmp_path: Path) -> None:

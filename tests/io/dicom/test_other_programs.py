@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -35,6 +36,7 @@ ORIGIN = LabelOrigin(
     version="1.2",
     review="8 of 20 slices accepted",
 )
+COMMENT, SENTENCE = "90 % interval: 48.2 to 59.1. Open slices: 3.", "read by Anna Berg"
 UID_OF_A_SOURCE = "Referenced SOP Instance UID"
 SUMMARY = "Dicom dataset contains invalid data values"
 
@@ -89,7 +91,8 @@ def export(source: Path, folder: Path) -> Export:
     write_seg(made.labelmap, labels, images, STRUCTURES, origin=origin, labelmap=True)
     contours = [smooth_contours(plane, STRUCTURES.values()) for plane in labels]
     write_rtstruct(made.contours, contours, images, STRUCTURES, origin=origin)
-    write_structured_report(made.sr, measured, images, [made.seg], origin=ORIGIN)
+    about: dict[str, Any] = {"comments": {"LV EF": COMMENT}, "sentences": [SENTENCE]}
+    write_structured_report(made.sr, measured, images, [made.seg], origin=ORIGIN, **about)
     return made
 
 
@@ -154,6 +157,17 @@ def test_dcmqi_reads_the_same_measurements(exported: Export) -> None:
     units = {item["quantity"]["CodeValue"]: item["units"]["CodeValue"] for item in items}
     assert found == {CONCEPTS[name][0].value: value for name, value in exported.values.items()}
     assert units == {concept.value: unit.value for concept, unit in CONCEPTS.values()}
+
+
+def test_dsrdump_prints_numbers_and_sentences(exported: Export) -> None:
+    done = run_tool("dsrdump", "--print-long-values", exported.sr)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    for (concept, unit), value in zip(CONCEPTS.values(), exported.values.values(), strict=True):
+        number = f'"{value}" ({unit.value},UCUM,"{unit.meaning}")'
+        assert f'<contains NUM:(,,"{concept.meaning}")={number}>' in lines
+    assert f'<has properties TEXT:(,,"Comment")="{COMMENT}">' in lines
+    assert f'<contains TEXT:(,,"Comment")="{SENTENCE}">' in lines
 
 
 def test_plastimatch_reads_contours_around_the_same_pixels(exported: Export) -> None:

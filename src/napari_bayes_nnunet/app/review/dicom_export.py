@@ -29,10 +29,11 @@ from ...io.study.info import find_image, read_study_image
 from ...io.study.study import Study
 from ..prediction.output_files import dicom_file_names
 from ..report.output_folder import refuse_folder_of_inputs
-from .accepted_slices import count_accepted, measure_review, sum_accepted
-from .report_numbers import write_numbers
+from .accepted_slices import count_accepted
+from .export import collect_outcome
+from .report_numbers import describe_numbers, write_numbers
+from .report_page import list_facts, list_warnings
 from .session import ReviewSession
-from .walls import measure_walls
 
 ALGORITHM = "Bayesian nnU-Net"
 FOUND_IN = ", ED and ES of {} phases only"
@@ -98,25 +99,24 @@ def _write_numbers(
     report: Path,
 ) -> list[Path]:
     """Write the numbers as CSV and, if SR has terms for them, as SR; return the files."""
-    measured, open_slices = measure_review(session)
-    among = session.compared
-    in_numbers = sum_accepted(count_accepted(session))
-    walls = measure_walls(session)
-    every, still_open = {**measured, **walls.numbers}, {**open_slices, **walls.open_slices}
-    tables = session.predicted(), every, still_open
-    write_numbers(table, *tables, state=in_numbers.state, among=among)
-    if not CONCEPTS.keys() & measured.keys():
+    outcome = collect_outcome(session, None, session.queue(session.scores()))
+    among, in_numbers = session.compared, outcome.accepted
+    every = {**outcome.after, **outcome.walls.numbers}
+    still_open = {**outcome.open_slices, **outcome.walls.open_slices}
+    write_numbers(table, outcome.before, every, still_open, state=in_numbers.state, among=among)
+    if not CONCEPTS.keys() & outcome.after.keys():
         return [table]
-    slices = images_of_phase(stack, session.end_phases[0])
+    state = f"{in_numbers.state}{FOUND_IN.format(among) if among else ''}"
+    sentences = state, *list_facts(outcome), *list_warnings(outcome), *outcome.rules
     write_structured_report(
         report,
         every,
-        slices,
+        images_of_phase(stack, session.end_phases[0]),
         labels,
-        origin=replace(
-            origin, review=f"{in_numbers.state}{FOUND_IN.format(among) if among else ''}"
-        ),
+        origin=replace(origin, review=state),
         is_reviewed=not in_numbers.still_open,
+        comments=describe_numbers(outcome.after, outcome.open_slices),
+        sentences=[*sentences, *outcome.walls.notes],
     )
     return [report, table]
 
