@@ -65,6 +65,7 @@ MOST_CODE = {
     "tools that change something": 57,
     "names and folders": -269,
     "another computer by ssh": 0,
+    "what other viewers see": 241,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -106,6 +107,7 @@ MOST_TEST_LINES = {
     "tools that change something": 97,
     "names and folders": -2539,
     "another computer by ssh": -274,
+    "what other viewers see": 272,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -110,7 +110,16 @@ def compare_readings_command(studies: Path, output: Path) -> None:
     "--normal-ranges", default="petersen2017", show_default=True, metavar="FILE",
     help="CSV file with normal ranges for the numbers, or petersen2017, or none.",
 )  # fmt: skip
-def export_dicom_command(study: Path, images: Path, output: Path, normal_ranges: str) -> None:
+@click.option(
+    "--contours", is_flag=True, help="Also write the smooth contours of each phase (RTSTRUCT)."
+)
+@click.option(
+    "--labelmap", is_flag=True,
+    help="Write SEG as label maps (Supplement 243), which fewer programs read.",
+)  # fmt: skip
+def export_dicom_command(
+    study: Path, images: Path, output: Path, normal_ranges: str, **flags: bool
+) -> None:
     """Write the labels and measurements of STUDY as DICOM SEG and SR.
 
     IMAGES is the folder of the DICOM images from which the study was made. The files refer to these
@@ -128,7 +137,7 @@ def export_dicom_command(study: Path, images: Path, output: Path, normal_ranges:
     image = find_image(stored.info, study)
     session = ReviewSession(stored, read_study_image(stored.info, image).voxels if image else None)
     session.ranges = read_normal_ranges(normal_ranges)
-    for file in export_session(session, images, output):
+    for file in export_session(session, images, output, **flags):
         click.echo(file)
     if note := describe_open_slices(session, session.phases):
         click.echo(note, err=True)

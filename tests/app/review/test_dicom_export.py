@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import highdicom as hd
@@ -20,13 +22,22 @@ from napari_bayes_nnunet.app.review.accepted_slices import (
     describe_open_slices,
     sum_accepted,
 )
-from napari_bayes_nnunet.app.review.dicom_export import FOUND_IN, NOT_COMPARABLE, export_session
+from napari_bayes_nnunet.app.review.dicom_export import (
+    ALGORITHM,
+    FOUND_IN,
+    NOT_COMPARABLE,
+    export_session,
+)
+from napari_bayes_nnunet.app.review.export import export_review
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.core.editing.smooth_contours import smooth_contours
 from napari_bayes_nnunet.core.heart.function import Patient
+from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import read_dicom, read_stacks
-from napari_bayes_nnunet.io.dicom.seg import read_seg
+from napari_bayes_nnunet.io.dicom.seg import MAKER, read_seg
+from napari_bayes_nnunet.io.heart.normal_ranges import read_normal_ranges
 from napari_bayes_nnunet.io.study.arrays import save_edited
 from napari_bayes_nnunet.io.study.study import read_study, save_review
 
@@ -34,6 +45,8 @@ from ...helpers.data.cines import ED, ES, LV, accept, image_of, make_cine, write
 from ...helpers.data.dicoms import TO_APEX
 
 CASE = "dicom-1234"
+ALL = slice(None)
+RULE = IntervalRule(bias=0.0, half_width_80=3.0, half_width_90=5.0, patients=16)
 
 
 @pytest.fixture
@@ -101,6 +114,29 @@ def test_command_lists_the_files(study: Path, images: Path, tmp_path: Path) -> N
     assert len(done.stdout.splitlines()) == 4
 
 
+def test_command_writes_label_maps_and_contours(study: Path, images: Path, tmp_path: Path) -> None:
+    arguments = ["export-dicom", str(study), str(images), "-o", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, [*arguments, "--labelmap", "--contours"])
+    assert done.exit_code == 0, done.output
+    files = [Path(line) for line in done.stdout.splitlines()]
+    names = [f"{CASE}_frame0{phase}_contours.dcm" for phase in (ED, ES)]
+    assert [file.name for file in files[2:4]] == names
+    label_map, contours = dcmread(files[0]), dcmread(files[2])
+    assert label_map.SegmentationType == "LABELMAP"
+    assert contours.SeriesDescription == label_map.SeriesDescription
+    session = ReviewSession(read_study(study))
+    posterior = session.study.posteriors[ED]
+    counts = {
+        label: sum(
+            len(smooth_contours(plane, [1, 2, 3], posterior.plane_at((z, ALL, ALL)))[label])
+            for z, plane in enumerate(session.labels[ED - 1])
+        )
+        for label in (1, 2, 3)
+    }
+    found = [len(roi.ContourSequence) for roi in contours.ROIContourSequence]
+    assert found == list(counts.values())
+
+
 def test_command_compares_with_a_set_of_ranges(study: Path, images: Path, tmp_path: Path) -> None:
     state = read_study(study).review
     save_review(study, replace(state, patient=Patient(sex="m"), papillary_as_muscle=False))
@@ -144,13 +180,49 @@ def test_descriptions_say_what_was_accepted(study: Path, images: Path, tmp_path:
     for file, phase in zip(labels, (ED, ES), strict=True):
         header = dcmread(file)
         assert header.ContentDescription == str(counts[phase])
-        assert header.SeriesDescription.endswith(str(sum_accepted(counts)))
+        assert header.SeriesDescription.endswith(str(counts[phase]))
     header = dcmread(report)
     assert header.CompletionFlag == "PARTIAL"
     assert header.CompletionFlagDescription == f"DRAFT, {sum_accepted(counts)}"
     accept(session, ED, ES)
     *_, report, _ = export_session(session, images, tmp_path / "all")
     assert dcmread(report).CompletionFlag == "COMPLETE"
+
+
+def test_sr_says_what_the_report_says(study: Path, images: Path, tmp_path: Path) -> None:
+    session = ReviewSession(read_study(study))
+    session.numbers.rules = {"LV EF": RULE}
+    session.ranges = read_normal_ranges("petersen2017")
+    session.change(patient=Patient(sex="m", age=60), reader="Anna Berg")
+    session.decide((ED, 0), "accepted")
+    *_, file, _ = export_session(session, images, tmp_path / "out")
+    queue = session.queue(session.scores())
+    _, _, page = export_review(session, None, tmp_path / "report", queue=queue)
+    report = unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.read_text("utf-8"))))
+    texts = [one.value for one in dcmread(file).iterall() if one.keyword == "TextValue"]
+    said = [text for text in texts if not re.match(r"\d{4}-", text)]  # but the time of both
+    sentences = [part for text in said for part in re.split(r"(?<=\.) (?=Open|Women)", text)]
+    (interval,) = (part for part in sentences if part.startswith("90 % interval: "))
+    assert interval[len("90 % interval: ") : -1] in report
+    assert "90 % interval" in report
+    no_sentence = re.compile(rf"LV|RV|AHA \d+ E[DS]|{MAKER}|{re.escape(ALGORITHM)}.*|\d[.\d]*")
+    of_numbers = "Open slices: ", "90 % interval: "
+    others = [part for part in sentences if not part.startswith(of_numbers)]
+    others = [part for part in others if not no_sentence.fullmatch(part)]
+    assert {"read by Anna Berg", f"ED is phase {ED}"} <= {*others}
+    assert any(part.startswith("Men: ") for part in others)
+    assert [part for part in others if part not in report] == []
+
+
+def test_series_of_end_diastole_comes_first(images: Path, tmp_path: Path) -> None:
+    geometry = read_dicom(images).geometry
+    folder = make_cine(tmp_path / "study", geometry=geometry, phases=(1, 2, 3), ed=3, es=1)
+    *labels, _, _ = export_session(ReviewSession(read_study(folder)), images, tmp_path / "out")
+    headers = [dcmread(file) for file in labels]
+    assert [file.name[-16:] for file in labels] == [f"_frame0{n}_seg.dcm" for n in (3, 1, 2)]
+    assert [header.SeriesNumber for header in headers] == [9001, 9002, 9003]
+    phases = [header.SeriesDescription.split(" · ")[1] for header in headers]
+    assert phases == ["ED, phase 3 of 4", "ES, phase 1 of 4", "phase 2 of 4"]
 
 
 def test_phases_outside_the_queue_count_as_open(images: Path, tmp_path: Path) -> None:

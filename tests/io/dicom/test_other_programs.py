@@ -1,4 +1,4 @@
-"""DICOM SEG and SR read by dcmqi, and checked by dciodvfy of dicom3tools."""
+"""DICOM SEG, RTSTRUCT and SR read by dcmqi, dcmtk and plastimatch, and checked by dciodvfy."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.core.editing.smooth_contours import smooth_contours
 from napari_bayes_nnunet.core.heart.function import Measured
 from napari_bayes_nnunet.core.heart.structures import structure_colors
 from napari_bayes_nnunet.io.dicom.headers import DicomImage
 from napari_bayes_nnunet.io.dicom.reader import choose_stack, read_stacks, stack_geometry
+from napari_bayes_nnunet.io.dicom.rtstruct import write_rtstruct
 from napari_bayes_nnunet.io.dicom.seg import LabelOrigin, write_seg
 from napari_bayes_nnunet.io.dicom.structured_report import CONCEPTS, write_structured_report
 from napari_bayes_nnunet.io.images.nifti import write_labels
@@ -33,16 +36,19 @@ ORIGIN = LabelOrigin(
     version="1.2",
     review="8 of 20 slices accepted",
 )
+COMMENT, SENTENCE = "90 % interval: 48.2 to 59.1. Open slices: 3.", "read by Anna Berg"
 UID_OF_A_SOURCE = "Referenced SOP Instance UID"
 SUMMARY = "Dicom dataset contains invalid data values"
 
 
 @dataclass(frozen=True)
 class Export:
-    """SEG and SR in ``folder``, and what they hold; ``labels`` is the NIfTI of the same labels."""
+    """DICOM files in ``folder``, and what they hold; ``labels`` is a NIfTI of the same labels."""
 
     folder: Path
     seg: Path
+    labelmap: Path
+    contours: Path
     sr: Path
     labels: Path
     values: dict[str, float]
@@ -53,7 +59,7 @@ def run_tool(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     tool = shutil.which(name, path=path)
     if tool is None:
-        pytest.skip(f"{name} is not installed (pip install dcmqi; apt-get install dicom3tools)")
+        pytest.skip(f"{name} is not installed (pip install dcmqi; see .ci/packages)")
     return subprocess.run(
         [tool, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=60
     )
@@ -67,17 +73,26 @@ def export(source: Path, folder: Path) -> Export:
     for z, plane in enumerate(labels):
         plane[: 2 + z % 3, :4] = 1 + z % 3
         plane[5:, 3:7] = 3
+        plane[7:10, 4:6] = z % 2  # a hole, or another structure in it
     values = {name: round(20 + 7.31 * place, 2) for place, name in enumerate(CONCEPTS)}
     measured = {
         name: Measured(name=name, title="", value=value, spread=1.0, unit="", help="")
         for name, value in values.items()
     }
     images: Sequence[DicomImage] = [images[0] for images in stack.slices]
-    made = Export(folder, folder / "seg.dcm", folder / "sr.dcm", folder / "own.nii.gz", values)
+    files = (
+        folder / name for name in ("seg.dcm", "labelmap.dcm", "rt.dcm", "sr.dcm", "own.nii.gz")
+    )
+    made = Export(folder, *files, values)
     folder.mkdir()
     write_labels(made.labels, labels, geometry)
-    write_seg(made.seg, labels, images, STRUCTURES, origin=ORIGIN, description=ORIGIN.review)
-    write_structured_report(made.sr, measured, images, [made.seg], origin=ORIGIN)
+    origin = replace(ORIGIN, phase="ED, phase 1 of 5")
+    write_seg(made.seg, labels, images, STRUCTURES, origin=origin)
+    write_seg(made.labelmap, labels, images, STRUCTURES, origin=origin, labelmap=True)
+    contours = [smooth_contours(plane, STRUCTURES.values()) for plane in labels]
+    write_rtstruct(made.contours, contours, images, STRUCTURES, origin=origin)
+    about: dict[str, Any] = {"comments": {"LV EF": COMMENT}, "sentences": [SENTENCE]}
+    write_structured_report(made.sr, measured, images, [made.seg], origin=ORIGIN, **about)
     return made
 
 
@@ -101,7 +116,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def test_dciodvfy_finds_no_error_of_ours(exported: Export) -> None:
-    for file in (exported.seg, exported.sr):
+    for file in (exported.seg, exported.contours, exported.sr):
         done = run_tool("dciodvfy", file)
         lines = (done.stdout + done.stderr).splitlines()
         errors = [line for line in lines if line.startswith("Error")]
@@ -111,9 +126,11 @@ def test_dciodvfy_finds_no_error_of_ours(exported: Export) -> None:
         ] == []
 
 
-def test_dcmqi_reads_the_same_labels(exported: Export) -> None:
+@pytest.mark.parametrize("kind", ["seg", "labelmap"])
+def test_dcmqi_reads_the_same_labels(exported: Export, kind: str) -> None:
     done = run_tool(
-        "segimage2itkimage", "--inputDICOM", exported.seg, "--outputDirectory", exported.folder,
+        "segimage2itkimage", "--inputDICOM", getattr(exported, kind),
+        "--outputDirectory", exported.folder,
         "--prefix", "read", "--mergeSegments", "--outputType", "nii",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -140,3 +157,26 @@ def test_dcmqi_reads_the_same_measurements(exported: Export) -> None:
     units = {item["quantity"]["CodeValue"]: item["units"]["CodeValue"] for item in items}
     assert found == {CONCEPTS[name][0].value: value for name, value in exported.values.items()}
     assert units == {concept.value: unit.value for concept, unit in CONCEPTS.values()}
+
+
+def test_dsrdump_prints_numbers_and_sentences(exported: Export) -> None:
+    done = run_tool("dsrdump", "--print-long-values", exported.sr)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    for (concept, unit), value in zip(CONCEPTS.values(), exported.values.values(), strict=True):
+        number = f'"{value}" ({unit.value},UCUM,"{unit.meaning}")'
+        assert f'<contains NUM:(,,"{concept.meaning}")={number}>' in lines
+    assert f'<has properties TEXT:(,,"Comment")="{COMMENT}">' in lines
+    assert f'<contains TEXT:(,,"Comment")="{SENTENCE}">' in lines
+
+
+def test_plastimatch_reads_contours_around_the_same_pixels(exported: Export) -> None:
+    done = run_tool(
+        "plastimatch", "convert", "--input", exported.contours, "--fixed", exported.labels,
+        "--xor-contours", "--output-prefix", exported.folder / "rt", "--prefix-format", "nii.gz",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    own = nib.as_closest_canonical(nib.load(exported.labels)).get_fdata()
+    for name, label in STRUCTURES.items():
+        found = nib.as_closest_canonical(nib.load(exported.folder / "rt" / f"{name}.nii.gz"))
+        assert np.array_equal(found.get_fdata() > 0, own == label), name

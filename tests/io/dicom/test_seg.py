@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -65,9 +66,12 @@ def phase(stack: Stack, number: int) -> Sequence[DicomImage]:
     return [images[number - 1] for images in stack.slices]
 
 
-def test_labels_are_read_back_on_the_same_grid(stack: Stack, tmp_path: Path) -> None:
-    drawn = labels(stack)
-    write_seg(tmp_path / "a.dcm", drawn, phase(stack, 3), STRUCTURES, origin=ORIGIN)
+@pytest.mark.parametrize("labelmap", [False, True])
+def test_labels_are_read_back_on_the_same_grid(
+    stack: Stack, tmp_path: Path, labelmap: bool
+) -> None:
+    drawn, images = labels(stack), phase(stack, 3)
+    write_seg(tmp_path / "a.dcm", drawn, images, STRUCTURES, origin=ORIGIN, labelmap=labelmap)
     assert is_seg(tmp_path / "a.dcm")
     found = read_seg(tmp_path / "a.dcm")
     assert found.voxels.dtype == np.uint8
@@ -78,7 +82,7 @@ def test_labels_are_read_back_on_the_same_grid(stack: Stack, tmp_path: Path) -> 
 
 def test_segments_are_coded_and_refer_to_the_images(stack: Stack, tmp_path: Path) -> None:
     drawn, images = labels(stack), phase(stack, 3)
-    write_seg(tmp_path / "a.dcm", drawn, images, STRUCTURES, origin=ORIGIN, number=4)
+    write_seg(tmp_path / "a.dcm", drawn, images, STRUCTURES, origin=ORIGIN)
     written = hd.seg.segread(tmp_path / "a.dcm")
     assert [one.SegmentLabel for one in written.SegmentSequence] == ["RV", "MYO", "LV"]
     kinds = [one.segmented_property_type for one in written.SegmentSequence]
@@ -87,13 +91,28 @@ def test_segments_are_coded_and_refer_to_the_images(stack: Stack, tmp_path: Path
     first = written.SegmentSequence[0]
     assert first.SegmentAlgorithmType == "SEMIAUTOMATIC"
     assert first.SegmentAlgorithmName == "Bayesian nnU-Net (demo)"
-    assert (written.SeriesInstanceUID, written.InstanceNumber) == (ORIGIN.series, 4)
     assert written.StudyInstanceUID == dicoms.STUDY
     assert written.FrameOfReferenceUID == dicoms.ROOM
     assert str(written.PatientName) == dicoms.NAME
     uids = [image.instance for image in images]
     pixels = written.get_pixels_by_source_instance(uids, combine_segments=True)
     assert np.array_equal(pixels, drawn)
+
+
+def test_each_phase_is_a_series_of_its_own(stack: Stack, tmp_path: Path) -> None:
+    origin, drawn = replace(ORIGIN, review="8 of 10 slices accepted"), labels(stack)
+    names = {"A rather long name of a structure": 1, "B": 2, "C": 3}
+    for number, structures in ((1, STRUCTURES), (2, names)):
+        about = replace(origin, number=number, phase=f"ED, phase {number} of 5")
+        write_seg(tmp_path / str(number), drawn, phase(stack, number), structures, origin=about)
+    ours = [pydicom.dcmread(tmp_path / str(number)) for number in (1, 2)]
+    assert [one.SeriesNumber for one in ours] == [9001, 9002]
+    assert len({one.SeriesInstanceUID for one in ours}) == 2
+    assert {one.ContentDescription for one in ours} == {origin.review}
+    assert [one.SeriesDescription for one in ours] == [
+        "RV, MYO, LV · ED, phase 1 of 5 · 8 of 10 slices accepted",
+        "A rather long name · ED, phase 2 of 5 · 8 of 10 slices accepted",
+    ]
 
 
 def test_segments_have_the_colors_of_the_layers(stack: Stack, tmp_path: Path) -> None:
@@ -108,6 +127,14 @@ def test_segments_have_the_colors_of_the_layers(stack: Stack, tmp_path: Path) ->
         stored = hd.color.CIELabColor.from_dicom_value(segment.RecommendedDisplayCIELabValue)
         expected = [int(color[start : start + 2], 16) for start in (1, 3, 5)]
         assert np.allclose(stored.to_rgb(clip=True), expected, atol=1)
+
+
+def test_label_map_describes_its_background_last(stack: Stack, tmp_path: Path) -> None:
+    file, images = tmp_path / "a.dcm", phase(stack, 1)
+    write_seg(file, labels(stack), images, STRUCTURES, origin=ORIGIN, labelmap=True)
+    written = pydicom.dcmread(file)
+    assert (written.SegmentationType, written.NumberOfFrames) == ("LABELMAP", len(images))
+    assert [segment.SegmentNumber for segment in written.SegmentSequence] == [1, 2, 3, 0]
 
 
 def test_labels_of_a_phase_of_an_enhanced_file(tmp_path: Path) -> None:
@@ -274,10 +301,10 @@ def test_text_survives_the_character_set_of_images(
     for file in (tmp_path / "a", tmp_path / "b"):
         written = pydicom.dcmread(file)
         assert written.SpecificCharacterSet == "ISO_IR 192"
-        assert origin.algorithm in written.SeriesDescription
         assert written.PatientName == name
         assert written.ProcedureCodeSequence[0].CodeMeaning == name
-    assert pydicom.dcmread(tmp_path / "a").SegmentSequence[0].SegmentLabel == "Миокард"
+    (segment,) = pydicom.dcmread(tmp_path / "a").SegmentSequence
+    assert (segment.SegmentLabel, segment.SegmentAlgorithmName) == ("Миокард", origin.algorithm)
 
 
 @pytest.mark.skipif(not SUNNYBROOK.exists(), reason="the Sunnybrook files are not here")

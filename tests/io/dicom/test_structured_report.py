@@ -9,7 +9,8 @@ from typing import Any
 import highdicom as hd
 import pytest
 
-from napari_bayes_nnunet.core.heart.function import Measured
+from napari_bayes_nnunet.core.heart.function import Comparison, Measured
+from napari_bayes_nnunet.core.heart.normal_ranges import LOW
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import choose_stack, read_stacks
 from napari_bayes_nnunet.io.dicom.seg import LabelOrigin
@@ -55,6 +56,7 @@ def test_volumes_ef_and_mass(stack: Stack, tmp_path: Path) -> None:
     assert found_in(tmp_path / "a.dcm") == {
         "8821-1": ("Left Ventricular ED Volume", 150.26, "mL"),
         "8823-7": ("Left Ventricular ES Volume", 60, "mL"),
+        "90096001": ("Stroke Volume", 90, "mL"),
         "8811-2": ("Left ventricular ejection fraction by MR", 60.07, "%"),
         "18087-7": ("Left Ventricle Mass", 99.5, "g"),
         "8818-7": ("Right ventricular ejection fraction by MR", 55, "%"),
@@ -85,6 +87,47 @@ def test_reader_is_the_observer(stack: Stack, tmp_path: Path, reader: str, name:
     person, device = (context.observer_identifying_attributes for context in contexts)
     assert str(person.name) == name
     assert device.name == "napari-bayes-nnunet"
+
+
+def test_number_without_a_standard_term_has_our_own(stack: Stack, tmp_path: Path) -> None:
+    number = measured(LV_EF=60)["LV EF"]
+    title = "Left ventricle, end-diastolic volume index"
+    numbers = {"LV EDVi": replace(number, name="LV EDVi", title=title, value=80, unit="mL/m²")}
+    images = [images[0] for images in stack.slices]
+    write_structured_report(tmp_path / "a.dcm", numbers, images, [], origin=ORIGIN)
+    assert found_in(tmp_path / "a.dcm") == {"LV EDVi": (title, 80, "mL/m2")}
+
+
+def test_normal_range_and_comment_are_properties_of_a_number(stack: Stack, tmp_path: Path) -> None:
+    normal = Comparison(
+        title="Normal", text="48–68", lines=("Men: 48 to 68 %.", "Women: 50 to 70 %."),
+        notes=("Normal ranges: Site.",), verdict=LOW,
+    )  # fmt: skip
+    numbers = measured(LV_EF=18.6, LV_mass=99.5)
+    numbers["LV EF"] = replace(numbers["LV EF"], comparison=normal)
+    by_other_rule = replace(normal, value=120.0, verdict="", lines=("As muscle: 120 g.",))
+    numbers["LV mass"] = replace(numbers["LV mass"], comparison=by_other_rule)
+    images = [images[0] for images in stack.slices]
+    write_structured_report(
+        tmp_path / "a.dcm", numbers, images, [], origin=ORIGIN,
+        comments={"LV mass": "Open slices: 3."}, sentences=["DRAFT", "read by Anna"],
+    )  # fmt: skip
+    document = hd.sr.srread(tmp_path / "a.dcm")
+    groups: Any = document.content.get_image_measurement_groups()
+    found = {
+        number.name.value: [
+            part.value.value if part.ValueType == "CODE" else part.value
+            for part in number[0].ContentSequence
+        ]
+        for group in groups for number in group.get_measurements()
+    }  # fmt: skip
+    abnormally_low = "371880002"
+    assert found == {
+        "8811-2": [abnormally_low, "Men: 48 to 68 %. Women: 50 to 70 %.", "Normal ranges: Site."],
+        "18087-7": ["Open slices: 3."],
+    }
+    texts = [item.TextValue for item in document.ContentSequence if item.ValueType == "TEXT"]
+    assert texts == ["napari-bayes-nnunet", "DRAFT", "read by Anna"]
 
 
 def test_interval_is_the_uncertainty_of_a_number(stack: Stack, tmp_path: Path) -> None:

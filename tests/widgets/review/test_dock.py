@@ -417,10 +417,17 @@ def test_dicom_export_asks_for_images_and_output(dock, asked, tmp_path, qtbot) -
     qtbot.waitUntil(lambda: "Saved" in status.message)
     assert asked.titles[-2:] == [CHOOSE_DICOM_IMAGES, CHOOSE_DICOM_OUTPUT]
     assert (tmp_path / "out" / "heart_frame01_seg.dcm").is_file()
-    dock._may_replace = lambda _, names: False
+    replaced: list[str] = []
+    dock._may_replace = lambda _, names: bool(replaced.extend(names))
+    status.dicom_contours.trigger()
     asked.answers = [images, out]
     dock.forms.export.dicom_action.trigger()
-    assert "heart_frame01_seg.dcm" in status.message
+    assert "heart_frame01_seg.dcm" in replaced
+    assert "heart_frame01_contours.dcm" not in replaced
+    dock._may_replace = lambda *_: True
+    asked.answers = [images, out]
+    dock.forms.export.dicom_action.trigger()
+    qtbot.waitUntil(lambda: "heart_frame01_contours.dcm" in status.message)
 
 
 def test_dicom_export_stops_at_a_folder_without_dicom(dock, folder, asked, tmp_path, qtbot) -> None:

@@ -59,10 +59,17 @@ def case_files(name: str, maps: Collection[str]) -> dict[str, str]:
     return {key: file for key, file in names.items() if key in {"labels", "report", *maps}}
 
 
-def dicom_file_names(case: str, phases: Iterable[int | None]) -> tuple[list[str], str, str]:
-    """Return the file names of a DICOM export: labels of each phase, measurements, CSV table."""
-    labels = [f"{frame_name(case, phase)}_seg.dcm" for phase in phases]
-    return labels, f"{case}_measurements.dcm", f"{case}_numbers.csv"
+def dicom_file_names(
+    case: str, phases: Iterable[int | None], *, contours: bool = False
+) -> tuple[list[str], list[str], str, str]:
+    """Return the file names of a DICOM export.
+
+    They are labels and, with ``contours``, the contours of each phase, measurements, CSV table.
+    """
+    frames = [frame_name(case, phase) for phase in phases]
+    drawn = [f"{frame}_contours.dcm" for frame in frames if contours]
+    labels = [f"{frame}_seg.dcm" for frame in frames]
+    return labels, drawn, f"{case}_measurements.dcm", f"{case}_numbers.csv"
 
 
 def write_case(

@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ... import __version__
+from ...core.editing.closed_curve import Points
+from ...core.editing.smooth_contours import smooth_contours
 from ...core.problems import Action
+from ...core.types import Phase
 from ...io import DataError
 from ...io.dicom.headers import DicomImage
 from ...io.dicom.reader import read_stack, read_stacks, stack_geometry
+from ...io.dicom.rtstruct import write_rtstruct
 from ...io.dicom.seg import LONGEST_TEXT, LabelOrigin, read_seg, write_seg
 from ...io.dicom.series import Stack
 from ...io.dicom.structured_report import CONCEPTS, write_structured_report
@@ -23,10 +29,11 @@ from ...io.study.info import find_image, read_study_image
 from ...io.study.study import Study
 from ..prediction.output_files import dicom_file_names
 from ..report.output_folder import refuse_folder_of_inputs
-from .accepted_slices import count_accepted, measure_review, sum_accepted
-from .report_numbers import write_numbers
+from .accepted_slices import count_accepted
+from .export import collect_outcome
+from .report_numbers import describe_numbers, write_numbers
+from .report_page import list_facts, list_warnings
 from .session import ReviewSession
-from .walls import measure_walls
 
 ALGORITHM = "Bayesian nnU-Net"
 FOUND_IN = ", ED and ES of {} phases only"
@@ -36,13 +43,21 @@ NOT_COMPARABLE = (
 )
 
 
-def export_session(session: ReviewSession, images: Path, output: Path) -> list[Path]:
+def export_session(
+    session: ReviewSession,
+    images: Path,
+    output: Path,
+    *,
+    labelmap: bool = False,
+    contours: bool = False,
+) -> list[Path]:
     """Write one SEG per segmented phase, and the numbers as CSV and, if SR has terms, as SR.
 
-    The descriptions of SEG and SR say how many slices were accepted. The files are named after the
-    case, but contain the patient's name like the images, because a PACS needs it. Raises AppError
-    if ``output`` is the folder ``images``, and DataError if the study was not made from ``images``
-    or a file cannot be written.
+    With ``labelmap``, the SEGs are label maps. With ``contours``, each phase also is an RTSTRUCT of
+    the contours that the window draws. The descriptions say how many slices were accepted. The
+    files are named after the case, but contain the patient's name like the images, because a PACS
+    needs it. Raises AppError if ``output`` is the folder ``images``, and DataError if the study was
+    not made from ``images`` or a file cannot be written.
     """
     refuse_folder_of_inputs(output, {"images": images})
     study = session.study
@@ -53,45 +68,57 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
         algorithm=f"{ALGORITHM} ({study.info.ensemble or 'ensemble'})"[:LONGEST_TEXT],
         version=__version__,
         corrected=bool(session.edited_places()),
-        review=str(sum_accepted(accepted)),
         reader=session.state.reader,
     )
-    names, report, table = dicom_file_names(case, study.info.phases)
-    files = [output / name for name in names]
-    for number, (file, phase) in enumerate(zip(files, study.info.phases, strict=True), 1):
-        drawn = select_phase(labels, phase)
-        slices = images_of_phase(stack, phase)
-        write_seg(
-            file,
-            drawn,
-            slices,
-            study.info.structures,
-            origin=origin,
+    phases = tuple(dict.fromkeys((*session.end_phases, *study.info.phases)))
+    names, of_contours, report, table = dicom_file_names(case, phases, contours=contours)
+    files, drawings = ([output / name for name in part] for part in (names, of_contours))
+    for number, (file, phase) in enumerate(zip(files, phases, strict=True), 1):
+        drawn, slices = select_phase(labels, phase), images_of_phase(stack, phase)
+        about = replace(
+            origin,
+            review=str(accepted[phase]),
+            phase=describe_phase(session, phase, len(stack.slices[0])),
             number=number,
-            description=str(accepted[phase]),
         )
+        write_seg(file, drawn, slices, session.structures, origin=about, labelmap=labelmap)
         _check(file, drawn, study)
-    measured, open_slices = measure_review(session)
-    among = session.compared
-    in_numbers = sum_accepted(count_accepted(session))
-    walls = measure_walls(session)
-    every, still_open = {**measured, **walls.numbers}, {**open_slices, **walls.open_slices}
-    tables = session.predicted(), every, still_open
-    write_numbers(output / table, *tables, state=in_numbers.state, among=among)
-    if not CONCEPTS.keys() & measured.keys():
-        return [*files, output / table]
-    slices = images_of_phase(stack, session.end_phases[0])
+        if contours:
+            loops, file = contours_of_phase(session, phase, drawn), drawings[number - 1]
+            write_rtstruct(file, loops, slices, session.structures, origin=about)
+    numbers = _write_numbers(session, stack, files, origin, output / table, output / report)
+    return [*files, *drawings, *numbers]
+
+
+def _write_numbers(
+    session: ReviewSession,
+    stack: Stack,
+    labels: Sequence[Path],
+    origin: LabelOrigin,
+    table: Path,
+    report: Path,
+) -> list[Path]:
+    """Write the numbers as CSV and, if SR has terms for them, as SR; return the files."""
+    outcome = collect_outcome(session, None, session.queue(session.scores()))
+    among, in_numbers = session.compared, outcome.accepted
+    every = {**outcome.after, **outcome.walls.numbers}
+    still_open = {**outcome.open_slices, **outcome.walls.open_slices}
+    write_numbers(table, outcome.before, every, still_open, state=in_numbers.state, among=among)
+    if not CONCEPTS.keys() & outcome.after.keys():
+        return [table]
+    state = f"{in_numbers.state}{FOUND_IN.format(among) if among else ''}"
+    sentences = state, *list_facts(outcome), *list_warnings(outcome), *outcome.rules
     write_structured_report(
-        output / report,
+        report,
         every,
-        slices,
-        files,
-        origin=replace(
-            origin, review=f"{in_numbers.state}{FOUND_IN.format(among) if among else ''}"
-        ),
+        images_of_phase(stack, session.end_phases[0]),
+        labels,
+        origin=replace(origin, review=state),
         is_reviewed=not in_numbers.still_open,
+        comments=describe_numbers(outcome.after, outcome.open_slices),
+        sentences=[*sentences, *outcome.walls.notes],
     )
-    return [*files, output / report, output / table]
+    return [report, table]
 
 
 def find_stack(study: Study, images: Path) -> Stack:
@@ -120,6 +147,27 @@ def find_stack(study: Study, images: Path) -> Stack:
         found="; ".join(map(str, stacks)),
         expected=grid,
     )
+
+
+def describe_phase(session: ReviewSession, phase: int | None, count: int) -> str:
+    """Return "ED, phase 18 of 20" for a phase of ``count``; "" for a 3D image."""
+    if phase is None:
+        return ""
+    number = f"phase {phase} of {count}"
+    name = session.name_of(phase)
+    return f"{name}, {number}" if phase in (session.state.ed, session.state.es) else number
+
+
+def contours_of_phase(
+    session: ReviewSession, phase: Phase, labels: NDArray[Any]
+) -> list[dict[int, list[Points]]]:
+    """Return the contours of each slice of (Z, Y, X) labels, as the window draws them."""
+    posterior = session.study.posteriors.get(phase)
+    found = []
+    for z, plane in enumerate(labels):
+        known = posterior.plane_at((z, slice(None), slice(None))) if posterior else None
+        found.append(smooth_contours(plane, session.structures.values(), known))
+    return found
 
 
 def images_of_phase(stack: Stack, phase: int | None) -> Sequence[DicomImage]:

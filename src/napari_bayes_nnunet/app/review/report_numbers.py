@@ -71,6 +71,21 @@ def number_rows(
     ]
 
 
+def describe_numbers(
+    numbers: Mapping[str, Measured], open_slices: Mapping[str, int]
+) -> dict[str, str]:
+    """Return what the report says of each number beside its value and normal range."""
+    level = interval_level(numbers.values())
+    described = {}
+    for row in number_rows({}, numbers, open_slices):
+        interval, beside = row["interval"], row["comparison"]
+        parts = [f"{level} % interval: {interval}."] if interval else []
+        parts.append(f"Open slices: {row['open_slices']}.")
+        parts += beside.lines if beside and not math.isnan(beside.value) else ()
+        described[row["name"]] = " ".join(parts)
+    return described
+
+
 def _row(
     before: Measured | None,
     after: Measured | None,

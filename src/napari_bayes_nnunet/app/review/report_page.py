@@ -119,8 +119,8 @@ def report_page(review: ReviewOutcome) -> str:
     return render_page(
         "review.html.j2",
         review=review,
-        facts=_facts(review),
-        warnings=list(_warnings(review)),
+        facts=list_facts(review),
+        warnings=list(list_warnings(review)),
         tiles=list(_tiles(review)),
         draft=review.accepted.state if review.accepted.still_open else "",
         level=interval_level(review.after.values()),
@@ -143,7 +143,8 @@ def report_page(review: ReviewOutcome) -> str:
     )
 
 
-def _facts(review: ReviewOutcome) -> list[str]:
+def list_facts(review: ReviewOutcome) -> list[str]:
+    """Return when and by whom the image was read, and which phases are ED and ES."""
     roles = (("ED", review.ed), ("ES", review.es))
     phases = [f"{name} is phase {phase}" for name, phase in roles if phase is not None]
     joined = [f"phase {n} is {case}" for n, case in enumerate(review.phase_cases, start=1)]
@@ -152,7 +153,8 @@ def _facts(review: ReviewOutcome) -> list[str]:
     return [*named, f"{review.made:%Y-%m-%d %H:%M}", *read, *phases, *joined]
 
 
-def _warnings(review: ReviewOutcome) -> Iterator[str]:
+def list_warnings(review: ReviewOutcome) -> Iterator[str]:
+    """Yield the warnings of the review, then those of its phases."""
     phases = {s for report in review.predictions.values() for s in report.get("warnings", ())}
     yield from (s for s in dict.fromkeys(review.warnings) if s not in phases)
     for phase, report in review.predictions.items():

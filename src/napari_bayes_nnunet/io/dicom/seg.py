@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,6 +47,10 @@ ALLOWED_VALUES: Final[dict[str, Callable[[str], object]]] = {
 """Types that raise ValueError for values of scanners and anonymisers that highdicom refuses."""
 LONGEST_TEXT: Final = 64
 """Characters of a DICOM Long String."""
+SERIES_NUMBER: Final = 9000
+"""Number of the series of the report; those of the labels follow, end-diastole first."""
+LABELMAP: Final = "1.2.840.10008.5.1.4.1.1.66.7"
+"""SOP class of Label Map Segmentation Storage (Supplement 243), which pydicom does not name."""
 MAKER: Final = "napari-bayes-nnunet"
 UNICODE: Final = "ISO_IR 192"
 """Character set of all files, because that of the images may lack letters of the labels."""
@@ -62,8 +66,8 @@ CODES: Final[dict[Structure, Any]] = {
 class LabelOrigin:
     """Source of labels: ``algorithm`` and ``version``, and if a reader ``corrected`` them.
 
-    ``review`` says how many slices were accepted, ``reader`` by whom, "" if unknown. All files of
-    one export share ``series``, a UID, and its ``series_number``.
+    ``review`` says how many slices were accepted, ``reader`` by whom, "" if unknown. Labels are of
+    a ``phase``, "" if there is only one, and its ``number`` from 1 orders their series.
     """
 
     algorithm: str
@@ -71,8 +75,8 @@ class LabelOrigin:
     corrected: bool = False
     review: str = ""
     reader: str = ""
-    series: str = field(default_factory=hd.UID)
-    series_number: int = 9000
+    phase: str = ""
+    number: int = 1
 
 
 def write_seg(
@@ -82,13 +86,14 @@ def write_seg(
     structures: Mapping[str, int],
     *,
     origin: LabelOrigin,
-    number: int = 1,
-    description: str = "",
+    labelmap: bool = False,
 ) -> None:
     """Write the (Z, Y, X) labels of one phase as a DICOM Segmentation of ``images``, one per slice.
 
     The segments are the ``structures``, sorted by label, in the colours of the layers. Patient and
-    study are those of the images. ``description`` is about this phase, at most 64 characters.
+    study are those of the images. Each phase is a series, because OHIF shows only one file of a
+    series; its description names structures and phase.
+    With ``labelmap``, a frame has the labels of all segments (Supplement 243), else of one.
     Raises DataError if writing fails.
     """
     names = sorted(structures, key=lambda name: structures[name])
@@ -102,25 +107,27 @@ def write_seg(
         segmentation = Segmentation(
             source_images=_as_classic_series(headers),
             pixel_array=numbers[labels],
-            segmentation_type="BINARY",
+            segmentation_type="LABELMAP" if labelmap else "BINARY",
             segment_descriptions=[
                 _describe_segment(name, segment, origin, color=colors[structures[name]])
                 for segment, name in enumerate(names, 1)
             ],
-            series_instance_uid=origin.series,
-            series_number=origin.series_number,
+            series_instance_uid=hd.UID(),
+            series_number=SERIES_NUMBER + origin.number,
             sop_instance_uid=hd.UID(),
-            instance_number=number,
+            instance_number=1,
             manufacturer=MAKER,
             manufacturer_model_name=MAKER,
             software_versions=origin.version,
             device_serial_number="0",
             content_label="SEGMENTATION",
-            content_description=description or None,
-            series_description=describe_series("Labels", origin),
+            content_description=origin.review or None,
+            series_description=describe_series(", ".join(names), origin.phase, origin.review),
             specific_character_set=UNICODE,
             omit_empty_frames=False,
         )
+        if labelmap:  # OHIF 3.13 colours the segments in their order, and takes the first as 1
+            segmentation.SegmentSequence.append(segmentation.SegmentSequence.pop(0))
         _refer_to_images(segmentation, headers, images)
         save_as_unicode(segmentation, file)
 
@@ -133,10 +140,10 @@ def save_as_unicode(content: pydicom.Dataset, file: Path) -> None:
         content.save_as(temporary)
 
 
-def describe_series(content: str, origin: LabelOrigin) -> str:
-    """Return a description with the algorithm, shortened to fit, and the state of the review."""
-    review = f", {origin.review}" if origin.review else ""
-    return f"{content} of {origin.algorithm}"[: LONGEST_TEXT - len(review)] + review
+def describe_series(content: str, *details: str) -> str:
+    """Return a description such as "LV · ED · reviewed", with its content shortened to fit."""
+    after = "".join(f" · {detail}" for detail in details if detail)
+    return content[: LONGEST_TEXT - len(after)].rstrip() + after
 
 
 @contextmanager
@@ -166,7 +173,7 @@ def is_seg(file: Path) -> bool:
     try:
         with tolerant_reading():
             header = read_dicom_file(file, specific_tags=["SOPClassUID"], stop_before_pixels=True)
-            return bool(header.get("SOPClassUID") == SegmentationStorage)
+            return header.get("SOPClassUID") in (SegmentationStorage, LABELMAP)
     except (InvalidDicomError, *DAMAGED):
         return False
 

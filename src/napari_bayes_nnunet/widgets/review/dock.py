@@ -662,8 +662,10 @@ class ReviewWidget(FolderDrop, DockContent):
             controller.forms.export.show_message(NO_DICOM_IMAGES.format(folder=images))
             return
         chosen = self._choose_output(CHOOSE_DICOM_OUTPUT) if images else ""
-        labels, *reports = dicom_file_names(info.case, info.phases)
-        if chosen and self._may_write([Path(chosen) / name for name in (*labels, *reports)]):
+        contours = controller.forms.export.dicom_contours.isChecked()
+        labels, drawn, *reports = dicom_file_names(info.case, info.phases, contours=contours)
+        names = *labels, *drawn, *reports
+        if chosen and self._may_write([Path(chosen) / name for name in names]):
             controller.exporter.export_dicom_to(Path(chosen), images=Path(images))
 
     def _add_to_training_set(self, controller: ReviewController, _: bool) -> None:

@@ -32,6 +32,9 @@ DICOM_HELP = (
     "Save the labels as DICOM SEG and the measurements as DICOM SR, for studies made from DICOM "
     "images. The files contain the patient's name."
 )
+CONTOURS_HELP = (
+    "Also write the smooth contours of each phase as RTSTRUCT, next to DICOM SEG and SR."
+)
 TRAINING_HELP = (
     "Add each phase whose queued slices are all accepted to the training cases of an nnU-Net "
     "dataset. Then train one more cycle in the Train dock."
@@ -70,6 +73,8 @@ class SaveButton(QPushButton):
         self._menu.addSeparator()
         self.names_patient = self._add("Report with the patient's name", NAMED_HELP)
         self.names_patient.setCheckable(True)
+        self.dicom_contours = self._add("DICOM with contours", CONTOURS_HELP)
+        self.dicom_contours.setCheckable(True)
         self.folder_action = self._add(OPEN_FOLDER, NOTHING_SAVED)
         self.folder_action.setEnabled(False)
         self.folder_action.triggered.connect(self._on_folder_wanted)
@@ -142,7 +147,8 @@ class ReviewExporter(QObject):
 
     def export_dicom_to(self, folder: Path, *, images: Path) -> None:
         """Write labels and numbers as DICOM into ``folder``; ``images`` are those of the study."""
-        work = partial(_export_dicom, self._snapshot(), images, folder)
+        contours = self._form.dicom_contours.isChecked()
+        work = partial(_export_dicom, self._snapshot(), images, folder, contours=contours)
         self._run(f"Saving to {folder}…", work, self._form.show_saved)
 
     def compare(self) -> None:
@@ -172,8 +178,10 @@ class ReviewExporter(QObject):
         )
 
 
-def _export_dicom(session: ReviewSession, images: Path, folder: Path) -> list[Path]:
+def _export_dicom(
+    session: ReviewSession, images: Path, folder: Path, *, contours: bool
+) -> list[Path]:
     # Imported here because loading it takes a moment.
     from ...app.review.dicom_export import export_session
 
-    return export_session(session, images, folder)
+    return export_session(session, images, folder, contours=contours)
