@@ -79,3 +79,14 @@ def test_structures_are_named_and_described(written: Written) -> None:
     (series,) = frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence
     found = [image.ReferencedSOPInstanceUID for image in series.ContourImageSequence]
     assert found == [uid for uid, _ in images]
+
+
+def test_long_contours_are_whole(tmp_path: Path) -> None:
+    dicoms.write_cine(tmp_path / "in", dicoms.made_voxels((1, 1, 12, 10)))
+    (stack,) = read_stacks(tmp_path / "in")
+    angles = np.linspace(0, 2 * np.pi, 5000, endpoint=False)
+    points = np.stack([6 + 4 * np.sin(angles), 5 + 4 * np.cos(angles)], axis=1)
+    images = [images[0] for images in stack.slices]
+    write_rtstruct(tmp_path / "a.dcm", [{3: [points]}], images, {"LV": 3}, origin=ORIGIN)
+    (roi,) = dcmread(tmp_path / "a.dcm").ROIContourSequence
+    assert len(roi.ContourSequence[0].ContourData) == 3 * len(points)

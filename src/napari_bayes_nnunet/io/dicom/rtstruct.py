@@ -12,7 +12,7 @@ import numpy as np
 from highdicom.base import SOPClass
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage
+from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 
 from ...core.heart.structures import structure_colors
 from .headers import DicomImage
@@ -29,7 +29,7 @@ from .seg import (
 
 Contours = Mapping[int, Sequence[NDArray[np.float64]]]
 """Closed (m, 2) contours of each label in one slice, (y, x) in voxels."""
-NUMBER_OF_CONTOURS: Final = 100
+SERIES_OFFSET: Final = 100
 """Distance of the number of a series of contours from that of the labels of the same phase."""
 STUDY_CLASS: Final = "1.2.840.10008.3.1.2.3.1"
 """Retired class of a study, by which a structure set still refers to it."""
@@ -73,7 +73,7 @@ def _structure_set(source: Dataset, description: str, origin: LabelOrigin) -> SO
     written = SOPClass(
         study_instance_uid=source.StudyInstanceUID,
         series_instance_uid=hd.UID(),
-        series_number=SERIES_NUMBER + NUMBER_OF_CONTOURS + origin.number,
+        series_number=SERIES_NUMBER + SERIES_OFFSET + origin.number,
         sop_instance_uid=hd.UID(),
         sop_class_uid=RTStructureSetStorage,
         instance_number=1,
@@ -82,7 +82,8 @@ def _structure_set(source: Dataset, description: str, origin: LabelOrigin) -> SO
         manufacturer_model_name=MAKER,
         software_versions=origin.version,
         device_serial_number="0",
-        transfer_syntax_uid=ExplicitVRLittleEndian,
+        # An explicit VR would limit a contour to 64 KiB, which are about 2,400 points.
+        transfer_syntax_uid=ImplicitVRLittleEndian,
         patient_birth_date="",
         series_description=description,
         specific_character_set=UNICODE,
