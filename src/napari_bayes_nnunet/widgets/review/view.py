@@ -38,7 +38,7 @@ EDITS: Final = (
     "uncertain brush", "interpolate", "revert", "bring back", "absent", "carry", "copy",
 )  # fmt: skip
 """Parts of the form that change labels, which a study that can only be viewed does not allow."""
-OF_STRUCTURE: Final = (
+CHOSEN_ONLY: Final = (
     "level", "base or apex", "scribble", "push", "contour", "interpolate", "absent", "copy",
 )  # fmt: skip
 """Parts that change the chosen structure only."""
@@ -156,7 +156,7 @@ class ReviewView:
         if np.array_equal(labels, session.predicted_in(place)):
             reasons["revert"] = AS_PREDICTED
         if label in session.protected_labels:
-            return reasons | dict.fromkeys(OF_STRUCTURE, IS_LOCKED.format(structure=name))
+            return reasons | dict.fromkeys(CHOSEN_ONLY, IS_LOCKED.format(structure=name))
         if not (labels == label).any():
             reasons |= dict.fromkeys(("push", "contour"), NO_CONTOUR.format(name))
             reasons["absent"] = NOT_HERE.format(name)
