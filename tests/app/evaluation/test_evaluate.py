@@ -317,7 +317,7 @@ def test_methods_without_common_structure_are_refused(predictions, labels, tmp_p
 
 def test_undefined_predicted_label_is_refused(predictions, labels):
     (predictions / f"{CASES[1]}.json").write_text('{"format": 2, "labels": {"RV": 1, "MYO": 2}}')
-    with pytest.raises(AppError) as caught:
+    with pytest.raises(DataError) as caught:
         run(predictions, labels)
     file = predictions / f"{CASES[1]}.nii.gz"
     assert caught.value.values == {"file": file, "value": 3, "known": "1 (RV), 2 (MYO)"}
