@@ -250,7 +250,7 @@ def test_a_prediction_is_never_compared_with_itself(tmp_path, predictions, link)
 
 
 def test_folders_that_do_not_match_are_refused(tmp_path, predictions, labels):
-    with pytest.raises(AppError) as caught:
+    with pytest.raises(DataError) as caught:
         run(predictions, tmp_path / "nowhere")
     expected = {"folder": tmp_path / "nowhere", "contents": "reference labels"}
     assert caught.value.values == expected
