@@ -66,6 +66,7 @@ MOST_CODE = {
     "names and folders": -269,
     "another computer by ssh": 0,
     "what other viewers see": 241,
+    "names and folders": -294,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -109,6 +110,7 @@ MOST_TEST_LINES = {
     "another computer by ssh": -274,
     "what other viewers see": 272,
     "what other viewers see": 637,
+    "names and folders": -2533,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -8,12 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 from napari_bayes_nnunet.app.evaluation.evaluate import (
-    NOT_A_FOLDER,
     SAME_AS_LABELS,
     SAME_PREDICTIONS,
 )
 from napari_bayes_nnunet.app.evaluation.terminal import DUPLICATE_METHOD
 from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.io.files.given_path import NOT_A_FOLDER
 
 from ..helpers.data.evaluations import answer, heart, name_labels, write_answer, write_reference
 from ..helpers.processes.command import bayes_nnunet

@@ -40,27 +40,30 @@ def cases(folder: Path) -> list[str]:
         return [line["study"] for line in csv.DictReader(file)]
 
 
-def test_rows_appear_soon_and_worst_first(tmp_path) -> None:
+def test_rows_appear_at_once_and_worst_first(tmp_path) -> None:
     made = summary(tmp_path)
     made.add(row("c", notes=("ED is phase 1.",)))
     assert cases(tmp_path) == ["c"]
     for other in (row("a"), row("worst", quality=0.5)):
         made.add(other)
+    assert cases(tmp_path) == ["worst", "a", "c"]
     made.add(StudyRow(case="z", outcome="failed", failure="It is broken."))
     made.close()
     assert cases(tmp_path) == ["z", "worst", "a", "c"]
     assert "ED is phase 1." in (tmp_path / "cohort.csv").read_text()
 
 
-def test_many_rows_are_written_together(tmp_path, monkeypatch) -> None:
+def test_rows_of_huge_table_and_page_are_written_together(tmp_path, monkeypatch) -> None:
     """Else the writing of thousands of rows would take longer than the studies."""
-    times = iter((100.0, 100.1, 104.0, 107.0, 107.1))
-    monkeypatch.setattr("time.monotonic", lambda: next(times))
+    table_takes = {"a": (0, 1), "b": (9,), "c": (11, 11.01), "d": (12, 12.01)}
+    page_takes = {"a": (1, 1.01), "b": (9, 9.01), "c": (11.01,), "d": (12.01,)}
+    times = iter(t for case in "abcd" for t in (*table_takes[case], *page_takes[case]))
+    monkeypatch.setattr("time.monotonic", lambda: 100.0 + next(times))
     made = summary(tmp_path)
-    for case, expected in (("a", ["a"]), ("b", ["a"]), ("c", ["a", "b", "c"])):
-        made.add(row(case))
-        assert cases(tmp_path) == expected
-    assert "3 of 3 studies" in (tmp_path / "cohort.html").read_text()
+    for case, expected, shown in (("a", "a", 1), ("b", "a", 2), ("c", "abc", 2), ("d", "abcd", 2)):
+        made.add(StudyRow(case=case, outcome="finished before"))
+        assert cases(tmp_path) == [*expected]
+        assert f"{shown} of 3 studies" in (tmp_path / "cohort.html").read_text()
 
 
 def test_earlier_rows_stay_until_their_studies_end(tmp_path) -> None:

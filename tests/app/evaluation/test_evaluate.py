@@ -250,7 +250,7 @@ def test_a_prediction_is_never_compared_with_itself(tmp_path, predictions, link)
 
 
 def test_folders_that_do_not_match_are_refused(tmp_path, predictions, labels):
-    with pytest.raises(AppError) as caught:
+    with pytest.raises(DataError) as caught:
         run(predictions, tmp_path / "nowhere")
     expected = {"folder": tmp_path / "nowhere", "contents": "reference labels"}
     assert caught.value.values == expected
@@ -317,7 +317,7 @@ def test_methods_without_common_structure_are_refused(predictions, labels, tmp_p
 
 def test_undefined_predicted_label_is_refused(predictions, labels):
     (predictions / f"{CASES[1]}.json").write_text('{"format": 2, "labels": {"RV": 1, "MYO": 2}}')
-    with pytest.raises(AppError) as caught:
+    with pytest.raises(DataError) as caught:
         run(predictions, labels)
     file = predictions / f"{CASES[1]}.nii.gz"
     assert caught.value.values == {"file": file, "value": 3, "known": "1 (RV), 2 (MYO)"}

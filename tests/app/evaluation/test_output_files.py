@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.evaluation import figures
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation, evaluate_methods
 from napari_bayes_nnunet.app.evaluation.example_cases import (
@@ -40,6 +39,7 @@ from napari_bayes_nnunet.app.evaluation.tables import (
 )
 from napari_bayes_nnunet.app.report.figures import DPI
 from napari_bayes_nnunet.app.report.number_warnings import GRIDS_DIFFER, NO_STROKE
+from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
 
@@ -289,7 +289,7 @@ def test_images_are_read_from_another_folder(folders, evaluated, tmp_path):
     for case in shown_cases(evaluated, folders / "labelsTr", images=tmp_path):
         other_grid = case.case.patient == "p1"
         assert (case.image is None) if other_grid else (case.image == 7).all()
-    with pytest.raises(AppError) as caught:
+    with pytest.raises(DataError) as caught:
         next(shown_cases(evaluated, folders / "labelsTr", images=tmp_path / "nowhere"))
     assert caught.value.values == {"folder": tmp_path / "nowhere", "contents": "images"}
 

@@ -226,7 +226,7 @@ def test_folder_without_references_is_refused(studies, tmp_path):
 @pytest.mark.parametrize("which", ["studies", "labels"])
 def test_missing_folder_is_refused(studies, labels, tmp_path, which):
     folders = {"studies": studies, "labels": labels, which: tmp_path / "nowhere"}
-    with pytest.raises(AppError) as caught:
+    with pytest.raises(DataError) as caught:
         evaluate_queue(**folders)
     contents = {"studies": "studies", "labels": "reference labels"}[which]
     assert caught.value.values == {"folder": tmp_path / "nowhere", "contents": contents}

@@ -98,7 +98,7 @@ def test_preview_refuses_what_would_fail(request_, tmp_path):
         ({"report": tmp_path, "images": tmp_path}, {"contents": "images"}),
         ({"report": scored}, {"file": "summary.json", "folder": scored}),
     ):
-        with pytest.raises(AppError) as caught:
+        with pytest.raises((AppError, DataError)) as caught:
             preview_evaluation(changed(request_, **changes))
         assert caught.value.values.items() >= values.items()
     assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)

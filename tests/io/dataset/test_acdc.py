@@ -105,7 +105,7 @@ def test_damaged_patients_are_refused(
 def test_another_layout_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_acdc(tmp_path / "nowhere")
-    assert caught.value.values == {"folder": tmp_path / "nowhere", "release": "ACDC"}
+    assert caught.value.values == {"folder": tmp_path / "nowhere", "contents": "ACDC release"}
     with pytest.raises(DataError) as caught:
         read_acdc(tmp_path)
     assert caught.value.values["found"] == "nothing"

@@ -15,12 +15,12 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.matching import (
     IMAGE_AMONG_LABELS,
     LABEL_AMONG_IMAGES,
-    NO_FOLDER,
     NO_NIFTI_FILES,
     Pair,
     match_folders,
 )
 from napari_bayes_nnunet.io.dataset.patients import patient_of
+from napari_bayes_nnunet.io.files.given_path import NOT_A_FOLDER
 
 from ...helpers.data.folders import (
     add_good,
@@ -220,7 +220,9 @@ def test_unusable_folders_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError) as caught:
         match(tmp_path / "nowhere", tmp_path / "i")
-    assert caught.value.statement == statement(NO_FOLDER, folder=tmp_path / "nowhere")
+    assert caught.value.statement == statement(
+        NOT_A_FOLDER, folder=tmp_path / "nowhere", contents="images"
+    )
     with pytest.raises(DataError) as caught:
         match(tmp_path / "i", tmp_path / "empty")
     assert caught.value.statement == statement(NO_NIFTI_FILES, folder=tmp_path / "empty")

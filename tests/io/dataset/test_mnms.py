@@ -111,7 +111,7 @@ def test_unusable_tables_are_refused(tmp_path: Path) -> None:
 def test_another_layout_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_mnms(tmp_path / "nowhere")
-    assert caught.value.values == {"folder": tmp_path / "nowhere", "release": "M&Ms"}
+    assert caught.value.values == {"folder": tmp_path / "nowhere", "contents": "M&Ms release"}
     (tmp_path / "training").mkdir()
     with pytest.raises(DataError) as caught:
         read_mnms(tmp_path)

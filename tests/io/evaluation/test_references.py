@@ -140,8 +140,9 @@ def test_ignore_label_is_not_a_structure(tmp_path, geometry):
 @pytest.mark.parametrize(
     ("labels", "values"),
     [
-        ({"LV": 1, "heart": [1, 2]}, {"name": "heart"}),
-        ({"LV": 1, "MYO": 1}, {"first": "LV", "name": "MYO", "value": 1}),
+        ({"LV": 1, "heart": [1, 2]}, {"name": "heart", "value": [1, 2]}),
+        ({"LV": 1, "MYO": 1}, {"name": "MYO", "value": 1}),
+        ({"LV": "first"}, {"name": "LV", "value": "first"}),
         ({"LV": 70000}, {"name": "LV", "value": 70000}),
     ],
 )

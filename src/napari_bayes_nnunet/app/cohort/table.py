@@ -147,7 +147,7 @@ class CohortSummary:
         self, table: CohortTable, page: CohortPage, *, studies: Collection[str] = ()
     ) -> None:
         self._table, self._page = table, page
-        self._next = 0.0
+        self._next: dict[float, float] = {}
         self._rows: dict[str, StudyRow] = {}
         self._single: dict[str, StudyRow] = {}
         self._examinations: dict[str, set[str]] = defaultdict(set)
@@ -164,14 +164,16 @@ class CohortSummary:
             cases = self._examinations[examination]
             (cases.discard if row.failure else cases.add)(row.case)
             self._pair(cases)
-        start = time.monotonic()
-        if start < self._next:
-            return
-        for write in (self._table.write, self._page.write):
-            with suppress(OSError):
-                write([*self._rows.values()])
-        now = time.monotonic()
-        self._next = now + max(WRITES_EVERY, 10 * (now - start))
+        if row.outcome == "done":  # which took longer than writing the table
+            self._next.pop(0.0, None)
+        for write, least in ((self._table.write, 0.0), (self._page.write, WRITES_EVERY)):
+            start = time.monotonic()
+            if start >= self._next.get(least, 0.0):
+                with suppress(OSError):
+                    write([*self._rows.values()])
+                seconds = time.monotonic() - start
+                pause = 10 * seconds if seconds > SLOW_WRITE else 0.0
+                self._next[least] = start + max(least, pause)
 
     def _pair(self, cases: Collection[str]) -> None:
         """Update the rows of the studies of an examination, of which two may be ED and ES."""
@@ -330,10 +332,9 @@ MOST_ROWS: Final = 1000
 """Rows at most, so that browsers can open the page; cohort.csv has all."""
 MOST_PICTURES: Final = 200
 WRITES_EVERY: Final = 5.0
-"""Minimum number of seconds between two updates, because a page of many pictures takes long.
-
-A kill loses the rows of so many seconds; `predict --continue` adds them again.
-"""
+"""Minimum number of seconds between two pages, because one of many pictures takes long."""
+SLOW_WRITE: Final = 0.1
+"""Seconds of writing after which ten times as many pass before the next, as of a huge table."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-
-import numpy as np
 
 from ...core.heart.measurements import canonical_structure
 from ...core.heart.structures import match_structure
 from ...io.evaluation.label_tree import reference_names
 from ...io.evaluation.predictions import Prediction, read_prediction
-from ...io.evaluation.references import Reference, reference_labels, structure_numbers
+from ...io.evaluation.references import (
+    Reference,
+    reference_labels,
+    refuse_unknown_labels,
+    structure_numbers,
+)
 from ...io.files.given_path import is_same_path
 from ...io.images.nifti import ENDINGS
 from .. import AppError
@@ -88,7 +91,7 @@ def read_pair(
             predictions=predictions,
             labels=labels,
         )
-    _refuse_values_without_meaning(prediction, structures)
+    refuse_unknown_labels(prediction.labels, structures)
     reference = None
     if reference_case is not None:
         reference = reference_labels(
@@ -108,18 +111,6 @@ def read_pair(
         ),
         only=only,
     )
-
-
-def _refuse_values_without_meaning(prediction: Prediction, structures: Mapping[str, int]) -> None:
-    unknown = set(np.unique(prediction.labels.voxels).tolist()) - {0, *structures.values()}
-    if unknown:
-        raise AppError(
-            "{file} contains the label {value}, but only {known} are defined. Put the model's "
-            "dataset.json next to the file.",
-            file=prediction.labels.source,
-            value=min(unknown),
-            known=", ".join(f"{value} ({name})" for name, value in structures.items()),
-        )
 
 
 def structure_titles(names: Iterable[str]) -> dict[str, str]:

@@ -27,7 +27,7 @@ from ...io.evaluation.predictions import (
     predicted_structures,
 )
 from ...io.evaluation.references import Reference, structure_numbers
-from ...io.files.given_path import is_same_path
+from ...io.files.given_path import check_folder, is_same_path
 from .. import AppError
 from ..prediction.function_entry import PhasePair, read_pairs
 from .aggregates import ALL, Aggregate
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 _Value = TypeVar("_Value")
 ORDER: Final = ("RV", "MYO", "LV")
 """Order of the paper's tables; other structures follow."""
-NOT_A_FOLDER: Final = "{folder} is not a folder. Choose the folder of the {contents}."
 SAME_PREDICTIONS: Final = "{first} and {second} are the same folder. Choose two different folders."
 SAME_AS_LABELS: Final = (
     "The predictions {method} and the reference labels are the same folder. Choose another folder "
@@ -133,12 +132,6 @@ def evaluate_methods(
         as_part = lambda step: replace(step, done=next(done), total=total)  # noqa: E731
         evaluated.append((yield from map_steps(steps, as_part)))
     return keep_common_cases(evaluated)
-
-
-def check_folder(folder: Path, contents: str) -> None:
-    """Raise AppError unless the folder of ``contents``, such as "images", exists."""
-    if not folder.is_dir():
-        raise AppError(NOT_A_FOLDER, folder=folder, contents=contents)
 
 
 def _common_structures(methods: Mapping[str, Path], labels: Path) -> frozenset[str] | None:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from ...core.ensemble.maps import ENTROPY
 from ...io import DataError
 from ...io.evaluation.predictions import match_references
-from ...io.files.given_path import is_same_path
+from ...io.files.given_path import check_folder, is_same_path
 from ...io.images.nifti import ENDINGS, VoxelArray, read_volume
 from .aggregates import numbers_of
 from .case import CaseEvaluation, number_labels
 from .case_pair import CasePair, read_pair
-from .evaluate import MethodEvaluation, check_folder, judged_structures
+from .evaluate import MethodEvaluation, judged_structures
 
 FAILED_CASES: Final = 3
 """Number of the worst cases that are shown."""
@@ -61,7 +61,7 @@ def shown_cases(
     voxels in the others. Images are ``<case>_0000.nii.gz`` or ``<case>.nii.gz`` in ``images``, by
     default the matching folder next to ``labels`` (imagesTr for labelsTr).
 
-    Raises AppError if ``images`` is not a folder, and the errors of `read_pair`.
+    Raises DataError if ``images`` is not a folder, and the errors of `read_pair`.
     """
     if images is not None:
         check_folder(images, "images")

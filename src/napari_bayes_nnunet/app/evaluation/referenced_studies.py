@@ -17,6 +17,7 @@ from ...io.dataset.patients import DEFAULT_PATIENT, no_patient_is_shared, patien
 from ...io.dataset.raw_dataset import join_names
 from ...io.evaluation.label_tree import ReferenceTree
 from ...io.evaluation.references import Reference, reference_labels
+from ...io.files.given_path import check_folder
 from ...io.study.info import StudyInfo, read_study_info
 from ...io.study.study import Study, read_study
 from ...io.study.summary import list_studies
@@ -27,7 +28,6 @@ from .evaluate import (
     IDENTICAL,
     NO_SHARED_PATIENT,
     REFERENCE_UNNAMED,
-    check_folder,
 )
 
 STUDY_LEFT_OUT: Final = "{case} has no reference labels and was left out."

@@ -13,11 +13,11 @@ from ...core.steps import map_steps
 from ...io.dataset.groups import patients_of
 from ...io.dataset.patients import DEFAULT_PATIENT
 from ...io.evaluation.predictions import match_references, predicted_cases
+from ...io.files.given_path import check_folder
 from .. import AppError
 from .evaluate import (
     EvaluationProgress,
     MethodEvaluation,
-    check_folder,
     common_cases,
     evaluate_methods,
     judged_structures,

@@ -9,9 +9,10 @@ import click
 
 from ...core.problems import Setting
 from ...io.dataset.patients import DEFAULT_PATIENT
+from ...io.files.given_path import check_folder
 from .. import AppError
 from ..terminal import drain_with_bar
-from .evaluate import check_folder, evaluate_methods, refuse_same_folders
+from .evaluate import evaluate_methods, refuse_same_folders
 from .example_cases import shown_cases
 from .output_files import check_report_folder, evaluation_text, write_evaluation
 from .reader import evaluate_reader

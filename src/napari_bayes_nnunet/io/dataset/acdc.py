@@ -14,10 +14,10 @@ from pathlib import Path
 
 from .. import DataError
 from ..files.access import reading
+from ..files.given_path import check_folder
 from ..files.limits import read_small_text
 from ..images.nifti import CardiacPhases, parse_info_cfg
 from .release import (
-    NO_RELEASE_FOLDER,
     OTHER_LAYOUT,
     SAME_FRAME,
     CardiacPhase,
@@ -74,8 +74,7 @@ def read_acdc(folder: Path) -> Release:
 
 def _patient_folders(folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield the folder of every patient with its subset, "" if the release is not divided."""
-    if not folder.is_dir():
-        raise DataError(NO_RELEASE_FOLDER, folder=folder, release="ACDC")
+    check_folder(folder, "ACDC release")
     subsets = [name for name in (TRAINING, TESTING) if (folder / name).is_dir()] or [""]
     patients = [
         (path, subset)

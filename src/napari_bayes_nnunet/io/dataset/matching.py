@@ -29,6 +29,7 @@ from ..files.case_names import (
     read_case_name,
     safe_name,
 )
+from ..files.given_path import check_folder
 from ..files.json_files import parse_json
 from ..files.limits import read_small
 from ..images.integrity import nifti_header, phase_count
@@ -94,7 +95,6 @@ class Match:
 
 MOST_VALUES = 255
 """Maximum number of label values of a file; a file with more is an image."""
-NO_FOLDER = "{folder} is not a folder. Choose a folder."
 NO_NIFTI_FILES = (
     "{folder} and its subfolders have no NIfTI files (.nii.gz or .nii). Choose another folder."
 )
@@ -170,8 +170,8 @@ def match_folders(images: Path, labels: Path) -> Generator[MatchingProgress, Non
     matches.
     """
     reasons: _Reasons = {}
-    image_files = yield from _nifti_files(images, reasons)
-    label_files = yield from _nifti_files(labels, reasons)
+    image_files = yield from _nifti_files(images, "images", reasons)
+    label_files = yield from _nifti_files(labels, "labels", reasons)
     if images == labels:
         label_files = [file for file in label_files if is_named_label(file, labels)]
     elif images.is_relative_to(labels):
@@ -206,10 +206,11 @@ def match_folders(images: Path, labels: Path) -> Generator[MatchingProgress, Non
     return Match(tuple(pairs), mismatches, tuple(_known_names(labels, images).items()))
 
 
-def _nifti_files(root: Path, reasons: _Reasons) -> Generator[MatchingProgress, None, list[Path]]:
+def _nifti_files(
+    root: Path, contents: str, reasons: _Reasons
+) -> Generator[MatchingProgress, None, list[Path]]:
     """Return the files of a folder and its subfolders. Yields (0, files found so far)."""
-    if not root.is_dir():
-        raise DataError(NO_FOLDER, folder=root)
+    check_folder(root, contents)
     unreadable: list[OSError] = []
     files: list[Path] = []
     for folder, inside, names in os.walk(root, onerror=unreadable.append):

@@ -17,10 +17,10 @@ from typing import TypeAlias
 
 from .. import DataError
 from ..files.access import reading
+from ..files.given_path import check_folder
 from ..files.limits import read_small_text
 from .raw_dataset import join_names
 from .release import (
-    NO_RELEASE_FOLDER,
     OTHER_LAYOUT,
     SAME_FRAME,
     CardiacPhase,
@@ -95,8 +95,7 @@ def read_mnms(folder: Path) -> Release:
 
 def _patient_folders(folder: Path) -> list[tuple[Path, str]]:
     """Return the folders of patients that should have labels, each with its subset's folder."""
-    if not folder.is_dir():
-        raise DataError(NO_RELEASE_FOLDER, folder=folder, release="M&Ms")
+    check_folder(folder, "M&Ms release")
     patients = [(patient, subset) for subset in SUBSETS for patient in _folders(folder / subset)]
     if not patients:
         raise DataError(

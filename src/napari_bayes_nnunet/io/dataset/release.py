@@ -26,7 +26,6 @@ from .raw_dataset import join_names
 CardiacPhase = Literal["ED", "ES"]
 _SAME_SPACING = 1e-3
 """Relative difference up to which two spacings count as equal."""
-NO_RELEASE_FOLDER = "{folder} is not a folder. Choose the folder of the {release} release."
 OTHER_LAYOUT = (
     "{folder} does not have the layout of the {release} release (expected {expected}, found "
     "{found}). Choose the folder of the release."

@@ -22,6 +22,7 @@ from ...core.ensemble.posterior import entropy, most_probable
 from ...core.heart.function import Intervals
 from ...core.metrics.conformal import Coverage
 from .. import DataError
+from ..files.given_path import check_folder
 from ..files.json_files import Positive, read_json
 from ..files.limits import DAMAGED_NPZ, ArrayHeader, read_npz
 from ..images.nifti import ENDINGS, Volume, VoxelArray, read_labels, read_volume
@@ -88,8 +89,7 @@ def predicted_cases(folder: Path) -> list[str]:
     their labels lie next to them too, and the labels of a whole cine if its phases have their own
     files. Raises DataError if there are none.
     """
-    if not folder.is_dir():
-        raise DataError("{folder} is not a folder. Choose a folder of predictions.", folder=folder)
+    check_folder(folder, "predictions")
     cases = []
     for place, names in label_folders(folder):
         maps = {name + end for name in names for end in MAP_SUFFIXES}

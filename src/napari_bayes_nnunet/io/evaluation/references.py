@@ -28,6 +28,15 @@ IGNORED_VOXELS = (
 )
 
 
+UNUSABLE_LABEL = (
+    "The label of {name} in {file} is {value}. Give each structure a number of its own, 1 to 65535."
+)
+UNKNOWN_LABEL = (
+    "{file} contains the label {value}, but only {known} are defined. Define it in the "
+    "dataset.json next to the file, or remove it from the file."
+)
+
+
 class Reference(NamedTuple):
     """(Z, Y, X) labels of a reference, and its structures (name: label).
 
@@ -105,48 +114,31 @@ def _label_numbers(folder: Path) -> dict[str, int] | None:
         return None
     repair = "It must give every structure its number, as nnU-Net's dataset.json does."
     labels = read_json(file, _Labels, repair=repair).labels
-    return checked_numbers({name: _number(name, v, file) for name, v in labels.items()}, file)
+    return checked_numbers(labels, file)
 
 
-def _number(name: str, value: int | str | list[int], file: Path) -> int:
-    if isinstance(value, list):
-        raise DataError(
-            "{name} is a region of several labels in {file}. Only single labels can be judged.",
-            name=name,
-            file=file,
-        )
-    if isinstance(value, str) and not value.isdecimal():
-        raise DataError("The label of {name} in {file} is not a number.", name=name, file=file)
-    return int(value)
-
-
-def checked_numbers(numbers: Mapping[str, int], file: Path) -> dict[str, int]:
+def checked_numbers(numbers: Mapping[str, int | str | list[int]], file: Path) -> dict[str, int]:
     """Return the label of each structure of a file, without background.
 
-    Raises DataError for equal or impossible labels.
+    Raises DataError for equal or impossible labels, and for regions of several labels.
     """
     names: dict[int, str] = {}
     for name, value in numbers.items():
-        if value == 0:
-            continue
-        if not 0 < value < 1 << 16:
-            raise DataError(
-                "{name} is {value} in {file}. Labels are 1 to 65535.",
-                name=name,
-                value=value,
-                file=file,
-            )
-        if value in names:
-            raise DataError(
-                "{first} and {name} are both {value} in {file}. Each structure needs a label of "
-                "its own.",
-                first=names[value],
-                name=name,
-                value=value,
-                file=file,
-            )
-        names[value] = name
-    return {name: value for value, name in names.items()}
+        # int refuses very long numbers
+        number = int(str(value)) if str(value).isdecimal() and len(str(value)) < 10 else -1
+        if not 0 <= number < 1 << 16 or number in names:
+            raise DataError(UNUSABLE_LABEL, name=name, value=value, file=file)
+        if number:
+            names[number] = name
+    return {name: number for number, name in names.items()}
+
+
+def refuse_unknown_labels(labels: Volume, numbers: Mapping[str, int]) -> None:
+    """Raise DataError if a file has labels other than 0 and the ``numbers`` of structures."""
+    unknown = set(np.unique(labels.voxels).tolist()) - {0, *numbers.values()}
+    if unknown:
+        known = ", ".join(f"{value} ({name})" for name, value in numbers.items())
+        raise DataError(UNKNOWN_LABEL, file=labels.source, value=min(unknown), known=known)
 
 
 def _read_on_grid(folder: Path, case: str, phase: int | None, geometry: Geometry) -> Volume | None:
@@ -192,15 +184,7 @@ def _renumbered(
     labels: Volume, structures: Mapping[str, int], reference: Mapping[str, int] | None
 ) -> VoxelArray:
     numbers = structures if reference is None else reference
-    unknown = set(np.unique(labels.voxels).tolist()) - {0, *numbers.values()}
-    if unknown:
-        raise DataError(
-            "{file} contains the label {value}, but only {known} are defined. Define it in "
-            "dataset.json, or remove it from the file.",
-            file=labels.source,
-            value=min(unknown),
-            known=", ".join(f"{value} ({name})" for name, value in numbers.items()),
-        )
+    refuse_unknown_labels(labels, numbers)
     table = np.zeros(1 << 16, np.uint16)
     for name, number in structures.items():
         match = match_structure(name, numbers)

@@ -7,7 +7,14 @@ from pathlib import Path
 
 from .. import DataError
 
+NOT_A_FOLDER = "{folder} is not a folder. Choose the folder of the {contents}."
 NO_PATH = "The path is empty. Give the path of a file or folder."
+
+
+def check_folder(folder: Path, contents: str) -> None:
+    """Raise DataError unless the folder of ``contents``, such as "images", exists."""
+    if not folder.is_dir():
+        raise DataError(NOT_A_FOLDER, folder=folder, contents=contents)
 
 
 def given_path(path: Path | str) -> Path:
