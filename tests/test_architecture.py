@@ -62,7 +62,7 @@ MOST_CODE = {
     "second reader": 520,
     "contours in all phases": 128,
     "tried by a second reader": 43,
-    "another computer by ssh": 0,
+    "another computer by ssh": -13,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -101,7 +101,7 @@ MOST_TEST_LINES = {
     "second reader": 651,
     "contours in all phases": 196,
     "tried by a second reader": 79,
-    "another computer by ssh": -274,
+    "another computer by ssh": -272,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
