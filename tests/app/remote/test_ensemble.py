@@ -137,7 +137,9 @@ def test_ensemble_is_sent_once_and_refused_members_are_named(server, tmp_path):
         assert loaded.folder == str(folder)
         sent.append(sum("Sending" in s.text for s in stages if isinstance(s, StageStarted)))
     assert sent == [len(find_ensemble(folder).members) + 2, 0]
-    ((kept,),) = (f.iterdir() for f in (server.cache / "napari-bayes-nnunet/ensembles").iterdir())
+    cache = server.cache / "napari-bayes-nnunet/ensembles"
+    assert cache.stat().st_mode & 0o777 == 0o700
+    ((kept,),) = (folder.iterdir() for folder in cache.iterdir())
     here, there = find_ensemble(folder), find_ensemble(kept)
     assert (there.name, there.plans_sha256) == (here.name, here.plans_sha256)
     assert [m.training for m in there.members] == [m.training for m in here.members]

@@ -116,25 +116,13 @@ def check_cluster(
     Workers that do not offer the ``resources`` are not checked, because they get no tasks.
     """
     _check("The scheduler", _ask_scheduler(client))
-    try:
-        slots = count_slots(client, resources or {})
-        workers = [worker for worker, count in slots.items() if count]
-        answers = client.run(
-            worker_problem, __version__, tuple(folders), workers=workers, on_error="return"
-        )
-    except OSError as error:
-        raise AppError(
-            "The scheduler at {address} is gone. Check that it is running, then try again.",
-            address=scheduler_address(client),
-        ) from error
+    slots = count_slots(client, resources or {})
+    workers = [worker for worker, count in slots.items() if count]
+    answers = client.run(
+        worker_problem, __version__, tuple(folders), workers=workers, on_error="return"
+    )
     for worker, answer in answers.items():
         _check(f"The worker {worker}", answer)
-
-
-def scheduler_address(client: Client) -> str:
-    """Return the address of the scheduler."""
-    assert client.scheduler is not None
-    return str(client.scheduler.address)
 
 
 def count_slots(client: Client, resources: Mapping[str, float]) -> dict[str, int]:

@@ -20,7 +20,7 @@ from distributed.utils import silence_logging_cmgr
 
 from ...core.problems import Action, Remedy, Statement, statement
 from .. import AppError
-from .connection import check_cluster, connect, count_slots, scheduler_address
+from .connection import check_cluster, connect, count_slots
 from .local_cluster import embedded_cluster
 from .worker_call import WorkerAnswer, WorkerCall, error_line, run_on_worker
 
@@ -82,7 +82,7 @@ def run_tasks(
     check_cluster(client, folders, resources=resources)
     run = _Run(
         client=client,
-        address=scheduler_address(client),
+        address=client.scheduler_info()["address"],
         tasks=iter(tasks),
         work=work,
         resources=dict(resources or {}),
@@ -97,7 +97,7 @@ def run_tasks(
 
 @dataclass(kw_only=True)
 class _Attempt(Generic[Task]):
-    """Task with the number of times it was submitted and lost its worker.
+    """Task with the number of rounds in which it was blamed for the death of its workers.
 
     ``unfit`` are the workers that have returned it, ``workers`` the only ones that may do it now;
     empty means all.
@@ -105,7 +105,6 @@ class _Attempt(Generic[Task]):
 
     task: Task
     rounds: int = 0
-    deaths: int = 0
     unfit: frozenset[str] = frozenset()
     workers: frozenset[str] = frozenset()
 
@@ -188,7 +187,12 @@ class _Run(Generic[Task, _Result]):
             return
         except KilledWorker as error:
             del self.running[future]
-            yield from self._after_deaths(attempt, error.allowed_failures + 1)
+            attempt.rounds += 1
+            if attempt.rounds < MOST_ROUNDS:
+                self.retries.append(attempt)
+            else:
+                deaths = attempt.rounds * (error.allowed_failures + 1)
+                yield attempt.task, GAVE_UP.format(deaths=deaths)
             return
         except CancelledError as error:
             raise self._lost() from error
@@ -227,17 +231,6 @@ class _Run(Generic[Task, _Result]):
     def _workers(self) -> list[str]:
         """Return the workers with the resources, fit or not."""
         return [worker for worker, count in self.slots.items() if count]
-
-    def _after_deaths(
-        self, attempt: _Attempt[Task], deaths: int
-    ) -> Iterator[tuple[Task, _Result | str]]:
-        """Put the task behind all others, or give it up."""
-        attempt.rounds += 1
-        attempt.deaths += deaths
-        if attempt.rounds < MOST_ROUNDS:
-            self.retries.append(attempt)
-        else:
-            yield attempt.task, GAVE_UP.format(deaths=attempt.deaths)
 
     def _check_workers(self) -> None:
         """Update the slots, and notify the user if there have been none for a while."""

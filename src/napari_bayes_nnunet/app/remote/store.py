@@ -59,7 +59,8 @@ def keep_file(file: EnsembleFile) -> None:
         raise AppError(DAMAGED_DATA, Action.START_AGAIN)
     unfinished = folder.with_suffix(".part")
     place = unfinished / name
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(file.content, place)
     if file.is_last:
         shutil.rmtree(folder, ignore_errors=True)
