@@ -132,7 +132,7 @@ def test_cine_without_its_phases_is_refused(tmp_path):
 def test_folder_without_labels_is_refused(tmp_path, name):
     with pytest.raises(DataError) as caught:
         predicted_cases(tmp_path / name)
-    assert caught.value.values == {"folder": tmp_path / name}
+    assert caught.value.values["folder"] == tmp_path / name
 
 
 def test_probabilities_on_another_grid_are_refused(ours, given):

@@ -122,7 +122,7 @@ class TestNifti:
         make_study(tree / "a study")
         write_volume(tree / "out" / "heart.nii.gz")
         write_volume(tree / "older" / "heart.nii.gz")
-        CohortTable(tree / "older")
+        CohortTable(tree / "older").write(())
         write_volume(tree / "saved again" / "heart.nii.gz")
         table = (tree / "older" / "cohort.csv").read_text(encoding="utf-8").replace(",", ";")
         (tree / "saved again" / "cohort.csv").write_text(table, encoding="utf-8-sig")
