@@ -92,10 +92,9 @@ def test_numbers_are_written_as_csv(tmp_path: Path) -> None:
         "unit": "%",
         "prediction": "55.5",
         "value": "57.75",
-        "low_80": "52",
-        "high_80": "63.5",
-        "low_90": "49.5",
-        "high_90": "66",
+        "low": "49.5",
+        "high": "66",
+        "interval_percent": "90",
         "state": "DRAFT",
         "open_slices": "9",
         "prediction_models_sd": "2.5",
@@ -105,7 +104,7 @@ def test_numbers_are_written_as_csv(tmp_path: Path) -> None:
         "verdict": "",
         "papillary_as_muscle": "",
     }
-    assert rows[0]["low_80"] == ""
+    assert rows[0]["low"] == rows[0]["interval_percent"] == ""
 
 
 def test_ranges_and_the_second_rule_are_written_in_ascii(tmp_path: Path) -> None:
@@ -128,7 +127,7 @@ def test_unknown_numbers_are_empty_fields(tmp_path: Path) -> None:
     file = tmp_path / "numbers.csv"
     write_numbers(file, {}, numbers(measured("LV EDVi", 60, unit="mL/m²")), {}, state="reviewed")
     assert file.read_text(encoding="ascii").splitlines()[1] == (
-        'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,60,,,,,reviewed,,,,,,,'
+        'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,60,,,,reviewed,,,,,,,'
     )
 
 

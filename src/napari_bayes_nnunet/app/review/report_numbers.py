@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...core.heart.function import Comparison, Measured
-from ...core.metrics.conformal import COVERAGES, Coverage
+from ...core.metrics.conformal import Coverage
 from ...core.problems import Action
 from ...io.files.access import writing
 from ...io.files.atomic import write_text
@@ -16,7 +16,7 @@ from ...io.files.csv_text import csv_text
 from ..report.html import UNKNOWN
 
 _COLUMNS: Final = (
-    "name", "title", "unit", "prediction", "value", "low_80", "high_80", "low_90", "high_90",
+    "name", "title", "unit", "prediction", "value", "low", "high", "interval_percent",
     "state", "open_slices", "prediction_models_sd", "models_sd", "among_phases", "compared_with",
     "verdict", "papillary_as_muscle",
 )  # fmt: skip
@@ -143,6 +143,7 @@ def write_numbers(
     written.
     """
     rows: list[Sequence[Any]] = [_COLUMNS]
+    level = interval_level(after.values())
     for name in all_names(before, after):
         either = after.get(name) or before[name]
         # Some spreadsheets do not read CSV as UTF-8.
@@ -152,16 +153,16 @@ def write_numbers(
         beside = either.comparison or Comparison(title="", text="", lines=())
         lines = " ".join(beside.lines).replace("²", "2").replace("±", "+-")
         compared = (lines, beside.verdict[2:], _number(beside.value))
-        ends = _ends(after.get(name))
+        ends = _ends(after.get(name), level)
         rows.append((*texts, *values, *ends, *review, *spreads, among or "", *compared))
     write_or_refuse(file, csv_text(rows))
 
 
-def _ends(measured: Measured | None) -> list[str]:
-    """Return the lower and the upper end of each interval."""
-    unknown = (math.nan, math.nan)
-    found = measured.intervals if measured else {}
-    return [_number(end) for level in COVERAGES for end in found.get(level, unknown)]
+def _ends(measured: Measured | None, level: Coverage | None) -> list[str]:
+    """Return the ends of the interval and its level, as fields that are empty if it is unknown."""
+    if measured is None or level is None or level not in measured.intervals:
+        return ["", "", ""]
+    return [*map(_number, measured.intervals[level]), str(level)]
 
 
 def _cells(measured: Measured | None) -> tuple[str, str]:
