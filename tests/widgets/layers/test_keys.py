@@ -72,6 +72,7 @@ PRESSES = {
     "shrink": (Qt.Key.Key_Minus, Qt.KeyboardModifier.NoModifier),
     "grow": (Qt.Key.Key_Equal, Qt.KeyboardModifier.NoModifier),
     "undo": (Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier),
+    "redo as elsewhere": (Qt.Key.Key_Y, Qt.KeyboardModifier.ControlModifier),
     "redo": (Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier),
 }
 NEW = (

@@ -348,8 +348,9 @@ def test_invalid_uids_are_said_in_a_window(tmp_path: Path, monkeypatch: pytest.M
     (layer,) = layers_of(tmp_path / "Doe")
     (shown,) = notification_manager.records[before:]
     assert shown.severity.value == "warning"
-    assert [shown.message] == [str(note) for note in read_dicom(tmp_path / "Doe").notes]
-    assert [shown.message] == [str(note) for note in layer.metadata["bayes"]["notes"]]
+    (note,) = read_dicom(tmp_path / "Doe").notes
+    assert shown.message == f"Doe: {note}"
+    assert [str(note)] == [str(kept) for kept in layer.metadata["bayes"]["notes"]]
 
 
 def test_an_enhanced_file_is_its_cine(tmp_path: Path) -> None:

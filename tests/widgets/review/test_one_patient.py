@@ -146,7 +146,7 @@ def test_hidden_patient_is_not_in_the_list(dock, window, doe, qtbot) -> None:
 def test_long_name_of_a_file_is_never_cut(dock, window, doe, qtbot, tmp_path) -> None:
     write_patient(doe, PatientRecord(files=(LONG, LONG.replace("01", "12"))))
     opened(dock, doe, qtbot)
-    whole = f"{LONG} + {LONG.replace('01', '12')}"
+    whole = f"{LONG} + …frame12.nii.gz"  # the other name begins as the first does
     shown = window.canvas.overlays[STRIP_KEY].text
     assert "".join(shown.split()).replace("·", "") == "".join(whole.split())
     assert above_thumbnails(window) == whole
@@ -262,6 +262,11 @@ def test_labels_of_another_heart_are_hidden_and_get_no_stroke(
     assert window.layers.selection.active is edited
     dock.forms.corrections.buttons["brush"].click()
     assert (str(mask.mode), str(edited.mode)) == ("pan_zoom", "paint")
+    other = add_file(window, tmp_path / "another.nii.gz")
+    qtbot.waitUntil(lambda: dock.controller is None)
+    bring_to_front(window, other)
+    assert other.visible
+    assert not mask.visible  # it came while the heart of the study was in front
 
 
 def test_dropped_study_opens_in_place_of_another(dock, window, doe, tmp_path, qtbot) -> None:

@@ -359,7 +359,7 @@ def test_two_phases_are_joined_to_a_cine(form, viewer, tmp_path) -> None:
     assert joined.data.dtype == first.data.dtype
     assert (layer_spacing(joined), layer_case(joined)) == (VOLUME.spacing, "p3")
     assert layer_phase_cases(joined) == ("p3_frame01", "p3_frame12")
-    assert layer_patient(joined).title == "p3_frame01.nii.gz + p3_frame12.nii.gz"
+    assert layer_patient(joined).title == "p3_frame01.nii.gz + …frame12.nii.gz"
     geometry = form.geometry()
     assert (geometry.shape, geometry.frame_time) == ((2, *VOLUME.shape), None)
     assert np.array_equal(geometry.affine, VOLUME.affine)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from itertools import takewhile
 from typing import Final, Literal
 
 from .. import InputError
@@ -35,7 +37,12 @@ class PatientRecord:
         """Name and ID, as in "DOE^J (4711)", or the names of the files."""
         other_id = self.patient_id if self.patient_id != self.name else ""
         known = f"{self.name} ({other_id})" if self.name and other_id else self.name or other_id
-        return known or " + ".join(self.files)
+        # The names of ED and ES share their first words, which are not said twice.
+        words = [re.split(r"(?<=[_.^-])", file) for file in self.files]
+        same = takewhile(lambda column: len({*column}) == 1, zip(*words, strict=False))
+        start = len("".join(column[0] for column in same))
+        others = [f"…{file[start:]}" if start else file for file in self.files[1:]]
+        return known or " + ".join([*self.files[:1], *others])
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -66,8 +66,11 @@ def bring_to_front(viewer: Any, *images: Image) -> bool:
     was_covered = image_in_front(viewer) not in (None, *images)
     for layer in list(viewer.layers):
         visible = layer.visible
+        waits_for = layer.metadata.get(HIDDEN, True)
         if layer not in images and _is_of_another(viewer, layer, first):
             hide(layer)
+        elif waits_for not in (True, first.unique_id):
+            continue  # labels that came while another image was in front
         else:
             flags = [layer.metadata.pop(flag, False) for flag in (HIDDEN, SET_ASIDE)]
             if any(flags) and is_behind(layer):
@@ -81,10 +84,11 @@ def bring_to_front(viewer: Any, *images: Image) -> bool:
     return changed
 
 
-def hide(layer: Layer) -> None:
-    """Hide a layer until its image is brought to the front."""
+def hide(layer: Layer, image: Image | None = None) -> None:
+    """Hide a layer until its image is brought to the front; for the user's labels, ``image``."""
     if layer.visible:
-        layer.metadata[HIDDEN] = True
+        waits_for = image.unique_id if image is not None and is_no_candidate(layer) else True
+        layer.metadata[HIDDEN] = waits_for
     layer.visible = False
 
 

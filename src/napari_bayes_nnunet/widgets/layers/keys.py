@@ -71,6 +71,7 @@ KEY_GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "bring back": ("B", "Bring back what was removed apart from the heart"),
         "undo": ("Control-Z", "Undo a correction or a decision"),
         "redo": ("Control-Shift-Z", "Redo it"),
+        "redo as elsewhere": ("Control-Y", "Redo it, as in other programs"),
     },
     "Base and apex": {
         "base outwards": ("Shift-Q", "Move the base outwards"),

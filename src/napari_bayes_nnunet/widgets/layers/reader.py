@@ -90,7 +90,7 @@ def _read_dicom(path: Path) -> list[Any]:
     if stack is None:
         return []
     volume = read_stack(stack, path)
-    _show_notes(volume)
+    _show_notes(volume, path)
     settings = Settings()
     if settings.kept.shows_study_dates:
         settings.add("study_dates", {stack.pseudonym: read_study_date(stack)})
@@ -145,13 +145,14 @@ def _is_label_file(volume: Volume) -> bool:
     )
 
 
-def _show_notes(volume: Volume) -> None:
+def _show_notes(volume: Volume, path: Path) -> None:
+    """Show the notes with the folder they are about, because they outlast its image on screen."""
     from napari import current_viewer
     from napari.utils.notifications import show_warning
 
     if current_viewer() is not None:
         for note in volume.notes:
-            show_warning(in_the_window(note))
+            show_warning(f"{path.name}: {in_the_window(note)}")
 
 
 def _report(error: DataError) -> None:

@@ -224,7 +224,7 @@ class ReviewPicture(QObject):
         bring_to_front(self._viewer, self.image)
         for layer in self._viewer.layers:
             if is_foreign(layer, self.image):
-                hide(layer)
+                hide(layer, self.image)
         self.image.visible = True
         if self._place is not None:
             show_place(self._viewer, self.image, self._place)

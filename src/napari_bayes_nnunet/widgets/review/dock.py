@@ -49,7 +49,7 @@ from ..common.settings import Settings, existing, open_settings
 from ..common.window_thread import ShortCollections, Turns
 from ..common.wording import in_the_window
 from ..layers.captions import PATIENT_HIDDEN, FrontCaption, shown_parts
-from ..layers.front import bring_to_front, hide, is_foreign, is_picture
+from ..layers.front import bring_to_front, hide, is_foreign, is_no_candidate, is_picture
 from ..layers.image_input import is_mask, is_segmentable
 from ..layers.keys import is_typing
 from ..layers.metadata import bayes_metadata, dicom_path, layer_patient
@@ -163,7 +163,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._every_ms = every_ms
         self._arrived: list[Any] = []  # new or shown layers that may be of another heart
         self._opening: Path | None = None  # the study that is being read or shown
-        self._image_error = ""
+        self._note = ""
         self._background = Background(self)
         self.turns = Turns(self)
         self._collections = ShortCollections()
@@ -200,8 +200,10 @@ class ReviewWidget(FolderDrop, DockContent):
         """Whether a study is being read, or shown part by part."""
         return self._opening is not None
 
-    def open(self, folder: Path, *, image: Path | None = None, **whose: Any) -> None:
-        """Close the open study, then read a study in a thread and show it.
+    def open(
+        self, folder: Path, *, image: Path | None = None, note: str = "", **whose: Any
+    ) -> None:
+        """Close the open study, then read a study in a thread and show it with a ``note``.
 
         ``whose`` are ``named`` and ``reading`` of `open_study`.
         """
@@ -210,7 +212,7 @@ class ReviewWidget(FolderDrop, DockContent):
             return
         self._opened = folder
         self.messages.show(f"Opening {folder.name}…")
-        self._read(folder, image, **whose)
+        self._read(folder, image, note, **whose)
 
     def show_guide(self, text: str) -> None:
         """Show lines of help above the corrections, until the study is closed."""
@@ -281,8 +283,8 @@ class ReviewWidget(FolderDrop, DockContent):
 
     # Opening: a study is read in a thread, then its layers and forms are shown in steps
 
-    def _read(self, folder: Path, image: Path | None, **whose: Any) -> None:
-        self._image_error, self._opening = "", folder
+    def _read(self, folder: Path, image: Path | None, note: str = "", **whose: Any) -> None:
+        self._note, self._opening = note, folder
         self._arrived.clear()  # what was there before is hidden without a word
         kept = self._settings.kept
         whose |= {"ranges": kept.normal_ranges, "reader": kept.reader}
@@ -306,8 +308,7 @@ class ReviewWidget(FolderDrop, DockContent):
             return
         self._opening = None
         if image is not None:
-            self._read(folder, None)  # again with the previous image
-            self._image_error = message
+            self._read(folder, None, message)  # again with the previous image
         self._on_not_opened(message)
 
     def _steps_to_open(self, opened: OpenedStudy) -> Generator[None, None, None]:
@@ -352,7 +353,7 @@ class ReviewWidget(FolderDrop, DockContent):
         """Show the filled forms of a study, part by part."""
         self.controller = controller
         self._connect_study(controller)
-        self.messages.line.show_message(self._image_error)
+        self.messages.line.show_message(self._note)
         self._place(controller.forms)
         yield
         self._show_study(controller, opened)
@@ -505,8 +506,9 @@ class ReviewWidget(FolderDrop, DockContent):
     def _receive(self, layer: Any) -> None:
         """Hide a layer of another heart before it is seen, then make way for it."""
         self._arrived.append(layer)
-        if self.controller is not None and is_foreign(layer, self.controller.picture.image):
-            hide(layer)
+        image = self.controller.picture.image if self.controller is not None else None
+        if image is not None and is_foreign(layer, image):
+            hide(layer, image)
         QTimer.singleShot(0, self._make_way)  # after napari has added it
 
     def _make_way(self) -> None:
@@ -531,11 +533,12 @@ class ReviewWidget(FolderDrop, DockContent):
         elif is_segmentable(layer):
             self._leave_for(layer)
         else:
-            hide(layer)
+            hide(layer, picture.image)
             picture.select_edited()  # to which brush and keys belong
             is_photo = is_picture(layer) and not is_mask(layer)
             hidden = PICTURE_HIDDEN if is_photo else LABELS_HIDDEN
-            self.messages.ask(hidden.format(layer=layer.name))
+            if is_no_candidate(layer):  # else it is a result of this plugin for another image
+                self.messages.ask(hidden.format(layer=layer.name))
 
     def _leave_for(self, image: Any) -> None:
         """Close the study, then show the image; if it cannot be saved, the image stays hidden."""

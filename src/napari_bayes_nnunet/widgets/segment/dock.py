@@ -921,7 +921,8 @@ class SegmentWidget(FolderDrop, DockContent):
             self._make_study_elsewhere(layer, result)
             return
         self.run.show_messages(study.sentence)
-        raise_dock(self._viewer, self, REVIEW_DOCK).open(study.folder)
+        note = "" if study.is_new else study.sentence
+        raise_dock(self._viewer, self, REVIEW_DOCK).open(study.folder, note=note)
 
     def _on_no_study_made(self, sentence: str) -> None:
         self._makes_study = False

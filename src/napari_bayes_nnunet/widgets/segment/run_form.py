@@ -208,8 +208,8 @@ class RunForm(QWidget):
     def _explain(self) -> None:
         self.stop_button.setToolTip("Stop within a second and keep the result so far.")
         self.save_button.setToolTip(
-            "Save the prediction: labels, uncertainty maps and a report in one folder. Corrections "
-            "are saved in the Review dock."
+            "Save the prediction: labels, uncertainty maps and numbers (JSON) in one folder. "
+            "Corrections are saved in the Review dock."
         )
         self.review_button.setToolTip(
             "Review and correct the most uncertain slices. The study with the corrections is saved "
