@@ -66,6 +66,7 @@ MOST_CODE = {
     "names and folders": -294,
     "another computer by ssh": -13,
     "what other viewers see": 241,
+    "met at the desk": 51,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -108,6 +109,7 @@ MOST_TEST_LINES = {
     "names and folders": -2533,
     "another computer by ssh": -272,
     "what other viewers see": 637,
+    "met at the desk": 57,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

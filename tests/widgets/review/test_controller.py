@@ -32,6 +32,7 @@ from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import Study, has_corrections, read_study, save_review
 from napari_bayes_nnunet.widgets.editing.correction_form import END_BUTTONS
 from napari_bayes_nnunet.widgets.editing.corrections import (
+    ALSO_CHANGED,
     ENDS,
     NO_CONTOUR,
     NO_POSTERIOR,
@@ -68,6 +69,7 @@ from napari_bayes_nnunet.widgets.review.controller import (
     ASKED,
     CINE_STOPPED,
     COMMENT_KEEPS_FLAG,
+    FROM_PREDICTION,
     LAST_OPEN,
     NOTHING_TO_COPY,
     PAINTS,
@@ -75,6 +77,7 @@ from napari_bayes_nnunet.widgets.review.controller import (
     QUEUE_STARTS,
     QUEUE_WRAPPED,
     WAS_HIDDEN,
+    WITH_ANSWER,
     ReviewController,
 )
 from napari_bayes_nnunet.widgets.review.export import IMAGE_NEEDED
@@ -888,7 +891,7 @@ def test_accept_reports_slice_after_next_one_is_shown(review) -> None:
     title = review.session.title_of(WORST)
     assert (title, review.session.title_of((2, 0))) == ("Slice 3, ED", "Slice 1, phase 2")
     count = f"{len(review.queue) - 1} open slices"
-    assert reported[-1] == ACCEPTED.format(slice=title, count=count)
+    assert reported[-1] == ACCEPTED.format(slice=title, answer="", count=count)
 
 
 def test_accept_continues_until_all_are_accepted(review) -> None:
@@ -1246,6 +1249,53 @@ def test_the_level_of_a_slice_is_remembered(review) -> None:
     review.controller.corrections.undo()
     review.settle()
     assert form.level.margin == 0
+
+
+def test_a_level_says_that_it_replaces_a_correction(review, qtbot) -> None:
+    name = review.session.structure_name(review.controller.view.label)
+    review.press("=")
+    assert FROM_PREDICTION.format(structure=name) not in review.said
+    paint(review.layer, WORST, 3, 3, review.controller.view.label, qtbot)
+    painted = review.now(WORST)
+    review.press("=")
+    assert review.said[-1] == FROM_PREDICTION.format(structure=name)
+    review.controller.corrections.undo()
+    assert np.array_equal(review.now(WORST), painted)
+
+
+def test_accepting_says_that_it_keeps_the_answer_on_screen(review) -> None:
+    reported: list[str] = []
+    review.controller.reported.connect(reported.append)
+    press_until_changed(review, review.now(WORST))
+    answer = WITH_ANSWER.format(number=review.controller.corrections.shown_alternative)
+    review.press("A")
+    assert answer in reported[-1]
+
+
+def test_a_comment_renews_the_advice(review) -> None:
+    advised = review.controller.view._advised
+    review.forms.slice.comment_changed.emit("valve plane?")
+    review.settle()
+    assert review.controller.view._advised is review.session.state is not advised
+
+
+def test_undone_decision_chooses_the_structure_in_doubt(review) -> None:
+    form, items = review.forms.corrections, review.controller.view.queue
+    review.press("D")
+    review.controller.corrections.undo()  # of this structure
+    review.press("A")
+    review.controller.choose_structure("MYO" if items[0].structure != "MYO" else "LV")
+    review.controller.corrections.undo()
+    assert form.structure == items[0].structure
+
+
+def test_a_contour_says_what_else_it_changes(review) -> None:
+    review.controller.choose_structure("LV")
+    review.controller.act("contour")
+    handles = review.controller.contour
+    handles.move_handle(0, handles.handles[0] + [-6, 0])
+    handles.apply()
+    assert review.said[-1].startswith(ALSO_CHANGED.partition("{")[0])
 
 
 def test_the_level_of_a_locked_structure_returns(review) -> None:

@@ -111,7 +111,8 @@ def test_study_is_read_twice_under_two_names(
     assert bytes_of(*kept) == of_anna
 
     choose(dock, VIEW_ANNA, qtbot)
-    assert dock.forms.reader.title.endswith("Anna, version 1")
+    assert dock.forms.reader.title == "Version 1: Anna"
+    assert not dock.forms.slice.buttons["accept"].isEnabled()
     assert dock.controller.saver.read_only
     assert not dock.controller.picture.edited.editable
     assert dock.controller.session.labels[ED - 1, 1, 3, 3] == LV

@@ -26,6 +26,7 @@ from ...core.editing.slice_edits import (
     nearest_sources,
 )
 from ...core.editing.smooth_contours import contour_around
+from ...core.heart.measurements import voxel_ml
 from ...core.problems import Problem
 from ...core.types import Mask, Phase, Place
 from ...io.study.arrays import select_phase
@@ -50,6 +51,9 @@ SAME_THERE: Final = "The {structure} is the same in {source}. Nothing was change
 NOT_THERE: Final = "The {structure} is not in {source}. Mark it as absent to remove it here."
 NOT_HERE: Final = "The {} is not in this slice."
 INTERPOLATED: Final = "The {} was interpolated between slices {below} and {above}."
+ALSO_CHANGED: Final = "Also changed in this slice: {changes}."
+LEAST_CHANGE: Final = 0.1
+"""Volume of another structure, in mL, from which its change is said."""
 END_MOVED: Final[Mapping[ShapeSource | None, str]] = {
     None: "removed {}.",
     ShapeSource.PREDICTION: "the {} was added, as predicted.",
@@ -299,7 +303,7 @@ class Corrections(QObject):
         else:
             now = self._session.decided(step.place)
             self._session.put_back(step.place, step.other, tool=UNDO)
-            step.other = now
+            step.other, self.undone_labels = now, set()
             self._tell_undone([step.place])
             self.changed.emit()
         self._taking = "", ""
@@ -444,11 +448,23 @@ class Corrections(QObject):
         except InputError as error:
             self.said.emit(in_the_window(error))
             return
+        before = self._session.labels_in(place).copy()
         self._put(place, labels, INTERPOLATE)
         below, above = (source + 1 for source in sources)
-        self.said.emit(
-            INTERPOLATED.format(self._session.structure_name(label), below=below, above=above)
-        )
+        name = self._session.structure_name(label)
+        said = INTERPOLATED.format(name, below=below, above=above)
+        self.said.emit(f"{said} {self._given_way(before, place, label)}".strip())
+
+    def _given_way(self, before: Plane, place: Place, label: int) -> str:
+        """Return a sentence on the structures that a correction of another one has changed."""
+        session, now = self._session, self._session.labels_in(place)
+        changes = []
+        for name, other in session.structures.items():
+            count = np.count_nonzero(now == other) - np.count_nonzero(before == other)
+            change = count * voxel_ml(session.spacing)
+            if other != label and abs(change) >= LEAST_CHANGE:
+                changes.append(f"{name} {'+' if change > 0 else '−'}{abs(change):.1f} mL")
+        return ALSO_CHANGED.format(changes=", ".join(changes)) if changes else ""
 
     def copy(self, place: Place, source: Place, label: int) -> None:
         """Copy a structure from another slice or phase."""
@@ -498,8 +514,9 @@ class Corrections(QObject):
         """Move a structure's border to a closed (m, 2) curve, ``start`` before the edit."""
         self.accept_preview()
         if not self._is_locked(label):
-            labels = self._session.labels_in(place)
-            self._put(place, self._with_contour(labels, label, curve, start), CONTOUR)
+            before = self._session.labels_in(place).copy()
+            self._put(place, self._with_contour(before, label, curve, start), CONTOUR)
+            self.said.emit(self._given_way(before, place, label))
 
     def outline(self, place: Place, label: int) -> NDArray[np.float64] | None:
         """Return the closed (m, 2) contour of a structure; None if it is absent or locked."""

@@ -75,6 +75,12 @@ class SliceButtons(QWidget):
         if comment != self.comment.text():
             self.comment.setText(comment)
 
+    def set_unusable(self, reason: str) -> None:
+        """Disable *Accept* and *Flag* for a reason, or enable them ("")."""
+        for action in ("accept", "flag"):
+            self.buttons[action].setEnabled(not reason)
+            self.buttons[action].setToolTip(reason or SLICE_BUTTONS[action][2])
+
     def _on_clicked(self, action: str, _: bool) -> None:
         self.requested.emit(ANYWAY if self._is_asked and action == "accept" else action)
 

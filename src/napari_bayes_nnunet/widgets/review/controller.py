@@ -50,7 +50,8 @@ LAST_OPEN: Final = "This is the last open slice of the queue."
 ALL_ACCEPTED: Final = "All slices accepted. Continue with Save."
 PAINTS: Final = "Clicks and drags now change the labels ({tool}). Press Z to stop."
 ASKED: Final = "{finding} Press Enter to accept the slice anyway."
-ACCEPTED: Final = "{slice}: accepted. {count} in the queue."
+ACCEPTED: Final = "{slice}: accepted{answer}. {count} in the queue."
+WITH_ANSWER: Final = " with answer {number}, which was on screen"
 REVIEW_FINISHED: Final = "Finished. Open slices stay as they are. Continue with Save."
 CINE_STOPPED: Final = "The cine was stopped. Look at this slice, then accept it."
 COMMENT_KEEPS_FLAG: Final = (
@@ -58,6 +59,10 @@ COMMENT_KEEPS_FLAG: Final = (
 )
 LEVEL_STEP: Final = 0.1
 """Margin by which the keys grow or shrink a structure."""
+FROM_PREDICTION: Final = (
+    "The level starts from the prediction: it replaces your correction of the {structure} in this "
+    "slice. Ctrl+Z returns to it."
+)
 NOTHING_TO_COPY: Final = "There is no {} with labels to copy from."
 
 
@@ -152,7 +157,7 @@ class ReviewController(QObject):
             "accept anyway": ("accept", self._accept),
             "leave open": ("", lambda: self.said.emit("")),
             "undo": ("", corrections.undo),
-            "redo": ("", corrections.redo),
+            **dict.fromkeys(("redo", "redo as elsewhere"), ("", corrections.redo)),
             "flag": ("accept", self._flag),
             "next view": ("", self.forms.view.choose_next),
             "outline or fill": ("", self.forms.display.toggle_fill),
@@ -562,6 +567,8 @@ class ReviewController(QObject):
 
     def _accept(self) -> None:
         session, queue, place = self.session, self.view.queue, self.view.place
+        number = self.corrections.shown_alternative
+        answer = WITH_ANSWER.format(number=number) if number else ""
         self.corrections.accept_preview()
         self.corrections.decide(place, lambda: session.decide(place, "accepted"), "acceptance")
         next_place = session.next_open(place, queue)
@@ -570,7 +577,7 @@ class ReviewController(QObject):
             self.go_to_queued(*next_place)
             progress = session.progress(queue)
             count = format_count(progress.total - progress.done, "open slice")
-            done = ACCEPTED.format(slice=session.title_of(place), count=count)
+            done = ACCEPTED.format(slice=session.title_of(place), answer=answer, count=count)
             self.reported.emit(self.view.new_offer() or done)
         else:
             session.finish()
@@ -605,7 +612,7 @@ class ReviewController(QObject):
             place = self.view.place
             decide = partial(self.session.comment_on, place, text)
             self.corrections.decide(place, decide, COMMENT)
-            self.saver.note_change()
+            self._note_edit()
         self.view.show_marks()
 
     # Corrections of the structure in the slice on screen
@@ -676,7 +683,12 @@ class ReviewController(QObject):
     def show_level(self, margin: float) -> None:
         """Preview the structure at a level."""
         if self.allows("level"):
-            self.corrections.show_level(self.view.place, self.view.label, margin)
+            place, label = self.view.place, self.view.label
+            was_corrected = self.corrections.margin_at(place, label) is None
+            self.corrections.show_level(place, label, margin)
+            if was_corrected and self.corrections.is_level_preview:
+                name = self.session.structure_name(label)
+                self.said.emit(FROM_PREDICTION.format(structure=name))
             if not self.corrections.is_level_preview:
                 self.view.show_structure()  # the slider returns to the level that is drawn
 

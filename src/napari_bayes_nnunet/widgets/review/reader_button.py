@@ -59,7 +59,7 @@ class ReaderButton(ElidingButton):
         title = f"Reader: {name}" if name else "Reader"
         if viewed is not None:
             readings = {reading.path: reading for reading in list_readings(session.study.folder)}
-            title = f"Viewing: {readings[viewed].versioned_name}"
+            title = f"Version {readings[viewed].version}: {readings[viewed].name}"
         self.set_title(title)
         self.updateGeometry()
 

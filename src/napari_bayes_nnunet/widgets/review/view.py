@@ -283,6 +283,7 @@ class ReviewView:
         self._forms.progress.set_position(positions.get(place))
         comment = decision.comment if decision is not None else ""
         self._forms.slice.set_slice(state, comment=comment)
+        self._forms.slice.set_unusable(self.why_not("accept"))
         self._forms.slice.set_queue(
             has_previous=self._session.after(place, self.queue, step=-1) is not None,
             has_next=self._session.after(place, self.queue) is not None
