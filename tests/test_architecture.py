@@ -109,7 +109,7 @@ MOST_TEST_LINES = {
     "names and folders": -2533,
     "another computer by ssh": -272,
     "what other viewers see": 637,
-    "met at the desk": 57,
+    "met at the desk": 59,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
