@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from torch.overrides import TorchFunctionMode
 
 from napari_bayes_nnunet.app.segmentation.ensemble import FEWER_MEMBERS, Ensemble
 from napari_bayes_nnunet.app.segmentation.image_check import SLICES_FOUND, UNKNOWN_SLICES
@@ -344,6 +345,39 @@ def test_a_full_gpu_leaves_the_network_on_the_cpu(tmp_path, monkeypatch):
         assert notes == [ALL_ON_CPU] * count
     network = ensemble._predictor.network
     assert network.device.type == next(network.module.parameters()).device.type == "cpu"
+
+
+class FullAfter(TorchFunctionMode):
+    """Device with room for ``room`` float32 tensors."""
+
+    def __init__(self, room):
+        super().__init__()
+        self.room = room
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch.Tensor.to and any(given is torch.float32 for given in args):
+            self.room -= 1
+            if self.room < 0:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_network_that_could_not_be_moved_is_as_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(network_module, "has_fast_bfloat16", lambda: True)
+    ensembles = [Ensemble(make_model(tmp_path / name), device="cpu") for name in "ab"]
+    moved, other = (ensemble._predictor.network for ensemble in ensembles)
+    with FullAfter(3), pytest.raises(torch.OutOfMemoryError):
+        moved.use_full_precision()
+    assert {part.dtype for part in moved.module.parameters()} == {torch.bfloat16} == {moved.dtype}
+    weights = {name: torch.full_like(part, 0.1) for name, part in other._tensors.items()}
+    batch = torch.randn(2, 1, 48, 56, generator=torch.manual_seed(1))
+    logits = []
+    for network in (moved, other):
+        network.load(weights)
+        logits.append(network.logits(batch, [()], at_once=2))
+    assert torch.equal(*logits)
+    moved.use_full_precision()
+    assert moved.dtype == torch.float32
 
 
 def test_a_gpu_in_use_is_named(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, get_args
 
@@ -51,16 +51,36 @@ class Network:
         self.module: torch.nn.Module = module.eval()
         self._precision: Precision = precision
         _normalise_without_copies(self.module)
+        self.device, self.dtype = next(module.parameters()).device, torch.float32  # as it was built
         self.to(device)
 
     def to(self, device: torch.device) -> None:
-        """Move the network, in the precision that suits the device."""
-        self.device, self.dtype = device, self._type_on(device)
-        self.module.to(self.device, self.dtype)
-        self._tensors = without_duplicates(self.module.state_dict())
+        """Move the network, in the precision that suits the device.
+
+        After an error, `device` and `dtype` are those before; the device is the CPU if the network
+        does not even fit where it was.
+        """
+        try:
+            self._place(device, self._type_on(device))
+        except (RuntimeError, MemoryError):
+            self._place_again()
+            raise
+
+    def _place_again(self) -> None:
+        """Undo a move that failed in the middle: torch moves one tensor after the other."""
+        cpu = torch.device("cpu")
+        for device, dtype in ((self.device, self.dtype), (cpu, self._type_on(cpu))):
+            with suppress(RuntimeError, MemoryError):
+                self._place(device, dtype)
+                return
 
     def _type_on(self, device: torch.device) -> torch.dtype:
         return half_type(device) if self._precision == "auto" else torch.float32
+
+    def _place(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.module.to(device, dtype)
+        self.device, self.dtype = device, dtype
+        self._tensors = without_duplicates(self.module.state_dict())
 
     def use_full_precision(self) -> None:
         """Compute in float32 from now on."""
