@@ -86,7 +86,7 @@ NO_REVIEW: Final = (
     "The posterior could not be saved ({reason}). This result can be viewed but not reviewed."
 )
 
-LOADED_THERE: Final = "The other computer has loaded the ensemble, on {device}."
+LOADED_THERE: Final = "The ensemble is loaded on the other computer ({device})."
 
 
 class Worker:
@@ -395,7 +395,7 @@ class Worker:
         return str(path)
 
     def _write_arrays(self, shown: FirstLook | Snapshot, *, exact: bool) -> dict[str, Any]:
-        """Write labels and maps; those that are not ``exact`` have a fifth of the bytes in ssh."""
+        """Write labels and maps; unless ``exact``, in a fifth of the bytes over ssh."""
         kept = {n: values if exact else round_map(values) for n, values in shown.maps.items()}
         maps = {name: self._write(values) for name, values in kept.items()}
         return {"labels": self._write(shown.labels), "maps": maps}

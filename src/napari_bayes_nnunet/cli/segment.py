@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
     },
     device={
         "help": "Device to compute on: auto, cuda, mps or cpu. cuda:1 is the second GPU. Or "
-        "another computer, ssh://[USER@]HOST[:PORT], with ?command=COMMAND behind it if "
+        "another computer, ssh://[USER@]HOST[:PORT], followed by ?command=COMMAND if "
         "bayes-nnunet is not on the PATH there."
     },
 )
@@ -184,7 +184,7 @@ def devices_command(as_json: bool) -> None:
 def serve_command() -> None:
     """Segment for another computer, which starts this command by ssh.
 
-    Requests come on the standard input, until it is closed, and answers go to the standard output.
+    Requests are read from standard input until it is closed; answers go to standard output.
     """
     from ..app.worker import serve_another_computer
 

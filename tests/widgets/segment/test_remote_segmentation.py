@@ -43,7 +43,7 @@ def test_remote_segmentation_finishes_stops_and_survives_loss(dock, server, qtbo
     heard: list[int] = []
     listen(dock.run, "show_progress", lambda progress: heard.append(progress.done))
     dock.method.remote.connect_button.click()
-    qtbot.waitUntil(lambda: "has loaded the ensemble, on CPU" in dock.run.status.text())
+    qtbot.waitUntil(lambda: "on the other computer (CPU" in dock.run.status.text())
     with qtbot.waitSignal(dock.ended):
         dock.run.segment_button.click()
     dock.turns.finish()

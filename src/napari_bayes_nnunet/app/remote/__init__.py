@@ -1,1 +1,1 @@
-"""Segmentation on another computer, by the inference child's own messages through ssh."""
+"""Segmentation on another computer by ssh, with the messages of the inference child."""

@@ -56,7 +56,7 @@ _ENDS_WITHIN: Final = 2.0
 
 
 class RemoteConnection:
-    """Child on another computer that answers as the one here.
+    """Connection to another computer, whose child answers as the one here.
 
     Files of its answers are written into the folder ``scratch``. Raises AppError if ssh cannot
     connect, or if there is no such version of this package.
@@ -187,7 +187,7 @@ class RemoteConnection:
         raise self._lost()
 
     def _lost(self) -> AppError:
-        """Return the error of a connection that has ended, with the last words of ssh."""
+        """Return the error of a connection that has ended, with the last line from ssh."""
         self.close()
         code = self._ssh.returncode
         lines = [line.decode(errors="replace").strip() for line in self._errors]

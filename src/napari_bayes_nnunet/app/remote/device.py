@@ -23,7 +23,7 @@ OPTIONS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteDevice:
-    """Computer that ssh reaches, whose text is a device name like "cuda:0".
+    """Computer that ssh reaches; its text is the name of a device, as "cuda:0" is.
 
     ``address`` is ssh://[USER@]HOST[:PORT], ``command`` starts this package there, "" for
     bayes-nnunet. ``folder`` is the ensemble there, "" if it has the same path as here, is built in,
@@ -74,7 +74,7 @@ class RemoteDevice:
         try:
             parts = urlsplit(self.address)
             host, port = parts.hostname, parts.port
-        except ValueError:  # a port that is no number
+        except ValueError:  # a port that is not a number
             host, port = None, None
         if not host or parts.scheme != "ssh" or parts.path.strip("/"):
             raise AppError(WRONG_ADDRESS, address=self.address)

@@ -195,7 +195,7 @@ class RemoteEnsemble(Ensemble):
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteSegmentation(Segmentation):
-    """Segmentation of another computer: its arrays, its report, and what `predict` needs else."""
+    """Segmentation of another computer: its arrays, its report, and what else `predict` needs."""
 
     content: dict[str, Any] = field(repr=False)
     question: str = ""

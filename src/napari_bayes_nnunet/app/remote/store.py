@@ -27,7 +27,7 @@ _NEXT_TO_FOLDS: Final = ("plans.json", "dataset.json", RECORD, CALIBRATION_FILE)
 
 
 def ensemble_files(folder: EnsembleFolder) -> dict[str, Path]:
-    """Return name → file of what segments: weights, plans, records, calibrations, the student."""
+    """Return name → file: weights, plans, records and calibrations, also of the student."""
     student = find_student(folder)
     weights = [member.path for member in (*folder.members, *filter(None, [student]))]
     trainings = {
@@ -53,7 +53,7 @@ def find_kept(folder: str, known_by: str) -> Path | None:
 
 
 def keep_file(file: EnsembleFile) -> None:
-    """Keep a file of an ensemble, which is found after its last file. Raises OSError."""
+    """Keep a file of an ensemble, which can be found once its last file is kept. Raises OSError."""
     folder, name = _kept_folder(file.fingerprint), PurePosixPath(file.name)
     if name.is_absolute() or ".." in name.parts:
         raise AppError(DAMAGED_DATA, Action.START_AGAIN)

@@ -76,7 +76,7 @@ def write_message(stream: IO[bytes], message: Message) -> None:
 def read_messages(stream: IO[bytes], folder: Path) -> Iterator[Message]:
     """Yield the messages of a stream until its end, with their files in ``folder``.
 
-    Raises EOFError if the stream ends in a file, AppError for what is no message.
+    Raises EOFError if the stream ends in a file, AppError for a line that is not a message.
     """
     while line := stream.readline(LARGEST_TEXT):
         message = from_line(line.decode(errors="replace"))

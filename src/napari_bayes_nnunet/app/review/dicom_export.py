@@ -1,4 +1,4 @@
-"""Export of a reviewed study as DICOM: labels as SEG, numbers as SR."""
+"""Export of a reviewed study as DICOM: labels as SEG, contours as RTSTRUCT, numbers as SR."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def number_rows(
 def describe_numbers(
     numbers: Mapping[str, Measured], open_slices: Mapping[str, int]
 ) -> dict[str, str]:
-    """Return what the report says of each number beside its value and normal range."""
+    """Return what the report says of each number next to its value and normal range."""
     level = interval_level(numbers.values())
     described = {}
     for row in number_rows({}, numbers, open_slices):

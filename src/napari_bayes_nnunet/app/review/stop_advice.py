@@ -53,7 +53,7 @@ _BEFORE: Final = "Before you stop, review {slices}."
 _OBSTACLES: Final = {
     Obstacle.FLAGGED: "flagged",
     Obstacle.FINDING: "finding",
-    Obstacle.BASAL: "uncertain, basal half",
+    Obstacle.BASAL: "uncertain, in the basal half",
 }
 MOST_NAMED: Final = 4
 """Slices that are named; the others are counted."""

@@ -1,1 +1,1 @@
-"""DICOM: reading series, writing SEG and SR."""
+"""DICOM: reading series, writing SEG, RTSTRUCT and SR."""
