@@ -10,6 +10,7 @@ from napari_bayes_nnunet.core.editing.closed_curve import (
     BentCurve,
     draw_curve,
     fill_curve,
+    join_holes,
 )
 
 
@@ -30,6 +31,19 @@ def test_curve_runs_through_its_handles_in_their_order():
     assert to_nearest(curve, handles).max() < 0.02
     at = np.linalg.norm(curve[None] - handles[:, None], axis=-1).argmin(axis=1)
     assert (np.diff(at[1:]) > 0).all()
+
+
+def test_holes_are_joined_to_the_curve_around_them():
+    outer, island = on_circle(80), on_circle(40, 4, (40, 40))
+    holes = [on_circle(40, 2, at)[::-1] for at in ((12.3, 14.2), (20.4, 19.7))]
+    whole, other = join_holes([holes[0], outer, island, holes[1]])
+    assert np.array_equal(other, island)
+    shape = 45, 45
+    filled = fill_curve(outer, shape)
+    for hole in holes:
+        filled &= ~fill_curve(hole, shape)
+    inside = points_in_poly(np.argwhere(np.ones(shape)), whole).reshape(shape)
+    assert np.array_equal(inside, filled)
 
 
 def test_curve_has_200_points_and_open_end():

@@ -173,7 +173,7 @@ def test_dsrdump_prints_numbers_and_sentences(exported: Export) -> None:
 def test_plastimatch_reads_contours_around_the_same_pixels(exported: Export) -> None:
     done = run_tool(
         "plastimatch", "convert", "--input", exported.contours, "--fixed", exported.labels,
-        "--xor-contours", "--output-prefix", exported.folder / "rt", "--prefix-format", "nii.gz",
+        "--output-prefix", exported.folder / "rt", "--prefix-format", "nii.gz",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     own = nib.as_closest_canonical(nib.load(exported.labels)).get_fdata()

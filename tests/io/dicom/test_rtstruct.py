@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
+from napari_bayes_nnunet.core.editing.closed_curve import join_holes
 from napari_bayes_nnunet.core.editing.smooth_contours import smooth_contours
 from napari_bayes_nnunet.io.dicom.reader import choose_stack, read_stacks
 from napari_bayes_nnunet.io.dicom.rtstruct import write_rtstruct
@@ -50,10 +51,12 @@ def written(request: pytest.FixtureRequest, tmp_path: Path) -> Written:
 def test_contours_are_places_in_the_patient(written: Written) -> None:
     structures, images = written
     myo, lv = structures.ROIContourSequence
-    assert (len(myo.ContourSequence), len(lv.ContourSequence)) == (2 * 3, 3)  # with its hole
-    expected = smooth_contours(ring()[0], STRUCTURES.values())[2]
-    for z in range(3):
-        for points, item in zip(expected, myo.ContourSequence[2 * z : 2 * z + 2], strict=True):
+    assert (len(myo.ContourSequence), len(lv.ContourSequence)) == (3, 3)
+    contours = smooth_contours(ring()[0], STRUCTURES.values())
+    (whole,) = join_holes(contours[2])
+    assert len(contours[2]) == 2  # one of them is the hole
+    for points, roi in ((whole, myo), (contours[3][0], lv)):
+        for z, item in enumerate(roi.ContourSequence):
             assert item.ContourGeometricType == "CLOSED_PLANAR"
             places = np.array(item.ContourData, np.float64).reshape(-1, 3) - CORNER
             assert item.NumberOfContourPoints == len(places)

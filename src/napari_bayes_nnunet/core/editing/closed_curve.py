@@ -5,11 +5,14 @@ Points are (y, x) in voxels, with whole numbers at the centres of voxels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import cdist
+from skimage.measure import points_in_poly
 
 from ..types import Mask
 
@@ -91,6 +94,36 @@ def space_evenly(curve: Points) -> Points:
     count = max(len(curve) if along[-1] == 0 else 8, round(along[-1] / _SPACING))
     at = np.linspace(0, along[-1], count, endpoint=False)
     return np.stack([np.interp(at, along, side) for side in closed.T], axis=1)
+
+
+def join_holes(curves: Sequence[Points]) -> list[Points]:
+    """Return closed (m, 2) curves, holes joined to the curve around them by a line run twice.
+
+    This "keyhole" makes one curve of both, which every program fills without the hole (DICOM PS3.3
+    C.8.8.6.3). A hole lies inside a curve of the opposite direction.
+    """
+    joined = list(curves)
+    for hole in curves:
+        opposite = [curve for curve in joined if _area(curve) * _area(hole) < 0]
+        around = [
+            curve
+            for curve in opposite
+            if points_in_poly(hole[:1], curve)[0]  # type: ignore[no-untyped-call]
+        ]
+        if around:
+            outer = min(around, key=lambda curve: abs(_area(curve)))
+            distances = cdist(outer, hole)
+            i, j = np.unravel_index(distances.argmin(), distances.shape)
+            inner = np.roll(hole, -j, axis=0)
+            keyhole = np.concatenate([outer[: i + 1], inner, inner[:1], outer[i:]])
+            joined = [keyhole if c is outer else c for c in joined if c is not hole]
+    return joined
+
+
+def _area(curve: Points) -> float:
+    """Return the area inside a closed curve, negative for the opposite direction."""
+    y, x = curve.T
+    return float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)) / 2)
 
 
 def fill_curve(curve: ArrayLike, shape: tuple[int, ...]) -> Mask:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 
+from ...core.editing.closed_curve import join_holes
 from ...core.heart.structures import structure_colors
 from .headers import DicomImage
 from .seg import (
@@ -45,8 +46,8 @@ def write_rtstruct(
 ) -> None:
     """Write the contours of each slice as a DICOM RT Structure Set of ``images``, one per slice.
 
-    A hole is a contour inside another one, with the opposite direction. Names, colours and
-    description are those of `write_seg`. Raises DataError if writing fails.
+    A hole is joined to the contour around it, see `join_holes`. Names, colours and description are
+    those of `write_seg`. Raises DataError if writing fails.
     """
     names = sorted(structures, key=lambda name: structures[name])
     description = describe_series(", ".join(names), origin.phase, origin.review)
@@ -62,7 +63,7 @@ def write_rtstruct(
             found = [
                 _contour(points, header, image)
                 for slice_contours, header, image in zip(contours, headers, images, strict=True)
-                for points in slice_contours.get(label, ())
+                for points in join_holes(slice_contours.get(label, ()))
             ]
             _add_roi(written, roi, name, found, color=colors[label], origin=origin)
         save_as_unicode(written, file)
