@@ -168,6 +168,8 @@ class Worker:
             self._ensemble = self._loaded = None
             self._send(StageStarted(text=f"Connecting to {there.address}"))
             self._remote = RemoteConnection(there, self.scratch)
+            if self.stop is not None:  # while it was connecting
+                self._remote.send(StopJob(job=self.stop))
         return self._remote
 
     def _disconnect(self) -> None:

@@ -28,6 +28,7 @@ from napari_bayes_nnunet.app.cohort.run import (
 )
 from napari_bayes_nnunet.app.cohort.table import FOREIGN_TABLE, StudyRow, failed_row
 from napari_bayes_nnunet.app.prediction.output_files import locked_output
+from napari_bayes_nnunet.app.remote.connection import CONNECTION_LOST
 from napari_bayes_nnunet.app.report.number_warnings import NO_STROKE
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.recipe import MADE_WITH_OTHER
@@ -456,6 +457,18 @@ class TestWhileItRuns:
         told = list(run_cohort(request, find_cohort(request), dying))
         assert {study.text for study in told} == {"The workers that took it died."}
         assert {row["failure"] for row in table(tmp_path / "out")} == {told[0].text}
+
+    def test_lost_connection_ends_the_run(self, ensemble, tree, tmp_path):
+        request = request_of(ensemble, tree, tmp_path / "out")
+        lost = AppError(CONNECTION_LOST, address="ssh://server", reason="Broken pipe")
+        rows = iter([made_row, lambda study: failed_row(study.name, lost.statement)])
+        work = lambda task: next(rows)(task.study)  # noqa: E731
+        steps = run_cohort(request, find_cohort(request), in_this_process, work=work)
+        next(steps)
+        with pytest.raises(AppError) as caught:
+            next(steps)
+        assert caught.value.statement.template == CONNECTION_LOST
+        assert len(table(tmp_path / "out")) == 1
 
     def test_studies_that_seem_finished_come_first(self, ensemble, tree, tmp_path):
         request = request_of(ensemble, tree, tmp_path / "out", skip_finished=True)

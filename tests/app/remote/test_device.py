@@ -30,9 +30,10 @@ def test_the_command_names_user_port_and_program():
         *("-p", "2222", "-l", "me", "--", "server", "~/venv/bin/bayes-nnunet serve")
     ]
     assert "BatchMode=yes" in words
-    assert RemoteDevice(address="ssh://server").serve_command[-3:] == [
-        *("--", "server", "bayes-nnunet serve")
+    assert RemoteDevice(address="ssh://GPU-Server").serve_command[-3:] == [
+        *("--", "GPU-Server", "bayes-nnunet serve")
     ]
+    assert RemoteDevice(address="ssh://[fe80::1]:22").serve_command[-2] == "fe80::1"
 
 
 @pytest.mark.parametrize(

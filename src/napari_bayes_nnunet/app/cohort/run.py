@@ -47,6 +47,7 @@ from ..prediction.output_files import (
 )
 from ..prediction.predict import predict_case
 from ..prediction.request import PredictionRequest, check_request
+from ..remote.connection import is_about_connection
 from ..report.output_folder import refuse_folder_of_inputs, unwritable
 from ..report.pictures import crop_around, thumbnail
 from ..segmentation.ensemble import Ensemble
@@ -289,6 +290,8 @@ def run_cohort(
                     row = replace(row, outcome="done")  # by a worker that died before it answered
                 if is_about_full_disk(row.failure):
                     raise disk_full(output)
+                if is_about_connection(row.failure):  # all other studies would fail here, too
+                    raise AppError.from_statement(row.failure)
                 summary.add(row)
                 yield _study_done(row, done, len(tasks), time_left)
     except OSError as error:

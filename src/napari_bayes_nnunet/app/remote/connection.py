@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard, cast
 
 from ... import __version__
 from ...core.problems import Action, Statement
@@ -50,6 +50,9 @@ OTHER_PACKAGE: Final = (
     "the same version on both."
 )
 CONNECTION_LOST: Final = "The connection to {address} was lost ({reason})."
+NOT_KEPT: Final = (
+    "{address} does not find the ensemble that was sent. Try again, or name its path there."
+)
 _LAST_LINES: Final = 5
 _ENDS_WITHIN: Final = 2.0
 """Seconds for ssh to end once its connection is closed."""
@@ -114,9 +117,13 @@ class RemoteConnection:
             folder = self.device.folder or request.folder
             there = replace(request, folder=folder, fingerprint=fingerprint(local))
             self.send(there)
+            is_sent = False
             while True:
                 reply = self._receive()
                 if isinstance(reply, EnsembleMissing):
+                    if is_sent:
+                        raise AppError(NOT_KEPT, address=self.device.address)
+                    is_sent = True
                     yield from self._send_ensemble(local, there.fingerprint)
                     self.send(there)
                 elif isinstance(reply, EnsembleLoaded):
@@ -201,6 +208,12 @@ class RemoteConnection:
         return AppError(
             NO_PACKAGE, command=command, address=address, reason=reason, version=__version__
         )
+
+
+def is_about_connection(failure: Statement | str) -> TypeGuard[Statement]:
+    """Return whether a failure is that of the connection to another computer."""
+    templates = (UNREACHABLE, CONNECTION_LOST)
+    return isinstance(failure, Statement) and failure.template in templates
 
 
 def error_of(end: JobEnded) -> AppError:

@@ -18,6 +18,9 @@ OPTIONS: Final = {
     "ConnectTimeout": "10",
     "ServerAliveInterval": "3",  # of a network that falls silent the user hears after 12 s
     "ServerAliveCountMax": "4",
+    "RemoteCommand": "none",  # of ~/.ssh/config, which ssh refuses beside ours
+    "ClearAllForwardings": "yes",
+    "ForwardAgent": "no",  # the user's keys are not for the other computer
 }
 
 
@@ -78,7 +81,9 @@ class RemoteDevice:
             host, port = None, None
         if not host or parts.scheme != "ssh" or parts.path.strip("/"):
             raise AppError(WRONG_ADDRESS, address=self.address)
-        user = parts.netloc.rpartition("@")[0]
+        user, _, place = parts.netloc.rpartition("@")
+        # Not the host of urlsplit, because ~/.ssh/config tells upper case from lower.
+        host = place.removesuffix(f":{port}").strip("[]")
         options = [word for name, value in OPTIONS.items() for word in ("-o", f"{name}={value}")]
         return [
             *("ssh", "-T", "-C", *options),
