@@ -42,6 +42,7 @@ from napari_bayes_nnunet.widgets.editing.corrections import (
     NOTHING_TO_UNDO,
     REDONE,
     REOPENED,
+    REVERTED,
     SCRIBBLE,
     UNDONE,
 )
@@ -957,6 +958,11 @@ def test_an_edit_reopens_an_accepted_slice(review, qtbot) -> None:
     paint(review.layer, WORST, 3, 3, RV, qtbot)
     assert WORST not in review.session.state.decisions
     assert review.said[-1] == REOPENED.format(slice="Slice 3, ED")
+    review.press("A")
+    review.press("Enter")  # the voxel is a finding
+    review.controller.picture.show_slice(WORST)
+    review.press("R")
+    assert review.said[-1] == f"{REVERTED} {REOPENED.format(slice='Slice 3, ED')}"
     review.press("A")
     review.controller.picture.show_slice(WORST)
     review.controller.comment("valve plane?")

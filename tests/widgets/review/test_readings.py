@@ -15,7 +15,7 @@ from napari_bayes_nnunet.io.study.readings import READINGS
 from napari_bayes_nnunet.io.study.review_state import REVIEW, read_review
 from napari_bayes_nnunet.io.study.study import open_study_lock, read_study
 from napari_bayes_nnunet.io.study.summary import summarise_study
-from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
+from napari_bayes_nnunet.widgets.review.dock import NAME_TAKEN, ReviewWidget
 from napari_bayes_nnunet.widgets.review.open_study import OTHERS_READING, open_study
 from napari_bayes_nnunet.widgets.review.reader_button import (
     COMPARE,
@@ -126,10 +126,17 @@ def test_mistyped_reader_is_renamed(
 ) -> None:
     folder = open_as_anna(dock, settings, tmp_path, qtbot)
     paint(dock.controller.picture.edited, (ED, 1), 3, 3, LV, qtbot)
+    assert not (folder / READINGS).exists()
     choose(dock, RENAME.format(name="Anna"), qtbot, answer="Annette")
     assert dock.controller.session.labels[ED - 1, 1, 3, 3] == LV
     assert dock.controller.session.state.reader == "Annette"
-    assert not (folder / READINGS).exists()
+    finish(dock, qtbot)
+    choose(dock, OTHER_READER, qtbot, answer="Ben")
+    before = dock.controller
+    dock.forms.reader.ask_name = lambda *_: "Annette"
+    actions(dock)[RENAME.format(name="Ben")].trigger()
+    assert dock.messages.line.message == NAME_TAKEN.format(name="Annette")
+    assert dock.controller is before
 
 
 def test_open_and_save_leave_a_finished_reading_alone(

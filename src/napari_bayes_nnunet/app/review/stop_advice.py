@@ -153,11 +153,13 @@ def _obstacles(
     urgent = urgent_places(places)
     basal = [place for place in still_open if place in urgent and session.is_basal(place)]
     flagged = [p for p, d in session.state.decisions.items() if d.state == "flagged"]
-    return (
-        dict.fromkeys(basal, Obstacle.BASAL)
-        | dict.fromkeys((finding.place for finding in session.findings()), Obstacle.FINDING)
-        | dict.fromkeys(flagged, Obstacle.FLAGGED)
-    )
+    found = [finding.place for finding in session.findings()]
+    kinds = (Obstacle.FLAGGED, flagged), (Obstacle.FINDING, found), (Obstacle.BASAL, basal)
+    obstacles: dict[Place, Obstacle] = {}
+    for kind, of_kind in kinds:
+        for place in of_kind:
+            obstacles.setdefault(place, kind)
+    return obstacles
 
 
 def _reason_without_bound(session: ReviewSession) -> str:

@@ -139,7 +139,7 @@ class Corrections(QObject):
         self._alternative = 0  # the one on screen, from 1
         # Place and label → level set last, and the (Y, X) mask drawn at it.
         self._levels: dict[tuple[Place, int], tuple[float, Mask]] = {}
-        self._tool = ""
+        self._tool = self._reopened = ""
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
         self._taking = "", ""  # sentence and words of the step that is being undone or redone
@@ -323,7 +323,7 @@ class Corrections(QObject):
         self.discard_preview()
         labels = self._session.predicted_in(place)
         labels = self._keep_locked(self._session.labels_in(place), labels)
-        self.said.emit(REVERTED if self._put(place, labels, REVERT) else AS_PREDICTED)
+        self._tell(REVERTED if self._put(place, labels, REVERT) else AS_PREDICTED)
 
     def bring_back(self, phase: Phase) -> None:
         """Draw what was removed from a phase because it lies apart from the heart."""
@@ -334,7 +334,7 @@ class Corrections(QObject):
             labels = self._session.labels_in((phase, z))
             slices[phase, z] = self.without_locked((phase, z), np.maximum(labels, removed[z]))
         if self.put_all(slices, BRING_BACK):
-            self.said.emit(BROUGHT_BACK.format(slices=format_count(len(slices), "slice")))
+            self._tell(BROUGHT_BACK.format(slices=format_count(len(slices), "slice")))
 
     def remove(self, place: Place, label: int) -> None:
         """Remove a structure from a slice."""
@@ -350,7 +350,7 @@ class Corrections(QObject):
         protected = self._session.protected_labels
         labels = remove_at_end(labels, label, walls=walls, protected=protected)
         self._put(place, labels, ABSENT)
-        self.said.emit(REMOVED.format(structures=self._names_of_removed(before, labels)))
+        self._tell(REMOVED.format(structures=self._names_of_removed(before, labels)))
 
     def move_end(
         self,
@@ -374,7 +374,7 @@ class Corrections(QObject):
         models, name = format_count(step.members, "model"), self._session.structure_name(label)
         names = self._names_of_removed(before, step.labels) if step.source is None else name
         said = END_MOVED[step.source].format(names, models=models)
-        self.said.emit(f"Slice {step.place[1] + 1}: {said}")
+        self._tell(f"Slice {step.place[1] + 1}: {said}")
 
     def _names_of_removed(self, before: Plane, after: Plane) -> str:
         gone = np.setdiff1d(before, after)
@@ -412,7 +412,7 @@ class Corrections(QObject):
                     self._levels[place, label] = fitted.margin, level == label
             self._put(place, fitted.labels, SCRIBBLE)
             volumes = VOLUMES.format(before=before, after=session.volume_in(place, label))
-            self.said.emit(f"{self._source_of(place, name, fitted)} {volumes}")
+            self._tell(f"{self._source_of(place, name, fitted)} {volumes}")
 
     def _source_of(self, place: Place, name: str, fitted: Scribbled) -> str:
         """Return where the shape after a stroke comes from, as a sentence."""
@@ -453,7 +453,7 @@ class Corrections(QObject):
         below, above = (source + 1 for source in sources)
         name = self._session.structure_name(label)
         said = INTERPOLATED.format(name, below=below, above=above)
-        self.said.emit(f"{said} {self._given_way(before, place, label)}".strip())
+        self._tell(f"{said} {self._given_way(before, place, label)}".strip())
 
     def _given_way(self, before: Plane, place: Place, label: int) -> str:
         """Return a sentence on the structures that a correction of another one has changed."""
@@ -483,7 +483,7 @@ class Corrections(QObject):
             protected=session.protected_labels,
         )
         said = COPIED if self._put(place, labels, COPY) else SAME_THERE
-        self.said.emit(said.format(structure=name, source=there))
+        self._tell(said.format(structure=name, source=there))
 
     def fit_contour(self, place: Place, label: int) -> BentCurve | None:
         """Return a structure's contour with handles; None if it is absent or locked."""
@@ -516,7 +516,7 @@ class Corrections(QObject):
         if not self._is_locked(label):
             before = self._session.labels_in(place).copy()
             self._put(place, self._with_contour(before, label, curve, start), CONTOUR)
-            self.said.emit(self._given_way(before, place, label))
+            self._tell(self._given_way(before, place, label))
 
     def outline(self, place: Place, label: int) -> NDArray[np.float64] | None:
         """Return the closed (m, 2) contour of a structure; None if it is absent or locked."""
@@ -551,7 +551,7 @@ class Corrections(QObject):
         """Write slices as one undo step and log the change; return whether they differ."""
         before = {place: self._session.labels_in(place).copy() for place in slices}
         data = self._layer.data.dtype
-        self._tool = tool
+        self._tool, self._reopened = tool, ""
         changed = set_slices(
             self._layer, {place: np.asarray(plane, data) for place, plane in slices.items()}
         )
@@ -559,15 +559,21 @@ class Corrections(QObject):
         self._tool = ""
         if changed:
             self._note_step(_Step(TOOL_WORDS.get(tool, tool)))
-            self._tell_reopened(self._session.note_change(slices, tool=tool, before=before))
+            self._note_reopened(self._session.note_change(slices, tool=tool, before=before))
+            self._tell("")
             self.changed.emit()
         else:
             self._layer.refresh(extent=False)
         return bool(changed)
 
-    def _tell_reopened(self, places: Sequence[Place]) -> None:
-        for place in places[:1]:
-            self.said.emit(REOPENED.format(slice=self._session.title_of(place)))
+    def _note_reopened(self, places: Sequence[Place]) -> None:
+        titles = [self._session.title_of(place) for place in places[:1]]
+        self._reopened = "".join(REOPENED.format(slice=title) for title in titles)
+
+    def _tell(self, sentence: str) -> None:
+        """Say what a correction did, and that it has reopened a slice."""
+        if said := " ".join(filter(None, (sentence, self._reopened))):
+            self.said.emit(said)
 
     def without_locked(self, place: Place, labels: Plane) -> Plane:
         """Return labels for a slice with no voxel of a locked structure gained or lost."""
@@ -632,7 +638,8 @@ class Corrections(QObject):
         reopened = self._session.note_change(places, tool=tool, before=before)
         if painted:
             self._note_step(_Step(TOOL_WORDS.get(tool, tool)))
-            self._tell_reopened(reopened)
+            self._note_reopened(reopened)
+            self._tell("")
         else:
             self.undone_labels = {
                 int(label) for c in changes for label in np.union1d(c.before, c.after)
