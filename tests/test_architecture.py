@@ -66,6 +66,7 @@ MOST_CODE = {
     "names and folders": -294,
     "another computer by ssh": -13,
     "what other viewers see": 241,
+    "archive": 8,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
