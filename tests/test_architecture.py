@@ -66,7 +66,7 @@ MOST_CODE = {
     "names and folders": -294,
     "another computer by ssh": -13,
     "what other viewers see": 241,
-    "archive": 8,
+    "archive": 447,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -109,6 +109,7 @@ MOST_TEST_LINES = {
     "names and folders": -2533,
     "another computer by ssh": -272,
     "what other viewers see": 637,
+    "archive": 577,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
