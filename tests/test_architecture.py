@@ -68,6 +68,7 @@ MOST_CODE = {
     "what other viewers see": 241,
     "met at the desk": 51,
     "found by a reader of the code": 55,
+    "archive": 447,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -111,7 +112,8 @@ MOST_TEST_LINES = {
     "another computer by ssh": -272,
     "what other viewers see": 637,
     "met at the desk": 59,
-    "found by a reader of the code": 44,
+    "found by a reader of the code": 46,
+    "archive": 577,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

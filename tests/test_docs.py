@@ -14,6 +14,7 @@ import napari_bayes_nnunet
 from napari_bayes_nnunet.app.messages import Message
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
 from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.cli.archive import archive_group
 from napari_bayes_nnunet.core.ensemble.training_settings import PRESETS
 
 ROOT = Path(__file__).parents[1]
@@ -82,11 +83,13 @@ def options_of(command: click.Command) -> set[str]:
 
 def wrong_words(words: list[str]) -> list[str]:
     """Return the words after ``bayes-nnunet`` that the command line does not know."""
-    command = main.commands.get(words[0])
-    if command is None:
-        return words[:1]
+    command: click.Command = main
+    while isinstance(command, click.Group):
+        if not words or words[0] not in command.commands:
+            return words[:1]
+        command, *words = command.commands[words[0]], *words[1:]
     known = options_of(command)
-    options = [word.partition("=")[0].rstrip(",.") for word in words[1:] if word.startswith("-")]
+    options = [word.partition("=")[0].rstrip(",.") for word in words if word.startswith("-")]
     return [option for option in options if option not in known]
 
 
@@ -121,7 +124,8 @@ def test_commands_in_code_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", TEXTS, ids=names)
 def test_options_in_prose_exist(page: Path) -> None:
-    known = {option for command in main.commands.values() for option in options_of(command)}
+    commands = (*main.commands.values(), *archive_group.commands.values())
+    known = {option for command in commands for option in options_of(command)}
     spans = [span.split() for span in SPAN.findall(prose_of(page))]
     alone = {span[0].partition("=")[0] for span in spans if span[0].startswith("--")}
     assert alone - known - OPTIONS_OF_OTHERS == set()
@@ -131,6 +135,8 @@ def test_options_in_prose_exist(page: Path) -> None:
 
 def test_wrong_commands_and_options_are_found() -> None:
     assert wrong_words(["foretell", "RUN"]) == ["foretell"]
+    assert wrong_words(["archive", "burn"]) == ["burn"]
+    assert wrong_words(["archive", "list", "URL", "--ca", "F", "--on"]) == ["--on"]
     assert wrong_words(["predict", "RUN", "-o", "OUT", "--certain"]) == ["--certain"]
     (words,) = commands_in('sbatch --wrap "bayes-nnunet train D --output RUN --num-gpus 4" &')
     assert words == ["train", "D", "--output", "RUN", "--num-gpus", "4"]

@@ -113,7 +113,11 @@ def test_changelog_names_the_version() -> None:
 
 
 def test_dependencies_are_the_imported_packages() -> None:
-    named = {re.split(r"[^\w.-]", text)[0] for text in PROJECT["project"]["dependencies"]}
+    texts = (
+        *PROJECT["project"]["dependencies"],
+        *PROJECT["project"]["optional-dependencies"]["archive"],
+    )
+    named = {re.split(r"[^\w.-]", text)[0] for text in texts}
     of_module = packages_distributions()
     imported = {
         distribution

@@ -22,7 +22,8 @@ from napari_bayes_nnunet.sample_data import CINE
 
 from ..helpers.data.dicoms import slice_file
 from ..helpers.processes.command import bayes_nnunet
-from .viewer import HOST, OHIF, PLUGIN, open_browser, run_orthanc, run_site, send
+from ..helpers.processes.orthanc import HOST, PLUGIN, run_orthanc
+from .viewer import OHIF, open_browser, run_site, send
 
 pytestmark = [
     pytest.mark.browser,

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection
@@ -17,13 +14,13 @@ from threading import Thread
 from typing import Any, Final
 from urllib.request import urlopen
 
+from ..helpers.processes.orthanc import HOST
+
 OHIF: Final = (
     Path(os.environ.get("OHIF_FOLDER", Path.home() / ".cache" / "napari-bayes-nnunet-ohif"))
     / "package"
     / "dist"
 )
-PLUGIN: Final = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
-HOST: Final = "127.0.0.1"
 CONFIG: Final = """
 window.config = {
   extensions: [], modes: [], showStudyList: true, maxNumberOfWebWorkers: 1,
@@ -41,52 +38,6 @@ window.config = {
   }],
 };
 """
-
-
-def free_port() -> int:
-    """Return a port of this computer that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def run_orthanc(folder: Path) -> Iterator[int]:
-    """Run an Orthanc that keeps its files below ``folder``, and yield its port."""
-    port, settings = free_port(), folder / "orthanc.json"
-    settings.write_text(
-        json.dumps(
-            {
-                "StorageDirectory": str(folder / "storage"),
-                "IndexDirectory": str(folder / "storage"),
-                "HttpPort": port,
-                "DicomServerEnabled": False,
-                "AuthenticationEnabled": False,
-                "Plugins": [str(PLUGIN)],
-                "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
-            }
-        )
-    )
-    with (folder / "orthanc.log").open("wb") as log:
-        process = subprocess.Popen(["Orthanc", str(settings)], stdout=log, stderr=log)
-    try:
-        wait_for(port)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def wait_for(port: int) -> None:
-    """Wait until a server answers on a port, at most half a minute."""
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        try:
-            socket.create_connection((HOST, port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise TimeoutError(port)
 
 
 def send(port: int, folder: Path) -> str:

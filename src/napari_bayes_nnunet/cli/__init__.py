@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from .archive import archive_group
 from .evaluate import (
     compare_readings_command,
     evaluate_command,
@@ -55,6 +56,7 @@ for _command in (
     predict_command,
     serve_command,
     export_dicom_command,
+    archive_group,
     calibrate_command,
     evaluate_command,
     evaluate_queue_command,

@@ -7,10 +7,14 @@ from contextlib import contextmanager, suppress
 
 
 class Line:
-    """Forwarding from a ``port`` of this machine to another one."""
+    """Forwarding from a ``port`` of this machine to another one.
+
+    With ``breaks_after``, all connections are cut once after so many bytes, to and fro.
+    """
 
     def __init__(self, to: int) -> None:
         self._to = to
+        self.breaks_after = 0
         self._flows = threading.Event()
         self._flows.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -53,7 +57,12 @@ class Line:
         with suppress(OSError):
             while data := source.recv(1 << 16):
                 self._flows.wait()
-                target.sendall(data)
+                left = self.breaks_after
+                target.sendall(data[: left or None])
+                if left:
+                    self.breaks_after = max(0, left - len(data))
+                    if not self.breaks_after:
+                        self.cut()
         with suppress(OSError):
             target.shutdown(socket.SHUT_RDWR)
 

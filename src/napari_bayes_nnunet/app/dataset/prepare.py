@@ -24,7 +24,8 @@ from ...io.dataset.groups import GROUPS_FILE, write_groups
 from ...io.dataset.mnms import read_mnms
 from ...io.dataset.raw_dataset import CASE_FOLDERS, SPLITS, patient_splits, splits_to_json
 from ...io.dataset.release import CaseReader, CaseVolumes, Release, ReleaseCase
-from ...io.dataset.writer import BUILDING, ENDING, appearing
+from ...io.dataset.writer import ENDING
+from ...io.files.appearing import BUILDING, appearing
 from ...io.files.atomic import write_json, write_text
 from ...io.files.csv_text import csv_text
 from ...io.images.nifti import write_image, write_labels

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
-import secrets
 import shutil
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import DataError
-from ..files.access import UNWRITABLE
+from ..files.appearing import appearing
 from ..files.atomic import replacing, write_json
 from ..files.disk import is_disk_full
 from ..images.geometry import Geometry
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
 
 _BACKGROUND = "background"
 ENDING = ".nii.gz"
-BUILDING = ".writing-"
 FOLDER_NOT_EMPTY = "{folder} is not empty. Choose a new folder for the dataset."
 CHANGED_LABEL = (
     "{file} has the new label value {value} since the folders were compared. Choose the folders "
@@ -166,38 +162,3 @@ def _numbers(match: Match, names: Mapping[int, str]) -> dict[int, int]:
     """Return the number of every label value in the dataset: without gaps, IGNORE last."""
     ordered = sorted({0, *match.values}, key=lambda value: (names.get(value) == IGNORE, value))
     return {value: number for number, value in enumerate(ordered)}
-
-
-@contextmanager
-def appearing(folder: Path) -> Iterator[Path]:
-    """Yield a hidden folder that is renamed to ``folder`` at the end, or removed after an error."""
-    building: Path | None = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(folder)
-        building = folder.with_name(f"{BUILDING}{folder.name}-{secrets.token_hex(4)}")
-        building.mkdir()
-        yield building
-        if folder.exists():
-            folder.rmdir()  # it is empty, and Windows cannot rename onto it
-        building.rename(folder)
-    except OSError as error:
-        file = error.filename if Path(str(error.filename)).is_absolute() else folder
-        file = str(file).replace(str(building), str(folder))
-        raise DataError(UNWRITABLE, file=file, reason=error.strerror or str(error)) from error
-    except DataError as error:
-        if str(building) not in str(error):
-            raise
-        problem = str(error).replace(str(building), str(folder))
-        raise DataError("{problem}", problem=problem) from error
-    finally:
-        if building is not None:
-            shutil.rmtree(building, ignore_errors=True)
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove unfinished datasets of killed processes that wrote to the same folder."""
-    pattern = re.compile(re.escape(f"{BUILDING}{folder.name}-") + r"[0-9a-f]{8}")
-    for leftover in folder.parent.iterdir():
-        if pattern.fullmatch(leftover.name) and leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)

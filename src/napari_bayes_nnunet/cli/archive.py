@@ -1,0 +1,145 @@
+"""Commands that talk to an archive."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from ..core.counts import format_count
+from .options import PATH, Command, TextType, output_option
+
+if TYPE_CHECKING:  # dicomweb-client, which is optional
+    from ..io.archive import Archive
+
+NO_CLIENT: Final = "The package {package} is missing. Install it with: pip install {package}"
+NOT_SENT: Final = "Nothing was sent."
+
+
+def _parse_dates(text: str) -> str:
+    """Return one day, or a range whose ends may be missing, as DICOM writes it."""
+    if not text:
+        return ""
+    ends = [f"{date.fromisoformat(end):%Y%m%d}" if end else "" for end in text.split(":")]
+    if len(ends) > 2 or not any(ends):
+        raise ValueError(text)
+    return "-".join(ends)
+
+
+DATES = TextType(
+    "DATE[:DATE]",
+    _parse_dates,
+    expected="a date such as 2026-01-31, or a range such as 2026-01-01:",
+)
+ca_option = click.option(
+    "--ca", type=PATH, help="PEM file with the certificate of the authority that vouches for URL."
+)
+
+
+@click.group("archive")
+def archive_group() -> None:
+    """Find, fetch and store studies in an archive that speaks DICOMweb.
+
+    URL is its address, such as https://archive.example.org/dicom-web. User and password, or a
+    token, come from the keyring of the system, from the environment or from a prompt.
+    """
+
+
+@archive_group.command("list", cls=Command)
+@click.argument("url")
+@click.option("--patient", default="", help="ID of the patient; * stands for any characters.")
+@click.option("--name", default="", help="Name of the patient, or a part of it.")
+@click.option(
+    "--date", "dates", type=DATES, default="", help="Day of the study, or the first and the last."
+)
+@ca_option
+def list_command(url: str, patient: str, name: str, dates: str, ca: Path | None) -> None:
+    """List the studies of the archive at URL, the latest first.
+
+    The list shows names of patients.
+    """
+    from ..app.text_table import align_columns
+
+    studies = _connect(url, ca).find_studies(patient=patient, name=name, dates=dates)
+    rows = [("Patient", "Name", "Date", "Description", "Series", "Images", "Study UID")]
+    for study in studies:
+        who = study.patient
+        about = study.description, study.series, study.images, study.uid
+        rows.append((who.patient_id, who.name, who.date, *about))
+    click.echo("\n".join(align_columns(rows)) if studies else "No study matches.")
+
+
+@archive_group.command("fetch", cls=Command)
+@click.argument("url")
+@click.argument("study")
+@output_option("Folder to write the images to.")
+@ca_option
+def fetch_command(url: str, study: str, output: Path, ca: Path | None) -> None:
+    """Fetch all images of a study from the archive at URL.
+
+    STUDY is its UID, which the list shows. The folder appears when all images are there.
+    """
+    from ..app.terminal import drain_with_bar
+
+    archive = _connect(url, ca)
+    total = drain_with_bar(archive.fetch(study, output), _place("image"))
+    click.echo(f"{format_count(total, 'image')} in {output}")
+
+
+@archive_group.command("store", cls=Command)
+@click.argument("url")
+@click.argument("files", nargs=-1, required=True, type=PATH)
+@click.option("--yes", is_flag=True, help="Send without asking.")
+@ca_option
+def store_command(url: str, files: tuple[Path, ...], yes: bool, ca: Path | None) -> None:
+    """Send DICOM FILES to the archive at URL, after a question."""
+    from ..app.terminal import drain_with_bar
+
+    archive = _connect(url, ca)
+    from ..io.archive import describe_files
+
+    click.echo("\n".join(describe_files(files)))
+    count = format_count(len(files), "file")
+    if not yes and not click.confirm(f"Send {count} to {archive.url}?"):
+        click.echo(NOT_SENT)
+        raise click.exceptions.Exit(1)
+    drain_with_bar(archive.store(files), _place("file"))
+    click.echo(f"Sent {count} to {archive.url}")
+
+
+def _connect(url: str, ca: Path | None) -> Archive:
+    """Return the archive after its first answer; ask for a login if it wants one and none is known.
+
+    A login that the user enters is kept nowhere.
+    """
+    try:
+        from ..io.archive import Archive, LoginRefusedError, find_login
+    except ModuleNotFoundError as error:
+        raise click.ClickException(NO_CLIENT.format(package=error.name)) from error
+
+    login = find_login(url)
+    archive = Archive(url, login=login, ca=ca)
+    try:
+        archive.check_login()
+    except LoginRefusedError:
+        if login is not None or not _can_ask():
+            raise
+        user = click.prompt("User", err=True)
+        password = click.prompt("Password", hide_input=True, err=True)
+        archive = Archive(url, login=(user, password), ca=ca)
+        archive.check_login()
+    return archive
+
+
+def _can_ask() -> bool:
+    """Return whether somebody sits at the terminal."""
+    return sys.stdin.isatty()
+
+
+def _place(noun: str) -> Callable[[Any], tuple[str, int, int]]:
+    """Return a function that words a step of (done, total) for the bar."""
+    return lambda step: (f"{noun} {step[0]} of {step[1]}", *step)
