@@ -632,7 +632,9 @@ def test_interpolation_needs_corrected_slices_on_both_sides(bench) -> None:
     assert not np.array_equal(bench.now(), before)
     assert np.array_equal(bench.now() == RV, before == RV)
     below, above = 2, APEX[1] + 1
-    assert bench.said[2:] == [module.INTERPOLATED.format("LV", below=below, above=above)]
+    (said,) = bench.said[2:]
+    assert said.startswith(module.INTERPOLATED.format("LV", below=below, above=above))
+    assert "MYO" in said  # which gives way
 
 
 def test_interpolation_of_nothing_keeps_the_labels(bench) -> None:

@@ -15,7 +15,7 @@ from napari_bayes_nnunet.io.study.readings import READINGS
 from napari_bayes_nnunet.io.study.review_state import REVIEW, read_review
 from napari_bayes_nnunet.io.study.study import open_study_lock, read_study
 from napari_bayes_nnunet.io.study.summary import summarise_study
-from napari_bayes_nnunet.widgets.review.dock import NAME_TAKEN, ReviewWidget
+from napari_bayes_nnunet.widgets.review.dock import READER_EXISTS, ReviewWidget
 from napari_bayes_nnunet.widgets.review.open_study import OTHERS_READING, open_study
 from napari_bayes_nnunet.widgets.review.reader_button import (
     COMPARE,
@@ -135,7 +135,7 @@ def test_mistyped_reader_is_renamed(
     before = dock.controller
     dock.forms.reader.ask_name = lambda *_: "Annette"
     actions(dock)[RENAME.format(name="Ben")].trigger()
-    assert dock.messages.line.message == NAME_TAKEN.format(name="Annette")
+    assert dock.messages.line.message == READER_EXISTS.format(name="Annette")
     assert dock.controller is before
 
 

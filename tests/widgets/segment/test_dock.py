@@ -1145,7 +1145,7 @@ class FakeReview:
     def raise_(self) -> None:
         self.in_front += 1
 
-    def open(self, folder: Path) -> None:
+    def open(self, folder: Path, note: str = "") -> None:
         self.opened.append(folder)
 
 

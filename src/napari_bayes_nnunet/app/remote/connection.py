@@ -50,7 +50,7 @@ OTHER_PACKAGE: Final = (
     "the same version on both."
 )
 CONNECTION_LOST: Final = "The connection to {address} was lost ({reason})."
-NOT_KEPT: Final = (
+ENSEMBLE_LOST: Final = (
     "{address} does not find the ensemble that was sent. Try again, or name its path there."
 )
 _LAST_LINES: Final = 5
@@ -122,7 +122,7 @@ class RemoteConnection:
                 reply = self._receive()
                 if isinstance(reply, EnsembleMissing):
                     if is_sent:
-                        raise AppError(NOT_KEPT, address=self.device.address)
+                        raise AppError(ENSEMBLE_LOST, address=self.device.address)
                     is_sent = True
                     yield from self._send_ensemble(local, there.fingerprint)
                     self.send(there)

@@ -101,7 +101,7 @@ MADE_WAY = "The study was closed for {image}. {saved} Open the study again to co
 REVIEW_SAVED = "The review of {case} is saved."
 LEAVING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)
 HIDE_HELP = f"View → Hide patient ({HIDE_KEY}) hides this, for example in screenshots."
-NAME_TAKEN = "{name} has a reading of this study. Choose another name, or open that reading."
+READER_EXISTS = "{name} has a reading of this study. Choose another name, or open that reading."
 CHOOSE_STUDY = "Choose a study or a folder of studies"
 CHOOSE_IMAGE = "Choose the image of this study"
 CHOOSE_OUTPUT = "Choose a folder for labels, numbers and report"
@@ -728,7 +728,7 @@ class ReviewWidget(FolderDrop, DockContent):
         """Open the reading of a reader, or give this name to the reader of the one on screen."""
         folder = controller.session.study.folder
         if named and any(name == reading.review.reader for reading in list_readings(folder)):
-            self.messages.ask(NAME_TAKEN.format(name=name))
+            self.messages.ask(READER_EXISTS.format(name=name))
             return
         self._settings.keep(reader=name)
         self.open(folder, named=named)
