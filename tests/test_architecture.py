@@ -67,7 +67,7 @@ MOST_CODE = {
     "another computer by ssh": -13,
     "what other viewers see": 241,
     "met at the desk": 51,
-    "found by a reader of the code": 55,
+    "found by a reader of the code": 54,
     "archive": 447,
 }
 """Lines of code of the package, by what needs them."""
@@ -112,7 +112,7 @@ MOST_TEST_LINES = {
     "another computer by ssh": -272,
     "what other viewers see": 637,
     "met at the desk": 59,
-    "found by a reader of the code": 48,
+    "found by a reader of the code": 66,
     "archive": 577,
 }
 """Lines of the tests, by what needs them."""

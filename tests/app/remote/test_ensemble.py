@@ -15,10 +15,17 @@ from click.testing import CliRunner
 
 from napari_bayes_nnunet import Ensemble, __version__, find_ensemble, read_volume
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.messages import EnsembleFile, LoadEnsemble, StageStarted
+from napari_bayes_nnunet.app.messages import (
+    ChildReady,
+    EnsembleFile,
+    EnsembleMissing,
+    LoadEnsemble,
+    StageStarted,
+)
 from napari_bayes_nnunet.app.remote import device
 from napari_bayes_nnunet.app.remote.connection import (
     CONNECTION_LOST,
+    ENSEMBLE_LOST,
     NO_PACKAGE,
     NO_SSH,
     OTHER_PACKAGE,
@@ -263,11 +270,11 @@ def test_whoever_stops_ends_the_other_process(server, heart):
     stop = SimpleNamespace(now=False)
     steps = remote.phase_steps([heart[0]], heart[1], CONTINUED, should_stop=lambda: stop.now)
     next(steps)
-    assert len(serving(server)) == len(before) + 1
+    (own,) = {*serving(server)} - {*before}
     stop.now = True
     with pytest.raises(Stopped):
         all_of(steps)
-    wait_until(lambda: len(serving(server)) == len(before))
+    wait_until(lambda: own not in serving(server))
 
 
 def serving(server) -> list[int]:
@@ -288,3 +295,14 @@ def test_crash_there_is_reported_with_its_last_words(server, tmp_path):
         list(made.ask(LoadEnsemble(folder=str(BUILT_IN_FOLDER))))
     assert caught.value.statement.template == CONNECTION_LOST
     assert caught.value.values["reason"] == "out of memory"
+
+
+def test_ensemble_that_is_not_kept_is_sent_once(server, tmp_path):
+    missing = EnsembleMissing()
+    answers = ChildReady(devices={}, version=__version__), missing, missing
+    said = "; ".join(f"echo '{answer.to_line()}'" for answer in answers)
+    script(server.folder / "lost", f"{said}; cat >/dev/null")
+    there = RemoteDevice(address=server.address, command=str(server.folder / "lost"))
+    with pytest.raises(AppError) as caught:
+        list(RemoteConnection(there, tmp_path).ask(LoadEnsemble(folder=str(BUILT_IN_FOLDER))))
+    assert caught.value.statement.template == ENSEMBLE_LOST

@@ -49,7 +49,7 @@ from ..common.settings import Settings, existing, open_settings
 from ..common.window_thread import ShortCollections, Turns
 from ..common.wording import in_the_window
 from ..layers.captions import PATIENT_HIDDEN, FrontCaption, shown_parts
-from ..layers.front import bring_to_front, hide, is_foreign, is_no_candidate, is_picture
+from ..layers.front import bring_to_front, hide, is_foreign, is_picture
 from ..layers.image_input import is_mask, is_segmentable
 from ..layers.keys import is_typing
 from ..layers.metadata import bayes_metadata, dicom_path, layer_patient
@@ -538,8 +538,7 @@ class ReviewWidget(FolderDrop, DockContent):
             picture.select_edited()  # to which brush and keys belong
             is_photo = is_picture(layer) and not is_mask(layer)
             hidden = PICTURE_HIDDEN if is_photo else LABELS_HIDDEN
-            if is_no_candidate(layer):  # else it is a result of this plugin for another image
-                self.messages.ask(hidden.format(layer=layer.name))
+            self.messages.ask(hidden.format(layer=layer.name))
 
     def _leave_for(self, image: Any) -> None:
         """Close the study, then show the image; if it cannot be saved, the image stays hidden."""
