@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, unique
 from functools import partial
 from typing import Any, Self, TypeAlias
 
 
+@unique  # equal words would make two actions one
 class Action(Enum):
     """Step that a user can take to solve a problem.
 

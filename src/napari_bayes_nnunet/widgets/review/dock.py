@@ -726,7 +726,8 @@ class ReviewWidget(FolderDrop, DockContent):
     def _on_reader_chosen(self, controller: ReviewController, named: bool, name: str) -> None:
         """Open the reading of a reader, or give this name to the reader of the one on screen."""
         folder = controller.session.study.folder
-        if named and any(name == reading.review.reader for reading in list_readings(folder)):
+        taken = {reading.review.reader for reading in list_readings(folder)}
+        if named and controller.session.state.reader and name in taken:
             self.messages.ask(READER_EXISTS.format(name=name))
             return
         self._settings.keep(reader=name)
