@@ -35,6 +35,7 @@ from ..core.choices import Precision
 from ..core.durations import TimeLeft
 from ..core.problems import Problem, statement
 from ..core.steps import drain
+from ..core.torch_import import explaining_torch
 from ..io import DataError
 from ..io.study.arrays import round_map, write_posterior
 from ..nnunet import ModelError, Stopped
@@ -422,8 +423,13 @@ def serve(requests: Iterable[Message], scratch: Path, send: Callable[[Message], 
     worker.is_awaited = lambda: not waiting.empty()
     reader = threading.Thread(target=_read, args=(requests, worker, waiting), daemon=True)
     reader.start()
-    _report_devices(send)
-    from ..nnunet import inference  # noqa: F401 (what the first ensemble needs, before it is chosen)
+    try:
+        with explaining_torch():
+            _report_devices(send)
+            # What the first ensemble needs, before it is chosen.
+            from ..nnunet import inference  # noqa: F401
+    except Problem as error:
+        raise SystemExit(str(error)) from error  # the window shows the last line
 
     while True:
         worker.handle(waiting.get())

@@ -16,6 +16,7 @@ from ..app.segmentation.settings import SegmentationSettings
 from ..core.ensemble.schedule import UNUSED, MemberSelection, RestartSchedule
 from ..core.fields import flags_of, name_of, settings_of
 from ..core.problems import Problem, Setting, option
+from ..core.torch_import import explaining_torch
 from ..io.files.special import SPECIAL_FILE, is_special
 
 if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
@@ -54,7 +55,8 @@ class Command(click.Command):
 def _reporting(*, jsonl: bool) -> Iterator[None]:
     """Raise a `Problem` as an error of click; with ``jsonl`` print it, or that of click, too."""
     try:
-        yield
+        with explaining_torch():
+            yield
     except (Problem, click.ClickException) as error:
         if jsonl:
             from ..app.messages import FAILED, JobEnded, text_fields

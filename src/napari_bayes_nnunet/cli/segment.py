@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,6 +178,7 @@ def devices_command(as_json: bool) -> None:
 
     devices = describe_devices()
     lines = [f"{name}: {text}" for name, text in devices.items()]
+    lines.append(f"torch {version('torch')}")
     click.echo(json.dumps(devices) if as_json else "\n".join(lines))
 
 
@@ -248,6 +250,7 @@ def demo_command(screenshot: Path | None) -> None:
     """Open napari with a real heart, segmented by the built-in ensemble and ready for review."""
     from ..widgets.segment.demo import run_demo
 
+    click.echo(f"torch {version('torch')}")
     kept = run_demo(screenshot)
     if kept is not None:
         click.echo(f"Your study was kept in {kept}. Open it with Open… in the Review dock.")

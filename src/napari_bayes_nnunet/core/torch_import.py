@@ -1,0 +1,26 @@
+"""Problem of a torch that cannot be imported, without importing it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from traceback import walk_tb
+
+from .problems import Problem
+
+NO_TORCH = "torch cannot be imported ({reason}). Uninstall it with pip, and install it again."
+
+
+@contextmanager
+def explaining_torch() -> Iterator[None]:
+    """Raise `Problem` if what is done inside fails because torch is missing or damaged."""
+    try:
+        yield
+    except (ImportError, OSError) as error:
+        modules = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
+        in_torch = any(module.partition(".")[0] == "torch" for module in modules)
+        is_missing = isinstance(error, ImportError) and error.name == "torch"
+        if "torch" in sys.modules or not (in_torch or is_missing):
+            raise
+        raise Problem(NO_TORCH, reason=str(error).rstrip(".")) from error

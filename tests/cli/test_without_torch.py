@@ -1,0 +1,92 @@
+"""Tests of commands in an environment whose torch is missing or damaged."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import napari_bayes_nnunet
+from napari_bayes_nnunet.core.torch_import import NO_TORCH
+
+from ..helpers.data.cines import make_cine
+from ..helpers.data.evaluations import answer, heart, name_labels, write_answer, write_reference
+from ..helpers.processes.command import environment
+
+DEMO = Path(napari_bayes_nnunet.__file__).parent / "demo_ensemble"
+MISSING = "No module named 'torch'"
+DAMAGED = "libtorch.so: cannot open shared object file"
+TORCHES = {
+    MISSING: f'raise ModuleNotFoundError("{MISSING}", name="torch")',
+    DAMAGED: f'raise OSError("{DAMAGED}")',
+}
+EDIT_AND_EXPORT = """
+import sys
+from pathlib import Path
+from napari_bayes_nnunet.app.review.export import export_review
+from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.io.study.arrays import save_edited
+from napari_bayes_nnunet.io.study.study import read_study
+from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
+
+study = read_study(Path(sys.argv[1]))
+study.edited[0, 0, 0, 0] = 1
+save_edited(study.folder, study.edited, study.info.geometry)
+session = ReviewSession(read_study(study.folder))
+export_review(session, None, Path(sys.argv[2]), queue=[])
+"""
+
+
+@pytest.fixture(params=TORCHES)
+def run(request, tmp_path):
+    """Return a function that runs Python with a torch that cannot be imported, and the reason."""
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "torch.py").write_text(TORCHES[request.param], encoding="utf-8")
+    own = environment()
+    path = f"{tmp_path / 'path'}:{own.get('PYTHONPATH', '')}"
+
+    waiting, kept_open = os.pipe()  # a closed input ends the segmentation process
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            env={**own, "PYTHONPATH": path},
+            stdin=waiting,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+
+    yield run, request.param
+    os.close(waiting)
+    os.close(kept_open)
+
+
+@pytest.mark.parametrize("arguments", [["inspect", DEMO], ["devices"]])
+def test_commands_that_need_torch_name_it(run, arguments):
+    python, reason = run
+    done = python("-m", "napari_bayes_nnunet", *arguments)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [f"Error: {NO_TORCH.format(reason=reason)}"]
+
+
+def test_segmentation_process_names_it(run, tmp_path):
+    python, reason = run
+    done = python("-m", "napari_bayes_nnunet.app.worker", "--scratch", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == NO_TORCH.format(reason=reason)
+
+
+def test_edit_export_and_evaluation_need_no_torch(run, tmp_path):
+    python, _ = run
+    study = make_cine(tmp_path / "study")
+    done = python("-c", EDIT_AND_EXPORT, study, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.glob("*_report.html"))
+    write_answer(tmp_path / "multi", "p1", answer(1))
+    write_reference(tmp_path / "labels", "p1", heart())
+    name_labels(tmp_path / "labels")
+    arguments = ("evaluate", tmp_path / "multi", tmp_path / "labels", "-o", tmp_path / "report")
+    done = python("-m", "napari_bayes_nnunet", *arguments)
+    assert done.returncode == 0, done.stderr
