@@ -67,6 +67,14 @@ def test_wheel_has_version_types_and_manifest(checkout: Path) -> None:
     assert wheel.read("napari_bayes_nnunet/napari.yaml") == (ROOT / "napari.yaml").read_bytes()
 
 
+def test_description_on_an_index_has_no_relative_link(checkout: Path) -> None:
+    (name,) = (name for name in build_wheel(checkout).namelist() if name.endswith("METADATA"))
+    (wheel,) = (checkout / "dist").iterdir()
+    description = message_from_bytes(ZipFile(wheel).read(name)).get_payload()
+    assert "bayes-nnunet demo" in description
+    assert not re.findall(r"\]\((?!https://)[^)]*\)", description)
+
+
 def test_wheel_has_the_templates_of_reports(checkout: Path) -> None:
     wheel = build_wheel(checkout)
     for file in (ROOT / TEMPLATES).iterdir():
