@@ -76,3 +76,18 @@ def test_empty_image_begins_no_run(tmp_path, monkeypatch):
     done = CliRunner().invoke(main, ["predict", "ensemble", "", "-o", "out"])
     assert done.exit_code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_list_of_commands_is_not_cut_off():
+    listed = CliRunner().invoke(main, ["--help"], terminal_width=80).stdout.partition("Commands:")[2]
+    assert "calibrate" in listed
+    assert "..." not in listed
+
+
+def test_help_of_a_training_is_grouped():
+    lines = CliRunner().invoke(main, ["train", "--help"]).stdout.splitlines()
+    headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["Options:", "Training:", "Learning rate:", "Members:"]
+    options = [line.split()[0] for line in lines if line.startswith("  --")][1:]
+    assert len(options) == len(set(options))
+    assert options.index("--gamma") > options.index("--batch-size")

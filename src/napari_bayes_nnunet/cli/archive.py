@@ -40,7 +40,7 @@ ca_option = click.option(
 )
 
 
-@click.group("archive")
+@click.group("archive", short_help="Find, fetch and store studies.")
 def archive_group() -> None:
     """Find, fetch and store studies in an archive that speaks DICOMweb.
 

@@ -10,7 +10,7 @@ import click
 from .options import PATH, Command, output_option, patient_option
 
 
-@click.command("evaluate", cls=Command)
+@click.command("evaluate", cls=Command, short_help="Compare predictions with reference labels.")
 @click.argument("predictions", type=PATH)
 @click.argument("labels", type=PATH)
 @output_option("Folder to write the report to.", metavar="REPORT")
@@ -41,7 +41,7 @@ def evaluate_command(predictions: Path, labels: Path, output: Path, **flags: Any
     evaluate_in_terminal(predictions, labels, output, **flags)
 
 
-@click.command("evaluate-queue", cls=Command)
+@click.command("evaluate-queue", cls=Command, short_help="Evaluate orders of the review queue.")
 @click.argument("studies", type=PATH)
 @click.argument("labels", type=PATH)
 @output_option("File to write, without its ending.", metavar="REPORT")
@@ -61,7 +61,7 @@ def evaluate_queue_command(studies: Path, labels: Path, output: Path, patient: s
     click.echo(queue_text(evaluation))
 
 
-@click.command("evaluate-reader", cls=Command)
+@click.command("evaluate-reader", cls=Command, short_help="Simulate a reader who corrects studies.")
 @click.argument("studies", type=PATH)
 @click.argument("labels", type=PATH)
 @output_option("File to write, without its ending.", metavar="REPORT")
@@ -82,7 +82,7 @@ def evaluate_reader_command(studies: Path, labels: Path, output: Path, patient: 
     evaluate_reader_in_terminal(studies, labels, output, patient=patient)
 
 
-@click.command("compare-readings", cls=Command)
+@click.command("compare-readings", cls=Command, short_help="Compare readers and models.")
 @click.argument("studies", type=PATH)
 @output_option("File to write, without its ending.", metavar="REPORT")
 def compare_readings_command(studies: Path, output: Path) -> None:
@@ -102,7 +102,7 @@ def compare_readings_command(studies: Path, output: Path) -> None:
     click.echo(write_comparison_report(comparison, output))
 
 
-@click.command("export-dicom", cls=Command)
+@click.command("export-dicom", cls=Command, short_help="Write a study as DICOM SEG and SR.")
 @click.argument("study", type=PATH)
 @click.argument("images", type=PATH)
 @output_option("Folder to write the DICOM files to.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import Field, replace
 from pathlib import Path
@@ -30,8 +30,32 @@ class Command(click.Command):
     """Command that reports an error for the user in one line and exits with code 1.
 
     With --jsonl, the last line of the output is the error in JSON, even for a wrong option, which
-    exits with code 2.
+    exits with code 2. The help lists the options in ``groups``, heading → dataclass of their
+    settings, and the others first.
     """
+
+    def __init__(self, *arguments: Any, groups: Mapping[str, type] | None = None, **more: Any):
+        super().__init__(*arguments, **more)
+        self._heading_of = {
+            entry.name: heading
+            for heading, kind in (groups or {}).items()
+            for entry in settings_of(kind)
+        }
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, each group below its heading."""
+        rows: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None and not isinstance(param, click.Argument):
+                name, help = record
+                text = re.sub(r"default: \((.*)\)(?=[;\]])", r"default: \1", help)
+                rows.setdefault(self._heading_of.get(param.name, "Options"), []).append(
+                    (name, text)
+                )
+        for heading, options in rows.items():
+            with formatter.section(heading):
+                formatter.write_dl(options)
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
@@ -189,7 +213,7 @@ def _attributes(setting: Field[Any], preset: str | None) -> dict[str, Any]:
         return attributes | {"default": default}
     if default and "shown" not in about:
         shown = "yes" if default is True else default
-        attributes["show_default"] = f"{shown} with preset {preset}" if preset else str(shown)
+        attributes["show_default"] = f"{shown} (preset {preset})" if preset else str(shown)
     return attributes | {"default": False if default is False else None}
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
     from ..core.choices import Window
 
 
-@click.command("predict", cls=Command)
+@click.command("predict", cls=Command, short_help="Segment images with an ensemble.")
 @click.argument("ensemble", type=PATH)
 @click.argument("images", nargs=-1, required=True, type=PATH)
 @output_option("Folder to write the results to.")
@@ -146,7 +146,7 @@ def _usual_window(ensemble: Path) -> Window:
     return DEFAULT_WINDOW
 
 
-@click.command("inspect", cls=Command)
+@click.command("inspect", cls=Command, short_help="List the members of an ensemble.")
 @click.argument("folder", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def inspect_command(folder: Path, as_json: bool) -> None:
@@ -168,7 +168,7 @@ def inspect_command(folder: Path, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-@click.command("devices", cls=Command)
+@click.command("devices", cls=Command, short_help="List the devices that can train and segment.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def devices_command(as_json: bool) -> None:
     """List the devices of this computer that can train and segment, the fastest first."""
@@ -182,7 +182,7 @@ def devices_command(as_json: bool) -> None:
     click.echo(json.dumps(devices) if as_json else "\n".join(lines))
 
 
-@click.command("serve", cls=Command)
+@click.command("serve", cls=Command, short_help="Segment for another computer, by ssh.")
 def serve_command() -> None:
     """Segment for another computer, which starts this command by ssh.
 
@@ -193,7 +193,7 @@ def serve_command() -> None:
     serve_another_computer()
 
 
-@click.command("calibrate", cls=Command)
+@click.command("calibrate", cls=Command, short_help="Fit temperature, intervals and failure score.")
 @click.argument("ensemble", type=PATH)
 @click.argument("dataset", type=PATH)
 @options_of(
@@ -240,7 +240,7 @@ def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
         click.echo(f"\n{COVERAGE}\n{table}")
 
 
-@click.command("demo", cls=Command)
+@click.command("demo", cls=Command, short_help="Segment a real heart and open its review.")
 @click.option(
     "--screenshot",
     type=PATH,

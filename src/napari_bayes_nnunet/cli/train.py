@@ -25,7 +25,7 @@ from .options import (
 )
 
 
-@click.command("schedule", cls=Command)
+@click.command("schedule", cls=Command, short_help="Print the learning rate of every epoch.")
 @options_of(RestartSchedule, preset="paper")
 @options_of(MemberSelection, preset="paper")
 @click.option(
@@ -56,7 +56,16 @@ jsonl_option = click.option(
 )
 
 
-@click.command("train", cls=Command)
+@click.command(
+    "train",
+    cls=Command,
+    short_help="Train a checkpoint ensemble.",
+    groups={
+        "Training": TrainingSettings,
+        "Learning rate": RestartSchedule,
+        "Members": MemberSelection,
+    },
+)
 @click.argument("dataset", type=PATH)
 @click.option("--output", required=True, type=PATH, help="Folder of the run.")
 @click.option(
@@ -110,7 +119,7 @@ def _show_ending(ending: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-@click.command("distill", cls=Command)
+@click.command("distill", cls=Command, short_help="Train one network to reproduce an ensemble.")
 @click.argument("run", type=PATH)
 @click.option(
     "--output",
@@ -139,7 +148,7 @@ def distill_command(jsonl: bool, **flags: Any) -> None:
     _show_ending(distill_in_terminal(DistillationRequest(command=command, **flags), jsonl=jsonl))
 
 
-@click.command("prepare", cls=Command)
+@click.command("prepare", cls=Command, short_help="Make a dataset of the ACDC or M&Ms release.")
 @click.argument("release", type=click.Choice(["acdc", "mnms"]))
 @click.argument("folder", type=PATH)
 @output_option("Folder of the new dataset.", metavar="DATASET")
@@ -158,7 +167,7 @@ def prepare_command(release: str, folder: Path, output: Path, overwrite: bool) -
     click.echo(prepared_text(drain_with_bar(steps, lambda step: ("Cases", *step))))
 
 
-@click.command("trajectory", cls=Command)
+@click.command("trajectory", cls=Command, short_help="Draw the path of a training.")
 @click.argument("run", type=PATH)
 @output_option("Folder to write the report to.", metavar="REPORT")
 @click.option("--fold", default="0", show_default=True, help="Fold of RUN.")

@@ -40,6 +40,12 @@ def test_cases_of_both_subsets(tmp_path: Path) -> None:
     assert release.notes == ()
 
 
+@pytest.mark.parametrize("above", ["database", "ACDC/database"])
+def test_release_is_found_below_the_folder_of_the_download(tmp_path: Path, above: str) -> None:
+    make_acdc(tmp_path / above)
+    assert len(read_acdc(tmp_path).cases) == 6
+
+
 def test_patients_without_a_folder_above_them(tmp_path: Path) -> None:
     root = make_acdc(tmp_path)
     cases = read_acdc(root / "testing").cases

@@ -49,7 +49,7 @@ class TrainingSettings:
         20,
         "Images that the network processes together; fewer need less memory.",
         label="Batch size",
-        shown="20 with presets paper and demo, else 10",
+        shown="20 (presets paper and demo), 10 (others)",
         limits=(1, 10_000),
     )
     iterations_per_epoch: int = setting(
@@ -57,7 +57,7 @@ class TrainingSettings:
         "Batches per epoch. The duration of the training is proportional to this number.",
         label="Iterations",
         unit="per epoch",
-        shown="250 with preset paper, else 12",
+        shown="250 (preset paper), 12 (others)",
         limits=(1, 1_000_000),
     )
     dropout: float = setting(

@@ -1,8 +1,8 @@
 """Reader of the ACDC release as downloaded: one folder per patient, with ``Info.cfg`` and NIfTI.
 
 The layout is ``training/patient001/{Info.cfg, patient001_4d.nii.gz, patient001_frame01.nii.gz,
-patient001_frame01_gt.nii.gz, …}``, and the same in ``testing``; or the folders of the patients
-alone. The frames named ED and ES in ``Info.cfg`` are read, never the cine (``_4d``), because the
+patient001_frame01_gt.nii.gz, …}``, and the same in ``testing``, as in ``ACDC/database`` of the
+download; or the folders of the patients alone. The frames named ED and ES in ``Info.cfg`` are read, never the cine (``_4d``), because the
 labels were made on the frames and have their grid.
 """
 
@@ -36,6 +36,8 @@ _REFERENCE = (
     "IEEE Transactions on Medical Imaging 37(11), 2514-2525, 2018, doi:10.1109/TMI.2018.2837502"
 )
 TRAINING, TESTING = "training", "testing"
+DATABASE = "database"
+"""Folder of the download that holds both subsets, itself in a folder ``ACDC``."""
 
 
 def read_acdc(folder: Path) -> Release:
@@ -75,6 +77,8 @@ def read_acdc(folder: Path) -> Release:
 def _patient_folders(folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield the folder of every patient with its subset, "" if the release is not divided."""
     check_folder(folder, "ACDC release")
+    below = (folder / DATABASE, folder / "ACDC" / DATABASE)
+    folder = next((path for path in below if path.is_dir()), folder)
     subsets = [name for name in (TRAINING, TESTING) if (folder / name).is_dir()] or [""]
     patients = [
         (path, subset)
