@@ -67,7 +67,7 @@ def evaluate_queue_command(studies: Path, labels: Path, output: Path, patient: s
 @output_option("File to write, without its ending.", metavar="REPORT")
 @patient_option
 def evaluate_reader_command(studies: Path, labels: Path, output: Path, patient: str | None) -> None:
-    """Simulate a reader who corrects STUDIES with the reference LABELS in mind.
+    """Simulate a reader who corrects STUDIES toward the reference LABELS.
 
     In every slice the reader takes the cheapest correction after which no voxel is wrong by more
     than 3 mm from the reference contour. REPORT.csv has the errors left, Dice and the errors of EF,
