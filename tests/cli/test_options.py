@@ -79,7 +79,9 @@ def test_empty_image_begins_no_run(tmp_path, monkeypatch):
 
 
 def test_list_of_commands_is_not_cut_off():
-    listed = CliRunner().invoke(main, ["--help"], terminal_width=80).stdout.partition("Commands:")[2]
+    listed = (
+        CliRunner().invoke(main, ["--help"], terminal_width=80).stdout.partition("Commands:")[2]
+    )
     assert "calibrate" in listed
     assert "..." not in listed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -20,6 +21,7 @@ from napari_bayes_nnunet.app.messages import (
     EnsembleFile,
     EnsembleMissing,
     LoadEnsemble,
+    Notice,
     StageStarted,
 )
 from napari_bayes_nnunet.app.remote import device
@@ -29,6 +31,7 @@ from napari_bayes_nnunet.app.remote.connection import (
     NO_PACKAGE,
     NO_SSH,
     OTHER_PACKAGE,
+    SENDING,
     UNREACHABLE,
     RemoteConnection,
 )
@@ -40,6 +43,7 @@ from napari_bayes_nnunet.app.segmentation.image_check import NOT_FINITE
 from napari_bayes_nnunet.app.segmentation.result import stored_posterior
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.core.problems import Statement
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
@@ -134,7 +138,7 @@ def test_ensemble_is_sent_once_and_refused_members_are_named(server, tmp_path):
     folder = make_model(tmp_path / "model")
     last = find_ensemble(folder).members[-1].path
     torch.save({"network_weights": {"other": torch.zeros(1)}}, last)
-    sent = []
+    sent, said = [], []
     for _ in range(2):
         there = RemoteDevice(address=server.address, folder="/not/there")
         made = RemoteConnection(there, tmp_path)
@@ -142,8 +146,11 @@ def test_ensemble_is_sent_once_and_refused_members_are_named(server, tmp_path):
         made.close()
         assert [*loaded.refused] == [str(last)]
         assert loaded.folder == str(folder)
+        notices = [s.sentence for s in stages if isinstance(s, Notice)]
+        said += [notice.template for notice in notices if isinstance(notice, Statement)]
         sent.append(sum("Sending" in s.text for s in stages if isinstance(s, StageStarted)))
     assert sent == [len(find_ensemble(folder).members) + 2, 0]
+    assert said.count(SENDING) == 1
     cache = server.cache / "napari-bayes-nnunet/ensembles"
     assert cache.stat().st_mode & 0o777 == 0o700
     ((kept,),) = (folder.iterdir() for folder in cache.iterdir())
@@ -279,11 +286,12 @@ def test_whoever_stops_ends_the_other_process(server, heart):
 
 def serving(server) -> list[int]:
     """Return the processes of `bayes-nnunet serve` that the server has started."""
-    return [
-        process.pid
-        for process in psutil.Process(server.process.pid).children(recursive=True)
-        if process.is_running() and "napari_bayes_nnunet" in process.cmdline()
-    ]
+    found = []
+    for process in psutil.Process(server.process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            if "napari_bayes_nnunet" in process.cmdline():
+                found.append(process.pid)
+    return found
 
 
 def test_crash_there_is_reported_with_its_last_words(server, tmp_path):

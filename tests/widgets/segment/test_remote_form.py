@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from napari_bayes_nnunet.app.messages import LoadEnsemble
 from napari_bayes_nnunet.app.remote.device import RemoteDevice
 from napari_bayes_nnunet.widgets.common.device_box import AUTO
-from napari_bayes_nnunet.widgets.segment.dock import CONNECTING
+from napari_bayes_nnunet.widgets.segment.dock import CONNECTING, NO_ENSEMBLE
 from napari_bayes_nnunet.widgets.segment.method_form import REMOTE, MethodForm, RemoteForm
 
 from ..conftest import image_layer, listen, run
@@ -81,3 +81,9 @@ def test_connecting_starts_no_job(ready, tmp_path, qtbot) -> None:
     assert (dock.child.pid, dock.is_running) == (pid, False)
     assert run(dock, qtbot).startswith("Finished")
     assert dock.result.phases[None].report["device"] == "ssh://server"
+
+
+def test_connecting_without_an_ensemble_asks_for_one(make_dock) -> None:
+    dock = make_dock()
+    dock.method.remote.connect_button.click()
+    assert dock.run.status.text() == NO_ENSEMBLE

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeGuard, cast
 
 from ... import __version__
-from ...core.problems import Action, Statement
+from ...core.problems import Action, Statement, statement
 from ...io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
 from ...io.files.limits import LARGEST_TEXT
@@ -25,10 +25,12 @@ from ..messages import (
     JobEnded,
     LoadEnsemble,
     Message,
+    Notice,
     PhaseDone,
     SegmentImage,
     StageStarted,
     from_line,
+    text_fields,
 )
 from .device import RemoteDevice
 from .store import ensemble_files
@@ -53,6 +55,7 @@ CONNECTION_LOST: Final = "The connection to {address} was lost ({reason})."
 ENSEMBLE_LOST: Final = (
     "{address} does not find the ensemble that was sent. Try again, or name its path there."
 )
+SENDING: Final = "The ensemble is sent to {address}, which keeps it ({size:.0f} MB)."
 _LAST_LINES: Final = 5
 _ENDS_WITHIN: Final = 2.0
 """Seconds for ssh to end once its connection is closed."""
@@ -164,9 +167,11 @@ class RemoteConnection:
             self._errors.extend(errors)
 
     def _send_ensemble(self, local: EnsembleFolder, known_by: str) -> Iterator[Message]:
-        files = ensemble_files(local)
+        files, address = ensemble_files(local), self.device.address
+        size = sum(file.stat().st_size for file in files.values()) / 1e6
+        yield Notice(**text_fields(statement(SENDING, address=address, size=size)))
         for done, (name, file) in enumerate(files.items(), start=1):
-            text = f"Sending the ensemble to {self.device.address}, file {done} of {len(files)}"
+            text = f"Sending the ensemble to {address}, file {done} of {len(files)}"
             yield StageStarted(text=text)
             is_last = done == len(files)
             self.send(

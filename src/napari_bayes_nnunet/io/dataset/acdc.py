@@ -2,8 +2,8 @@
 
 The layout is ``training/patient001/{Info.cfg, patient001_4d.nii.gz, patient001_frame01.nii.gz,
 patient001_frame01_gt.nii.gz, …}``, and the same in ``testing``, as in ``ACDC/database`` of the
-download; or the folders of the patients alone. The frames named ED and ES in ``Info.cfg`` are read, never the cine (``_4d``), because the
-labels were made on the frames and have their grid.
+download; or the folders of the patients alone. The frames named ED and ES in ``Info.cfg`` are
+read, never the cine (``_4d``), because the labels were made on the frames and have their grid.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ from ...app.messages import (
     StopJob,
 )
 from ...app.prediction.output_files import FOUND_BY_VOLUME
-from ...app.remote.device import RemoteDevice
+from ...app.remote.device import RemoteDevice, is_remote
 from ...app.remote.stream import delete_files
 from ...app.segmentation.recipe import are_of_one_examination
 from ...core.command import BAYES_NNUNET
@@ -387,7 +387,9 @@ class SegmentWidget(FolderDrop, DockContent):
 
     def _on_connect_clicked(self) -> None:
         """Let the other computer load the ensemble, unless it is busy with a segmentation."""
-        if self._job is None and self.ensemble.path is not None:
+        if self.ensemble.path is None:
+            self.run.show_messages(NO_ENSEMBLE)
+        elif self._job is None:
             device = self.method.device_name
             self.run.show_messages(CONNECTING.format(address=RemoteDevice.parse(device).address))
             self.child.send(LoadEnsemble(folder=str(self.ensemble.path), device=device))
@@ -685,7 +687,8 @@ class SegmentWidget(FolderDrop, DockContent):
         if (job := self._job) is not None:
             self.child.restart()
             folder, device = str(job.result.folder), job.result.settings.device
-            self.child.send(LoadEnsemble(folder=folder, device=device))
+            if not is_remote(device):  # which may lack the ensemble, and would get it again
+                self.child.send(LoadEnsemble(folder=folder, device=device))
             self._end(job, STOPPED, "")
 
     def _on_child_died(self, sentence: str) -> None:
