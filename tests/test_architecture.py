@@ -20,6 +20,7 @@ ALLOWED = {
     "io": {"io", "core"},
     "nnunet": {"nnunet", "io", "core"},
     "app": {"app", "nnunet", "io", "core"},
+    "paper": {"paper", "app", "nnunet", "io", "core"},
     "widgets": {"widgets", "app", "io", "core", "sample_data", "demo_ensemble"},
 }
 GUI = {"qtpy", "superqt", "magicgui", "napari", "pyqtgraph"}
@@ -69,7 +70,7 @@ MOST_CODE = {
     "met at the desk": 51,
     "found by a reader of the code": 56,
     "archive": 447,
-    "second half lighter": 0,
+    "second half lighter": -2,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -115,7 +116,7 @@ MOST_TEST_LINES = {
     "met at the desk": 59,
     "found by a reader of the code": 64,
     "archive": 577,
-    "second half lighter": -243,
+    "second half lighter": -242,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

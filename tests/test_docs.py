@@ -28,7 +28,7 @@ GUIDES = [CONTRIBUTING, ROOT / "SECURITY.md", ROOT / "CODE_OF_CONDUCT.md"]
 PAGES = sorted(DOCS.rglob("*.md"))
 TEXTS = [README, *GUIDES, PACKAGE / "demo_ensemble" / "README.md", *PAGES]
 MOST_README_LINES = 120
-LAYERS_WITH_ROOMS = ("core", "io", "app", "widgets")
+LAYERS_WITH_ROOMS = ("core", "io", "app", "paper", "widgets")
 TERMS = (
     "agreement alternative case cohort level member pass phase run score slice spread structure "
     "study"
@@ -208,7 +208,7 @@ def test_glossary_names_every_method_and_preset() -> None:
 
 def rooms() -> set[str]:
     """Return the folders of the package's layers that hold modules."""
-    layers = ("cli", "core", "io", "nnunet", "app", "widgets")
+    layers = ("cli", "core", "io", "nnunet", "app", "paper", "widgets")
     folders = {file.parent for layer in layers for file in (PACKAGE / layer).rglob("*.py")}
     return {folder.relative_to(PACKAGE).as_posix() for folder in folders}
 
