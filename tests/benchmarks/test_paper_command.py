@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from benchmarks.paper import __main__ as paper
 from benchmarks.paper import archive as paper_archive
-from benchmarks.paper import averages, forecast
+from benchmarks.paper import forecast
 from benchmarks.paper.rows import rows
 from benchmarks.paper.trainings import PRESETS, record_of
 from filelock import FileLock
@@ -29,11 +29,11 @@ def command(hearts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Co
     train = ["patient001_frame01", "patient001_frame02"]
     split.write_text(json.dumps([{"train": train, "val": HELD_BACK}]))
 
-    def run(*options: object, main: Callable[[], None] = paper.main, raises: bool = False) -> int:
+    def run(*options: object, raises: bool = False) -> int:
         arguments = [hearts, tmp_path / "output", "--split", split, *options]
         monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
         try:
-            main()
+            paper.main()
         except SystemExit as end:
             if raises:
                 raise
@@ -77,11 +77,6 @@ def test_a_folder_that_is_no_dataset_is_refused(monkeypatch, tmp_path, capsys) -
         paper.main()
     assert end.value.code == 2
     assert str(tmp_path) in capsys.readouterr().err.splitlines()[-1]
-
-
-def test_averages_needs_a_run(command, capsys) -> None:
-    assert command(main=averages.main) == 2
-    assert "argument dataset: " in capsys.readouterr().err
 
 
 def test_output_is_bound_to_an_experiment_by_training_only(command, tmp_path, monkeypatch) -> None:
