@@ -70,7 +70,7 @@ MOST_CODE = {
     "met at the desk": 51,
     "found by a reader of the code": 56,
     "archive": 447,
-    "second half lighter": -2,
+    "second half lighter": -80,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {

@@ -27,7 +27,7 @@ from ...app.messages import (
 from ...core.counts import format_count
 from ...core.durations import duration_text
 from ..common.background import Background
-from ..common.dock import MessageLabel, column_layout, form_layout, row_label
+from ..common.dock import MessageLabel, column_layout, form_layout
 from ..common.folder_drop import FolderDrop
 from ..common.folder_row import FolderRow
 from ..common.form import WheelGuard
@@ -196,9 +196,8 @@ class CohortWindow(FolderDrop, QWidget):
         column.addWidget(self.form)
         column.addWidget(self.chosen)
         column.addLayout(buttons)
-        column.addWidget(self.progress)
-        column.addWidget(self.status)
-        column.addWidget(self.made_by)
+        for part in (self.progress, self.status, self.made_by):
+            column.addWidget(part)
         column.addWidget(self.table, 1)
 
     def _connect(self) -> None:
@@ -373,10 +372,7 @@ class CohortForm(QWidget):
             last = self.phases.count() - 1
             self.phases.setItemData(last, help_text, Qt.ItemDataRole.ToolTipRole)
         self.phases.setToolTip(_PHASES_HELP)
-        rows = form_layout(self)
-        rows.addRow(row_label("Images"), self.images)
-        rows.addRow(row_label("Results"), self.results)
-        rows.addRow(row_label("Phases"), self.phases)
+        form_layout(self, Images=self.images, Results=self.results, Phases=self.phases)
         self.images.chosen.connect(self._on_images_chosen)
 
     def choices(self) -> dict[str, Any]:

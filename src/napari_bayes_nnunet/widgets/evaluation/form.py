@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...app.evaluation.request import EvaluationRequest
-from ..common.dock import CollapsibleSection, heading
+from ..common.dock import CollapsibleSection, column_layout, heading
 from ..common.folder_row import FolderRow
 from ..common.patient_pattern import PatientForm, labelled_row
 from .methods_form import MethodsForm
@@ -109,16 +109,14 @@ class EvaluationForm(QWidget):
                 getattr(self, name).choose(path)
 
     def _lay_out(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(heading("Predictions"))
-        column.addWidget(self.methods)
-        column.addWidget(heading("Reference"))
-        column.addLayout(labelled_row("Labels", self.labels))
-        column.addLayout(labelled_row("Images", self.images))
-        column.addWidget(heading("Report"))
-        column.addLayout(labelled_row("Folder", self.report))
-        column.addWidget(self.more)
+        rows = labelled_row("Labels", self.labels), labelled_row("Images", self.images)
+        folder = labelled_row("Folder", self.report)
+        column_layout(
+            self,
+            *(heading("Predictions"), self.methods),
+            *(heading("Reference"), *rows),
+            *(heading("Report"), folder, self.more),
+        )
 
     def _on_changed(self, _: object) -> None:
         self.changed.emit()

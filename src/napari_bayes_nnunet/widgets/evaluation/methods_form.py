@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLineEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLineEdit, QPushButton, QWidget
 
-from ..common.dock import ThemeFont
+from ..common.dock import ThemeFont, column_layout
 from ..common.folder_row import FolderRow
 from ..common.patient_pattern import labelled_row
 
@@ -29,10 +29,8 @@ class MethodsForm(QWidget):
         self.add_button.setToolTip(
             "Add predictions of the same cases by another method, such as a single model."
         )
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column = column_layout(self, self.add_button)
         self._column.setSpacing(10)
-        self._column.addWidget(self.add_button)
         self.add_button.clicked.connect(self._on_add_clicked)
         self.add_row()
 
@@ -117,10 +115,8 @@ class MethodRow(QWidget):
         self.remove_button.setAccessibleName("Remove this method")
         self.remove_button.setFixedWidth(28)
         self.remove_button.setVisible(removable)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(labelled_row("Compare" if removable else "Folder", self.folder))
-        column.addLayout(labelled_row("Name", self.name_edit, self.remove_button))
+        folder = labelled_row("Compare" if removable else "Folder", self.folder)
+        column_layout(self, folder, labelled_row("Name", self.name_edit, self.remove_button))
         self.folder.chosen.connect(self._on_chosen)
         self.name_edit.textChanged.connect(self._on_name_changed)
         self.remove_button.clicked.connect(self._on_remove_clicked)

@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -22,7 +21,7 @@ from ...app.evaluation.request import CALIBRATION, DICE, EvaluationOutcome
 from ...app.evaluation.tables import Table, TableCell
 from ...core.heart.structures import structure_title
 from ..common.dialogs import NOT_OPENED, open_path
-from ..common.dock import CollapsibleSection, MessageLabel, ThemeFont, heading
+from ..common.dock import CollapsibleSection, MessageLabel, ThemeFont, column_layout, heading
 from ..common.rows_table import ROW_HEIGHT
 from .picture_flow import PictureFlow
 
@@ -94,15 +93,11 @@ class EvaluationResults(QWidget):
         buttons = QHBoxLayout()
         buttons.addWidget(self.report_button, 3)
         buttons.addWidget(self.folder_button, 2)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(heading("Result"))
-        column.addWidget(self.summary)
-        column.addLayout(buttons)
-        for part in (
-            self.problem, self.table, self.caption, self.pictures, self.diagram_caption, self.notes,
-        ):  # fmt: skip
-            column.addWidget(part)
+        column_layout(
+            self,
+            *(heading("Result"), self.summary, buttons, self.problem, self.table, self.caption),
+            *(self.pictures, self.diagram_caption, self.notes),
+        )
 
     def _show_notes(self, notes: tuple[str, ...]) -> None:
         self.notes_text.setText("\n\n".join(notes))

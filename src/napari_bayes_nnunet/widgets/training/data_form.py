@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...io.dataset.raw_dataset import RawDataset
-from ..common.dock import form_layout, row_label
+from ..common.dock import column_layout, form_layout
 from ..common.folder_drop import FolderDrop
 from ..common.form import NarrowComboBox
 from .dataset_form import DATASET_HELP, DatasetFolderForm
@@ -54,13 +54,8 @@ class TrainingDataForm(FolderDrop, QWidget):
             STUDIES: self.studies,
         }
         self._fill()
-        rows = form_layout()
-        rows.addRow(row_label("Source"), self.source)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(rows)
+        column_layout(self, form_layout(Source=self.source), *self._forms.values())
         for form in self._forms.values():
-            column.addWidget(form)
             form.dataset_changed.connect(self._on_dataset_changed)
         self.setAcceptDrops(True)
         self.source.currentIndexChanged.connect(self._on_source_changed)

@@ -16,7 +16,7 @@ from ...app.training.request import TrainingRequest
 from ...app.training.run_state import RunState
 from ...core.command import BAYES_NNUNET
 from ...io.ensemble.run_folder import TrainingRecord
-from ..common.dock import DockContent, FittingScrollArea, MessageLabel, raise_dock
+from ..common.dock import DockContent, FittingScrollArea, MessageLabel, column_layout, raise_dock
 from ..common.settings import Settings, open_settings
 from .new_training_form import NewTrainingForm
 from .run_chooser import RunChooser
@@ -130,15 +130,11 @@ class TrainingWidget(DockContent):
     def _lay_out(self) -> None:
         content = QWidget()
         column = QVBoxLayout(content)
-        column.addWidget(self.chooser)
-        column.addWidget(self.error)
-        column.addWidget(self.new)
-        column.addWidget(self.form)
+        for part in (self.chooser, self.error, self.new, self.form):
+            column.addWidget(part)
         column.addStretch(1)
         self._show_page(self.new)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(FittingScrollArea(content))
+        column_layout(self, FittingScrollArea(content))
 
     def _connect(self) -> None:
         self.chooser.new_requested.connect(self.show_new)

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...app.dataset.label_example import LabelExample, example_of_pairs
 from ...core.counts import format_count
 from ...io.dataset.matching import Match, Mismatch, Pair, match_folders
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.dataset.writer import write_dataset
-from ..common.dock import form_layout, row_label
+from ..common.dock import column_layout, form_layout
 from ..common.folder_row import FolderRow
 from ..common.long_work import Steps
 from ..common.rows_table import Column, Row
@@ -62,14 +62,9 @@ class FoldersForm(WorkForm):
     def _lay_out(self) -> None:
         self.images.setToolTip("NIfTI files: volumes, or cines with labels for some frames.")
         self.labels.setToolTip("NIfTI files of integers, one for each image or frame.")
-        rows = form_layout()
-        rows.addRow(row_label("Images"), self.images)
-        rows.addRow(row_label("Labels"), self.labels)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(rows)
-        for part in (self.summary, self.table, self.detail, self.new, self.progress):
-            column.addWidget(part)
+        rows = form_layout(Images=self.images, Labels=self.labels)
+        parts = (self.summary, self.table, self.detail, self.new, self.progress)
+        column_layout(self, rows, *parts)
 
     def _connect(self) -> None:
         for row in (self.images, self.labels):

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton, QWidget
 
 from ...app.dataset.label_example import LabelExample
-from ..common.dock import MessageLabel, ThemeFont, form_layout, row_label
+from ..common.dock import MessageLabel, ThemeFont, column_layout, form_layout
 from ..common.folder_row import FolderRow
 from ..common.form import WheelGuard
 from .structure_names import StructureNames
@@ -101,16 +101,10 @@ class NewDatasetForm(QWidget):
         self.make_button.setToolTip("Write the dataset in the background.")
 
     def _lay_out(self) -> None:
-        rows = form_layout()
-        rows.addRow(row_label("Channel"), self.channel)
-        rows.addRow(row_label("Files"), self.files)
-        rows.addRow(row_label("Write to"), self.target)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.structures)
-        column.addLayout(rows)
-        column.addWidget(self.problem_text)
-        column.addWidget(self.make_button)
+        rows = form_layout(
+            **{"Channel": self.channel, "Files": self.files, "Write to": self.target}
+        )
+        column_layout(self, self.structures, rows, self.problem_text, self.make_button)
 
     def _target_problem(self) -> str:
         """Return why no folder is chosen; what is wrong on the disk is found when it is written."""

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QPlainTextEdit,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -22,7 +21,7 @@ from ...core.counts import format_count
 from ...core.durations import duration_text
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...io.ensemble.run_folder import TrainingRecord
-from ..common.dock import CollapsibleSection, MessageLabel
+from ..common.dock import CollapsibleSection, MessageLabel, column_layout
 from ..common.progress_row import ProgressBar
 from ..common.wording import in_the_window
 from .plots import TrainingPlots
@@ -185,13 +184,8 @@ class WatchForm(QWidget):
         ):
             buttons.addWidget(button, number // 2, number % 2)
         buttons.addWidget(self.use_button, 2, 0, 1, 2)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.name, self.position, self.bar, self.status):
-            column.addWidget(widget)
-        column.addLayout(buttons)
-        column.addWidget(self.plots)
-        column.addWidget(self.log_section)
+        head = (self.name, self.position, self.bar, self.status)
+        column_layout(self, *head, buttons, self.plots, self.log_section)
 
 
 def _button(text: str, clicked: SignalInstance, help: str = "") -> QPushButton:
