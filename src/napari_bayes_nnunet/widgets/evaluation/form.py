@@ -56,7 +56,7 @@ class EvaluationForm(QWidget):
         self.methods.changed.connect(self._on_methods_changed)
         self.report.chosen.connect(self._on_report_chosen)
         for row in (self.labels, self.images):
-            row.chosen.connect(self._on_changed)
+            row.chosen.connect(self.changed)
         self.patient.changed.connect(self.changed)
 
     @property
@@ -117,9 +117,6 @@ class EvaluationForm(QWidget):
             *(heading("Reference"), *rows),
             *(heading("Report"), folder, self.more),
         )
-
-    def _on_changed(self, _: object) -> None:
-        self.changed.emit()
 
     def _on_methods_changed(self) -> None:
         predictions = self.methods.rows[0].path

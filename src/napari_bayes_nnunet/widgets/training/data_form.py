@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
 from ...io.dataset.raw_dataset import RawDataset
@@ -53,7 +53,7 @@ class TrainingDataForm(FolderDrop, QWidget):
             FOLDERS: self.folders,
             STUDIES: self.studies,
         }
-        self._fill()
+        self.source.set_choices(*(dict(enumerate(texts)) for texts in zip(*SOURCES, strict=True)))
         column_layout(self, form_layout(Source=self.source), *self._forms.values())
         for form in self._forms.values():
             form.dataset_changed.connect(self._on_dataset_changed)
@@ -70,11 +70,6 @@ class TrainingDataForm(FolderDrop, QWidget):
         """Choose the nnU-Net dataset in ``path``."""
         self.source.setCurrentIndex(DATASET)
         self.folder.folder.choose(path)
-
-    def _fill(self) -> None:
-        for index, (title, help_text) in enumerate(SOURCES):
-            self.source.addItem(title)
-            self.source.setItemData(index, help_text, Qt.ItemDataRole.ToolTipRole)
 
     def _on_source_changed(self, index: int) -> None:
         for source, form in self._forms.items():

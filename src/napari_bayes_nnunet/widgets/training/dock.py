@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +148,8 @@ class TrainingWidget(DockContent):
         self.watch.failed.connect(self._on_failed)
         self.form.stop_requested.connect(self._on_stop_requested)
         self.form.kill_requested.connect(self._on_kill_requested)
-        self.form.resume_requested.connect(self._on_resume_requested)
-        self.form.add_cycle_requested.connect(self._on_add_cycle_requested)
+        self.form.resume_requested.connect(partial(self._continue_run, add_cycle=False))
+        self.form.add_cycle_requested.connect(partial(self._continue_run, add_cycle=True))
         self.form.use_requested.connect(self.use_ensemble)
         self.form.log_toggled.connect(self.watch.set_reads_log)
 
@@ -173,12 +174,6 @@ class TrainingWidget(DockContent):
         if self._ask_killing(self):
             self.error.show_message("")
             self.watch.kill()
-
-    def _on_resume_requested(self) -> None:
-        self._continue_run(add_cycle=False)
-
-    def _on_add_cycle_requested(self) -> None:
-        self._continue_run(add_cycle=True)
 
     def _continue_run(self, *, add_cycle: bool) -> None:
         run, info = self.watch.run, self.state.info if self.state is not None else None

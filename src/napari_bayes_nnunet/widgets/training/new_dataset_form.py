@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLineEdit, QPushButton, QWidget
 
 from ...app.dataset.label_example import LabelExample
 from ..common.dock import MessageLabel, ThemeFont, column_layout, form_layout
 from ..common.folder_row import FolderRow
-from ..common.form import WheelGuard
+from ..common.form import NarrowComboBox
 from .structure_names import StructureNames
 
 LINKS, COPIES = range(2)
@@ -41,8 +41,7 @@ class NewDatasetForm(QWidget):
         self.structures = StructureNames()
         self.channel = QLineEdit("MRI")
         ThemeFont(self.channel)
-        self.files = QComboBox()
-        self.files.installEventFilter(WheelGuard(self.files))
+        self.files = NarrowComboBox()
         self.target = FolderRow("Folder of the new dataset", hint="A new or empty folder")
         self.problem_text = MessageLabel(level="blocking")
         self.make_button = QPushButton("Make dataset")
@@ -92,9 +91,8 @@ class NewDatasetForm(QWidget):
         self.target.choose(target)
 
     def _explain(self) -> None:
-        self.files.addItems(["Links to the originals", "Copies"])
-        for index, text in ((LINKS, LINKS_HELP), (COPIES, COPIES_HELP)):
-            self.files.setItemData(index, text, Qt.ItemDataRole.ToolTipRole)
+        titles = {LINKS: "Links to the originals", COPIES: "Copies"}
+        self.files.set_choices(titles, {LINKS: LINKS_HELP, COPIES: COPIES_HELP})
         self.files.setToolTip(f"{LINKS_HELP}\n{COPIES_HELP}")
         self.channel.setToolTip(CHANNEL_HELP)
         self.target.setToolTip("Output folder for imagesTr, labelsTr and dataset.json.")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QWidget
 
 from ...app.training.request import schedule_notes
@@ -117,7 +117,8 @@ class ScheduleForm(QWidget):
         self.rare = DataForm(*kinds, names=RARE_FIELDS)
         self.fields = {field.name: field for field in (*self.usual, *self.rare)}
         self.more = CollapsibleSection("More", self.rare.native)
-        self._fill_presets()
+        titles = {name: title for name, (title, _) in PRESET_TEXTS.items()}
+        self.preset.set_choices(titles, {name: text for name, (_, text) in PRESET_TEXTS.items()})
         self._lay_out()
         self.preset.currentIndexChanged.connect(self._on_preset_chosen)
         self.preset.activated.connect(lambda _: self.preset_picked.emit(self.preset.currentData()))
@@ -228,11 +229,6 @@ class ScheduleForm(QWidget):
             form.show_problems(problems)
         if any(name in problems for name in RARE_FIELDS):
             self.more.expand()  # so that the problem is seen
-
-    def _fill_presets(self) -> None:
-        for name, (title, text) in PRESET_TEXTS.items():
-            self.preset.addItem(title, name)
-            self.preset.setItemData(self.preset.count() - 1, text, Qt.ItemDataRole.ToolTipRole)
 
     def _lay_out(self) -> None:
         self.reset_button.setToolTip("Restore the numbers of the preset.")
