@@ -29,7 +29,7 @@ from benchmarks.paper.trainings import (
 )
 
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
-from napari_bayes_nnunet.app.training.progress_file import append_message
+from napari_bayes_nnunet.app.training.progress import append_message
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder

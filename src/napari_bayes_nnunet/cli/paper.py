@@ -21,8 +21,12 @@ def evaluate_queue_command(studies: Path, labels: Path, output: Path, patient: s
     STUDIES is a folder of studies (predict --save study). LABELS contains NAME.nii.gz or
     NAME_gt.nii.gz for each study NAME. The command writes REPORT.csv and the figure REPORT.png.
     """
-    from ..paper.review.queue import evaluate_queue
-    from ..paper.review.queue_report import check_queue_report, queue_text, write_queue_report
+    from ..paper.review.queue import (
+        check_queue_report,
+        evaluate_queue,
+        queue_text,
+        write_queue_report,
+    )
 
     check_queue_report(output)
     evaluation = evaluate_queue(studies, labels, **_pattern(patient))
@@ -110,6 +114,6 @@ def trajectory_command(run: Path, output: Path, **flags: Any) -> None:
     It has all epochs if RUN was trained with --keep-trajectory, otherwise only the members. The
     command writes REPORT/trajectory.html, trajectory.csv, distances.csv and the figures as PNG.
     """
-    from ..paper.trajectory.terminal import trajectory_in_terminal
+    from ..paper.trajectory.output_files import trajectory_in_terminal
 
     trajectory_in_terminal(run, output, **flags)

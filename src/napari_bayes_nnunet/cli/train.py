@@ -131,7 +131,7 @@ def distill_command(jsonl: bool, **flags: Any) -> None:
     Ctrl-C stops it.
     """
     from ..app.distillation.job import DistillationRequest
-    from ..app.distillation.terminal import distill_in_terminal
+    from ..app.distillation.run import distill_in_terminal
 
     command = shlex.join(["bayes-nnunet", *sys.argv[1:]])
     _show_ending(distill_in_terminal(DistillationRequest(command=command, **flags), jsonl=jsonl))

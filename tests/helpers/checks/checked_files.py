@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from napari_bayes_nnunet.app.cluster.ensemble_cache import ENSEMBLE_CHANGED
+from napari_bayes_nnunet.app.cluster.worker_call import ENSEMBLE_CHANGED
 from napari_bayes_nnunet.app.cohort.run import MIXTURE
 from napari_bayes_nnunet.app.cohort.table import FOREIGN_TABLE
 from napari_bayes_nnunet.app.evaluation.evaluate import (

@@ -30,8 +30,8 @@ from napari_bayes_nnunet.paper.review.queue import (
     SLICES,
     QueueEvaluation,
     evaluate_queue,
+    queue_text,
 )
-from napari_bayes_nnunet.paper.review.queue_report import queue_text
 from napari_bayes_nnunet.paper.review.referenced_studies import (
     PHASES_LEFT_OUT,
     SAME_CASE,

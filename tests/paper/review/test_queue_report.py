@@ -16,11 +16,9 @@ from napari_bayes_nnunet.paper.review.queue import (
     KINDS,
     RANDOM,
     SLICES,
+    STYLES,
     OrderResult,
     QueueEvaluation,
-)
-from napari_bayes_nnunet.paper.review.queue_report import (
-    STYLES,
     check_queue_report,
     queue_text,
     report_csv,

@@ -15,8 +15,7 @@ from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.evaluation.references import REFERENCE_GRID
-from napari_bayes_nnunet.paper.review.queue import SLICES, evaluate_queue
-from napari_bayes_nnunet.paper.review.queue_report import queue_text
+from napari_bayes_nnunet.paper.review.queue import SLICES, evaluate_queue, queue_text
 from napari_bayes_nnunet.paper.review.reader import (
     ACTIONS,
     ERRORS,

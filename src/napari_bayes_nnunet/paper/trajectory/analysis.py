@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from ...app import AppError
 from ...app.messages import EpochDone
-from ...app.training.progress import progress_of
-from ...app.training.progress_file import messages_in, unreachable
+from ...app.training.progress import messages_in, progress_of, unreachable
 from ...core.ensemble.schedule import RestartSchedule
 from ...core.problems import Action, Remedy, Setting
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record

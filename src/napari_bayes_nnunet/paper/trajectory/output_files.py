@@ -5,21 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
+from ...app import AppError
 from ...app.report.figures import encode_png
 from ...app.report.html import UNKNOWN, Tile, render_page
 from ...app.report.output_folder import check_report_files, unwritable
+from ...app.segmentation.ensemble import Ensemble
+from ...app.terminal import progress_bar, show_member
 from ...core.counts import format_count
+from ...io.ensemble.run_folder import RunFolder
 from ...io.files.atomic import replacing, write_text
 from ...io.files.csv_text import csv_text
-from .analysis import SEED, LayerDistances, TrajectoryAnalysis
+from ...io.images.nifti import case_name
+from .analysis import SEED, LayerDistances, TrajectoryAnalysis, analyse_trajectory, with_control
 from .figures import draw_distances, draw_layers, draw_trajectory
-from .member_comparison import MemberCase, draw_members, picture_name
+from .member_comparison import MemberCase, compare_members, draw_members, picture_name, read_image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -254,3 +261,45 @@ def _percent(share: float) -> str:
     if math.isnan(share):
         return ""
     return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
+
+
+def trajectory_in_terminal(
+    run: Path,
+    report: Path,
+    *,
+    fold: str = "0",
+    layers: Sequence[str] = (),
+    cases: Sequence[Path] = (),
+    control: Path | None = None,
+    device: str = "auto",
+) -> None:
+    """Analyse the training ``run`` and write the report with pictures of ``cases``.
+
+    ``control`` is a training without restarts, whose epochs are grouped in the same way. Raises
+    AppError, DataError or ModelError.
+    """
+    names = [case_name(case) for case in cases]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise AppError(
+            "Two images have the name {case}, so they would have the same picture. Rename one.",
+            case=twice[0],
+        )
+    for case in cases:
+        read_image(case)  # an unreadable image must not stop the long work later
+    analysis = analyse_trajectory(run, fold=fold, layers=layers)
+    if control is not None:
+        analysis = with_control(analysis, control)
+    check_trajectory_report(report)
+    shown = list(_with_bars(RunFolder(run).fold(fold), cases, device)) if cases else []
+    page = write_trajectory(analysis, report, cases=shown)
+    click.echo(trajectory_text(analysis))
+    click.echo(f"Report: {page}")
+
+
+def _with_bars(fold: Path, cases: Sequence[Path], device: str) -> Iterator[MemberCase]:
+    ensemble = Ensemble(fold, device=device)
+    for image in cases:
+        with progress_bar() as bar:
+            yield compare_members(
+                ensemble, image, on_member=partial(show_member, bar, case_name(image))
+            )

@@ -21,8 +21,7 @@ from ..common.dock import DockContent, FittingScrollArea, MessageLabel, column_l
 from ..common.settings import Settings, open_settings
 from .new_training_form import NewTrainingForm
 from .run_chooser import RunChooser
-from .watch import TrainingWatch
-from .watch_form import WatchForm
+from .watch import TrainingWatch, WatchForm
 
 KEEP_TRAINING, STOP_TRAINING, STAY_OPEN = "continue", "stop", "stay"
 """Answers when the window closes."""
