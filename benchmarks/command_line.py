@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,14 +25,6 @@ def exiting_with_problems() -> Iterator[None]:
         sys.exit(
             f"{error}. Check that the folders of the command exist, can be written, and have space."
         )
-
-
-def studies_parser(doc: str | None) -> ArgumentParser:
-    """Return a parser of STUDIES LABELS."""
-    parser = ArgumentParser(description=doc, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("studies", type=Path)
-    parser.add_argument("labels", type=Path)
-    return parser
 
 
 def command_parsers(

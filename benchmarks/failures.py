@@ -277,7 +277,7 @@ def spearman(rows: list[Row]) -> float:
 def image_rule(rows: list[Row], without: str = "") -> ImageRule:
     """Return the rule fitted on the validation patients, ``without`` one of them.
 
-    It has no direction that separates cines from made images: see benchmarks/non_cines.py.
+    It has no direction that separates cines from made images: see docs/explanation/failure.md.
     """
     looks: list[dict[str, list[HeartLook]]] = [{}, {}]
     for of_patient, condition in zip(looks, (TRAINING, UNSHIFTED), strict=True):

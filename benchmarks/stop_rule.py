@@ -21,7 +21,6 @@ import numpy as np
 from benchmarks.markdown import markdown_table
 from scipy.stats import binomtest
 
-from napari_bayes_nnunet.app.evaluation.stopping import SLICES_ACCEPTED, interval_result
 from napari_bayes_nnunet.app.segmentation.calibration import read_calibrations
 from napari_bayes_nnunet.core.heart.slice_volumes import base_is_first, is_basal, slice_volumes
 from napari_bayes_nnunet.core.metrics.conformal import COVERAGES, RemainingChange
@@ -36,6 +35,7 @@ from napari_bayes_nnunet.core.types import Place
 from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.io.study.study import read_study
+from napari_bayes_nnunet.paper.review.stopping import SLICES_ACCEPTED, interval_result
 
 TARGETS = 3, 5, 10
 

@@ -20,6 +20,7 @@ ALLOWED = {
     "io": {"io", "core"},
     "nnunet": {"nnunet", "io", "core"},
     "app": {"app", "nnunet", "io", "core"},
+    "paper": {"paper", "app", "nnunet", "io", "core"},
     "widgets": {"widgets", "app", "io", "core", "sample_data", "demo_ensemble"},
 }
 GUI = {"qtpy", "superqt", "magicgui", "napari", "pyqtgraph"}
@@ -70,6 +71,7 @@ MOST_CODE = {
     "found by a reader of the code": 56,
     "archive": 447,
     "installation": 61,
+    "second half lighter": -181,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -116,6 +118,7 @@ MOST_TEST_LINES = {
     "found by a reader of the code": 64,
     "archive": 577,
     "installation": 126,
+    "second half lighter": -641,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

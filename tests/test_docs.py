@@ -28,7 +28,7 @@ GUIDES = [CONTRIBUTING, ROOT / "SECURITY.md", ROOT / "CODE_OF_CONDUCT.md"]
 PAGES = sorted(DOCS.rglob("*.md"))
 TEXTS = [README, *GUIDES, PACKAGE / "demo_ensemble" / "README.md", *PAGES]
 MOST_README_LINES = 120
-LAYERS_WITH_ROOMS = ("core", "io", "app", "widgets")
+LAYERS_WITH_ROOMS = ("core", "io", "app", "paper", "widgets")
 TERMS = (
     "agreement alternative case cohort level member pass phase run score slice spread structure "
     "study"
@@ -144,9 +144,11 @@ def test_wrong_commands_and_options_are_found() -> None:
 
 @pytest.mark.parametrize("page", TEXTS, ids=names)
 def test_benchmarks_in_code_exist(page: Path) -> None:
-    modules = re.findall(r"python -m (benchmarks\.\w+)", text_of(page))
+    """Commands after `git checkout` are those of that commit."""
+    now = re.sub(r"git checkout [0-9a-f]{8}\n.*?```", "```", text_of(page), flags=re.DOTALL)
+    modules = re.findall(r"python -m (benchmarks\.\w+)", now)
     files = [ROOT.joinpath(*module.split(".")) for module in modules]
-    files += [ROOT / file for file in re.findall(r"(benchmarks/\w+\.py)", text_of(page))]
+    files += [ROOT / file for file in re.findall(r"(benchmarks/\w+\.py)", now)]
     assert [f for f in files if not (f.is_dir() or f.with_suffix(".py").is_file())] == []
 
 
@@ -206,7 +208,7 @@ def test_glossary_names_every_method_and_preset() -> None:
 
 def rooms() -> set[str]:
     """Return the folders of the package's layers that hold modules."""
-    layers = ("cli", "core", "io", "nnunet", "app", "widgets")
+    layers = ("cli", "core", "io", "nnunet", "app", "paper", "widgets")
     folders = {file.parent for layer in layers for file in (PACKAGE / layer).rglob("*.py")}
     return {folder.relative_to(PACKAGE).as_posix() for folder in folders}
 

@@ -22,7 +22,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from napari_bayes_nnunet.app.cluster.ensemble_cache import EnsembleCache
+from napari_bayes_nnunet.app.cluster.worker_call import EnsembleCache
 from napari_bayes_nnunet.app.messages import FAILED, EnsembleLoaded, JobEnded, LoadEnsemble, Message
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble

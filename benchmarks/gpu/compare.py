@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from ..speed.rows import Ours, Row, Stock
 from .model import SPACING, random_ensemble, random_image
 from .piece import PieceOptions, Size, card_name, parse_options
 from .progress import CALL_AGAIN, FINISHED, add_row, read_results
+from .rows import Ours, Row, Stock
 
 
 def comparison_rows(size: Size) -> list[Row]:

@@ -26,7 +26,6 @@ from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 from napari_bayes_nnunet.nnunet.tiles import place_windows
 from napari_bayes_nnunet.nnunet.weights import without_duplicates
 
-from ..speed.floor import measure_rate
 from .model import SPACING, random_ensemble, random_image
 from .piece import PieceOptions, Size, card_name, parse_options
 from .progress import CALL_AGAIN, FINISHED, add_row, read_results
@@ -197,6 +196,18 @@ class Card:
             self._rates[precision] = measure_rate(dtype, device, side=self.size.side)
             torch.backends.cuda.matmul.allow_tf32 = before
         return self._rates[precision]
+
+
+def measure_rate(dtype: torch.dtype, device: str, *, side: int) -> float:
+    """Return the operations per second of the product of two square matrices."""
+    matrix = torch.ones(side, side, device=device).to(dtype)
+    fastest = float("inf")
+    for _ in range(REPEATS):
+        started = perf_counter()
+        product = matrix @ matrix
+        product[0, 0].item()  # waits for the GPU
+        fastest = min(fastest, perf_counter() - started)
+    return 2 * side**3 / fastest
 
 
 def missing_variants(options: PieceOptions, patches: int) -> Iterator[Variant]:

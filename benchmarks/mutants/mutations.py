@@ -15,7 +15,7 @@ from typing import Final
 
 from .mutants import Mutant
 
-ROOMS: Final = ("core", "io", "app/segmentation")
+ROOMS: Final = ("core", "io", "app/segmentation", "paper")
 """Folders of the package from which lines are drawn."""
 OPERATORS: Final[dict[type, tuple[str, str]]] = {
     ast.Lt: ("<", "<="),

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 from napari_bayes_nnunet.app.evaluation.figures import reliability_picture, risk_coverage_picture
-from napari_bayes_nnunet.app.trajectory.analysis import analyse_trajectory, with_control
-from napari_bayes_nnunet.app.trajectory.figures import draw_trajectory
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
+from napari_bayes_nnunet.paper.trajectory.analysis import analyse_trajectory, with_control
+from napari_bayes_nnunet.paper.trajectory.figures import draw_trajectory
 
 from .rows import Row
 

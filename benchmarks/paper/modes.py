@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from napari_bayes_nnunet.app.trajectory.analysis import analyse_trajectory, with_control
 from napari_bayes_nnunet.io.files.atomic import write_json
+from napari_bayes_nnunet.paper.trajectory.analysis import analyse_trajectory, with_control
 
 from .trainings import Preset, Training, is_finished, trainings
 

@@ -3,7 +3,7 @@
 python -m benchmarks.paper.page REPORT
 
 Writes REPORT/paper.md from page.md, beside this file, and from the tables that
-`benchmarks.paper` and `benchmarks.paper.averages` wrote to REPORT. page.md begins with short names
+`benchmarks.paper` wrote to REPORT. page.md begins with short names
 of rows, and its numbers are written as
 
     [[Dice single - nnU-Net, ACDC]]             a finding of paper_claims.csv with its interval
@@ -23,12 +23,12 @@ import csv
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from ..command_line import existing_folder, exiting_with_problems
-from .averages import averages_table
+from ..markdown import markdown_table
 
 AVERAGES = "paper_averages.csv"
 PAGE = Path(__file__).with_name("page.md")
@@ -128,6 +128,26 @@ class Tables:
         """Return the title of a row, from its short name and what follows a comma."""
         start, comma, rest = name.partition(", ")
         return self._names.get(name) or f"{self._names.get(start, start)}{comma}{rest}"
+
+
+def averages_table(lines: Sequence[Mapping[str, str]]) -> str:
+    """Return the table of paper_averages.csv, with a row for each method and average.
+
+    The change is that from the average of logits, the gain that from nnU-Net with the same average,
+    both with their 95 % interval over patients. `benchmarks.paper.averages` of commit 191bebab
+    measured them.
+    """
+    measures = dict.fromkeys(line["measure"] for line in lines)
+    rows: dict[tuple[str, str], list[str]] = {}
+    for line in lines:
+        cells = rows.setdefault((line["method"], line["average"]), [])
+        cells.append(line["value"])
+        for value, low, high in (("change", "low", "high"), ("gain", "gain_low", "gain_high")):
+            interval = f" ({line[low]} to {line[high]})"
+            cells.append(f"{line[value]}{interval}" if line[value] else "")
+    heads = ["Method", "Average of"]
+    heads += [f"{measure}{end}" for measure in measures for end in ("", ": change", ": gain")]
+    return markdown_table(heads, [[*key, *cells] for key, cells in rows.items()])
 
 
 def _key_of_finding(measured: str) -> tuple[str, ...]:

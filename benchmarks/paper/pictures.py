@@ -8,8 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
-from napari_bayes_nnunet.app.evaluation.example_cases import ShownCase, ShownMethod, chosen_cases
-from napari_bayes_nnunet.app.evaluation.example_picture import case_pictures
+from napari_bayes_nnunet.app.evaluation.example_cases import (
+    ShownCase,
+    ShownMethod,
+    case_pictures,
+    chosen_cases,
+)
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 from napari_bayes_nnunet.io.images.nifti import read_channels
 

@@ -12,8 +12,7 @@ from time import time
 
 from napari_bayes_nnunet.app.messages import EpochDone
 from napari_bayes_nnunet.app.training.process import command_arguments
-from napari_bayes_nnunet.app.training.progress import progress_of
-from napari_bayes_nnunet.app.training.progress_file import messages_in
+from napari_bayes_nnunet.app.training.progress import messages_in, progress_of
 from napari_bayes_nnunet.app.training.request import TrainingRequest, has_begun
 from napari_bayes_nnunet.core.choices import DropoutPlacement
 from napari_bayes_nnunet.core.command import BAYES_NNUNET

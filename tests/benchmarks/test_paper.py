@@ -29,7 +29,7 @@ from benchmarks.paper.trainings import (
 )
 
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
-from napari_bayes_nnunet.app.training.progress_file import append_message
+from napari_bayes_nnunet.app.training.progress import append_message
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
@@ -222,12 +222,6 @@ APICAL = RVSlice(z=9, place=1, dice=0.2, marked_mm2=80, **dict.fromkeys(AREAS, 9
 """A failed slice at the apex whose error is marked."""
 
 
-def test_no_slices_give_no_silent_failures() -> None:
-    """Their areas have no percentile: a report before the first row failed."""
-    made = rows(PRESETS["cpu"])
-    assert not list(silent_failures({row.name: [] for row in made}, made, {}))
-
-
 def test_silent_failures_are_compared_with_nnunet_patient_by_patient() -> None:
     """Each method counts the slices in which it failed itself."""
     base, one = (
@@ -257,14 +251,6 @@ def test_rows_with_fitted_temperatures_are_compared_with_a_fitted_nnunet() -> No
     assert sorted(measured.count("τ fitted") for measured in differences) == [0, 2]
 
 
-def test_lines_cut_short_by_a_kill_are_skipped(tmp_path: Path) -> None:
-    file = tmp_path / "row.jsonl"
-    assert list(read_lines(file)) == []
-    line = json.dumps({"evaluation": {"case": "patient001"}})
-    file.write_text(f"{line}\n{line[:20]}")
-    assert [case for case, _ in read_lines(file)] == ["patient001"]
-
-
 def test_line_after_a_cut_one_is_separate(tmp_path: Path) -> None:
     file = tmp_path / "row.jsonl"
     line = json.dumps({"evaluation": {"case": "patient001"}})
@@ -290,11 +276,6 @@ def test_restart_has_drop_and_recovery(tmp_path: Path, trained_run: Path) -> Non
     assert (first.lowest, first.recovered_after) == (0.4, 3)
     assert (second.lowest, second.recovered_after) == (0.2, None)
     assert (first.highest_loss, second.highest_loss) == (-0.4, -0.8)
-
-
-def test_row_without_its_trainings_is_not_trained(tmp_path: Path) -> None:
-    preset = PRESETS["cpu"]
-    assert not any(row.is_trained(tmp_path, preset) for row in rows(preset))
 
 
 def test_a_summary_has_the_course_of_finished_trainings(trained_run: Path, tmp_path: Path) -> None:

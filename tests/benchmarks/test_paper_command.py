@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 from benchmarks.paper import __main__ as paper
 from benchmarks.paper import archive as paper_archive
-from benchmarks.paper import averages, forecast
+from benchmarks.paper import forecast
 from benchmarks.paper.rows import rows
-from benchmarks.paper.trainings import PRESETS, record_of
-from filelock import FileLock
+from benchmarks.paper.trainings import PRESETS
 
 from ..helpers.data.archives import unpack
 
@@ -29,11 +28,11 @@ def command(hearts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Co
     train = ["patient001_frame01", "patient001_frame02"]
     split.write_text(json.dumps([{"train": train, "val": HELD_BACK}]))
 
-    def run(*options: object, main: Callable[[], None] = paper.main, raises: bool = False) -> int:
+    def run(*options: object, raises: bool = False) -> int:
         arguments = [hearts, tmp_path / "output", "--split", split, *options]
         monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
         try:
-            main()
+            paper.main()
         except SystemExit as end:
             if raises:
                 raise
@@ -65,25 +64,6 @@ def test_wrong_arguments_are_named(options, command, tmp_path, capsys) -> None:
     assert not (tmp_path / "output").exists()
 
 
-def test_an_output_that_is_a_file_is_refused(command, tmp_path, capsys) -> None:
-    (tmp_path / "output").touch()
-    assert command("--only", "report") == 2
-    assert "argument output: " in capsys.readouterr().err
-
-
-def test_a_folder_that_is_no_dataset_is_refused(monkeypatch, tmp_path, capsys) -> None:
-    monkeypatch.setattr(sys, "argv", ["command", str(tmp_path), str(tmp_path / "output")])
-    with pytest.raises(SystemExit) as end:
-        paper.main()
-    assert end.value.code == 2
-    assert str(tmp_path) in capsys.readouterr().err.splitlines()[-1]
-
-
-def test_averages_needs_a_run(command, capsys) -> None:
-    assert command(main=averages.main) == 2
-    assert "argument dataset: " in capsys.readouterr().err
-
-
 def test_output_is_bound_to_an_experiment_by_training_only(command, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(forecast, "measure_step", lambda preset, device, threads: 0.5)
     monkeypatch.setattr(forecast, "free_bytes", lambda output: 2**40)
@@ -109,15 +89,6 @@ def test_missing_cases_are_named_before_anything_starts(command, tmp_path, capsy
     split.write_text("[")
     assert command("--only", "estimate", "--split", split) == 1
     assert not (tmp_path / "output").exists()
-
-
-def test_two_commands_do_not_evaluate_at_once(command, tmp_path, monkeypatch) -> None:
-    """They would write every row twice."""
-    monkeypatch.setattr(paper, "train_all", lambda *places, preset, devices: [])
-    monkeypatch.setattr(paper, "write_report", lambda *args, **options: None)
-    assert command() == 0
-    with FileLock(tmp_path / "output" / "evaluation.lock"):
-        assert command() == 1
 
 
 @pytest.mark.parametrize("failed", [[], ["one"]])
@@ -156,19 +127,3 @@ def test_unpacked_archives_are_the_same_experiment(command, tmp_path, monkeypatc
     assert "another preset" in archiving(monkeypatch, output, kept, "--preset", "paper")
     assert command("--only", "report") == 0
     assert "| 15 | 0.9 | 14.6 | 0.88 |" in (output / "report" / "paper_tables.md").read_text()
-
-
-@pytest.mark.parametrize("content", ["{}", "[", "\xff"])
-def test_archives_need_a_whole_record(content, tmp_path, monkeypatch) -> None:
-    record_of(tmp_path).write_text(content, encoding="latin-1")
-    assert str(record_of(tmp_path)) in archiving(monkeypatch, tmp_path, tmp_path / "kept")
-
-
-def test_archives_that_cannot_be_written_are_named(command, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(paper, "train_all", lambda *places, preset, devices: [])
-    assert command("--only", "train") == 0
-    (tmp_path / "output" / "modes").mkdir()
-    (tmp_path / "output" / "modes" / "restarts-seed1.json").write_text("[]")
-    archive = tmp_path / "kept" / "restarts.tar.xz"
-    archive.mkdir(parents=True)
-    assert str(archive) in archiving(monkeypatch, tmp_path / "output", tmp_path / "kept")

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import math
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -17,7 +12,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from benchmarks.paper.archive import incomplete_rows, write_archives
+from benchmarks.paper.archive import write_archives
 from benchmarks.paper.cases import sunnybrook_cases
 from benchmarks.paper.diversity import NO_PAIRS, measure_diversity
 from benchmarks.paper.judging import (
@@ -53,7 +48,6 @@ from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
 from ..helpers.data.archives import unpack
 from ..helpers.data.evaluations import made_case
-from ..helpers.processes.command import environment, wait_until_gone
 
 PRESET = Preset(name="demo", epochs=12, iterations=4, seeds=1, mirroring="none", shifted="all")
 HOW = {"mirroring": "none", "device": "cpu"}
@@ -68,20 +62,6 @@ ROWS = [row for row in rows(PRESET) if of_first_training(row) and row.group == "
 CHOSEN = [row for row in rows(PRESET) if of_first_training(row) and row.group != "compared"]
 EVERY = [*ROWS, *CHOSEN]
 FITTED = [row for row in ROWS if row.is_fitted]
-EVALUATION = """
-import os, sys, time
-from pathlib import Path
-from benchmarks.paper.judging import evaluate_tasks
-
-def evaluate(seconds):
-    print(os.getpid(), flush=True)
-    time.sleep(seconds)
-    return []
-
-if __name__ == "__main__":
-    evaluate_tasks([*map(float, sys.argv[1:])], evaluate, Path(), 1, "Evaluating")
-"""
-"""Evaluation of cases that take so many seconds each."""
 NAMES_OF_NNUNET = {"background": 0, "RV": 1, "MLV": 2, "LVC": 3}
 """Labels of nnU-Net's own conversion of ACDC."""
 
@@ -185,77 +165,6 @@ def test_every_row_has_a_twin_with_its_temperature_fitted(output) -> None:
         assert np.mean([c.number("nll") for c in other]) != np.mean([c.number("nll") for c in one])
 
 
-def start_evaluation(folder: Path, *seconds: float) -> subprocess.Popen[str]:
-    script = folder / "evaluation.py"
-    script.write_text(EVALUATION)
-    root = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, [environment().get("PYTHONPATH"), root]))
-    return subprocess.Popen(
-        [sys.executable, script, *map(str, seconds)],
-        env=environment(PYTHONPATH=path),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="needs prctl of Linux")
-def test_processes_end_with_a_killed_evaluation(tmp_path) -> None:
-    with start_evaluation(tmp_path, 600) as command:
-        evaluating = int(command.stdout.readline())
-        command.kill()
-    wait_until_gone(evaluating)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
-def test_ctrl_c_ends_an_evaluation(tmp_path) -> None:
-    with start_evaluation(tmp_path, *[1] * 20) as command:
-        command.stdout.readline()
-        os.killpg(command.pid, signal.SIGINT)
-        later = command.stdout.readlines()
-    assert command.returncode
-    assert len(later) < 10  # those that were handed to the process already
-
-
-def test_losses_are_measured_once(output, cases) -> None:
-    files = sorted((output / "temperatures").rglob("*.jsonl"))
-    before = [file.read_text() for file in files]
-    assert len(files) == len(FITTED)
-    plain = [case for case in cases if case.condition == UNSHIFTED]
-    measure_losses(plain, FITTED, output, **HOW, processes=1)
-    assert [file.read_text() for file in files] == before
-
-
-def test_a_case_without_any_structure_does_not_count_in_a_fit(output, cases, tmp_path) -> None:
-    shutil.copytree(output / "temperatures", tmp_path / "temperatures")
-    empty = {"case": "empty", "patient": "p0", "losses": [math.nan] * 61, "voxels": 0}
-    for file in (tmp_path / "temperatures").rglob("*.jsonl"):
-        with file.open("a") as stream:
-            stream.write(json.dumps(empty) + "\n")
-    names = [case.name for case in cases if case.condition == UNSHIFTED]
-    found = read_temperatures(tmp_path, FITTED, [*names, "empty"])
-    fitted = temperatures_of(output, cases)
-    assert {row: of_row[OTHERS] for row, of_row in found.items()} == {
-        row: of_row[OTHERS] for row, of_row in fitted.items()
-    }
-
-
-def test_temperature_changes_only_the_calibration(output) -> None:
-    plain, given, fitted = (
-        next(row for row in ROWS if (row.method, row.is_fitted) == kind)
-        for kind in (("vanilla", False), ("temperature", False), ("temperature", True))
-    )
-    evaluations = [of_row(output, row).cases for row in (plain, given, fitted)]
-    for same_case in zip(*evaluations, strict=True):
-        assert len({case.number("dice") for case in same_case}) == 1
-    nll = [np.mean([case.number("nll") for case in cases]) for cases in evaluations]
-    assert nll[2] < nll[0] or nll[2] < nll[1]
-    assert len({case.number("ece") for cases in evaluations for case in cases}) > len(
-        evaluations[0]
-    )
-
-
 def test_claim_is_the_difference_of_two_rows(output) -> None:
     methods = {row.name: of_row(output, row) for row in ROWS}
     findings = {finding.measured: finding for finding in comparisons(methods, rows(PRESET), {})}
@@ -298,17 +207,6 @@ def test_diversity_is_the_dice_of_pairs_of_members(output, cases, trained_run) -
     alone = measure_diversity(output, rows(PRESET)[0], names)
     assert alone.cells == [NO_PAIRS] * 3
     assert measure_diversity(output, row, [*names, "another"]) is None
-
-
-def test_temperature_waits_for_all_cases(output, cases, tmp_path) -> None:
-    kept = Path("temperatures", "rows", UNSHIFTED)
-    row, other = FITTED[:2]
-    shutil.copytree(output / kept, tmp_path / kept)
-    assert temperatures_of(tmp_path, cases).keys() == {row.name for row in FITTED}
-    file = file_of(tmp_path / "temperatures", UNSHIFTED, row)
-    file.write_text(file.read_text().partition("\n")[0])
-    assert temperatures_of(tmp_path, cases).keys() == {row.name for row in FITTED} - {row.name}
-    assert other.name in temperatures_of(tmp_path, cases)
 
 
 @pytest.fixture
@@ -365,32 +263,6 @@ def test_archives_give_the_same_tables(output, cases, tmp_path) -> None:
         (experiment / "report" / "paper_tables.md").read_text() for experiment in (output, again)
     )
     assert first == second
-
-
-def test_rows_with_damaged_or_missing_lines_are_incomplete(without_weights, cases) -> None:
-    names = {case.name for case in cases}
-
-    def incomplete() -> set[str]:
-        return {*incomplete_rows(without_weights, PRESET, names)}
-
-    others = {row.name for row in rows(PRESET)} - {row.name for row in EVERY}
-    assert incomplete() == others
-    for condition, row, damaged in (
-        (UNSHIFTED, ROWS[0], b"\xff{}\n"),
-        (SHIFTS[1].name, ROWS[1], b"[1]\n"),
-        (UNSHIFTED, ROWS[2], None),
-    ):
-        file = file_of(without_weights, condition, row)
-        if damaged is None:
-            file.unlink()
-        else:
-            file.write_bytes(damaged + b"".join(file.read_bytes().splitlines(keepends=True)[1:]))
-        others.add(row.name)
-        assert incomplete() == others
-    record_of(without_weights).write_text("{}")
-    (archive,) = write_archives(without_weights, without_weights / "kept", PRESET)
-    unpack(archive, without_weights / "again")
-    assert file_of(without_weights / "again", UNSHIFTED, ROWS[0]).read_bytes().isascii()
 
 
 @pytest.mark.usefixtures("blank_figures")
@@ -494,17 +366,6 @@ def test_only_the_contoured_slices_of_another_scanner_count(output, cases, tmp_p
     expected = dice(predicted[kept], reference[kept], case.structures)["LV"]
     assert line["evaluation"]["numbers"].keys() - {ALL} == {"LV"}
     assert line["evaluation"]["numbers"]["LV"]["dice"] == pytest.approx(expected)
-
-
-def test_rv_slices_are_found_with_the_names_of_nnunet(output, cases) -> None:
-    structures = {n: v for n, v in NAMES_OF_NNUNET.items() if v}
-    row = next(row for row in ROWS if row.method == "vanilla")
-    slices = []
-    for case in (cases[0], replace(cases[0], structures=structures)):
-        task = Task(case, output / "trainings" / row.folder, (row,), "none", "cpu")
-        ((_, line),) = judge_case(task)
-        slices.append(line["rv_slices"])
-    assert slices[0] == slices[1] != []
 
 
 def test_lv_of_another_scanner_has_the_name_of_the_model(made_dataset, tmp_path) -> None:

@@ -16,12 +16,12 @@ from benchmarks.paper.rows import MNMS, Row, rows
 from benchmarks.paper.stored_cases import case_to_json
 from benchmarks.paper.trainings import PRESETS, Preset
 
-from napari_bayes_nnunet.app.dataset.prepare import prepare_dataset
 from napari_bayes_nnunet.app.evaluation.aggregates import ALL
 from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, structure_means
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
+from napari_bayes_nnunet.paper.releases.prepare import prepare_dataset
 
 from ..helpers.data.folders import finish
 from ..helpers.data.releases import make_mnms

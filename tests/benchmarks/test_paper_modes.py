@@ -10,8 +10,8 @@ import pytest
 from benchmarks.paper.modes import CONTROL, keep_modes, read_modes
 from benchmarks.paper.trainings import Preset, trainings
 
-from napari_bayes_nnunet.app.trajectory.analysis import analyse_trajectory
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record, write_record
+from napari_bayes_nnunet.paper.trajectory.analysis import analyse_trajectory
 
 from ..helpers.data.trajectories import CYCLES, make_run
 

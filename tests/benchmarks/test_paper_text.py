@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import re
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from benchmarks.paper.page import CELL, FINDING, PAGE, UnknownNumberError, filled, main
+from benchmarks.paper.page import CELL, FINDING, PAGE, UnknownNumberError, filled
 
 REPORT = Path(__file__).parents[2] / "docs" / "explanation"
 MEASURED = (
@@ -163,36 +161,3 @@ def test_numbers_are_looked_up_by_their_place(written: str, expected: str, repor
 def test_a_number_without_a_source_is_refused(written: str, report: Path) -> None:
     with pytest.raises(UnknownNumberError):
         filled(f"{TEMPLATE}{written}\n", report)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda report: (report / "paper_tables.md").unlink(),
-        lambda report: (report / "paper_claims.csv").write_text("claim,value\na,1\n"),
-        lambda report: (report / "paper_claims.csv").write_bytes(b"\xff\xfe"),
-    ],
-    ids=["no tables", "no columns", "no text"],
-)
-def test_damaged_tables_are_said_in_one_line(
-    damage: Callable[[Path], None], report: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    damage(report)
-    monkeypatch.setattr("sys.argv", ["page", str(report)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert "\n" not in str(ended.value.code)
-    assert str(report) in str(ended.value.code)
-    assert not (report / "paper.md").exists()
-
-
-def test_a_page_that_cannot_be_written_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for table in (*REPORT.glob("paper_*.csv"), REPORT / "paper_tables.md"):
-        shutil.copy(table, tmp_path)
-    (tmp_path / "paper.md").mkdir()
-    monkeypatch.setattr("sys.argv", ["page", str(tmp_path)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert str(tmp_path / "paper.md") in str(ended.value.code)

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import active_children
 from pathlib import Path
-from threading import Barrier, Event
-from time import sleep
 from typing import Any
 
 import pytest
 import torch
 from benchmarks.paper import forecast, workers
 from benchmarks.paper import trainings as paper_trainings
-from benchmarks.paper.forecast import forecast_trainings, measure_step
+from benchmarks.paper.forecast import forecast_trainings
 from benchmarks.paper.trainings import (
     Preset,
     Training,
     finished_epochs,
     has_ended,
     is_finished,
-    share_preprocessing,
     trainings,
 )
 from benchmarks.paper.workers import LEFT_OUT, choose_devices, is_locked, lock_file, train_all
@@ -113,21 +108,6 @@ def test_workers_share_trainings_and_preprocessing(
     assert len(journal.read_text().splitlines()) == 8  # nothing is trained twice
 
 
-def test_preprocessed_data_are_copied_without_hard_links(
-    four: Any, places: Any, trained_run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(source: str, target: str) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted", source)
-
-    _, output, _ = places
-    shutil.copytree(trained_run, four[0].folder(output))
-    monkeypatch.setattr(os, "link", refuse)
-    share_preprocessing(four[1], output, PRESET)
-    first, second = (RunFolder(training.folder(output)).workspace for training in four[:2])
-    names = [sorted(file.relative_to(w) for file in w.rglob("*")) for w in (first, second)]
-    assert names[0] == names[1] != []
-
-
 def test_failed_trainings_are_returned(four: Any, places: Any, trained_run: Path, capsys) -> None:
     for training in four[1:]:
         shutil.copytree(trained_run, training.folder(places[1]))
@@ -144,37 +124,6 @@ def test_a_stopped_training_ends_its_worker(four: Any, places: Any) -> None:
     """It has the exit code 0, but is not done, and who stops one wants no other one to start."""
     command = [sys.executable, "-c", ""]
     assert train_all(*places, four, preset=PRESET, devices=["cpu"], command=command) == four[:1]
-
-
-def test_nothing_starts_after_an_interrupt(four: Any, places: Any, monkeypatch: Any) -> None:
-    started: list[Training] = []
-    both, interrupted = Barrier(2), Event()
-
-    def train(training: Training, *args: Any, **options: Any) -> int:
-        started.append(training)
-        both.wait(10)
-        assert interrupted.wait(10)
-        return 3
-
-    class Pool(ThreadPoolExecutor):
-        """Workers of a command that is interrupted while two trainings run."""
-
-        def map(self, *args: Any, **options: Any) -> Any:
-            super().map(*args, **options)
-            while len(started) < 2:
-                sleep(0.01)
-            raise KeyboardInterrupt
-
-        def __exit__(self, *args: Any) -> bool | None:
-            interrupted.set()
-            return super().__exit__(*args)
-
-    monkeypatch.setattr(workers, "train_once", train)
-    monkeypatch.setattr(workers, "ThreadPoolExecutor", Pool)
-    monkeypatch.setattr(workers, "wait_for_preprocessing", lambda *args: None)
-    with pytest.raises(KeyboardInterrupt):
-        train_all(*places, four, preset=PRESET, devices=["cpu"] * 2)
-    assert sorted(training.seed for training in started) == [1, 2]
 
 
 def test_locked_training_is_left_to_its_worker(
@@ -204,17 +153,6 @@ def test_cards_are_used_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_devices("cpu", 2) == ["cpu", "cpu"]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose_devices("cuda:1", None) == ["cuda:1"]
-
-
-def test_without_cards_there_is_a_worker_for_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    monkeypatch.setattr("os.cpu_count", lambda: 6)
-    assert choose_devices("auto", None) == ["auto"] * 6
-    assert choose_devices("auto", 2) == ["auto", "auto"]
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert choose_devices("auto", None) == ["auto"]  # Apple's GPU is one device
 
 
 def test_training_is_requested_with_its_settings(places: Any, trained_run: Path) -> None:
@@ -288,13 +226,6 @@ def test_forecast_counts_missing_steps_and_files(
     assert after.hours == pytest.approx(2 * 12 * 4 * after.seconds_per_step / 3600)
     images = before.needed_bytes - 4 * (before.needed_bytes - after.needed_bytes)
     assert 0 < images < before.needed_bytes  # preprocessed once, for all trainings
-
-
-def test_step_is_measured_in_a_process_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise the command would keep memory on the GPU of its first worker."""
-    monkeypatch.delattr(forecast, "_training_step")
-    assert measure_step("tiny", "cpu", 1) > 0
-    assert not active_children()
 
 
 def test_slurm_script_trains_one_task(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from click.testing import CliRunner
 
 from napari_bayes_nnunet.cli import main
 
-from ..app.evaluation.test_queue import doubtful, reference, write, write_reference
 from ..helpers.processes.command import bayes_nnunet
+from ..paper.review.test_queue import doubtful, reference, write, write_reference
 
 
 @pytest.fixture

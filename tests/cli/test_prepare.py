@@ -5,9 +5,9 @@ import re
 import pytest
 from click.testing import CliRunner, Result
 
-from napari_bayes_nnunet.app.dataset.prepare import OUTPUT_NOT_EMPTY
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
+from napari_bayes_nnunet.paper.releases.prepare import OUTPUT_NOT_EMPTY
 
 from ..helpers.data.releases import make_acdc, make_mnms
 from ..helpers.processes.command import bayes_nnunet

@@ -9,8 +9,8 @@ import pytest
 from nnunetv2.preprocessing.preprocessors import default_preprocessor
 
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
-from napari_bayes_nnunet.nnunet import preprocessing
-from napari_bayes_nnunet.nnunet.preprocessing import (
+from napari_bayes_nnunet.nnunet import planning
+from napari_bayes_nnunet.nnunet.planning import (
     MOST_BYTES,
     MOST_CASES,
     counting_cases,
@@ -42,7 +42,7 @@ def test_large_images_are_not_a_small_dataset(tmp_path):
 
 
 def test_nnunets_pools_are_restored_after_a_failure():
-    modules = preprocessing._MODULES.values()
+    modules = planning._MODULES.values()
     before = [module.multiprocessing for module in modules]
     with pytest.raises(ZeroDivisionError), threads_for_processes():
         assert default_preprocessor.multiprocessing not in before

@@ -7,8 +7,10 @@ computer gets the content of these files after the line (`app.remote.stream`).
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Final, Literal
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal, Self
 
 from ..core.problems import Problem, Statement
 from ..io.ensemble.run_folder import EpochReport
@@ -37,6 +39,28 @@ class Message:
     def to_line(self) -> str:
         """Return one line of JSON, without a line break."""
         return json.dumps({"kind": self.kind, **asdict(self)}, allow_nan=False)
+
+    def with_files(self, change: Callable[[str], str]) -> Self:
+        """Return the message with the path of each of its files changed."""
+
+        def changed(value: str | dict[str, str]) -> str | dict[str, str]:
+            if isinstance(value, dict):
+                return {name: change(path) for name, path in value.items()}
+            return change(value) if value else ""
+
+        return replace(self, **{name: changed(getattr(self, name)) for name in self.file_fields})
+
+    @property
+    def files(self) -> list[Path]:
+        """Its files, in the order of the stream."""
+        values = (getattr(self, name) for name in self.file_fields)
+        paths = (v.values() if isinstance(v, dict) else (v,) for v in values)
+        return [Path(path) for of_field in paths for path in of_field if path]
+
+    def delete_files(self) -> None:
+        """Delete the files, which are no longer needed."""
+        for file in self.files:
+            file.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,7 +66,7 @@ from .messages import (
 from .remote.connection import RemoteConnection
 from .remote.device import RemoteDevice, is_remote
 from .remote.store import find_kept, keep_file
-from .remote.stream import delete_files, read_messages, write_message
+from .remote.stream import read_messages, write_message
 from .segmentation.ensemble import Ensemble
 from .segmentation.image_check import Image, note_on_left_out, usable_phases
 from .segmentation.member_predictions import PredictionCache
@@ -532,7 +532,7 @@ def serve_another_computer() -> None:
             while True:
                 message = answers.get()
                 write_message(replies, message)
-                delete_files(message)
+                message.delete_files()
 
     threading.Thread(target=send, daemon=True).start()
     serve(read_messages(sys.stdin.buffer, scratch), scratch, answers.put)

@@ -9,9 +9,13 @@ from .archive import archive_group
 from .evaluate import (
     compare_readings_command,
     evaluate_command,
+    export_dicom_command,
+)
+from .paper import (
     evaluate_queue_command,
     evaluate_reader_command,
-    export_dicom_command,
+    prepare_command,
+    trajectory_command,
 )
 from .segment import (
     calibrate_command,
@@ -21,13 +25,7 @@ from .segment import (
     predict_command,
     serve_command,
 )
-from .train import (
-    distill_command,
-    prepare_command,
-    schedule_command,
-    train_command,
-    trajectory_command,
-)
+from .train import distill_command, schedule_command, train_command
 
 
 class Commands(click.Group):

@@ -41,47 +41,6 @@ def evaluate_command(predictions: Path, labels: Path, output: Path, **flags: Any
     evaluate_in_terminal(predictions, labels, output, **flags)
 
 
-@click.command("evaluate-queue", cls=Command, short_help="Evaluate orders of the review queue.")
-@click.argument("studies", type=PATH)
-@click.argument("labels", type=PATH)
-@output_option("File to write, without its ending.", metavar="REPORT")
-@patient_option
-def evaluate_queue_command(studies: Path, labels: Path, output: Path, patient: str | None) -> None:
-    """Evaluate review-queue orderings against reference labels.
-
-    STUDIES is a folder of studies (predict --save study). LABELS contains NAME.nii.gz or
-    NAME_gt.nii.gz for each study NAME. The command writes REPORT.csv and the figure REPORT.png.
-    """
-    from ..app.evaluation.queue import evaluate_queue
-    from ..app.evaluation.queue_report import check_queue_report, queue_text, write_queue_report
-
-    check_queue_report(output)
-    evaluation = evaluate_queue(studies, labels, **({"patient": patient} if patient else {}))
-    write_queue_report(evaluation, output)
-    click.echo(queue_text(evaluation))
-
-
-@click.command("evaluate-reader", cls=Command, short_help="Simulate a reader who corrects studies.")
-@click.argument("studies", type=PATH)
-@click.argument("labels", type=PATH)
-@output_option("File to write, without its ending.", metavar="REPORT")
-@patient_option
-def evaluate_reader_command(studies: Path, labels: Path, output: Path, patient: str | None) -> None:
-    """Simulate a reader who corrects STUDIES toward the reference LABELS.
-
-    In every slice the reader takes the cheapest correction after which no voxel is wrong by more
-    than 3 mm from the reference contour. REPORT.csv has the errors left, Dice and the errors of EF,
-    volumes and mass against the number of actions, REPORT_tools.csv what each tool contributes.
-    REPORT_stop.csv says after how many slices a review may end, and whether its numbers change
-    later; REPORT_intervals.csv whether the numbers lie in their intervals after some slices.
-    REPORT.png draws the errors left, Dice and the error of the LV EF against the actions.
-    The arguments are those of evaluate-queue.
-    """
-    from ..app.evaluation.terminal import evaluate_reader_in_terminal
-
-    evaluate_reader_in_terminal(studies, labels, output, patient=patient)
-
-
 @click.command("compare-readings", cls=Command, short_help="Compare readers and models.")
 @click.argument("studies", type=PATH)
 @output_option("File to write, without its ending.", metavar="REPORT")

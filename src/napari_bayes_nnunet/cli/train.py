@@ -6,7 +6,6 @@ import csv
 import os
 import shlex
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -19,7 +18,6 @@ from .options import (
     Command,
     device_option,
     options_of,
-    output_option,
     parse_schedule,
     patient_option,
 )
@@ -142,62 +140,7 @@ def distill_command(jsonl: bool, **flags: Any) -> None:
     Ctrl-C stops it.
     """
     from ..app.distillation.job import DistillationRequest
-    from ..app.distillation.terminal import distill_in_terminal
+    from ..app.distillation.run import distill_in_terminal
 
     command = shlex.join(["bayes-nnunet", *sys.argv[1:]])
     _show_ending(distill_in_terminal(DistillationRequest(command=command, **flags), jsonl=jsonl))
-
-
-@click.command("prepare", cls=Command, short_help="Make a dataset of the ACDC or M&Ms release.")
-@click.argument("release", type=click.Choice(["acdc", "mnms"]))
-@click.argument("folder", type=PATH)
-@output_option("Folder of the new dataset.", metavar="DATASET")
-@click.option("--overwrite", is_flag=True, help="Replace an existing dataset.")
-def prepare_command(release: str, folder: Path, output: Path, overwrite: bool) -> None:
-    """Create an nnU-Net raw dataset from the ACDC or M&Ms release in FOLDER.
-
-    FOLDER has the layout of the download and is not changed. ED and ES of every labelled patient
-    become cases with the spacing of their headers. Cases of the release's test set go to imagesTs.
-    groups.csv lists vendor, centre, pathology and phase of every case.
-    """
-    from ..app.dataset.prepare import prepare_dataset, prepared_text
-    from ..app.terminal import drain_with_bar
-
-    steps = prepare_dataset(release, folder, output, overwrite=overwrite)
-    click.echo(prepared_text(drain_with_bar(steps, lambda step: ("Cases", *step))))
-
-
-@click.command("trajectory", cls=Command, short_help="Draw the path of a training.")
-@click.argument("run", type=PATH)
-@output_option("Folder to write the report to.", metavar="REPORT")
-@click.option("--fold", default="0", show_default=True, help="Fold of RUN.")
-@click.option(
-    "--layers",
-    multiple=True,
-    metavar="NAME",
-    show_default="the last layers of the decoder",
-    help="Layer to draw, or a part of its name; repeatable.",
-)
-@click.option(
-    "--cases",
-    multiple=True,
-    type=PATH,
-    metavar="IMAGE",
-    help="Image for which the segmentations of single members are shown; repeatable.",
-)
-@click.option(
-    "--control",
-    type=PATH,
-    metavar="RUN",
-    help="Run of the same training with --schedule poly, for comparison.",
-)
-@device_option
-def trajectory_command(run: Path, output: Path, **flags: Any) -> None:
-    """Draw and measure the trajectory of the training RUN through the space of its weights.
-
-    It has all epochs if RUN was trained with --keep-trajectory, otherwise only the members. The
-    command writes REPORT/trajectory.html, trajectory.csv, distances.csv and the figures as PNG.
-    """
-    from ..app.trajectory.terminal import trajectory_in_terminal
-
-    trajectory_in_terminal(run, output, **flags)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.cluster.ensemble_cache import ENSEMBLE_CHANGED, EnsembleCache
 from napari_bayes_nnunet.app.cluster.task_queue import open_cluster, run_tasks
+from napari_bayes_nnunet.app.cluster.worker_call import ENSEMBLE_CHANGED, EnsembleCache
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble

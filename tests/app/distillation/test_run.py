@@ -20,12 +20,12 @@ from napari_bayes_nnunet.app.distillation.job import (
 )
 from napari_bayes_nnunet.app.distillation.run import (
     COMPUTING_TARGETS,
+    FINISHED_STUDENT,
     FOREIGN_TARGETS,
     TARGETS_NEED_SPACE,
     _TeacherPredictor,
     distill,
 )
-from napari_bayes_nnunet.app.distillation.terminal import FINISHED_STUDENT
 from napari_bayes_nnunet.app.messages import from_line
 from napari_bayes_nnunet.app.report.output_folder import OUTPUT_IS_INPUT
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble

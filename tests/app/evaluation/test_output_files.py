@@ -17,10 +17,10 @@ from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation, evalua
 from napari_bayes_nnunet.app.evaluation.example_cases import (
     ShownCase,
     ShownMethod,
+    case_pictures,
     chosen_cases,
     shown_cases,
 )
-from napari_bayes_nnunet.app.evaluation.example_picture import case_pictures
 from napari_bayes_nnunet.app.evaluation.figures import (
     FIGURE_WIDTH,
     TITLE_SIZE,
@@ -29,8 +29,11 @@ from napari_bayes_nnunet.app.evaluation.figures import (
     risk_coverage_picture,
 )
 from napari_bayes_nnunet.app.evaluation.measures import CASE_SCORES
-from napari_bayes_nnunet.app.evaluation.output_files import evaluation_text, write_evaluation
-from napari_bayes_nnunet.app.evaluation.page import evaluation_page
+from napari_bayes_nnunet.app.evaluation.output_files import (
+    evaluation_page,
+    evaluation_text,
+    write_evaluation,
+)
 from napari_bayes_nnunet.app.evaluation.tables import (
     METHODS_DIFFER,
     NOT_RECORDED,

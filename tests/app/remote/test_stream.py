@@ -11,8 +11,6 @@ from napari_bayes_nnunet.app.messages import PhaseDone, SnapshotReady, StopJob
 from napari_bayes_nnunet.app.remote import stream
 from napari_bayes_nnunet.app.remote.stream import (
     DAMAGED_DATA,
-    delete_files,
-    files_of,
     read_messages,
     write_message,
 )
@@ -48,10 +46,10 @@ def test_messages_arrive_with_their_files(tmp_path):
     found, *rest = unpacked(content, there)
     assert rest == others
     assert (found.job, found.phase, found.done, [*found.maps]) == (1, 2, 3, [*sent.maps])
-    for mine, other in zip(files_of(sent), files_of(found), strict=True):
+    for mine, other in zip(sent.files, found.files, strict=True):
         assert other.parent == there
         assert other.read_bytes() == mine.read_bytes()
-    delete_files(found)
+    found.delete_files()
     assert list(there.iterdir()) == []
 
 

@@ -10,8 +10,6 @@ import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.evaluation.output_files import check_report_folder
-from napari_bayes_nnunet.app.evaluation.queue_report import check_queue_report
-from napari_bayes_nnunet.app.evaluation.reader_report import check_reader_report
 from napari_bayes_nnunet.app.report.output_folder import (
     FOREIGN_FILE,
     FOREIGN_SETTINGS,
@@ -22,8 +20,10 @@ from napari_bayes_nnunet.app.report.output_folder import (
 )
 from napari_bayes_nnunet.app.training.job import prepare_job
 from napari_bayes_nnunet.app.training.request import TrainingRequest
-from napari_bayes_nnunet.app.trajectory.output_files import check_trajectory_report
 from napari_bayes_nnunet.core.problems import Action, Remedy
+from napari_bayes_nnunet.paper.review.queue import check_queue_report
+from napari_bayes_nnunet.paper.review.reader_report import check_reader_report
+from napari_bayes_nnunet.paper.trajectory.output_files import check_trajectory_report
 
 from ...helpers.processes.small_disk import second_path
 

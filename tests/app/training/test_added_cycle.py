@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.training import added_cycle
+from napari_bayes_nnunet.app.training import job
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
@@ -21,7 +21,7 @@ FLAGS = (
     *("--iterations-per-epoch", 1, "--batch-size", 2, "--jsonl"),
 )
 
-NOT_FINISHED = statement(added_cycle.NOT_FINISHED, Action.RESUME, fold="0")
+NOT_FINISHED = statement(job.NOT_FINISHED, Action.RESUME, fold="0")
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,7 @@ from napari_bayes_nnunet.app.training.process import (
     command_arguments,
     start_training,
 )
-from napari_bayes_nnunet.app.training.progress import progress_of
-from napari_bayes_nnunet.app.training.progress_file import messages_in
+from napari_bayes_nnunet.app.training.progress import messages_in, progress_of
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.app.training.run_state import read_run_state
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule

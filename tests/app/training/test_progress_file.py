@@ -7,7 +7,7 @@ import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.messages import JobEnded, StageStarted, TrainingStarted
-from napari_bayes_nnunet.app.training.progress_file import (
+from napari_bayes_nnunet.app.training.progress import (
     FIRST_LOG_BYTES,
     FileTail,
     append_message,

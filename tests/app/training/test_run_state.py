@@ -14,7 +14,7 @@ from filelock import FileLock
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.messages import EpochDone, JobEnded, StageStarted
 from napari_bayes_nnunet.app.training import run_state
-from napari_bayes_nnunet.app.training.progress_file import (
+from napari_bayes_nnunet.app.training.progress import (
     FileTail,
     append_message,
     last_messages,
@@ -223,7 +223,7 @@ TREE = """
 import subprocess, sys, time
 from pathlib import Path
 from napari_bayes_nnunet.app.training.run_state import write_process_record
-from napari_bayes_nnunet.app.training.progress_file import append_message
+from napari_bayes_nnunet.app.training.progress import append_message
 from napari_bayes_nnunet.app.messages import JobEnded
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 if len(sys.argv) > 2:

@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from napari_bayes_nnunet.app.cluster.ensemble_cache import ENSEMBLE_CHANGED
+from napari_bayes_nnunet.app.cluster.worker_call import ENSEMBLE_CHANGED
 from napari_bayes_nnunet.app.cohort.run import MIXTURE
 from napari_bayes_nnunet.app.cohort.table import FOREIGN_TABLE
 from napari_bayes_nnunet.app.evaluation.evaluate import (
@@ -257,8 +257,8 @@ CHECKS: tuple[Check, ...] = (
     Check(EARLIER, "result in the window", "be of an ensemble that has been replaced", ("Segment (dock)",), "The earlier phases are removed, and a message says so.", "widgets/segment/test_job.py::test_phases_of_another_training_are_removed"),
     Check(EARLIER, "calibration.json", "be fitted to another training or other plans", ("predict", "Segment (dock)"), "The calibration is not used.", "app/segmentation/test_calibration.py::test_temperature_of_another_training_is_not_used"),
     Check(EARLIER, "results of a running command", "be written at the same time", ("predict",), refusal(OUTPUT_IN_USE), "app/prediction/test_output_lock.py::test_second_run_into_one_output_is_refused"),
-    Check(EVALUATION, "reference labels", "have no position in the patient", EVALUATE, note(COMPARED_BY_VOXEL), "app/evaluation/test_queue.py::test_comparison_without_positions_is_noted"),
-    Check(EVALUATION, "reference labels", "have no dataset.json with the names of the labels", EVALUATE, note(REFERENCE_UNNAMED), "app/evaluation/test_queue.py::test_comparison_without_positions_is_noted"),
+    Check(EVALUATION, "reference labels", "have no position in the patient", EVALUATE, note(COMPARED_BY_VOXEL), "paper/review/test_queue.py::test_comparison_without_positions_is_noted"),
+    Check(EVALUATION, "reference labels", "have no dataset.json with the names of the labels", EVALUATE, note(REFERENCE_UNNAMED), "paper/review/test_queue.py::test_comparison_without_positions_is_noted"),
     Check(EVALUATION, "reference labels", "be a copy of the prediction", EVALUATE, note(IDENTICAL), "app/evaluation/test_evaluate.py::test_a_copy_of_the_reference_is_noted"),
     Check(EVALUATION, "reference labels", "be empty", ("evaluate",), note(EMPTY_REFERENCE), "app/evaluation/test_evaluate.py::test_an_empty_reference_is_noted"),
     Check(EVALUATION, "reference labels", "have voxels with nnU-Net's ignore label", EVALUATE, refusal(IGNORED_VOXELS), "io/evaluation/test_references.py::test_ignore_label_is_not_a_structure"),

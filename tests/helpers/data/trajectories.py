@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_bayes_nnunet.app.messages import EpochDone, TrainingStarted
-from napari_bayes_nnunet.app.training.progress_file import append_message
+from napari_bayes_nnunet.app.training.progress import append_message
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, TrainingRecord, write_record
 from napari_bayes_nnunet.io.ensemble.trajectory import write_epoch

@@ -16,7 +16,7 @@ from napari_bayes_nnunet.app.messages import (
     TrainingStarted,
     text_fields,
 )
-from napari_bayes_nnunet.app.training.progress_file import append_message
+from napari_bayes_nnunet.app.training.progress import append_message
 from napari_bayes_nnunet.app.training.run_state import write_process_record
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, statement

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from napari_bayes_nnunet.app.messages import EpochDone, Message
-from napari_bayes_nnunet.app.training.progress_file import append_message
+from napari_bayes_nnunet.app.training.progress import append_message
 from napari_bayes_nnunet.app.training.run_state import write_process_record
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 

@@ -142,7 +142,7 @@ def review() -> None:
 
 def figures() -> None:
     """Draw the report of an evaluation."""
-    from napari_bayes_nnunet.app.evaluation.page import evaluation_page
+    from napari_bayes_nnunet.app.evaluation.output_files import evaluation_page
     from tests.helpers.data.evaluations import made_method
 
     assert "data:image/png" in evaluation_page([made_method(patients=2)], [])

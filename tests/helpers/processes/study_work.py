@@ -7,7 +7,7 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_bayes_nnunet.app.cluster.ensemble_cache import EnsembleCache, worker_cache
+from napari_bayes_nnunet.app.cluster.worker_call import EnsembleCache, worker_cache
 from napari_bayes_nnunet.app.cohort import run as study_task
 from napari_bayes_nnunet.app.cohort.run import StudyTask, run_study
 from napari_bayes_nnunet.app.cohort.table import StudyRow

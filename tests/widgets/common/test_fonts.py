@@ -15,12 +15,12 @@ from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.editing.presence_strip import PresenceStrip
 from napari_bayes_nnunet.widgets.editing.slice_buttons import SliceButtons
 from napari_bayes_nnunet.widgets.editing.structure_chips import StructureChips
-from napari_bayes_nnunet.widgets.evaluation.methods_form import MethodRow
+from napari_bayes_nnunet.widgets.evaluation.form import MethodRow
 from napari_bayes_nnunet.widgets.evaluation.results import EvaluationTable
 from napari_bayes_nnunet.widgets.layers.study_card import AliasForm
 from napari_bayes_nnunet.widgets.reading.heat_grid import HeatGrid
 from napari_bayes_nnunet.widgets.reading.patient_fields import PatientFields
-from napari_bayes_nnunet.widgets.training.new_dataset_form import NewDatasetForm
+from napari_bayes_nnunet.widgets.training.folders_form import NewDatasetForm
 
 
 def test_small_buttons_and_the_comment_have_the_font_of_the_theme(qtbot: Any) -> None:

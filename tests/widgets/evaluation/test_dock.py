@@ -36,8 +36,8 @@ from napari_bayes_nnunet.widgets.evaluation.dock import (
     FEW_LABELS,
     EvaluationWidget,
 )
-from napari_bayes_nnunet.widgets.evaluation.form import NO_LABELS
-from napari_bayes_nnunet.widgets.evaluation.methods_form import (
+from napari_bayes_nnunet.widgets.evaluation.form import (
+    NO_LABELS,
     NO_OTHERS,
     NO_PREDICTIONS,
     SAME_NAME,

@@ -15,7 +15,6 @@ from napari_bayes_nnunet.app.prediction.output_files import (
     SLICES_STORED,
     TWO_VOXEL_SIZES,
 )
-from napari_bayes_nnunet.app.remote.stream import delete_files
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.core.heart.measurements import volumes_ml
 from napari_bayes_nnunet.core.problems import Action, statement
@@ -159,9 +158,9 @@ def test_a_posterior_of_another_shape_is_refused(tmp_path) -> None:
 
 def test_files_of_unneeded_messages_are_deleted(tmp_path) -> None:
     message = done_message(tmp_path)
-    delete_files(message)
-    delete_files(message)
-    delete_files(PhaseDone(job=1, phase=None, report={}))
+    message.delete_files()
+    message.delete_files()
+    PhaseDone(job=1, phase=None, report={}).delete_files()
     assert list(tmp_path.iterdir()) == []
 
 

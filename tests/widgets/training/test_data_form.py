@@ -34,22 +34,20 @@ from napari_bayes_nnunet.widgets.training.dataset_form import (
     DatasetFolderForm,
 )
 from napari_bayes_nnunet.widgets.training.folders_form import (
-    FOLDERS_HINT,
-    MATCHING_STOPPED,
-    NOT_WRITTEN,
-    PARTLY_MATCHED,
-    WRITTEN,
-    FoldersForm,
-)
-from napari_bayes_nnunet.widgets.training.new_dataset_form import (
     CHANNELS,
     COPIES,
     COPIES_HELP,
+    FOLDERS_HINT,
     LINKS,
     LINKS_HELP,
+    MATCHING_STOPPED,
     NO_CHANNEL,
     NO_TARGET,
+    NOT_WRITTEN,
+    PARTLY_MATCHED,
     WHOLE_PATH,
+    WRITTEN,
+    FoldersForm,
     NewDatasetForm,
     new_dataset_folder,
 )

@@ -14,8 +14,8 @@ from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QMainWindow
 
 from napari_bayes_nnunet.app.messages import JobEnded, StageStarted, TrainingStarted
+from napari_bayes_nnunet.app.training.process import read_state
 from napari_bayes_nnunet.app.training.request import TrainingRequest
-from napari_bayes_nnunet.app.training.run_reader import read_state
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, write_record
 from napari_bayes_nnunet.widgets.common.settings import Settings

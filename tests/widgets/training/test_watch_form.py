@@ -22,7 +22,7 @@ from napari_bayes_nnunet.app.training.run_state import RunState
 from napari_bayes_nnunet.core.durations import duration_text
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
 from napari_bayes_nnunet.io.ensemble.run_folder import Teacher, TrainingRecord
-from napari_bayes_nnunet.widgets.training.watch_form import (
+from napari_bayes_nnunet.widgets.training.watch import (
     STOP_AFTER_EPOCH,
     STOP_VALIDATION,
     VALIDATION_FOLLOWS,

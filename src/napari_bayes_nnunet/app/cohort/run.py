@@ -34,8 +34,7 @@ from ...io.search.studies import FoundStudies, StudyInput, find_studies
 from ...io.study.info import STUDY_FILE
 from ...nnunet import ModelError
 from .. import AppError
-from ..cluster.ensemble_cache import worker_cache
-from ..cluster.worker_call import FAILED_TASK, error_line
+from ..cluster.worker_call import FAILED_TASK, error_line, worker_cache
 from ..messages import StudyDone, text_fields
 from ..prediction.output_files import (
     SAVED_MAPS,

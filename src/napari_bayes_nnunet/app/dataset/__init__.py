@@ -1,1 +1,1 @@
-"""Preparation of public releases as nnU-Net datasets."""
+"""Pictures of the labels of a dataset."""

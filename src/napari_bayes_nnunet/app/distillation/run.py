@@ -1,16 +1,18 @@
-"""Distillation: targets of all training cases, then the training of the student."""
+"""Distillation: targets of all training cases, the training of the student, and its terminal."""
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from ...core.durations import TimeLeft
 from ...core.ensemble.posterior import RunningPosterior
-from ...core.problems import Action, statement
+from ...core.problems import Action, Remedy, Statement, statement
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.run_folder import Teacher, write_record
@@ -27,7 +29,9 @@ from ..segmentation.settings import SegmentationSettings
 from ..signals import StopRequest
 from ..training.disk_space import size_text
 from ..training.run import PLANNING, CaseReports, Send, run_epochs, set_environment
-from .job import DistillationJob
+from ..training.run_state import write_process_record
+from ..training.terminal import STOPPED_TRAINING, show_in_terminal
+from .job import DistillationJob, DistillationRequest, prepare_distillation
 
 TARGETS_RECORD: Final = "targets.json"
 """Ensemble by which the targets in a folder were computed."""
@@ -200,3 +204,36 @@ def _train(job: DistillationJob, send: Send, stop: StopRequest) -> None:
     )
     send(StageStarted(text=LEARNING.format(fold=job.fold, cases=len(job.cases))))
     run_epochs(job, trainer.run_training, trainer.current_epoch, send, stop)
+
+
+FINISHED_STUDENT = "The student is finished. It is in {folder}."
+
+
+def distill_in_terminal(request: DistillationRequest, *, jsonl: bool) -> str:
+    """Train a student with progress on the standard output; return how it ended, in words.
+
+    The output of nnU-Net and the traceback of a failure go to STUDENT/train.log, every message
+    goes to STUDENT/progress.jsonl, and STUDENT/job.json describes the process. Raises AppError,
+    DataError or ModelError for any failure.
+    """
+    with prepare_distillation(request) as job:
+
+        def perform(send: Send, stop: StopRequest) -> bool:
+            write_process_record(
+                job.run,
+                dataset=str(job.folder.path),
+                fold=job.fold,
+                arguments=tuple(shlex.split(job.request.command)[2:]),
+                device=job.request.device,
+                resumed_by=job.continuation(),
+            )
+            return distill(job, send, stop)
+
+        return show_in_terminal(job.run, perform, partial(_ending, job), jsonl=jsonl)
+
+
+def _ending(job: DistillationJob, *, finished: bool) -> Statement:
+    if finished:
+        return statement(FINISHED_STUDENT, folder=job.run.path)
+    resumed = Remedy(Action.RUN, {"command": job.continuation()})
+    return statement(STOPPED_TRAINING, resumed)

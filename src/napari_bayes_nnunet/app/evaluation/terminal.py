@@ -15,8 +15,6 @@ from ..terminal import drain_with_bar
 from .evaluate import evaluate_methods, refuse_same_folders
 from .example_cases import shown_cases
 from .output_files import check_report_folder, evaluation_text, write_evaluation
-from .reader import evaluate_reader
-from .reader_report import check_reader_report, reader_text, write_reader_report
 
 DUPLICATE_METHOD = "Two methods are called {name}. Give each method its own name."
 
@@ -48,17 +46,6 @@ def evaluate_in_terminal(
     page = write_evaluation(evaluated, report, shown=shown_cases(evaluated, labels, images=images))
     click.echo(evaluation_text(evaluated))
     click.echo(f"Report: {page}")
-
-
-def evaluate_reader_in_terminal(
-    studies: Path, labels: Path, report: Path, *, patient: str | None = None
-) -> None:
-    """Evaluate a simulated reader, write the report and print the main results."""
-    check_reader_report(report)
-    steps = evaluate_reader(studies, labels, patient=patient or DEFAULT_PATIENT)
-    evaluated = drain_with_bar(steps)
-    write_reader_report(evaluated, report)
-    click.echo(reader_text(evaluated))
 
 
 def _named_folder(text: str) -> tuple[str, Path]:

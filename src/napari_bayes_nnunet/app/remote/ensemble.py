@@ -38,7 +38,6 @@ from ..segmentation.result import FirstLook, MemberStatistics, Segmentation, Sna
 from ..segmentation.settings import SegmentationSettings
 from .connection import RemoteConnection, error_of
 from .device import RemoteDevice, is_remote
-from .stream import delete_files
 
 MOST_AT_ONCE: Final = 16
 """Phases that are sent and whose results are kept together."""
@@ -113,7 +112,7 @@ class RemoteEnsemble(Ensemble):
                     volumes=reply.volumes,
                     by_student=reply.by_student,
                 )
-                delete_files(reply)
+                reply.delete_files()
                 yield look
 
     def phase_steps(
@@ -137,15 +136,15 @@ class RemoteEnsemble(Ensemble):
         for reply in replies:
             if isinstance(reply, SnapshotReady) and reply.phase is not None:
                 if reply.phase in latest:
-                    delete_files(latest[reply.phase])
+                    latest[reply.phase].delete_files()
                 latest[reply.phase] = reply
                 counts = reply.done, reply.total, reply.eta_seconds
                 yield {reply.phase - 1: Snapshot(*counts, nothing)}
             elif isinstance(reply, PhaseDone) and reply.phase is not None:
                 last = latest.pop(reply.phase)
                 results.append(RemoteSegmentation.read(last, reply, settings))
-                delete_files(last)
-                delete_files(reply)
+                last.delete_files()
+                reply.delete_files()
         return results
 
     def _keep_prepared(self, images: Sequence[Image], spacing: Spacing) -> None:

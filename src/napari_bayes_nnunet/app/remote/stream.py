@@ -10,12 +10,11 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import IO, Final, TypeVar
+from typing import IO, Final
 
 from numpy.lib import format as npy
 
@@ -28,44 +27,13 @@ FILE_ENDINGS: Final = (".npy", ".npz", ".json", ".pth")
 LARGEST_FILE: Final = 2**33
 """Bytes of a file that is received, and of the array in it."""
 DAMAGED_DATA: Final = "The data from the other computer are damaged."
-_Kind = TypeVar("_Kind", bound=Message)
-
-
-def with_files(message: _Kind, change: Callable[[str], str]) -> _Kind:
-    """Return the message with the path of each of its files changed."""
-
-    def changed(value: str | dict[str, str]) -> str | dict[str, str]:
-        if isinstance(value, dict):
-            return {name: change(path) for name, path in value.items()}
-        return change(value) if value else ""
-
-    fields = {name: changed(getattr(message, name)) for name in message.file_fields}
-    return replace(message, **fields) if fields else message
-
-
-def files_of(message: Message) -> list[Path]:
-    """Return the files of a message, in the order of the stream."""
-    paths: list[Path] = []
-
-    def note(path: str) -> str:
-        paths.append(Path(path))
-        return path
-
-    with_files(message, note)
-    return paths
-
-
-def delete_files(message: Message) -> None:
-    """Delete the files of a message that is no longer needed."""
-    for file in files_of(message):
-        file.unlink(missing_ok=True)
 
 
 def write_message(stream: IO[bytes], message: Message) -> None:
     """Write a message with the content of its files. Raises OSError."""
     with ExitStack() as opened:  # all before the first byte, because a file may be missing
-        files = [opened.enter_context(path.open("rb")) for path in files_of(message)]
-        line = with_files(message, lambda path: Path(path).suffix).to_line()
+        files = [opened.enter_context(path.open("rb")) for path in message.files]
+        line = message.with_files(lambda path: Path(path).suffix).to_line()
         stream.write(f"{line}\n".encode())
         for file in files:
             stream.write(b"%d\n" % os.fstat(file.fileno()).st_size)
@@ -80,7 +48,7 @@ def read_messages(stream: IO[bytes], folder: Path) -> Iterator[Message]:
     """
     while line := stream.readline(LARGEST_TEXT):
         message = from_line(line.decode(errors="replace"))
-        yield with_files(message, partial(_receive, stream, folder))
+        yield message.with_files(partial(_receive, stream, folder))
 
 
 def _receive(stream: IO[bytes], folder: Path, ending: str) -> str:

@@ -26,7 +26,7 @@ from ...io.files.json_files import Ordinal, parse_json
 from ...io.files.limits import read_small
 from .. import AppError
 from ..messages import STOPPED, EpochDone, JobEnded, Message, TrainingStarted, text_fields
-from .progress_file import append_message, end_in, last_messages, unreachable
+from .progress import append_message, end_in, last_messages, unreachable
 
 RunStatus = Literal[
     "none", "starting", "refused", "running", "silent", "finished", "stopped", "failed", "died"

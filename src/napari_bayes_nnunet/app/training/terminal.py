@@ -30,7 +30,7 @@ from ..signals import StopRequest
 from ..terminal import JobText, JsonLines
 from .job import TrainingJob, prepare_job
 from .process import STOPPED_AT_START, command_arguments
-from .progress_file import append_message
+from .progress import append_message
 from .request import TrainingRequest
 from .run import Send, run_job
 from .run_state import write_process_record

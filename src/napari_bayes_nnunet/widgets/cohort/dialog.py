@@ -11,7 +11,7 @@ from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QResizeEvent, QShowEvent
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import QSignalThrottler, signals_blocked
 
 from ...app import AppError
@@ -27,10 +27,10 @@ from ...app.messages import (
 from ...core.counts import format_count
 from ...core.durations import duration_text
 from ..common.background import Background
-from ..common.dock import MessageLabel, column_layout, form_layout, row_label
+from ..common.dock import MessageLabel, column_layout, form_layout
 from ..common.folder_drop import FolderDrop
 from ..common.folder_row import FolderRow
-from ..common.form import WheelGuard
+from ..common.form import NarrowComboBox
 from ..common.levels import Level
 from ..common.process import JobProcess
 from ..common.progress_row import ProgressRow
@@ -196,9 +196,8 @@ class CohortWindow(FolderDrop, QWidget):
         column.addWidget(self.form)
         column.addWidget(self.chosen)
         column.addLayout(buttons)
-        column.addWidget(self.progress)
-        column.addWidget(self.status)
-        column.addWidget(self.made_by)
+        for part in (self.progress, self.status, self.made_by):
+            column.addWidget(part)
         column.addWidget(self.table, 1)
 
     def _connect(self) -> None:
@@ -364,19 +363,13 @@ class CohortForm(QWidget):
         self._images: Path | None = None
         self.images = FolderRow("Folder of images")
         self.results = FolderRow("Folder for the results")
-        self.phases = QComboBox()
-        self.phases.installEventFilter(WheelGuard(self.phases))
+        self.phases = NarrowComboBox()
         self.images.setToolTip(_IMAGES_HELP)
         self.results.setToolTip(RESULTS_HELP)
-        for name, (title, help_text) in PHASES.items():
-            self.phases.addItem(title, name)
-            last = self.phases.count() - 1
-            self.phases.setItemData(last, help_text, Qt.ItemDataRole.ToolTipRole)
+        titles = {name: title for name, (title, _) in PHASES.items()}
+        self.phases.set_choices(titles, {name: text for name, (_, text) in PHASES.items()})
         self.phases.setToolTip(_PHASES_HELP)
-        rows = form_layout(self)
-        rows.addRow(row_label("Images"), self.images)
-        rows.addRow(row_label("Results"), self.results)
-        rows.addRow(row_label("Phases"), self.phases)
+        form_layout(self, Images=self.images, Results=self.results, Phases=self.phases)
         self.images.chosen.connect(self._on_images_chosen)
 
     def choices(self) -> dict[str, Any]:
@@ -391,7 +384,7 @@ class CohortForm(QWidget):
             if isinstance(kept.get(name), str) and kept[name]:
                 row.set_path(Path(kept[name]))
         self._images = self.images.path
-        self.phases.setCurrentIndex(max(self.phases.findData(kept.get("phases")), 0))
+        self.phases.choose(kept.get("phases"))
 
     def _on_images_chosen(self, images: Path | None) -> None:
         """Propose a folder for the results; other images need another one."""

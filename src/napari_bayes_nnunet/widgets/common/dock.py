@@ -279,11 +279,13 @@ def column_layout(parent: QWidget, *parts: QWidget | QLayout) -> QVBoxLayout:
     return column
 
 
-def form_layout(parent: QWidget | None = None) -> QFormLayout:
-    """Return an empty form without margins whose fields take the full width."""
+def form_layout(parent: QWidget | None = None, **fields: QWidget) -> QFormLayout:
+    """Return a form without margins, of ``fields`` by their titles, which take the full width."""
     rows = QFormLayout(parent)
     rows.setContentsMargins(0, 0, 0, 0)
     rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for title, field in fields.items():
+        rows.addRow(row_label(title), field)
     return rows
 
 

@@ -22,7 +22,7 @@ from ...app.evaluation.request import (
 )
 from ...core.counts import format_count
 from ..common.dialogs import ask_to_replace, open_path
-from ..common.dock import DockContent, FittingScrollArea, MessageLabel
+from ..common.dock import DockContent, FittingScrollArea, MessageLabel, column_layout
 from ..common.levels import Level
 from ..common.long_work import LongWork, Steps
 from ..common.progress_row import ProgressRow
@@ -103,9 +103,7 @@ class EvaluationWidget(DockContent):
         column.addStretch(1)
         # Long case names are shortened, so that they do not widen the dock.
         self._area = FittingScrollArea(content)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(self._area)
+        column_layout(self, self._area)
 
     def _connect(self) -> None:
         self.form.changed.connect(self._on_changed)

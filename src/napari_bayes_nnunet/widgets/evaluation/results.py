@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QFont, QResizeEvent
+from qtpy.QtCore import QEvent, QRect, Qt
+from qtpy.QtGui import QFont, QPainter, QPaintEvent, QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
     QHeaderView,
     QPushButton,
+    QSizePolicy,
     QTableWidget,
     QTableWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -22,9 +22,77 @@ from ...app.evaluation.request import CALIBRATION, DICE, EvaluationOutcome
 from ...app.evaluation.tables import Table, TableCell
 from ...core.heart.structures import structure_title
 from ..common.dialogs import NOT_OPENED, open_path
-from ..common.dock import CollapsibleSection, MessageLabel, ThemeFont, heading
+from ..common.dock import CollapsibleSection, MessageLabel, ThemeFont, column_layout, heading
 from ..common.rows_table import ROW_HEIGHT
-from .picture_flow import PictureFlow
+
+NARROWEST, WIDEST = 160, 260
+"""Width of a picture in pixels; text in a narrower one cannot be read."""
+_GAP = 6
+
+
+class PictureFlow(QWidget):
+    """PNG files of one size, scaled to the width of the widget, which sets its own height."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._pictures: list[QPixmap] = []
+        self._scaled: list[QPixmap] = []
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    @property
+    def pictures(self) -> Sequence[QPixmap]:
+        """The pictures at their full size."""
+        return self._pictures
+
+    def set_pictures(self, pictures: Sequence[bytes]) -> None:
+        """Show the contents of PNG files; hide the widget if there are none."""
+        self._pictures = []
+        for content in pictures:
+            picture = QPixmap()
+            picture.loadFromData(content, "PNG")
+            self._pictures.append(picture)
+        self.setVisible(bool(pictures))
+        self._fit()
+
+    def places(self) -> list[QRect]:
+        """Return the rectangle of each picture."""
+        if not self._pictures:
+            return []
+        columns = max(1, min(len(self._pictures), (self.width() + _GAP) // (NARROWEST + _GAP)))
+        width = min(WIDEST, (self.width() - (columns - 1) * _GAP) // columns)
+        size = self._pictures[0].size()
+        height = round(width * size.height() / max(1, size.width()))
+        return [
+            QRect((n % columns) * (width + _GAP), (n // columns) * (height + _GAP), width, height)
+            for n in range(len(self._pictures))
+        ]
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fit the pictures to the width."""
+        super().resizeEvent(event)
+        if event.oldSize().width() != event.size().width():
+            self._fit()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the pictures."""
+        painter = QPainter(self)
+        for place, picture in zip(self.places(), self._scaled, strict=True):
+            painter.drawPixmap(place, picture)
+        painter.end()
+
+    def _fit(self) -> None:
+        places, ratio = self.places(), self.devicePixelRatioF()
+        self._scaled = [
+            picture.scaled(
+                place.size() * ratio,
+                Qt.AspectRatioMode.IgnoreAspectRatio,
+                Qt.TransformationMode.SmoothTransformation,
+            )
+            for place, picture in zip(places, self._pictures, strict=True)
+        ]
+        self.setFixedHeight(places[-1].bottom() + 1 if places else 0)
+        self.update()
+
 
 TABLE_CAPTION = (
     "Dice and calibration error (ECE). The best value of each column is bold. Hover over a number "
@@ -94,15 +162,11 @@ class EvaluationResults(QWidget):
         buttons = QHBoxLayout()
         buttons.addWidget(self.report_button, 3)
         buttons.addWidget(self.folder_button, 2)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(heading("Result"))
-        column.addWidget(self.summary)
-        column.addLayout(buttons)
-        for part in (
-            self.problem, self.table, self.caption, self.pictures, self.diagram_caption, self.notes,
-        ):  # fmt: skip
-            column.addWidget(part)
+        column_layout(
+            self,
+            *(heading("Result"), self.summary, buttons, self.problem, self.table, self.caption),
+            *(self.pictures, self.diagram_caption, self.notes),
+        )
 
     def _show_notes(self, notes: tuple[str, ...]) -> None:
         self.notes_text.setText("\n\n".join(notes))

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ...app.messages import FirstLookReady, PhaseDone, SnapshotReady
 from ...app.prediction.output_files import FOUND_BY_VOLUME, with_geometry
-from ...app.remote.stream import delete_files
 from ...app.segmentation.settings import SegmentationSettings
 from ...core.counts import phase_names
 from ...core.ensemble.maps import MAPS, HasMaps
@@ -244,7 +243,7 @@ class SegmentationResult(HasMaps):
             for name, values in self.maps.items():
                 file = message.maps.get(name)
                 self.of_phase(values, phase)[...] = np.load(file) if file else 0
-        delete_files(message)
+        message.delete_files()
 
     def count_look(
         self, phase: int | None, volumes: Mapping[str, float], *, by_student: bool = False

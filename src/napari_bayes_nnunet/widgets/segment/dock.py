@@ -38,7 +38,6 @@ from ...app.messages import (
 )
 from ...app.prediction.output_files import FOUND_BY_VOLUME
 from ...app.remote.device import RemoteDevice, is_remote
-from ...app.remote.stream import delete_files
 from ...app.segmentation.recipe import are_of_one_examination
 from ...core.command import BAYES_NNUNET
 from ...core.counts import phase_names
@@ -521,7 +520,7 @@ class SegmentWidget(FolderDrop, DockContent):
         """Handle a message of the child, and drop late ones of an earlier job."""
         job, number = self._job, getattr(message, "job", 0)
         if number and (job is None or number != job.number):
-            delete_files(message)
+            message.delete_files()
         elif job is not None and number:
             self._on_answer(job, message)
         elif isinstance(message, ChildReady):

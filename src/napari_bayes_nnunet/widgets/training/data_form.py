@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QWidget
 
 from ...io.dataset.raw_dataset import RawDataset
-from ..common.dock import form_layout, row_label
+from ..common.dock import column_layout, form_layout
 from ..common.folder_drop import FolderDrop
 from ..common.form import NarrowComboBox
 from .dataset_form import DATASET_HELP, DatasetFolderForm
@@ -53,14 +53,9 @@ class TrainingDataForm(FolderDrop, QWidget):
             FOLDERS: self.folders,
             STUDIES: self.studies,
         }
-        self._fill()
-        rows = form_layout()
-        rows.addRow(row_label("Source"), self.source)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(rows)
+        self.source.set_choices(*(dict(enumerate(texts)) for texts in zip(*SOURCES, strict=True)))
+        column_layout(self, form_layout(Source=self.source), *self._forms.values())
         for form in self._forms.values():
-            column.addWidget(form)
             form.dataset_changed.connect(self._on_dataset_changed)
         self.setAcceptDrops(True)
         self.source.currentIndexChanged.connect(self._on_source_changed)
@@ -75,11 +70,6 @@ class TrainingDataForm(FolderDrop, QWidget):
         """Choose the nnU-Net dataset in ``path``."""
         self.source.setCurrentIndex(DATASET)
         self.folder.folder.choose(path)
-
-    def _fill(self) -> None:
-        for index, (title, help_text) in enumerate(SOURCES):
-            self.source.addItem(title)
-            self.source.setItemData(index, help_text, Qt.ItemDataRole.ToolTipRole)
 
     def _on_source_changed(self, index: int) -> None:
         for source, form in self._forms.items():

@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...core.counts import format_count
 from ...io.dataset.raw_dataset import RawDataset, read_dataset
 from ..common.background import Background
-from ..common.dock import MessageLabel, form_layout, row_label
+from ..common.dock import MessageLabel, column_layout, form_layout
 from ..common.folder_row import DROP_HINT, FolderRow
 from ..common.long_work import LongWork
 from ..common.progress_row import ProgressRow
@@ -94,12 +94,7 @@ class DatasetFolderForm(DatasetSource):
         self.folder = FolderRow("Folder of an nnU-Net dataset", hint=hint)
         self.summary = MessageLabel()
         self.folder.setToolTip(DATASET_HELP)
-        rows = form_layout()
-        rows.addRow(row_label(label), self.folder)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(rows)
-        column.addWidget(self.summary)
+        column_layout(self, form_layout(**{label: self.folder}), self.summary)
         self.folder.chosen.connect(self._on_chosen)
 
     def show_dataset(self, dataset: RawDataset) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,11 @@ from ...app.training.request import TrainingRequest
 from ...app.training.run_state import RunState
 from ...core.command import BAYES_NNUNET
 from ...io.ensemble.run_folder import TrainingRecord
-from ..common.dock import DockContent, FittingScrollArea, MessageLabel, raise_dock
+from ..common.dock import DockContent, FittingScrollArea, MessageLabel, column_layout, raise_dock
 from ..common.settings import Settings, open_settings
 from .new_training_form import NewTrainingForm
 from .run_chooser import RunChooser
-from .watch import TrainingWatch
-from .watch_form import WatchForm
+from .watch import TrainingWatch, WatchForm
 
 KEEP_TRAINING, STOP_TRAINING, STAY_OPEN = "continue", "stop", "stay"
 """Answers when the window closes."""
@@ -130,15 +130,11 @@ class TrainingWidget(DockContent):
     def _lay_out(self) -> None:
         content = QWidget()
         column = QVBoxLayout(content)
-        column.addWidget(self.chooser)
-        column.addWidget(self.error)
-        column.addWidget(self.new)
-        column.addWidget(self.form)
+        for part in (self.chooser, self.error, self.new, self.form):
+            column.addWidget(part)
         column.addStretch(1)
         self._show_page(self.new)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(FittingScrollArea(content))
+        column_layout(self, FittingScrollArea(content))
 
     def _connect(self) -> None:
         self.chooser.new_requested.connect(self.show_new)
@@ -151,8 +147,8 @@ class TrainingWidget(DockContent):
         self.watch.failed.connect(self._on_failed)
         self.form.stop_requested.connect(self._on_stop_requested)
         self.form.kill_requested.connect(self._on_kill_requested)
-        self.form.resume_requested.connect(self._on_resume_requested)
-        self.form.add_cycle_requested.connect(self._on_add_cycle_requested)
+        self.form.resume_requested.connect(partial(self._continue_run, add_cycle=False))
+        self.form.add_cycle_requested.connect(partial(self._continue_run, add_cycle=True))
         self.form.use_requested.connect(self.use_ensemble)
         self.form.log_toggled.connect(self.watch.set_reads_log)
 
@@ -177,12 +173,6 @@ class TrainingWidget(DockContent):
         if self._ask_killing(self):
             self.error.show_message("")
             self.watch.kill()
-
-    def _on_resume_requested(self) -> None:
-        self._continue_run(add_cycle=False)
-
-    def _on_add_cycle_requested(self) -> None:
-        self._continue_run(add_cycle=True)
 
     def _continue_run(self, *, add_cycle: bool) -> None:
         run, info = self.watch.run, self.state.info if self.state is not None else None

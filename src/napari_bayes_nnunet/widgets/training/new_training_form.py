@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QWidget
 
 from ...app.training.process import command_arguments
 from ...app.training.request import TrainingRequest
@@ -17,7 +17,7 @@ from ...io import DataError
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from ..common.background import Background
-from ..common.dock import MessageLabel, form_layout, heading, row_label
+from ..common.dock import MessageLabel, column_layout, form_layout, heading
 from ..common.folder_row import FolderRow
 from ..common.settings import Settings
 from .data_form import TrainingDataForm
@@ -86,8 +86,7 @@ class NewTrainingForm(QWidget):
         return ""
 
     def _lay_out(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_layout(self)
         for title, form in (
             ("1  Data", self.data),
             ("2  Check", self.preflight),
@@ -102,9 +101,7 @@ class NewTrainingForm(QWidget):
             "Output folder for members, curves and log. It is an nnU-Net model folder, which the "
             "Segment dock opens as an ensemble."
         )
-        rows = form_layout()
-        rows.addRow(row_label("Ensemble"), self.output)
-        column.addLayout(rows)
+        column.addLayout(form_layout(Ensemble=self.output))
         column.addWidget(self.missing)
         column.addWidget(self.start_button)
         column.addStretch(1)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QComboBox, QFileDialog, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 
 from ...app.dataset.label_example import LabelExample, example_of_dataset
 from ...app.devices import find_devices
@@ -33,8 +33,8 @@ from ...io.dataset.patients import DEFAULT_PATIENT
 from ...io.dataset.raw_dataset import FOLDS, RawDataset
 from ..common.background import Background
 from ..common.device_box import DeviceBox
-from ..common.dock import MessageLabel
-from ..common.form import WheelGuard
+from ..common.dock import MessageLabel, column_layout
+from ..common.form import NarrowComboBox
 from ..common.levels import Level, level_color
 from ..common.long_work import LongWork, Steps
 from ..common.patient_pattern import PatientForm, labelled_row
@@ -211,15 +211,13 @@ class PreflightForm(QWidget):
         self.problems = MessageLabel()
         self.structures = StructureNames()
         self.patients = PatientForm()
-        self.folds = QComboBox()
-        self.folds.installEventFilter(WheelGuard(self.folds))
+        self.folds = NarrowComboBox()
         self.split_button = QPushButton("Choose split…")
         self.no_split_button = QPushButton("×")
         self.split_text = MessageLabel()
         self.devices = DeviceBox()
         self.disk = MessageLabel()
-        for fold in (*map(str, range(FOLDS)), _ALL):
-            self.folds.addItem(fold, fold)
+        self.folds.set_choices({fold: fold for fold in (*map(str, range(FOLDS)), _ALL)})
         self.folds.setToolTip(FOLD_HELP)
         self.split_button.setToolTip(SPLIT_HELP)
         self.no_split_button.setToolTip("Do not use this split file.")
@@ -230,19 +228,15 @@ class PreflightForm(QWidget):
 
     def _lay_out(self) -> None:
         self.settings = QWidget()
-        inner = QVBoxLayout(self.settings)
-        inner.setContentsMargins(0, 0, 0, 0)
-        inner.addWidget(self.structures)
-        inner.addWidget(self.patients)
-        inner.addLayout(labelled_row("Fold", self.folds, self.split_button, self.no_split_button))
-        inner.addLayout(labelled_row("", self.split_text))
-        inner.addLayout(labelled_row("Device", self.devices))
-        inner.addLayout(labelled_row("Disk", self.disk))
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        rows = (
+            labelled_row("Fold", self.folds, self.split_button, self.no_split_button),
+            labelled_row("", self.split_text),
+            labelled_row("Device", self.devices),
+            labelled_row("Disk", self.disk),
+        )
+        column_layout(self.settings, self.structures, self.patients, *rows)
         parts = (self.progress, self.summary, self.table, self.detail, self.problems, self.settings)
-        for part in parts:
-            column.addWidget(part)
+        column_layout(self, *parts)
 
     def _connect(self) -> None:
         self._checking.progressed.connect(self.progress.progress)

@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QPushButton, QWidget
 
 from ...app.training.request import schedule_notes
 from ...core.counts import format_count
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...core.ensemble.training_settings import PRESETS, Preset, TrainingSettings
 from ...core.fields import from_values, given_values, settings_of, values_of
-from ..common.dock import CollapsibleSection, MessageLabel, row_label
+from ..common.dock import CollapsibleSection, MessageLabel, column_layout
 from ..common.form import DataForm, NarrowComboBox
+from ..common.patient_pattern import labelled_row
 from .schedule_plot import SchedulePlot
 
 USUAL_FIELDS = ("cycles", "epochs", "per_cycle", "step", "batch_size", "iterations_per_epoch")
@@ -116,7 +117,8 @@ class ScheduleForm(QWidget):
         self.rare = DataForm(*kinds, names=RARE_FIELDS)
         self.fields = {field.name: field for field in (*self.usual, *self.rare)}
         self.more = CollapsibleSection("More", self.rare.native)
-        self._fill_presets()
+        titles = {name: title for name, (title, _) in PRESET_TEXTS.items()}
+        self.preset.set_choices(titles, {name: text for name, (_, text) in PRESET_TEXTS.items()})
         self._lay_out()
         self.preset.currentIndexChanged.connect(self._on_preset_chosen)
         self.preset.activated.connect(lambda _: self.preset_picked.emit(self.preset.currentData()))
@@ -228,22 +230,9 @@ class ScheduleForm(QWidget):
         if any(name in problems for name in RARE_FIELDS):
             self.more.expand()  # so that the problem is seen
 
-    def _fill_presets(self) -> None:
-        for name, (title, text) in PRESET_TEXTS.items():
-            self.preset.addItem(title, name)
-            self.preset.setItemData(self.preset.count() - 1, text, Qt.ItemDataRole.ToolTipRole)
-
     def _lay_out(self) -> None:
         self.reset_button.setToolTip("Restore the numbers of the preset.")
         self.more.setToolTip("Settings that rarely need a change.")
-        choice = QHBoxLayout()
-        choice.addWidget(row_label("Preset"))
-        choice.addWidget(self.preset, 1)
-        choice.addWidget(self.reset_button)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(choice)
-        for part in (self.explanation, self.plot, self.summary):
-            column.addWidget(part)
-        for part in (self.usual.native, self.more):
-            column.addWidget(part)
+        choice = labelled_row("Preset", self.preset, self.reset_button)
+        parts = (self.explanation, self.plot, self.summary, self.usual.native, self.more)
+        column_layout(self, choice, *parts)

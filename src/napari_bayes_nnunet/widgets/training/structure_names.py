@@ -17,13 +17,12 @@ from qtpy.QtWidgets import (
     QStyleOptionViewItem,
     QTableWidget,
     QTableWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
 from ...app.dataset.label_example import LabelExample
 from ...core.heart.structures import HEART_STRUCTURES, lacks_lv, structure_colors
-from ..common.dock import MessageLabel, form_layout, row_label
+from ..common.dock import MessageLabel, column_layout, form_layout
 from ..common.levels import level_color
 from ..common.rows_table import ROW_HEIGHT, ROWS_SHOWN
 
@@ -54,10 +53,7 @@ class LabelPicture(QWidget):
         self.caption = QLabel()
         self.picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.caption.setWordWrap(True)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.picture)
-        column.addWidget(self.caption)
+        column_layout(self, self.picture, self.caption)
         self.set_example(None, {})
 
     def set_example(self, example: LabelExample | None, names: Mapping[int, str]) -> None:
@@ -129,14 +125,8 @@ class StructureNames(QWidget):
         self.problem_text = MessageLabel(level="blocking")
         self.hint = MessageLabel(level="warning")
         self._prepare_table()
-        self._rows = form_layout()
-        self._rows.addRow(row_label("Structures"), self.table)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.picture)
-        column.addLayout(self._rows)
-        column.addWidget(self.problem_text)
-        column.addWidget(self.hint)
+        self._rows = form_layout(Structures=self.table)
+        column_layout(self, self.picture, self._rows, self.problem_text, self.hint)
         self.table.itemChanged.connect(self._on_item_changed)
         self.show_names({}, None)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from ...core.counts import format_count
 from ...core.problems import Statement
 from ...core.types import Phase
 from ...io.dataset.raw_dataset import RawDataset
-from ..common.dock import form_layout, row_label
+from ..common.dock import column_layout, form_layout
 from ..common.folder_drop import FolderDrop
 from ..common.folder_row import FolderRow
 from ..common.long_work import Steps
@@ -135,19 +135,11 @@ class StudiesForm(FolderDrop, WorkForm):
         self.refresh_button.setToolTip("Search the folder again, for example after a review.")
 
     def _lay_out(self) -> None:
-        rows = form_layout()
-        rows.addRow(row_label("Studies"), self.folder)
         buttons = QHBoxLayout()
         buttons.addWidget(self.add_button, 2)
         buttons.addWidget(self.refresh_button, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(rows)
-        for part in (self.table, self.detail, self.target):
-            column.addWidget(part)
-        column.addLayout(buttons)
-        column.addWidget(self.summary)
-        column.addWidget(self.progress)
+        rows, shown = form_layout(Studies=self.folder), (self.table, self.detail, self.target)
+        column_layout(self, rows, *shown, buttons, self.summary, self.progress)
         self.setAcceptDrops(True)
 
     def _connect(self) -> None:

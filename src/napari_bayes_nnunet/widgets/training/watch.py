@@ -1,24 +1,38 @@
-"""The state and progress of a run, read from its folder at regular intervals."""
+"""One run in the Train dock: followed in its folder, and shown with its buttons."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal, SignalInstance
+from qtpy.QtWidgets import (
+    QGridLayout,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QWidget,
+)
 
 from ...app import AppError
-from ...app.training.process import StartedTraining, start_training
+from ...app.training.process import RunReader, RunSnapshot, StartedTraining, start_training
+from ...app.training.progress import NOTHING_YET, TrainingProgress
 from ...app.training.request import TrainingRequest
-from ...app.training.run_reader import RunReader, RunSnapshot
-from ...app.training.run_state import kill_training, read_run_state, request_stop
+from ...app.training.run_state import RunState, kill_training, read_run_state, request_stop
 from ...core.command import BAYES_NNUNET
-from ...io.ensemble.run_folder import RunFolder
+from ...core.counts import format_count
+from ...core.durations import duration_text
+from ...core.ensemble.schedule import MemberSelection, RestartSchedule
+from ...io.ensemble.run_folder import RunFolder, TrainingRecord
 from ..common.background import Background
+from ..common.dock import CollapsibleSection, MessageLabel, column_layout
+from ..common.progress_row import ProgressBar
 from ..common.wording import in_the_window
+from .plots import TrainingPlots
 
 _POLL_MS = 500
 
@@ -145,3 +159,200 @@ def _end(
     """
     if started is None or read_run_state(run).kind == "running" or not started.end_early():
         action(run)
+
+
+RESUMABLE = ("stopped", "failed", "died", "refused", "silent")
+STOP_AFTER_EPOCH, STOP_VALIDATION = "Stop after this epoch", "Stop"
+STOP_HELP = {
+    STOP_AFTER_EPOCH: "Finish the current epoch and save. Nothing is lost, and Resume continues.",
+    STOP_VALIDATION: "Stop the validation. All members are kept. Resume validates again.",
+}
+KILL_HELP = (
+    "End the training and all its processes now. The members so far are kept. Resume repeats the "
+    "epochs since the last saved state."
+)
+ADD_CYCLE_HELP = (
+    "Train one more cycle, with the learning rates of the last one. Its members join the ensemble."
+)
+USE_HELP = "Open the members so far in the Segment dock, even during the training."
+BAR_HELP = (
+    "Share of the cases preprocessed, of the epochs done, then of the validation cases measured."
+)
+RESUME_HELP = "Continue with the same learning rates, as if never stopped."
+STUDENT_HELP = "A student is continued by bayes-nnunet distill --resume in a terminal."
+VALIDATION_FOLLOWS = "then validation"
+LOG_LINES = 2000
+_STEPS = 1000
+
+
+class WatchForm(QWidget):
+    """A view of one run, with buttons that request changes by signals."""
+
+    stop_requested = Signal()
+    kill_requested = Signal()
+    resume_requested = Signal()
+    add_cycle_requested = Signal()
+    use_requested = Signal()
+    log_toggled = Signal(bool)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._drawn = 0
+        self._is_stopping = False
+        self._has_record = self._is_student = False
+        self._plan: tuple[RestartSchedule, MemberSelection] | None = None
+        self.name = QLabel()
+        self.position = QLabel()
+        self.bar = ProgressBar()
+        self.status = MessageLabel()
+        self.stop_button = _button("", self.stop_requested)
+        self.kill_button = _button("Kill…", self.kill_requested, KILL_HELP)
+        self.resume_button = _button("Resume", self.resume_requested)
+        self.add_cycle_button = _button("Add cycle", self.add_cycle_requested, ADD_CYCLE_HELP)
+        self.use_button = _button("Use this ensemble", self.use_requested, USE_HELP)
+        self.plots = TrainingPlots()
+        self.log = QPlainTextEdit()
+        self.log_section = CollapsibleSection("Log", self.log)
+        self.log_section.toggled.connect(self.log_toggled)
+        self._lay_out()
+
+    def set_run(self, path: Path | None) -> None:
+        """Show the name of another run, and clear the rest."""
+        self.name.setText("" if path is None else f"<b>{escape(path.name)}</b>")
+        self.name.setToolTip(str(path or ""))
+        self.status.show_message("")
+        self.clear()
+
+    def clear(self) -> None:
+        """Clear the curves and the log, before a run is read from its beginning."""
+        self._drawn = 0
+        self._is_stopping = False
+        self._has_record = self._is_student = False
+        self.plots.set_reports(())
+        self.log.clear()
+        self._show_position(NOTHING_YET)
+        self._enable(RunState(kind="none", text=""), NOTHING_YET)
+
+    def show_error(self, sentence: str) -> None:
+        """Show an error, until the next state of the run arrives."""
+        self.status.show_message(in_the_window(sentence))
+
+    def show_stopping(self) -> None:
+        """Disable the stop button while the epoch ends, which may take minutes."""
+        self._is_stopping = True
+        self.stop_button.setEnabled(False)
+
+    def show_not_stopping(self) -> None:
+        """Enable the stop button again with the next state, because the request failed."""
+        self._is_stopping = False
+
+    def set_record(self, record: TrainingRecord | None, fold: str) -> None:
+        """Draw the planned learning rates of ``fold``, including added cycles.
+
+        A student can only be continued in a terminal.
+        """
+        if record is None:
+            return
+        self._has_record, self._is_student = True, record.teacher is not None
+        plan = record.schedule_of(fold), record.selection
+        if plan != self._plan:
+            self._plan = plan
+            self.plots.set_schedule(*plan)
+
+    def show_run(self, state: RunState, progress: TrainingProgress) -> None:
+        """Show the state of the run, and extend its curves."""
+        self._is_stopping = self._is_stopping and state.may_be_running
+        self._show_position(progress)
+        self._enable(state, progress)
+        stage = progress.stage.text if state.may_be_running and not progress.stage.total else ""
+        sentences = [text for text in (state.text, stage, *progress.notices) if text]
+        self.status.show_message("\n".join(map(in_the_window, sentences)))
+        self._draw(progress)
+
+    def add_log(self, text: str, is_new: bool) -> None:
+        """Add lines to the log, or show a new log."""
+        if is_new:
+            self.log.clear()
+        if text:
+            self.log.appendPlainText(text.rstrip("\n"))
+
+    def _draw(self, progress: TrainingProgress) -> None:
+        new = progress.reports[self._drawn :]
+        if len(new) == 1:
+            self.plots.add_report(new[0])
+        elif new:
+            self.plots.set_reports(progress.reports)
+        self._drawn = len(progress.reports)
+
+    def _show_position(self, progress: TrainingProgress) -> None:
+        text, fraction = describe_progress(progress)
+        self.position.setText(text)
+        self.bar.setValue(round(fraction * _STEPS))
+
+    def _enable(self, state: RunState, progress: TrainingProgress) -> None:
+        active = state.may_be_running
+        complete = bool(progress.reports) and len(progress.reports) >= progress.epochs
+        stop = STOP_VALIDATION if progress.stage.total and complete else STOP_AFTER_EPOCH
+        self.stop_button.setText(stop)
+        self.stop_button.setToolTip(STOP_HELP[stop])
+        self.stop_button.setEnabled(active and not self._is_stopping)
+        self.kill_button.setEnabled(active)
+        has_begun = self._has_record or bool(progress.reports)
+        resumable = state.kind in RESUMABLE and has_begun and not self._is_student
+        self.resume_button.setEnabled(resumable)
+        self.resume_button.setToolTip(STUDENT_HELP if self._is_student else RESUME_HELP)
+        self.add_cycle_button.setEnabled(not active and complete and not self._is_student)
+        self.use_button.setEnabled(progress.members > 0)
+
+    def _lay_out(self) -> None:
+        self.bar.setRange(0, _STEPS)
+        self.bar.setToolTip(BAR_HELP)
+        self.log.setReadOnly(True)
+        self.log.setMaximumBlockCount(LOG_LINES)
+        self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.log.setMinimumHeight(160)
+        self.position.setWordWrap(True)
+        self.name.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        buttons = QGridLayout()
+        for number, button in enumerate(
+            (self.stop_button, self.kill_button, self.resume_button, self.add_cycle_button)
+        ):
+            buttons.addWidget(button, number // 2, number % 2)
+        buttons.addWidget(self.use_button, 2, 0, 1, 2)
+        head = (self.name, self.position, self.bar, self.status)
+        column_layout(self, *head, buttons, self.plots, self.log_section)
+
+
+def _button(text: str, clicked: SignalInstance, help: str = "") -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(help)
+    button.clicked.connect(clicked)
+    return button
+
+
+def describe_progress(progress: TrainingProgress) -> tuple[str, float]:
+    """Return the progress as text, and the share of epochs or validation cases done (0 to 1)."""
+    stage = progress.stage
+    if stage.total:
+        parts, fraction = [stage.text], stage.done / stage.total
+    elif progress.reports and progress.epochs:
+        last = progress.reports[-1]
+        parts = [
+            f"Cycle {last.cycle + 1} of {progress.cycles}",
+            f"epoch {last.epoch + 1} of {progress.epochs} done",
+        ]
+        fraction = (last.epoch + 1) / progress.epochs
+    else:
+        return "", 0.0
+    return ", ".join([*parts, *_details(progress)]), fraction
+
+
+def _details(progress: TrainingProgress) -> Iterator[str]:
+    if progress.eta_seconds:
+        yield f"{duration_text(progress.eta_seconds)} left"
+    if progress.eta_seconds is not None and progress.validation_cases and not progress.stage.total:
+        yield VALIDATION_FOLLOWS
+    if progress.memory_bytes is not None:
+        yield f"{progress.memory_bytes / 2**30:.1f} GiB of memory"
+    if progress.members:
+        yield format_count(progress.members, "member")

@@ -1,0 +1,1 @@
+"""Public releases as nnU-Net datasets."""

@@ -1,0 +1,236 @@
+"""Conversion of a public release into an nnU-Net raw dataset.
+
+``imagesTr``, ``labelsTr``: training cases. ``imagesTs``, ``labelsTs``: cases of the subsets that
+the release holds out (ACDC's testing, M&Ms' validation and testing), for ``evaluate``. Further
+files: ``splits_final.json`` (folds of whole patients), ``groups.csv`` (see ``io.dataset.groups``),
+``patients.csv`` (height, weight and other facts of the release) and ``dataset.json``.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ...app import AppError
+from ...core.counts import format_count
+from ...core.problems import Action
+from ...io.dataset.groups import GROUPS_FILE, write_groups
+from ...io.dataset.raw_dataset import CASE_FOLDERS, SPLITS, patient_splits, splits_to_json
+from ...io.dataset.writer import ENDING
+from ...io.files.appearing import BUILDING, appearing
+from ...io.files.atomic import write_json, write_text
+from ...io.files.csv_text import csv_text
+from ...io.images.nifti import write_image, write_labels
+from .acdc import read_acdc
+from .mnms import read_mnms
+from .release import CaseReader, CaseVolumes, Release, ReleaseCase
+
+READERS: Final[Mapping[str, Callable[[Path], Release]]] = {"acdc": read_acdc, "mnms": read_mnms}
+PATIENTS: Final = "patients.csv"
+CONTENTS: Final = {*CASE_FOLDERS, "dataset.json", SPLITS, GROUPS_FILE, PATIENTS}
+EMPTY_PHASE: Final = "{phase} of {patient} was left out, because {file} is empty in this phase."
+NO_FOLDS: Final = "No folds were written, because validation needs at least two patients."
+OVERLAP: Final = (
+    "The dataset cannot be written to {output}, because this folder overlaps with the release in "
+    "{source}."
+)
+OUTPUT_NOT_EMPTY: Final = "{output} is not empty."
+OUTPUT_IS_FILE: Final = "{output} is a file."
+UNKNOWN_CONTENT: Final = (
+    "{output} cannot be replaced, because {name} in it is not part of a prepared dataset."
+)
+NO_TRAINING_CASES: Final = (
+    "The {release} release has no labelled patients to train on. Check that it is complete."
+)
+BUSY_OUTPUT: Final = "{output} is being written by another command. Wait until that command ends."
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedDataset:
+    """Content of a new dataset.
+
+    ``groups``: group → value → number of cases. ``notes`` has a sentence for everything left out.
+    """
+
+    folder: Path
+    training_cases: int
+    held_out_cases: int
+    patients: int
+    groups: Mapping[str, Mapping[str, int]]
+    notes: tuple[str, ...]
+
+
+def prepare_dataset(
+    release: str, source: Path, output: Path, *, overwrite: bool = False
+) -> Generator[tuple[int, int], None, PreparedDataset]:
+    """Write the labelled ED and ES phases of the ``release`` ("acdc", "mnms") in ``source``.
+
+    Yields (done, total) cases. ``output`` appears when it is complete, so an interruption leaves
+    nothing, or the dataset that was there before. ``source`` is only read. Phases without labels
+    are left out and noted.
+
+    Raises AppError or DataError if ``output`` may not be written, or if a file of the release is
+    missing, damaged or unexpected.
+    """
+    output = Path(os.path.realpath(output))
+    try:
+        _check_output(output, Path(os.path.realpath(source)), overwrite=overwrite)
+        content = READERS[release](source)
+    except OSError as error:
+        raise AppError(
+            "{file} cannot be read ({reason}). Check the drive and the permissions.",
+            file=error.filename,
+            reason=error.strerror,
+        ) from error
+    old: Path | None = None
+    try:
+        with appearing(output) as building:
+            cases, notes = yield from _write_cases(content, building)
+            _write_tables(content, cases, building)
+            notes += _write_splits(cases, building)
+            _check_complete(cases, building, output)
+            write_json(building / "dataset.json", _dataset_json(content, cases))
+            old = _moved_aside(output)
+    finally:
+        if old is not None and output.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        elif old is not None:
+            old.rename(output)
+    return _prepared(output, cases, (*content.notes, *notes))
+
+
+def prepared_text(prepared: PreparedDataset) -> str:
+    """Return the content of the dataset and its notes, one sentence per line."""
+    cases = prepared.training_cases + prepared.held_out_cases
+    counts = "; ".join(
+        f"{name}: {', '.join(f'{value} {count}' for value, count in sorted(values.items()))}"
+        for name, values in prepared.groups.items()
+    )
+    return "\n".join(
+        [
+            f"{prepared.folder} has {format_count(cases, 'case')} of "
+            f"{format_count(prepared.patients, 'patient')}, "
+            f"{prepared.training_cases} to train on and {prepared.held_out_cases} held out. "
+            f"Cases by group: {counts}.",
+            *prepared.notes,
+        ]
+    )
+
+
+def _check_output(output: Path, source: Path, *, overwrite: bool) -> None:
+    if output.is_relative_to(source) or source.is_relative_to(output):
+        raise AppError(OVERLAP, Action.OTHER_OUTPUT, output=output, source=source)
+    if output.exists() and not output.is_dir():
+        raise AppError(OUTPUT_IS_FILE, Action.OTHER_OUTPUT, output=output)
+    present = sorted(path.name for path in output.iterdir()) if output.exists() else []
+    if present and not overwrite:
+        raise AppError(OUTPUT_NOT_EMPTY, Action.OTHER_OUTPUT, Action.OVERWRITE, output=output)
+    if unknown := [name for name in present if name not in CONTENTS]:
+        raise AppError(UNKNOWN_CONTENT, Action.OTHER_OUTPUT, output=output, name=unknown[0])
+
+
+def _write_cases(
+    release: Release, building: Path
+) -> Generator[tuple[int, int], None, tuple[list[ReleaseCase], list[str]]]:
+    """Write the cases; return them, and a note for each case without labels."""
+    reader = CaseReader(release.labels)
+    written, notes = [], []
+    for done, case in enumerate(release.cases):
+        yield done, len(release.cases)
+        volumes = reader.read(case)
+        if volumes.labels.any():
+            _write_case(case, volumes, building)
+            written.append(case)
+        else:
+            file = case.label.name
+            notes.append(EMPTY_PHASE.format(phase=case.phase, patient=case.patient, file=file))
+    yield len(release.cases), len(release.cases)
+    if not any(not case.held_out for case in written):
+        raise AppError(NO_TRAINING_CASES, release=release.name)
+    return written, notes
+
+
+def _write_case(case: ReleaseCase, volumes: CaseVolumes, building: Path) -> None:
+    image, label = _files(case, building)
+    write_image(image, volumes.image, volumes.geometry)
+    write_labels(label, volumes.labels, volumes.geometry)
+
+
+def _files(case: ReleaseCase, folder: Path) -> tuple[Path, Path]:
+    subset = "Ts" if case.held_out else "Tr"
+    image = folder / f"images{subset}" / f"{case.name}_0000{ENDING}"
+    return image, folder / f"labels{subset}" / f"{case.name}{ENDING}"
+
+
+def _all_groups(case: ReleaseCase) -> dict[str, str]:
+    return {"phase": case.phase, **case.groups}
+
+
+def _write_tables(release: Release, cases: list[ReleaseCase], folder: Path) -> None:
+    write_groups(
+        folder,
+        {case.name: _all_groups(case) for case in cases},
+        patients={case.name: case.patient for case in cases},
+    )
+    facts = {case.patient: release.facts[case.patient] for case in cases}
+    columns = list(next(iter(facts.values())))
+    rows = ([patient, *map(values.get, columns)] for patient, values in facts.items())
+    write_text(folder / PATIENTS, csv_text([["patient", *columns], *rows]))
+
+
+def _write_splits(cases: list[ReleaseCase], folder: Path) -> list[str]:
+    """Write the folds of the training cases; return a note if there are none."""
+    training = [case for case in cases if not case.held_out]
+    if len({case.patient for case in training}) < 2:
+        return [NO_FOLDS]
+    splits = patient_splits([case.name for case in training])
+    write_json(folder / SPLITS, splits_to_json(splits))
+    return []
+
+
+def _dataset_json(release: Release, cases: list[ReleaseCase]) -> dict[str, Any]:
+    return {
+        "name": release.name,
+        "licence": release.licence,
+        "reference": release.reference,
+        "channel_names": {"0": "cineMRI"},
+        "labels": dict(release.labels),
+        "numTraining": sum(not case.held_out for case in cases),
+        "file_ending": ENDING,
+    }
+
+
+def _check_complete(cases: list[ReleaseCase], building: Path, output: Path) -> None:
+    """Raise AppError if another command has removed the unfinished dataset as a leftover."""
+    if not all(file.is_file() for case in cases for file in _files(case, building)):
+        raise AppError(BUSY_OUTPUT, output=output)
+
+
+def _moved_aside(output: Path) -> Path | None:
+    """Rename an existing dataset; return its new path, a leftover for the next command."""
+    if not output.exists():
+        return None
+    old = output.with_name(f"{BUILDING}{output.name}-{secrets.token_hex(4)}")
+    return output.rename(old)
+
+
+def _prepared(output: Path, cases: list[ReleaseCase], notes: tuple[str, ...]) -> PreparedDataset:
+    groups: dict[str, Counter[str]] = {}
+    for case in cases:
+        for name, value in _all_groups(case).items():
+            groups.setdefault(name, Counter())[value or "unknown"] += 1
+    held_out = sum(case.held_out for case in cases)
+    return PreparedDataset(
+        folder=output,
+        training_cases=len(cases) - held_out,
+        held_out_cases=held_out,
+        patients=len({case.patient for case in cases}),
+        groups=groups,
+        notes=notes,
+    )

@@ -1,0 +1,384 @@
+"""Evaluation of whole reviews by a simulated reader."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...app.evaluation.evaluate import EvaluationProgress
+from ...core.heart.function import MYOCARDIUM_G_PER_ML, ejection_fraction
+from ...core.heart.slice_volumes import base_is_first, is_basal, label_volumes
+from ...core.metrics.bootstrap import Estimate, case_weights, mean_estimate
+from ...core.metrics.overlap import dice
+from ...core.review.queue import review_queue
+from ...core.review.queue_yield import SHARE
+from ...core.review.stop_rule import (
+    ReferencedVolume,
+    numbers_during_review,
+    queue_places,
+    urgent_places,
+)
+from ...io.dataset.patients import DEFAULT_PATIENT
+from .queue import SLICES
+from .referenced_studies import ReferencedStudies, ReferencedStudy
+from .simulated_reader import QUICK, SimulatedReader, SliceReading, Tool
+from .stopping import (
+    TARGETS,
+    IntervalResult,
+    ReadPatient,
+    StopResult,
+    evaluate_intervals,
+    evaluate_stopping,
+)
+
+QUEUE, MOST_FIRST = "queue", "most errors first"
+ORDERS: Final = (QUEUE, SLICES, MOST_FIRST)
+ACTIONS: Final = (0, 5, 10, 15, 20, 30, 40, 60, 80, 120)
+"""Actions per patient after which the review is measured."""
+REVIEWED_NUMBERS: Final[Mapping[str, str]] = {
+    "LV EF": "points",
+    "LV EDV": "mL",
+    "LV ESV": "mL",
+    "LV mass": "g",
+    "RV EF": "points",
+}
+"""Numbers of a patient, and the unit of their errors."""
+ERRORS: Final = {name: f"{name} error, {unit}" for name, unit in REVIEWED_NUMBERS.items()}
+"""Column of the error of each number."""
+FIRST_TOOLS: Final = (Tool.ALTERNATIVE, Tool.LEVEL)
+"""Quick tools of 0.1.0."""
+NO_TOOLS: Final[tuple[Tool, ...]] = ()
+
+_Values: TypeAlias = NDArray[np.float64]
+_FirstSlices: TypeAlias = dict[tuple[Tool, ...], float]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ToolUse:
+    """Use of a tool in the order of the queue.
+
+    ``corrections`` and ``actions`` count its use, ``removed`` the gross errors it removed.
+    ``alone`` is the share of all gross errors that it removes by one action in each of the first
+    30 % of the slices, None for a tool that takes more than one.
+    """
+
+    tool: Tool
+    corrections: int
+    actions: int
+    removed: int
+    alone: Estimate | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReaderEvaluation:
+    """Results of the simulated reader.
+
+    ``one_action`` is the share of all gross errors removed by one action of any quick tool in each
+    of the first 30 % of the slices of every patient, ``one_action_first`` the same with the
+    `FIRST_TOOLS`. ``actions`` is the mean number of actions for a whole review of a patient.
+    ``stopping`` tells whether a review may end early, ``intervals`` whether numbers lie in theirs.
+    ``curves`` has for every order and column an estimate for each entry of `ACTIONS`:
+    ``gross_left`` is a share of all gross errors, 0 … 1, ``dice`` the mean over volumes and
+    structures, and those of `ERRORS` are mean absolute errors.
+    """
+
+    curves: Mapping[str, Mapping[str, tuple[Estimate, ...]]]
+    tools: tuple[ToolUse, ...]
+    one_action: Estimate
+    one_action_first: Estimate
+    actions: Estimate
+    patients: int
+    volumes: int
+    slices: int
+    gross: int
+    notes: tuple[str, ...]
+    stopping: tuple[StopResult, ...] = ()
+    intervals: tuple[IntervalResult, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Volume:
+    """Volume of a patient: its reader, its reference, and the scores of its slices."""
+
+    make_reader: Callable[[], SimulatedReader]
+    spacing: tuple[float, float, float]
+    structures: Mapping[str, int]
+    referenced: ReferencedVolume
+
+    @property
+    def true_sizes(self) -> dict[str, float]:
+        """Volume of each structure in the reference, mL."""
+        return {name: float(slices.sum()) for name, slices in self.referenced.reference.items()}
+
+
+ReaderState: TypeAlias = dict[str, float]
+"""Numbers of a patient after some ``actions``: ``gross`` errors, ``dice``, `ERRORS` and numbers."""
+
+
+@dataclass
+class _Review:
+    """Review of one patient in one order."""
+
+    states: list[ReaderState] = field(default_factory=list)
+    readings: list[SliceReading] = field(default_factory=list)
+
+    def at(self, actions: int) -> ReaderState:
+        """Return the state after the last slice that was finished within ``actions``."""
+        return [state for state in self.states if state["actions"] <= actions][-1]
+
+
+def evaluate_reader(
+    studies: Path, labels: Path, *, patient: str = DEFAULT_PATIENT
+) -> Generator[EvaluationProgress, None, ReaderEvaluation]:
+    """Yield each patient, and return what a simulated reader reaches after its actions.
+
+    All volumes of a patient, such as ED and ES, are reviewed together. The volume with the largest
+    LV in the reference is taken as ED, that with the smallest as ES. `ReferencedStudies` describes
+    the arguments, what is left out and what is refused. Patients are resampled for the intervals.
+    """
+    known = ReferencedStudies(studies, labels, patient=patient)
+    names: list[str] = []
+    reviews: dict[str, list[_Review]] = {order: [] for order in ORDERS}
+    first: list[_FirstSlices] = []
+    read: list[ReadPatient] = []
+    count = 0
+    for name, of_patient in groupby(known, key=lambda referenced: referenced.patient):
+        volumes = [volume for referenced in of_patient for volume in _volumes(referenced)]
+        for order in ORDERS:
+            reviews[order].append(_review(volumes, order))
+        first.append(_one_action(volumes))
+        read += _stopped(name, volumes, reviews[QUEUE][-1])
+        names.append(name)
+        count += len(volumes)
+        yield EvaluationProgress(done=len(names), total=known.patient_count, case=name)
+    return ReaderEvaluation(
+        curves={order: _curves(reviews[order], names) for order in ORDERS},
+        tools=tuple(_tool_use(reviews[QUEUE], first, names)),
+        one_action=_removed_share(first, QUICK, names),
+        one_action_first=_removed_share(first, FIRST_TOOLS, names),
+        actions=mean_estimate([r.states[-1]["actions"] for r in reviews[QUEUE]], names),
+        patients=len(names),
+        volumes=count,
+        slices=sum(len(review.readings) for review in reviews[QUEUE]),
+        gross=int(sum(review.states[0]["gross"] for review in reviews[QUEUE])),
+        notes=known.notes,
+        stopping=tuple(evaluate_stopping(read)),
+        intervals=tuple(evaluate_intervals(read)),
+    )
+
+
+def _stopped(name: str, volumes: Sequence[_Volume], review: _Review) -> Iterator[ReadPatient]:
+    """Yield a patient with exactly ED and ES, and its numbers in the order of the queue."""
+    if len(volumes) != 2:
+        return
+    readers = [volume.make_reader() for volume in volumes]
+    both = {n: volume.referenced for n, volume in enumerate(volumes)}
+    sizes = [volume.true_sizes.get("LV", 0.0) for volume in volumes]
+    ed, es = (0, 1) if sizes[0] >= sizes[1] else (1, 0)
+    places = queue_places(both)
+    first = [base_is_first(reader.labels) for reader in readers]
+    basal = [
+        place
+        for place in urgent_places(places)
+        if is_basal(readers[place[0] or 0].labels, place[1], base_first=first[place[0] or 0])
+    ]
+    yield ReadPatient(
+        patient=name,
+        numbers=numbers_during_review(both, ed=ed, es=es),
+        with_tools={
+            number: np.array([state.get(number, math.nan) for state in review.states])
+            for number in TARGETS
+        },
+        basal=max((places.index(place) + 1 for place in basal), default=0),
+    )
+
+
+def _volumes(referenced: ReferencedStudy) -> Iterator[_Volume]:
+    info, posteriors = referenced.study.info, referenced.study.posteriors
+    for phase, reference in referenced.references.items():
+        posterior, spacing = posteriors[phase], info.geometry.spacing
+        yield _Volume(
+            make_reader=partial(
+                SimulatedReader,
+                posterior,
+                np.asarray(reference.labels, np.uint8),
+                spacing=spacing,
+                structures=info.structures,
+            ),
+            spacing=spacing,
+            structures=info.structures,
+            referenced=ReferencedVolume.compare(
+                posterior, reference.labels, spacing, info.structures
+            ),
+        )
+
+
+def _review(volumes: Sequence[_Volume], order: str) -> _Review:
+    """Return the review of all slices of a patient."""
+    readers = [volume.make_reader() for volume in volumes]
+    measured = [*map(_measure, volumes, readers)]
+    true = [volume.true_sizes for volume in volumes]
+    ends = _ends(true)
+    review = _Review(states=[_state(0, measured, true, ends)])
+    actions = 0
+    for number, z in _order(volumes, readers, order):
+        reading = readers[number].read(z)
+        actions += reading.cost
+        measured[number] = _measure(volumes[number], readers[number])
+        review.readings.append(reading)
+        review.states.append(_state(actions, measured, true, ends))
+    return review
+
+
+def _order(
+    volumes: Sequence[_Volume], readers: Sequence[SimulatedReader], order: str
+) -> list[tuple[int, int]]:
+    """Return (number of the volume, slice) of all slices in an order."""
+    all_slices = [(n, z) for n, reader in enumerate(readers) for z in range(len(reader.labels))]
+    if order == SLICES:
+        return all_slices
+    if order == MOST_FIRST:
+        return sorted(all_slices, key=lambda place: -readers[place[0]].gross(place[1]))
+    items = review_queue(
+        {number: volume.referenced.scores for number, volume in enumerate(volumes)}
+    )
+    queued = [(int(item.phase or 0), item.z) for item in items]
+    return [*queued, *sorted(set(all_slices).difference(queued))]
+
+
+class _Measured(NamedTuple):
+    """Corrected labels of a volume: gross errors, mean Dice, and volumes of structures, mL."""
+
+    gross: int
+    dice: float
+    sizes: dict[str, float]
+
+
+def _measure(volume: _Volume, reader: SimulatedReader) -> _Measured:
+    overlap = dice(reader.labels, reader.reference, volume.structures)
+    sizes = label_volumes(reader.labels, volume.spacing, volume.structures)
+    return _Measured(
+        gross=sum(reader.gross(z) for z in range(len(reader.labels))),
+        dice=_mean(overlap.values()),
+        sizes={name: float(slices.sum()) for name, slices in sizes.items()},
+    )
+
+
+def _state(
+    actions: int,
+    measured: Sequence[_Measured],
+    true_sizes: Sequence[Mapping[str, float]],
+    ends: tuple[int, int] | None,
+) -> ReaderState:
+    now, true = (
+        _numbers(sizes, ends) for sizes in ([volume.sizes for volume in measured], true_sizes)
+    )
+    return {
+        "actions": actions,
+        "gross": sum(volume.gross for volume in measured),
+        "dice": _mean([volume.dice for volume in measured]),
+        **now,
+        **{
+            column: abs(now.get(name, math.nan) - true.get(name, math.nan))
+            for name, column in ERRORS.items()
+        },
+    }
+
+
+def _ends(sizes: Sequence[Mapping[str, float]]) -> tuple[int, int] | None:
+    """Return ED and ES, the volumes with the largest and smallest LV; None for fewer than two."""
+    with_lv = {n: size["LV"] for n, size in enumerate(sizes) if size.get("LV", 0) > 0}
+    ed, es = (choose(with_lv, key=with_lv.__getitem__, default=-1) for choose in (max, min))
+    return None if ed == es else (ed, es)
+
+
+def _numbers(sizes: Sequence[Mapping[str, float]], ends: tuple[int, int] | None) -> ReaderState:
+    """Return the `REVIEWED_NUMBERS` that the patient's volumes (structure → mL) allow."""
+    numbers: ReaderState = {}
+    if ends is None:
+        return numbers
+    ed, es = (sizes[number] for number in ends)
+    for side in ("LV", "RV"):
+        if side in ed and side in es:
+            edv, esv = np.array([ed[side]]), np.array([es[side]])
+            numbers[f"{side} EDV"], numbers[f"{side} ESV"] = ed[side], es[side]
+            numbers[f"{side} EF"] = float(ejection_fraction(edv, esv)[0])
+    if "MYO" in ed:
+        numbers["LV mass"] = ed["MYO"] * MYOCARDIUM_G_PER_ML
+    return numbers
+
+
+def _mean(values: Iterable[float]) -> float:
+    """Return the mean without NaN; NaN if nothing is left."""
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
+
+
+def _one_action(volumes: Sequence[_Volume]) -> _FirstSlices:
+    """Return the errors removed by one action of any of some tools in each of the first slices.
+
+    A part of a slice counts in proportion. `NO_TOOLS` has all errors.
+    """
+    readers = [volume.make_reader() for volume in volumes]
+    places = _order(volumes, readers, QUEUE)
+    before = np.array([readers[number].gross(z) for number, z in places], np.float64)
+    left = [readers[number].left_after_one(z) for number, z in places]
+    removed = {NO_TOOLS: float(before.sum())}
+    for tools in (QUICK, FIRST_TOOLS, *((tool,) for tool in QUICK)):
+        least = np.array([min(errors[tool] for tool in tools) for errors in left], np.float64)
+        cumulative = np.concatenate([[0.0], np.cumsum(before - least)])
+        position = np.linspace(0, 1, len(cumulative))
+        removed[tools] = float(np.interp(SHARE, position, cumulative))
+    return removed
+
+
+def _removed_share(
+    patients: Sequence[_FirstSlices], tools: tuple[Tool, ...], names: Sequence[str]
+) -> Estimate:
+    part, whole = (np.array([removed[key] for removed in patients]) for key in (tools, NO_TOOLS))
+    return _ratio(part, whole, names)
+
+
+def _ratio(part: _Values, whole: _Values, names: Sequence[str]) -> Estimate:
+    """Return the pooled share of (n,) parts of (n,) wholes, for resampled patients."""
+    weights = case_weights(names, resamples=2000, seed=2022)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = float(np.divide(part.sum(), whole.sum()))
+        return Estimate(value, np.asarray((weights @ part) / (weights @ whole), np.float64))
+
+
+def _curves(reviews: Sequence[_Review], names: Sequence[str]) -> dict[str, tuple[Estimate, ...]]:
+    def series(column: str) -> list[_Values]:
+        states = ([review.at(actions) for review in reviews] for actions in ACTIONS)
+        return [np.array([state[column] for state in at], np.float64) for at in states]
+
+    gross = series("gross")
+    means = {
+        column: tuple(mean_estimate(values, names) for values in series(column))
+        for column in ("dice", *ERRORS.values())
+    }
+    return {"gross_left": tuple(_ratio(left, gross[0], names) for left in gross), **means}
+
+
+def _tool_use(
+    reviews: Sequence[_Review], first: Sequence[_FirstSlices], names: Sequence[str]
+) -> Iterator[ToolUse]:
+    """Yield the use of each tool in the reviews."""
+    every = [c for review in reviews for reading in review.readings for c in reading.corrections]
+    for tool in Tool:
+        corrections = [correction for correction in every if correction.tool == tool]
+        yield ToolUse(
+            tool=tool,
+            corrections=len(corrections),
+            actions=sum(correction.cost for correction in corrections),
+            removed=sum(correction.removed for correction in corrections),
+            alone=_removed_share(first, (tool,), names) if tool in QUICK else None,
+        )
