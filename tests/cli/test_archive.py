@@ -14,6 +14,7 @@ from pydicom.uid import generate_uid
 
 from napari_bayes_nnunet.cli import archive, main
 from napari_bayes_nnunet.io.archive import PASSWORD_VARIABLE, USER_VARIABLE
+from napari_bayes_nnunet.io.known_archives import archives_file
 
 from ..helpers.data.dicoms import made_voxels, slice_file
 from ..helpers.processes.command import bayes_nnunet
@@ -111,3 +112,13 @@ def test_a_missing_package_is_named(monkeypatch, package):
     refused = run("list", "http://localhost")
     assert refused.exit_code == 1
     assert package in refused.stderr
+
+
+def test_an_archive_is_reached_by_its_name(url, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    assert run("list", "Research").exit_code == 1
+    assert run("add", "Research", url).exit_code == 0
+    assert run("list", "Research", "--patient", "nobody").stdout == "No study matches.\n"
+    assert "secret" not in archives_file().read_text()
+    assert run("remove", "Research").exit_code == 0
+    assert run("list", "Research").exit_code == 1

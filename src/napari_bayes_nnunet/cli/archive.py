@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..core.counts import format_count
+from ..io.known_archives import KnownArchive, find_archive, forget_archive, keep_archive
 from .options import PATH, Command, TextType, output_option
 
 if TYPE_CHECKING:  # dicomweb-client, which is optional
@@ -44,9 +46,29 @@ ca_option = click.option(
 def archive_group() -> None:
     """Find, fetch and store studies in an archive that speaks DICOMweb.
 
-    URL is its address, such as https://archive.example.org/dicom-web. User and password, or a
-    token, come from the keyring of the system, from the environment or from a prompt.
+    URL is its address, such as https://archive.example.org/dicom-web, or its name. User and
+    password, or a token, come from the keyring of the system, from the environment or from a
+    prompt.
     """
+
+
+@archive_group.command("add", cls=Command)
+@click.argument("name")
+@click.argument("url")
+@ca_option
+def add_command(name: str, url: str, ca: Path | None) -> None:
+    """Give the archive at URL a NAME, which other commands and the window then know.
+
+    The keyring keeps the login under this name: keyring set NAME USER
+    """
+    keep_archive(KnownArchive(name, url, str(ca.absolute()) if ca else ""))
+
+
+@archive_group.command("remove", cls=Command)
+@click.argument("name")
+def remove_command(name: str) -> None:
+    """Forget the NAME of an archive, but not its login in the keyring."""
+    forget_archive(name)
 
 
 @archive_group.command("list", cls=Command)
@@ -111,28 +133,26 @@ def store_command(url: str, files: tuple[Path, ...], yes: bool, ca: Path | None)
     click.echo(f"Sent {count} to {archive.url}")
 
 
-def _connect(url: str, ca: Path | None) -> Archive:
+def _connect(place: str, ca: Path | None) -> Archive:
     """Return the archive after its first answer; ask for a login if it wants one and none is known.
 
     A login that the user enters is kept nowhere.
     """
     try:
-        from ..io.archive import Archive, LoginRefusedError, find_login
+        from ..io.archive import LoginRefusedError, connect, find_login
     except ModuleNotFoundError as error:
         raise click.ClickException(NO_CLIENT.format(package=error.name)) from error
 
-    login = find_login(url)
-    archive = Archive(url, login=login, ca=ca)
+    known = find_archive(place)
+    if ca is not None:
+        known = replace(known, ca=str(ca))
     try:
-        archive.check_login()
+        return connect(known)
     except LoginRefusedError:
-        if login is not None or not _can_ask():
+        if find_login(known) is not None or not _can_ask():
             raise
         user = click.prompt("User", err=True)
-        password = click.prompt("Password", hide_input=True, err=True)
-        archive = Archive(url, login=(user, password), ca=ca)
-        archive.check_login()
-    return archive
+        return connect(known, (user, click.prompt("Password", hide_input=True, err=True)))
 
 
 def _can_ask() -> bool:
