@@ -55,7 +55,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
 def test_a_name_that_is_none_is_refused(name):
     with pytest.raises(DataError) as caught:
         keep_archive(KnownArchive(name, "https://a.example"))
-    assert template_of(caught) == known_archives.NO_NAME
+    assert template_of(caught) == known_archives.NO_ARCHIVE_NAME
 
 
 def test_a_damaged_list_is_not_replaced():

@@ -5,36 +5,31 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from ..core.counts import format_count
-from ..io.known_archives import KnownArchive, find_archive, forget_archive, keep_archive
+from ..core.dates import parse_dates
+from ..io.known_archives import (
+    KnownArchive,
+    check_client,
+    find_archive,
+    forget_archive,
+    keep_archive,
+)
 from .options import PATH, Command, TextType, output_option
 
 if TYPE_CHECKING:  # dicomweb-client, which is optional
     from ..io.archive import Archive
 
-NO_CLIENT: Final = "The package {package} is missing. Install it with: pip install {package}"
 NOT_SENT: Final = "Nothing was sent."
-
-
-def _parse_dates(text: str) -> str:
-    """Return one day, or a range whose ends may be missing, as DICOM writes it."""
-    if not text:
-        return ""
-    ends = [f"{date.fromisoformat(end):%Y%m%d}" if end else "" for end in text.split(":")]
-    if len(ends) > 2 or not any(ends):
-        raise ValueError(text)
-    return "-".join(ends)
 
 
 DATES = TextType(
     "DATE[:DATE]",
-    _parse_dates,
+    parse_dates,
     expected="a date such as 2026-01-31, or a range such as 2026-01-01:",
 )
 ca_option = click.option(
@@ -61,6 +56,10 @@ def add_command(name: str, url: str, ca: Path | None) -> None:
 
     The keyring keeps the login under this name: keyring set NAME USER
     """
+    check_client()
+    from ..io.archive import Archive
+
+    Archive(url, ca=ca)  # which refuses what cannot be an address
     keep_archive(KnownArchive(name, url, str(ca.absolute()) if ca else ""))
 
 
@@ -138,21 +137,19 @@ def _connect(place: str, ca: Path | None) -> Archive:
 
     A login that the user enters is kept nowhere.
     """
-    try:
-        from ..io.archive import LoginRefusedError, connect, find_login
-    except ModuleNotFoundError as error:
-        raise click.ClickException(NO_CLIENT.format(package=error.name)) from error
+    check_client()
+    from ..io.archive import LoginRefusedError, connect_archive, find_login
 
     known = find_archive(place)
     if ca is not None:
         known = replace(known, ca=str(ca))
     try:
-        return connect(known)
+        return connect_archive(known)
     except LoginRefusedError:
         if find_login(known) is not None or not _can_ask():
             raise
         user = click.prompt("User", err=True)
-        return connect(known, (user, click.prompt("Password", hide_input=True, err=True)))
+        return connect_archive(known, (user, click.prompt("Password", hide_input=True, err=True)))
 
 
 def _can_ask() -> bool:

@@ -195,7 +195,7 @@ def keep_login(archive: KnownArchive, login: tuple[str, str]) -> bool:
     return False
 
 
-def connect(known: KnownArchive, login: tuple[str, str] | None = None) -> Archive:
+def connect_archive(known: KnownArchive, login: tuple[str, str] | None = None) -> Archive:
     """Return an archive after its first answer, by this login or by the one that is known.
 
     Raises DataError, as `LoginRefusedError` if the archive does not let the user in.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -11,14 +12,16 @@ from platformdirs import user_config_path
 from . import DataError
 from .files.access import writing
 from .files.atomic import write_json
-from .files.json_files import read_json
 
+PACKAGES: Final = ("dicomweb_client", "keyring", "requests")
+"""Packages of the extra ``archive``."""
+NO_CLIENT: Final = "The package {package} is missing. Install it with: pip install {package}"
 REPAIR: Final = "Correct or delete it, then add your archives again."
 UNKNOWN_ARCHIVE: Final = (
     "No archive is called {name} (known: {known}). Add it with bayes-nnunet archive add, or give "
     "an address such as https://archive.example.org/dicom-web."
 )
-NO_NAME: Final = "{name!r} cannot be the name of an archive. Choose a name without “://”."
+NO_ARCHIVE_NAME: Final = "{name!r} cannot be the name of an archive. Choose a name without “://”."
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ def archives_file() -> Path:
 
 def read_archives() -> dict[str, KnownArchive]:
     """Return the archives by name. Raises DataError if the file is damaged or unreadable."""
+    from .files.json_files import read_json  # which loads NumPy
+
     try:
         archives = read_json(archives_file(), list[KnownArchive], repair=REPAIR)
     except FileNotFoundError:
@@ -65,7 +70,7 @@ def find_archive(place: str) -> KnownArchive:
 def keep_archive(archive: KnownArchive) -> None:
     """Add or replace an archive. Raises DataError for an impossible name, or if writing fails."""
     if not archive.name.strip() or "://" in archive.name:
-        raise DataError(NO_NAME, name=archive.name)
+        raise DataError(NO_ARCHIVE_NAME, name=archive.name)
     _write(read_archives() | {archive.name: archive})
 
 
@@ -80,3 +85,10 @@ def _write(archives: dict[str, KnownArchive]) -> None:
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, [asdict(archive) for archive in archives.values()])
+
+
+def check_client() -> None:
+    """Raise DataError if a package is missing that talks to archives."""
+    for package in PACKAGES:
+        if importlib.util.find_spec(package) is None:
+            raise DataError(NO_CLIENT, package=package)
