@@ -20,6 +20,7 @@ from ..io.known_archives import (
     keep_archive,
 )
 from .options import PATH, Command, TextType, output_option
+from .segment import check_cluster_options, cluster_options, segmentation_options, take_settings
 
 if TYPE_CHECKING:  # dicomweb-client, which is optional
     from ..io.archive import Archive
@@ -130,6 +131,77 @@ def store_command(url: str, files: tuple[Path, ...], yes: bool, ca: Path | None)
         raise click.exceptions.Exit(1)
     drain_with_bar(archive.store(files), _place("file"))
     click.echo(f"Sent {count} to {archive.url}")
+
+
+@archive_group.command("watch", cls=Command)
+@click.argument("url")
+@output_option("Folder of the cohort.")
+@click.option(
+    "--ensemble", type=PATH, show_default="the built-in one",
+    help="Folder of the checkpoint ensemble.",
+)  # fmt: skip
+@click.option(
+    "--date", "dates", type=DATES, default="", help="Day of the studies, or the first and the last."
+)
+@click.option(
+    "--store-back", "stores", is_flag=True,
+    help="Store the unreviewed SEG and SR of each segmented study in the archive.",
+)  # fmt: skip
+@click.option("--once", is_flag=True, help="Look once, and end.")
+@click.option(
+    "--interval", type=click.FloatRange(min=1), default=60, show_default=True,
+    help="Seconds between two looks.",
+)  # fmt: skip
+@click.option(
+    "--phases", default="ED,ES", show_default=True,
+    help="Phases of a cine: numbers (1,8), ED,ES or all.",
+)  # fmt: skip
+@segmentation_options
+@cluster_options
+@ca_option
+def watch_command(
+    url: str,
+    output: Path,
+    ensemble: Path | None,
+    ca: Path | None,
+    once: bool,
+    interval: float,
+    dates: str,
+    stores: bool,
+    phases: str,
+    scheduler: str | None,
+    certificates: Path | None,
+    resources: dict[str, float] | None,
+    **flags: Any,
+) -> None:
+    """Segment each new cine of the archive at URL, and put it into a cohort.
+
+    All MR studies are fetched into the folder images of the cohort, each once. cohort.csv lists
+    those that cannot be segmented with the reason. Start the command again to continue after an
+    interruption. A study that is being sent is left until its number of images stays the same.
+    """
+    check_cluster_options(scheduler, certificates, resources)
+    archive = _connect(url, ca)
+    from ..app.cohort.run import CohortRequest
+    from ..app.cohort.watch import ArchiveWatch
+    from ..app.prediction.request import PredictionRequest
+    from ..app.remote.store import BUILT_IN_FOLDER
+
+    ensemble = ensemble or BUILT_IN_FOLDER
+    prediction = PredictionRequest(
+        images=(),
+        output=output.absolute(),
+        settings=take_settings(ensemble, flags),
+        phases=phases,
+        save=frozenset({"study"}),
+        skip_finished=True,
+    )
+    cluster = {"scheduler": scheduler, "certificates": certificates, "resources": resources}
+    request = CohortRequest(ensemble=ensemble, prediction=prediction)
+    watch = ArchiveWatch(archive, request, dates=dates, stores=stores, cluster=cluster)
+    code = watch.look() if once else watch.run(interval=interval)
+    if code:
+        raise click.exceptions.Exit(code)
 
 
 def _connect(place: str, ca: Path | None) -> Archive:

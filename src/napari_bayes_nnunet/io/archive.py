@@ -251,21 +251,23 @@ class Archive:
             self._client.search_for_studies(limit=1)
 
     def find_studies(
-        self, *, patient: str = "", name: str = "", dates: str = ""
+        self, *, patient: str = "", name: str = "", dates: str = "", modality: str = ""
     ) -> list[ArchivedStudy]:
         """Return the studies that match, the latest first.
 
         ``patient`` is an ID, perhaps with wildcards (* and ?), and ``name`` a part of a name, in
         any case. ``dates`` is a day or a range as DICOM writes it: 20260131, 20260101-20260131.
+        ``modality`` is that of one series, such as MR.
         """
         name = f"*{name}*" if name else ""
         filters = {"PatientID": _widened(patient), "PatientName": _widened(name)}
+        filters |= {"StudyDate": dates, "ModalitiesInStudy": modality}
         counts = "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances"
         found = self._search(
             self._client.search_for_studies,
             "StudyInstanceUID",
             fields=["StudyDescription", *counts],
-            search_filters={key: v for key, v in (filters | {"StudyDate": dates}).items() if v},
+            search_filters={key: value for key, value in filters.items() if value},
         )
         studies = [
             ArchivedStudy(
