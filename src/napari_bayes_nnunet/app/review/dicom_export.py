@@ -33,7 +33,7 @@ from ..report.output_folder import refuse_folder_of_inputs
 from .accepted_slices import count_accepted
 from .export import collect_outcome
 from .report_numbers import describe_numbers, write_numbers
-from .report_page import list_facts, list_warnings
+from .report_page import list_decisions, list_facts, list_warnings
 from .session import ReviewSession
 
 ALGORITHM = "Bayesian nnU-Net"
@@ -131,7 +131,7 @@ def _write_numbers(
         origin=replace(origin, review=state),
         is_reviewed=not in_numbers.still_open,
         comments=describe_numbers(outcome.after, outcome.open_slices),
-        sentences=[*sentences, *outcome.walls.notes],
+        sentences=[*sentences, *outcome.walls.notes, *list_decisions(outcome)],
     )
     return [report, table]
 
