@@ -72,6 +72,7 @@ MOST_CODE = {
     "archive": 447,
     "installation": 61,
     "second half lighter": -181,
+    "archive in the window": 789,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -119,6 +120,7 @@ MOST_TEST_LINES = {
     "archive": 577,
     "installation": 126,
     "second half lighter": -641,
+    "archive in the window": 545,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -62,6 +62,7 @@ def test_contributions_use_exactly_the_commands(manifest: Any) -> None:
         for kind in (given.readers, given.writers, given.sample_data, given.widgets)
         for contribution in kind
     }
+    used |= {item.command for item in given.menus["napari/file/io_utilities"]}
     assert used == {command.id for command in given.commands}
     assert all(command.startswith(f"{NAME}.") for command in used)
 

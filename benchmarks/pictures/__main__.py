@@ -23,14 +23,19 @@ from pathlib import Path
 import click
 import nibabel
 import numpy as np
+from numpy.typing import NDArray
+from pydicom.uid import generate_uid
 from tests.helpers.data.dicoms import write_cine
 from tests.helpers.data.hearts import make_dataset
+from tests.helpers.processes.orthanc import HOST, run_orthanc
 
 import napari_bayes_nnunet
 from napari_bayes_nnunet.app.prediction.predict import predict
 from napari_bayes_nnunet.app.prediction.request import PredictionRequest
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.core.steps import drain
+from napari_bayes_nnunet.io.archive import Archive
 from napari_bayes_nnunet.io.images.nifti import read_volume
 from napari_bayes_nnunet.sample_data import CINE
 
@@ -57,6 +62,26 @@ def picture_dicom(hand: Hand, camera: Camera, folder: Path, dataset: Path) -> No
     write_cine(folder / "DICOM" / "cine", voxels)
     write_cine(folder / "DICOM" / "again", voxels[:, 2:8], series=6, description="CINE_SAX_2")
     journeys.export_dicom(hand, camera, folder / "DICOM", folder)
+
+
+def picture_archive(hand: Hand, camera: Camera, folder: Path, dataset: Path) -> None:
+    """Take the pictures of a real Orthanc with the sample cine and studies of other patients."""
+    login, voxels = ("anna", "secret"), read_volume(CINE).voxels.astype(np.int16)
+    users = {"AuthenticationEnabled": True, "RegisteredUsers": dict([login])}
+    with run_orthanc(folder, **users) as port:
+        url = f"http://{HOST}:{port}/dicom-web"
+        store_studies(Archive(url, login=login), folder / "sent", voxels)
+        journeys.use_archive(hand, camera, folder / "studies", url=url, login=login, name="doe")
+
+
+def store_studies(archive: Archive, folder: Path, voxels: NDArray[np.int16]) -> None:
+    """Store a cine, and studies of one image of three other patients of whom two have one name."""
+    for number, who in enumerate(("Doe^Jane", "Roe^Richard", "Doe^Jane", "Müller^Jörg")):
+        about = {"PatientName": who, "PatientID": f"MRN-{4711 + number}"}
+        about |= {"StudyDate": f"202603{12 - number:02}", "StudyDescription": "Heart, function"}
+        about |= {"StudyInstanceUID": generate_uid(), "SpecificCharacterSet": "ISO_IR 192"}
+        write_cine(folder / str(number), voxels[:, 2:8] if not number else voxels[:1, :1], **about)
+        drain(archive.store([*filter(Path.is_file, (folder / str(number)).rglob("*"))]))
 
 
 def picture_cohort(hand: Hand, camera: Camera, folder: Path, dataset: Path) -> None:
@@ -100,6 +125,7 @@ def picture_evaluate(hand: Hand, camera: Camera, folder: Path, dataset: Path) ->
 JOURNEYS: dict[str, Callable[[Hand, Camera, Path, Path], None]] = {
     "review": picture_review,
     "dicom": picture_dicom,
+    "archive": picture_archive,
     "cohort": picture_cohort,
     "train": picture_train,
     "evaluate": picture_evaluate,

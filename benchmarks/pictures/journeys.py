@@ -15,6 +15,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialogButtonBox, QMessageBox, QPushButton, QRadioButton
 from tests.helpers.windows.drops import drop
 
+from napari_bayes_nnunet.widgets.archive.archive_form import AddressDialog, LoginDialog
+from napari_bayes_nnunet.widgets.archive.send import SendDialog
+from napari_bayes_nnunet.widgets.archive.window import ArchiveWindow
 from napari_bayes_nnunet.widgets.layers.series_dialog import StackChooser
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.review.forms import NUMBERS
@@ -89,6 +92,62 @@ def export_dicom(
     hand.say_yes(look)
     hand.choose_below(review.forms.export, review.forms.export.dicom_action)
     hand.until(lambda: "Saved" in review.forms.export.message)
+    hand.click(review.close_button)
+    return review
+
+
+def use_archive(
+    hand: Hand,
+    camera: Camera,
+    folder: Path,
+    *,
+    url: str,
+    login: tuple[str, str],
+    name: str,
+    quick: bool = False,
+) -> ReviewWidget:
+    """Fetch the latest study of a patient from an archive, review it, and send it back.
+
+    The archive is new to the program, and wants a ``login``. ``name`` is a part of the patient's.
+    """
+
+    def describe(dialog: AddressDialog) -> None:
+        dialog.name.setText("Research")
+        hand.type(dialog.url, url)  # Enter closes the dialog
+
+    def log_in(dialog: LoginDialog) -> None:
+        dialog.user.setText(login[0])
+        hand.type(dialog.password, login[1])
+
+    def send(dialog: SendDialog) -> None:
+        assert name in dialog.sentence.text().lower()
+        camera.take(dialog, "archive_send")
+        hand.click(dialog.send_button)
+
+    hand.choose_in_menu("File", "IO Utilities", "Archive")
+    window = hand.window.findChild(ArchiveWindow)
+    hand.until(window.isVisible)
+    hand.answer(AddressDialog, describe)
+    hand.click(window.archive.add_button)
+    hand.answer(LoginDialog, log_in)
+    hand.type(window.name, name)
+    hand.until(lambda: window.table.rows)
+    hand.type(window.folder, str(folder))
+    hand.click(
+        window.table.viewport(), window.table.visualRect(window.table.model().index(0, 0)).center()
+    )
+    camera.take(window, "archive")
+    hand.click(window.open_button)
+    hand.until(lambda: len(hand.viewer.layers))
+    window.close()
+    segment = open_segment(hand, quick=quick)
+    run_segment(hand, segment)
+    review = open_review(hand, segment)
+    accept_first(hand, review)
+    hand.answer(SendDialog, send)
+    hand.answer(LoginDialog, log_in)  # unless a keyring has it
+    hand.choose_below(review.forms.export, review.forms.export.send_action)
+    hand.until(lambda: "Sent" in review.messages.line.message)
     hand.click(review.close_button)
     return review
 

@@ -12,8 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 from pydicom.uid import generate_uid
 
+from napari_bayes_nnunet.app.cohort.watch import ArchiveWatch
 from napari_bayes_nnunet.cli import archive, main
 from napari_bayes_nnunet.io.archive import PASSWORD_VARIABLE, USER_VARIABLE
+from napari_bayes_nnunet.io.known_archives import archives_file
 
 from ..helpers.data.dicoms import made_voxels, slice_file
 from ..helpers.processes.command import bayes_nnunet
@@ -111,3 +113,29 @@ def test_a_missing_package_is_named(monkeypatch, package):
     refused = run("list", "http://localhost")
     assert refused.exit_code == 1
     assert package in refused.stderr
+
+
+def test_an_archive_is_reached_by_its_name(url, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    assert run("list", "Research").exit_code == 1
+    assert run("add", "Research", url).exit_code == 0
+    assert run("list", "Research", "--patient", "nobody").stdout == "No study matches.\n"
+    assert "secret" not in archives_file().read_text()
+    assert run("remove", "Research").exit_code == 0
+    assert run("list", "Research").exit_code == 1
+
+
+def test_a_watch_gets_its_options(url, tmp_path, monkeypatch):
+    watches: list[ArchiveWatch] = []
+    monkeypatch.setattr(ArchiveWatch, "look", lambda watch: watches.append(watch) or 0)
+    asked = ("watch", url, "-o", tmp_path / "out", "--once")
+    assert run(*asked, "--certificates", tmp_path).exit_code == 2
+    chosen = ("--scheduler", "tcp://a:1", "--members", 2, "--date", "2026-01-01:")
+    assert run(*asked, *chosen).exit_code == 0
+    (watch,) = watches
+    assert watch.cluster == {"scheduler": "tcp://a:1", "certificates": None, "resources": None}
+    assert (watch.dates, watch.stores) == ("20260101-", False)
+    prediction = watch.request.prediction
+    assert (prediction.settings.members, prediction.phases) == (2, "ED,ES")
+    assert prediction.makes_studies
+    assert prediction.skip_finished

@@ -14,6 +14,8 @@ import pytest
 from benchmarks.pictures.camera import LARGEST_BYTES, small_png
 from PIL import Image
 
+from napari_bayes_nnunet.core.steps import drain
+from napari_bayes_nnunet.io.archive import Archive
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
 from napari_bayes_nnunet.io.study.study import read_study
@@ -23,6 +25,7 @@ from ..helpers.data.dicoms import write_cine
 from ..helpers.data.evaluations import answer, heart, name_labels, write_answer, write_reference
 from ..helpers.data.sample import write_middle_slices
 from ..helpers.processes.command import environment
+from ..helpers.processes.orthanc import HOST, run_orthanc
 
 HAS_DISPLAY = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 pytestmark = pytest.mark.skipif(
@@ -75,6 +78,22 @@ def test_dicom_series_is_chosen_and_exported(tmp_path):
     assert read_study(file.parent).edited.shape == voxels.shape
     written = {file.name.rpartition("_")[2] for file in (tmp_path / "export").iterdir()}
     assert written == {"seg.dcm", "measurements.dcm", "numbers.csv"}
+
+
+def test_a_study_goes_from_the_archive_and_back(tmp_path):
+    login, voxels = ("anna", "secret"), read_volume(CINE).voxels[[19, 6], 3:7].astype(np.int16)
+    write_cine(tmp_path / "sent", voxels, PatientName="Doe^Jane")
+    users = {"AuthenticationEnabled": True, "RegisteredUsers": dict([login])}
+    with run_orthanc(tmp_path / "orthanc", **users) as port:
+        archive = Archive(f"http://{HOST}:{port}/dicom-web", login=login)
+        drain(archive.store([*filter(Path.is_file, (tmp_path / "sent").rglob("*"))]))
+        about = {"url": archive.url, "login": login, "name": "jane"}
+        go("use_archive", tmp_path, tmp_path / "studies", **about, quick=True)
+        (study,) = archive.find_studies()
+    assert (study.series, study.images) == ("4", "11")  # the cine, two SEG and an SR
+    kept = "".join(f.read_text("utf-8") for f in (tmp_path / "config").rglob("*.json"))
+    assert "Research" in kept
+    assert "secret" not in kept
 
 
 def test_folder_is_segmented_and_its_worst_study_opened(tmp_path):

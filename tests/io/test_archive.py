@@ -12,13 +12,21 @@ import pydicom
 import pytest
 from dicomweb_client import DICOMwebClient
 from keyring.backend import KeyringBackend
+from keyring.backends.fail import Keyring as NoKeyring
 from pydicom.uid import RLELossless, generate_uid
 
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError, archive
-from napari_bayes_nnunet.io.archive import Archive, LoginRefusedError, describe_files, find_login
+from napari_bayes_nnunet.io.archive import (
+    Archive,
+    LoginRefusedError,
+    describe_files,
+    find_login,
+    keep_login,
+)
 from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.files.access import UNREADABLE
+from napari_bayes_nnunet.io.known_archives import KnownArchive, find_archive
 
 from ..helpers.data.dicoms import made_voxels, slice_file, write_cine
 from ..helpers.processes.line import line
@@ -40,6 +48,9 @@ class MemoryKeyring(KeyringBackend):
 
     def set_password(self, service: str, username: str, password: str) -> None:
         self.passwords[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.passwords[service, username]
 
     def get_credential(self, service: str, username: str | None) -> object:
         users = [user for known, user in self.passwords if known == service]
@@ -283,18 +294,30 @@ def test_a_wrong_login_is_refused_everywhere(port, tmp_path, login):
 
 def test_a_login_comes_from_the_keyring_or_the_environment(own_keyring, monkeypatch):
     url = "https://a.example/dicom-web"
-    assert find_login(url) is None
+    known = KnownArchive("Hospital", url)
+    assert find_login(known) is None
     monkeypatch.setenv(archive.USER_VARIABLE, "anna")
-    assert find_login(url) is None
+    assert find_login(known) is None
     monkeypatch.setenv(archive.PASSWORD_VARIABLE, "p")
-    assert find_login(url) == ("anna", "p")
+    assert find_login(known) == ("anna", "p")
     monkeypatch.setenv(archive.TOKEN_VARIABLE, "t\n")
-    assert find_login(url) == ("token", "t")
+    assert find_login(known) == ("token", "t")
     own_keyring.set_password(url, "bert", "q")
-    assert find_login(url) == ("token", "t")  # the keyring has none of anna's
+    assert find_login(known) == ("token", "t")  # the keyring has none of anna's
     monkeypatch.delenv(archive.USER_VARIABLE)
-    assert find_login(url + "/") == ("bert", "q")
-    assert find_login("https://b.example/dicom-web") == ("token", "t")
+    assert find_login(KnownArchive(url + "/", url + "/")) == find_login(known) == ("bert", "q")
+    own_keyring.set_password("Hospital", "carl", "r")
+    assert find_login(known) == ("carl", "r")
+    assert find_login(find_archive("https://b.example/dicom-web")) == ("token", "t")
+
+
+def test_the_keyring_keeps_one_login_of_an_archive(own_keyring):
+    known = KnownArchive("Hospital", "https://a.example")
+    assert keep_login(known, ("anna", "p"))
+    assert keep_login(known, ("bert", "q"))
+    assert own_keyring.passwords == {("Hospital", "bert"): "q"}
+    keyring.set_keyring(NoKeyring())
+    assert not keep_login(known, ("anna", "p"))
 
 
 def test_certificates_are_verified(tmp_path, monkeypatch):

@@ -4,35 +4,33 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from datetime import date
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from ..core.counts import format_count
+from ..core.dates import parse_dates
+from ..io.known_archives import (
+    KnownArchive,
+    check_client,
+    find_archive,
+    forget_archive,
+    keep_archive,
+)
 from .options import PATH, Command, TextType, output_option
+from .segment import check_cluster_options, cluster_options, segmentation_options, take_settings
 
 if TYPE_CHECKING:  # dicomweb-client, which is optional
     from ..io.archive import Archive
 
-NO_CLIENT: Final = "The package {package} is missing. Install it with: pip install {package}"
 NOT_SENT: Final = "Nothing was sent."
-
-
-def _parse_dates(text: str) -> str:
-    """Return one day, or a range whose ends may be missing, as DICOM writes it."""
-    if not text:
-        return ""
-    ends = [f"{date.fromisoformat(end):%Y%m%d}" if end else "" for end in text.split(":")]
-    if len(ends) > 2 or not any(ends):
-        raise ValueError(text)
-    return "-".join(ends)
 
 
 DATES = TextType(
     "DATE[:DATE]",
-    _parse_dates,
+    parse_dates,
     expected="a date such as 2026-01-31, or a range such as 2026-01-01:",
 )
 ca_option = click.option(
@@ -44,9 +42,33 @@ ca_option = click.option(
 def archive_group() -> None:
     """Find, fetch and store studies in an archive that speaks DICOMweb.
 
-    URL is its address, such as https://archive.example.org/dicom-web. User and password, or a
-    token, come from the keyring of the system, from the environment or from a prompt.
+    URL is its address, such as https://archive.example.org/dicom-web, or its name. User and
+    password, or a token, come from the keyring of the system, from the environment or from a
+    prompt.
     """
+
+
+@archive_group.command("add", cls=Command)
+@click.argument("name")
+@click.argument("url")
+@ca_option
+def add_command(name: str, url: str, ca: Path | None) -> None:
+    """Give the archive at URL a NAME, which other commands and the window then know.
+
+    The keyring keeps the login under this name: keyring set NAME USER
+    """
+    check_client()
+    from ..io.archive import Archive
+
+    Archive(url, ca=ca)  # which refuses what cannot be an address
+    keep_archive(KnownArchive(name, url, str(ca.absolute()) if ca else ""))
+
+
+@archive_group.command("remove", cls=Command)
+@click.argument("name")
+def remove_command(name: str) -> None:
+    """Forget the NAME of an archive, but not its login in the keyring."""
+    forget_archive(name)
 
 
 @archive_group.command("list", cls=Command)
@@ -111,28 +133,95 @@ def store_command(url: str, files: tuple[Path, ...], yes: bool, ca: Path | None)
     click.echo(f"Sent {count} to {archive.url}")
 
 
-def _connect(url: str, ca: Path | None) -> Archive:
+@archive_group.command("watch", cls=Command)
+@click.argument("url")
+@output_option("Folder of the cohort.")
+@click.option(
+    "--ensemble", type=PATH, show_default="the built-in one",
+    help="Folder of the checkpoint ensemble.",
+)  # fmt: skip
+@click.option(
+    "--date", "dates", type=DATES, default="", help="Day of the studies, or the first and the last."
+)
+@click.option(
+    "--store-back", "stores", is_flag=True,
+    help="Store the unreviewed SEG and SR of each segmented study in the archive.",
+)  # fmt: skip
+@click.option("--once", is_flag=True, help="Look once, and end.")
+@click.option(
+    "--interval", type=click.FloatRange(min=1), default=60, show_default=True,
+    help="Seconds between two looks.",
+)  # fmt: skip
+@click.option(
+    "--phases", default="ED,ES", show_default=True,
+    help="Phases of a cine: numbers (1,8), ED,ES or all.",
+)  # fmt: skip
+@segmentation_options
+@cluster_options
+@ca_option
+def watch_command(
+    url: str,
+    output: Path,
+    ensemble: Path | None,
+    ca: Path | None,
+    once: bool,
+    interval: float,
+    dates: str,
+    stores: bool,
+    phases: str,
+    scheduler: str | None,
+    certificates: Path | None,
+    resources: dict[str, float] | None,
+    **flags: Any,
+) -> None:
+    """Segment each new cine of the archive at URL, and put it into a cohort.
+
+    All MR studies are fetched into the folder images of the cohort, each once. cohort.csv lists
+    those that cannot be segmented with the reason. Start the command again to continue after an
+    interruption. A study that is being sent is left until its number of images stays the same.
+    """
+    check_cluster_options(scheduler, certificates, resources)
+    archive = _connect(url, ca)
+    from ..app.cohort.run import CohortRequest
+    from ..app.cohort.watch import ArchiveWatch
+    from ..app.prediction.request import PredictionRequest
+    from ..app.remote.store import BUILT_IN_FOLDER
+
+    ensemble = ensemble or BUILT_IN_FOLDER
+    prediction = PredictionRequest(
+        images=(),
+        output=output.absolute(),
+        settings=take_settings(ensemble, flags),
+        phases=phases,
+        save=frozenset({"study"}),
+        skip_finished=True,
+    )
+    cluster = {"scheduler": scheduler, "certificates": certificates, "resources": resources}
+    request = CohortRequest(ensemble=ensemble, prediction=prediction)
+    watch = ArchiveWatch(archive, request, dates=dates, stores=stores, cluster=cluster)
+    code = watch.look() if once else watch.run(interval=interval)
+    if code:
+        raise click.exceptions.Exit(code)
+
+
+def _connect(place: str, ca: Path | None) -> Archive:
     """Return the archive after its first answer; ask for a login if it wants one and none is known.
 
     A login that the user enters is kept nowhere.
     """
-    try:
-        from ..io.archive import Archive, LoginRefusedError, find_login
-    except ModuleNotFoundError as error:
-        raise click.ClickException(NO_CLIENT.format(package=error.name)) from error
+    check_client()
+    from ..io.archive import LoginRefusedError, connect_archive, find_login
 
-    login = find_login(url)
-    archive = Archive(url, login=login, ca=ca)
+    known = find_archive(place)
+    if ca is not None:
+        known = replace(known, ca=str(ca))
     try:
-        archive.check_login()
+        return connect_archive(known)
     except LoginRefusedError:
-        if login is not None or not _can_ask():
+        if find_login(known) is not None or not _can_ask():
             raise
         user = click.prompt("User", err=True)
-        password = click.prompt("Password", hide_input=True, err=True)
-        archive = Archive(url, login=(user, password), ca=ca)
-        archive.check_login()
-    return archive
+        return connect_archive(known, (user, click.prompt("Password", hide_input=True, err=True)))
 
 
 def _can_ask() -> bool:

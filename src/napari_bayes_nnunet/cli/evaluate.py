@@ -86,16 +86,9 @@ def export_dicom_command(
     accepted in the review.
     """
     from ..app.review.accepted_slices import describe_open_slices
-    from ..app.review.dicom_export import export_session
-    from ..app.review.session import ReviewSession
-    from ..io.heart.normal_ranges import read_normal_ranges
-    from ..io.study.info import find_image, read_study_image
-    from ..io.study.study import read_study
+    from ..app.review.dicom_export import export_session, open_session
 
-    stored = read_study(study)
-    image = find_image(stored.info, study)
-    session = ReviewSession(stored, read_study_image(stored.info, image).voxels if image else None)
-    session.ranges = read_normal_ranges(normal_ranges)
+    session = open_session(study, normal_ranges)
     for file in export_session(session, images, output, **flags):
         click.echo(file)
     if note := describe_open_slices(session, session.phases):

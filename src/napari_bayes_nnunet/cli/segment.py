@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -26,12 +27,10 @@ from .options import (
 if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
     from ..core.choices import Window
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
-@click.command("predict", cls=Command, short_help="Segment images with an ensemble.")
-@click.argument("ensemble", type=PATH)
-@click.argument("images", nargs=-1, required=True, type=PATH)
-@output_option("Folder to write the results to.")
-@options_of(
+
+segmentation_options = options_of(
     SegmentationSettings,
     window={
         "default": None,
@@ -43,6 +42,38 @@ if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
         "bayes-nnunet is not on the PATH there."
     },
 )
+"""Decorator that adds the options of a segmentation."""
+
+
+def cluster_options(command: _Function) -> _Function:
+    """Add the options of a Dask cluster."""
+    for option in reversed(_CLUSTER):
+        command = option(command)
+    return command
+
+
+_CLUSTER: Final = (
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Address of a Dask cluster that segments the studies, such as tls://server:8786.",
+    ),
+    click.option(
+        "--certificates",
+        type=PATH,
+        help="Folder with the ca.pem, cert.pem and key.pem of a tls:// address.",
+    ),
+    click.option(
+        "--resources", type=RESOURCES, help="Resources of a worker for one study, such as GPU=1."
+    ),
+)
+
+
+@click.command("predict", cls=Command, short_help="Segment images with an ensemble.")
+@click.argument("ensemble", type=PATH)
+@click.argument("images", nargs=-1, required=True, type=PATH)
+@output_option("Folder to write the results to.")
+@segmentation_options
 @click.option(
     "--phases",
     default="all",
@@ -70,19 +101,7 @@ if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
     help="Segment images even if they are not short-axis cines by their DICOM tags or names.",
 )
 @click.option("--strict", is_flag=True, help="Refuse images that may not be a short-axis cine.")
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="Address of a Dask cluster that segments the studies, such as tls://server:8786.",
-)
-@click.option(
-    "--certificates",
-    type=PATH,
-    help="Folder with the ca.pem, cert.pem and key.pem of a tls:// address.",
-)
-@click.option(
-    "--resources", type=RESOURCES, help="Resources of a worker for one study, such as GPU=1."
-)
+@cluster_options
 @click.option(
     "--jsonl", is_flag=True, help="Print JSON lines instead of a progress bar, for folders."
 )
@@ -105,16 +124,13 @@ def predict_command(
     """
     from ..app.prediction.request import PredictionRequest
 
-    if (certificates or resources) and not scheduler:
-        raise click.UsageError("--certificates and --resources require --scheduler.")
+    check_cluster_options(scheduler, certificates, resources)
     has_folders = any(image.is_dir() for image in images)
     is_cohort = has_folders or jsonl or scheduler is not None
     if save is None:
         save = "study" if has_folders else ""
     results = frozenset(part.strip() for part in save.split(",") if part.strip()) - {"labels"}
-    flags["window"] = flags["window"] or _usual_window(ensemble)
-    values = {field.name: flags.pop(field.name) for field in fields(SegmentationSettings)}
-    settings = SegmentationSettings(**values)
+    settings = take_settings(ensemble, flags)
     request = PredictionRequest(images=images, save=results, settings=settings, **flags)
     if is_cohort:
         from ..app.cohort.run import CohortRequest
@@ -133,6 +149,19 @@ def predict_command(
         code = 0 if predict_in_terminal(ensemble, request) else 1
     if code:
         raise click.exceptions.Exit(code)
+
+
+def check_cluster_options(scheduler: str | None, *others: object) -> None:
+    """Raise an error of click if options are given that need a scheduler, without one."""
+    if any(others) and not scheduler:
+        raise click.UsageError("--certificates and --resources require --scheduler.")
+
+
+def take_settings(ensemble: Path, flags: dict[str, Any]) -> SegmentationSettings:
+    """Remove the options of a segmentation from ``flags``, and return them as settings."""
+    flags["window"] = flags["window"] or _usual_window(ensemble)
+    values = {field.name: flags.pop(field.name) for field in fields(SegmentationSettings)}
+    return SegmentationSettings(**values)
 
 
 def _usual_window(ensemble: Path) -> Window:

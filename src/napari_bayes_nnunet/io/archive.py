@@ -32,6 +32,7 @@ from .dicom.headers import DAMAGED, patient_record, tolerant_reading
 from .dicom.limits import read_dicom_file
 from .files.access import reading
 from .files.appearing import appearing
+from .known_archives import KnownArchive
 
 TOKEN_USER: Final = "token"
 """Name of the user in the keyring whose password is a token (OAuth 2) and no password."""
@@ -165,21 +166,43 @@ def _up_to(
         raise requests.ConnectionError
 
 
-def find_login(url: str) -> tuple[str, str] | None:
+def find_login(archive: KnownArchive) -> tuple[str, str] | None:
     """Return user and password for an archive, from the keyring or the environment, or None.
 
-    The keyring has them under the URL. For a token the user is `TOKEN_USER`.
+    The keyring has them under the name or the URL. For a token the user is `TOKEN_USER`.
     """
     user = os.environ.get(USER_VARIABLE, "")
     with suppress(KeyringError):  # there is none, as on a server, or it is locked
-        login = keyring.get_credential(url.rstrip("/"), user or None)
-        if login is not None:
-            return login.username, login.password
+        for service in (archive.name, archive.url.rstrip("/")):
+            login = keyring.get_credential(service, user or None)
+            if login is not None:
+                return login.username, login.password
     token = os.environ.get(TOKEN_VARIABLE, "").strip()
     password = os.environ.get(PASSWORD_VARIABLE, "")
     if token:
         return TOKEN_USER, token
     return (user, password) if user and password else None
+
+
+def keep_login(archive: KnownArchive, login: tuple[str, str]) -> bool:
+    """Keep user and password in the keyring, in place of those before; return False without one."""
+    with suppress(KeyringError):
+        before = keyring.get_credential(archive.name, None)
+        if before is not None and before.username != login[0]:
+            keyring.delete_password(archive.name, before.username)
+        keyring.set_password(archive.name, *login)
+        return True
+    return False
+
+
+def connect_archive(known: KnownArchive, login: tuple[str, str] | None = None) -> Archive:
+    """Return an archive after its first answer, by this login or by the one that is known.
+
+    Raises DataError, as `LoginRefusedError` if the archive does not let the user in.
+    """
+    archive = Archive(known.url, login=login or find_login(known), ca=known.ca_file)
+    archive.check_login()
+    return archive
 
 
 class Archive:
@@ -228,21 +251,23 @@ class Archive:
             self._client.search_for_studies(limit=1)
 
     def find_studies(
-        self, *, patient: str = "", name: str = "", dates: str = ""
+        self, *, patient: str = "", name: str = "", dates: str = "", modality: str = ""
     ) -> list[ArchivedStudy]:
         """Return the studies that match, the latest first.
 
         ``patient`` is an ID, perhaps with wildcards (* and ?), and ``name`` a part of a name, in
         any case. ``dates`` is a day or a range as DICOM writes it: 20260131, 20260101-20260131.
+        ``modality`` is that of one series, such as MR.
         """
         name = f"*{name}*" if name else ""
         filters = {"PatientID": _widened(patient), "PatientName": _widened(name)}
+        filters |= {"StudyDate": dates, "ModalitiesInStudy": modality}
         counts = "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances"
         found = self._search(
             self._client.search_for_studies,
             "StudyInstanceUID",
             fields=["StudyDescription", *counts],
-            search_filters={key: v for key, v in (filters | {"StudyDate": dates}).items() if v},
+            search_filters={key: value for key, value in filters.items() if value},
         )
         studies = [
             ArchivedStudy(

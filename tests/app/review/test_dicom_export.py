@@ -187,18 +187,25 @@ def test_descriptions_say_what_was_accepted(study: Path, images: Path, tmp_path:
     assert dcmread(report).CompletionFlag == "COMPLETE"
 
 
+FLAGGED = f"Phase {ES} (ES), slice 2", "flagged. Trabekel – zu prüfen"
+
+
 def test_sr_says_what_the_report_says(study: Path, images: Path, tmp_path: Path) -> None:
     session = ReviewSession(read_study(study))
     session.numbers.rules = {"LV EF": RULE}
     session.ranges = read_normal_ranges("petersen2017")
     session.change(patient=Patient(sex="m", age=60), reader="Anna Berg")
     session.decide((ED, 0), "accepted")
+    session.comment_on((ES, 1), "Trabekel – zu prüfen")
     *_, file, _ = export_session(session, images, tmp_path / "out")
     queue = session.queue(session.scores())
     _, _, page = export_review(session, None, tmp_path / "report", queue=queue)
     report = unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.read_text("utf-8"))))
     texts = [one.value for one in dcmread(file).iterall() if one.keyword == "TextValue"]
-    said = [text for text in texts if not re.match(r"\d{4}-", text)]  # but the time of both
+    decisions = [text.split(": ", 1) for text in texts if text.startswith("Phase")]
+    assert decisions == [[f"Phase {ED} (ED), slice 1", "accepted"], [*FLAGGED]]
+    assert all(part in report for part in (FLAGGED[0], *FLAGGED[1].split(". ")))
+    said = [text for text in texts if not re.match(r"\d{4}-|Phase", text)]  # but the time of both
     sentences = [part for text in said for part in re.split(r"(?<=\.) (?=Open|Women)", text)]
     (interval,) = (part for part in sentences if part.startswith("90 % interval: "))
     assert interval[len("90 % interval: ") : -1] in report

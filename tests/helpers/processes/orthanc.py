@@ -48,6 +48,7 @@ def run_orthanc(folder: Path, **settings: Any) -> Iterator[int]:
         "Plugins": [str(PLUGIN)],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
     }
+    folder.mkdir(exist_ok=True)
     file = folder / "orthanc.json"
     file.write_text(json.dumps(configuration | settings))
     with (folder / "orthanc.log").open("wb") as log:

@@ -36,7 +36,8 @@ ORIGIN = LabelOrigin(
     version="1.2",
     review="8 of 20 slices accepted",
 )
-COMMENT, SENTENCE = "90 % interval: 48.2 to 59.1. Open slices: 3.", "read by Anna Berg"
+COMMENT = "90 % interval: 48.2 to 59.1. Open slices: 3."
+SENTENCE = "Phase 8 (ES), slice 3: flagged. Apex unclear, trabeculae"
 UID_OF_A_SOURCE = "Referenced SOP Instance UID"
 SUMMARY = "Dicom dataset contains invalid data values"
 

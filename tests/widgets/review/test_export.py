@@ -41,8 +41,8 @@ def form(qtbot) -> SaveButton:
 def test_one_button_offers_all_that_can_be_saved(form) -> None:
     offered = [action for action in form.menu().actions() if not action.isSeparator()]
     assert [action.toolTip() for action in offered] == [
-        *(export.STUDY_HELP, export.EXPORT_HELP, export.DICOM_HELP, export.TRAINING_HELP),
-        *(export.NAMED_HELP, export.CONTOURS_HELP, export.NOTHING_SAVED),
+        *(export.STUDY_HELP, export.EXPORT_HELP, export.DICOM_HELP, export.SEND_HELP),
+        *(export.TRAINING_HELP, export.NAMED_HELP, export.CONTOURS_HELP, export.NOTHING_SAVED),
     ]
 
 

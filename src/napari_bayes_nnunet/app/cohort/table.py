@@ -245,6 +245,11 @@ def listed_studies(table: Path) -> list[str]:
     return [case for case, (_, outcome, *_) in _rows_in(table).items() if outcome != "failed"]
 
 
+def ended_studies(table: Path) -> set[str]:
+    """Return all studies in the table of an earlier run. Raises AppError and OSError as above."""
+    return {*_rows_in(table)}
+
+
 def _worst_first(values: Sequence[Any]) -> tuple[bool, float, str]:
     case, outcome, quality = values[:3]
     return outcome != "failed", _quality(quality), case

@@ -62,7 +62,7 @@ def run_in_terminal(
         view.show(StageStarted(text=LOOKING_FOR_STUDIES))
         with (
             suppress(KeyboardInterrupt),
-            on_first_signal(_interrupt),
+            on_first_signal(interrupt),
             open_cohort(request) as found,
         ):
             for problem in (*request.folder.problems, *request.folder.refusals):
@@ -136,6 +136,6 @@ def _folders(request: CohortRequest) -> list[Path]:
     return list(dict.fromkeys((request.ensemble, request.prediction.output, *images)))
 
 
-def _interrupt() -> None:
+def interrupt() -> None:
     """End the run, on SIGTERM as on Ctrl-C."""
     raise KeyboardInterrupt

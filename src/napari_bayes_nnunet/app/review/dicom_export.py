@@ -23,24 +23,38 @@ from ...io.dicom.rtstruct import write_rtstruct
 from ...io.dicom.seg import LONGEST_TEXT, LabelOrigin, read_seg, write_seg
 from ...io.dicom.series import Stack
 from ...io.dicom.structured_report import CONCEPTS, write_structured_report
+from ...io.heart.normal_ranges import PETERSEN, read_normal_ranges
 from ...io.images.geometry import Geometry
 from ...io.study.arrays import IMAGE, select_phase
 from ...io.study.info import find_image, read_study_image
-from ...io.study.study import Study
+from ...io.study.study import Study, read_study
 from ..prediction.output_files import dicom_file_names
 from ..report.output_folder import refuse_folder_of_inputs
 from .accepted_slices import count_accepted
 from .export import collect_outcome
 from .report_numbers import describe_numbers, write_numbers
-from .report_page import list_facts, list_warnings
+from .report_page import list_decisions, list_facts, list_warnings
 from .session import ReviewSession
 
 ALGORITHM = "Bayesian nnU-Net"
+UNREVIEWED = "DRAFT, unreviewed"
 FOUND_IN = ", ED and ES of {} phases only"
 NOT_COMPARABLE = (
     "{image} was not found, so the DICOM images cannot be compared with {case} and may be of "
     "another patient. Put the file back into the study or next to it."
 )
+
+
+def open_session(study: Path, ranges: str = PETERSEN) -> ReviewSession:
+    """Return the review of the study in a folder, with these normal ranges, for an export.
+
+    Raises DataError.
+    """
+    stored = read_study(study)
+    image = find_image(stored.info, study)
+    session = ReviewSession(stored, read_study_image(stored.info, image).voxels if image else None)
+    session.ranges = read_normal_ranges(ranges)
+    return session
 
 
 def export_session(
@@ -77,7 +91,7 @@ def export_session(
         drawn, slices = select_phase(labels, phase), images_of_phase(stack, phase)
         about = replace(
             origin,
-            review=str(accepted[phase]),
+            review=str(accepted[phase]) if _has_begun(session) else UNREVIEWED,
             phase=describe_phase(session, phase, len(stack.slices[0])),
             number=number,
         )
@@ -106,7 +120,8 @@ def _write_numbers(
     write_numbers(table, outcome.before, every, still_open, state=in_numbers.state, among=among)
     if not CONCEPTS.keys() & outcome.after.keys():
         return [table]
-    state = f"{in_numbers.state}{FOUND_IN.format(among) if among else ''}"
+    accepted = in_numbers.state if _has_begun(session) else UNREVIEWED
+    state = f"{accepted}{FOUND_IN.format(among) if among else ''}"
     sentences = state, *list_facts(outcome), *list_warnings(outcome), *outcome.rules
     write_structured_report(
         report,
@@ -116,9 +131,14 @@ def _write_numbers(
         origin=replace(origin, review=state),
         is_reviewed=not in_numbers.still_open,
         comments=describe_numbers(outcome.after, outcome.open_slices),
-        sentences=[*sentences, *outcome.walls.notes],
+        sentences=[*sentences, *outcome.walls.notes, *list_decisions(outcome)],
     )
     return [report, table]
+
+
+def _has_begun(session: ReviewSession) -> bool:
+    """Return whether a reader has decided on a slice or corrected one."""
+    return bool(session.state.decisions or session.edited_places())
 
 
 def find_stack(study: Study, images: Path) -> Stack:

@@ -134,10 +134,7 @@ def report_page(review: ReviewOutcome) -> str:
             for name, label in review.structures.items()
             if label in colors
         },
-        decisions=[
-            (review.place(*place), decision)
-            for place, decision in sorted(review.decisions.items(), key=_in_order)
-        ],
+        decisions=list(_decisions(review)),
         usage=list(_usage(review.use)),
         origin=_origin(review),
     )
@@ -221,6 +218,20 @@ def _corrected(review: ReviewOutcome, colors: Mapping[int, str]) -> Iterator[dic
             "decision": review.decisions.get((part.phase, part.z)),
             "changed": np.count_nonzero(part.before != part.after),
         }
+
+
+def list_decisions(review: ReviewOutcome) -> list[str]:
+    """Return the decisions in words, such as "Phase 8 (ES), slice 3: flagged. Apex unclear"."""
+    return [
+        f"{place}: {decision.state}{f'. {decision.comment}' if decision.comment else ''}"
+        for place, decision in _decisions(review)
+    ]
+
+
+def _decisions(review: ReviewOutcome) -> Iterator[tuple[str, Decision]]:
+    """Yield the title of each slice with a decision, in the order of phases and slices."""
+    for place, decision in sorted(review.decisions.items(), key=_in_order):
+        yield review.place(*place), decision
 
 
 def _in_order(item: tuple[Place, Decision]) -> tuple[int, int]:

@@ -83,6 +83,8 @@ class Kept:
     stop_target: StopTarget | None = None
     normal_ranges: str = PETERSEN
     reader: str = ""
+    last_archive: str = ""
+    fetch_folder: str = ""
 
 
 _KINDS: Final = get_type_hints(Kept)

@@ -30,10 +30,14 @@ from qtpy.QtWidgets import (
 from ...app.prediction.output_files import dicom_file_names
 from ...app.review.accepted_slices import describe_open_slices
 from ...app.review.export import export_files
+from ...core.counts import format_count
 from ...io import DataError
 from ...io.dicom.files import may_hold_dicom
+from ...io.known_archives import KnownArchive
 from ...io.study.info import is_study
 from ...io.study.readings import list_readings
+from ..archive.archive_work import ArchiveWork
+from ..archive.send import ask_to_send, send_study
 from ..common.background import UNEXPECTED_ERROR, Background
 from ..common.dialogs import Choose, ask_to_replace, ask_to_save, choose_folder, choose_image
 from ..common.dock import (
@@ -112,6 +116,8 @@ NO_DICOM_IMAGES = (
     "was made from. Choose their folder."
 )
 CHOOSE_DATASET = "Choose an nnU-Net dataset"
+SENDING, SENT = "Sending to {archive}…", "Sent {files} to {archive}."
+STILL_SENDING = "The last study is still being sent. Try again in a moment."
 
 
 class FormsArea(FittingScrollArea):
@@ -145,6 +151,7 @@ class ReviewWidget(FolderDrop, DockContent):
         ask_image: Choose = choose_image,
         may_replace: Callable[[QWidget, Sequence[str]], bool] = ask_to_replace,
         may_save: Callable[[QWidget, str], bool] = ask_to_save,
+        ask_send: Callable[..., KnownArchive | None] = ask_to_send,
         settings: Settings | None = None,
         start_folder: Path | None = None,
     ) -> None:
@@ -156,6 +163,8 @@ class ReviewWidget(FolderDrop, DockContent):
         self._ask_image = ask_image
         self._may_replace = may_replace
         self._may_save = may_save
+        self._ask_to_send = ask_send
+        self._sending = ArchiveWork(self)
         self._settings = open_settings(settings)
         self._layout = ReadingLayout()
         self._reads = self._settings.kept.reading_layout
@@ -384,6 +393,7 @@ class ReviewWidget(FolderDrop, DockContent):
         export.study_action.triggered.connect(partial(self._save, controller))
         export.export_action.triggered.connect(partial(self._export, controller))
         export.dicom_action.triggered.connect(partial(self._export_dicom, controller))
+        export.send_action.triggered.connect(partial(self._send_to_archive, controller))
         export.training_action.triggered.connect(partial(self._add_to_training_set, controller))
 
     def _zoom_soon(self) -> None:
@@ -659,17 +669,52 @@ class ReviewWidget(FolderDrop, DockContent):
         doubt = describe_open_slices(controller.session, controller.session.phases)
         if doubt and not self._may_save(self, f"{doubt} {SAID_IN_DICOM}"):
             return
-        info = controller.session.study.info
-        images = self._dicom_images(info.case) or self._choose_folder(CHOOSE_DICOM_IMAGES)
+        images = self._find_dicom_images(controller)
+        chosen = self._choose_output(CHOOSE_DICOM_OUTPUT) if images else ""
+        names = self._dicom_names(controller)
+        if images and chosen and self._may_write([Path(chosen) / name for name in names]):
+            controller.exporter.export_dicom_to(Path(chosen), images=images)
+
+    def _send_to_archive(self, controller: ReviewController, _: bool) -> None:
+        """Ask which archive gets DICOM SEG and SR, and send them."""
+        controller.end_drawing()
+        if self._sending.is_running:
+            self.messages.ask(STILL_SENDING)
+            return
+        images = self._find_dicom_images(controller)
+        if images is None:
+            return
+        session = controller.session
+        doubt = describe_open_slices(session, session.phases)
+        is_hidden = self._hide_patient is not None and self._hide_patient.isChecked()
+        patient = PATIENT_HIDDEN if is_hidden else session.study.patient.identity
+        *names, _table = self._dicom_names(controller)
+        known = self._ask_to_send(self, patient, names, doubt, self._settings)
+        if known is None:
+            return
+        self.messages.show(SENDING.format(archive=known.name))
+        contours = controller.forms.export.dicom_contours.isChecked()
+        steps = partial(send_study, session.snapshot(), images, contours=contours)
+        self._sending.talk(known, steps, partial(self._on_sent, known.name), self.messages.ask)
+
+    def _on_sent(self, archive: str, count: int) -> None:
+        self.messages.show(SENT.format(files=format_count(count, "file"), archive=archive))
+
+    def _find_dicom_images(self, controller: ReviewController) -> Path | None:
+        """Return the folder of the study's DICOM images, or ask for it; None without one."""
+        case = controller.session.study.info.case
+        images = self._dicom_images(case) or self._choose_folder(CHOOSE_DICOM_IMAGES)
         if images and not may_hold_dicom(Path(images)):
             controller.forms.export.show_message(NO_DICOM_IMAGES.format(folder=images))
-            return
-        chosen = self._choose_output(CHOOSE_DICOM_OUTPUT) if images else ""
-        contours = controller.forms.export.dicom_contours.isChecked()
+            return None
+        return Path(images) if images else None
+
+    def _dicom_names(self, controller: ReviewController) -> list[str]:
+        """Return the names of the DICOM files of the study, and last that of the CSV table."""
+        info, form = controller.session.study.info, controller.forms.export
+        contours = form.dicom_contours.isChecked()
         labels, drawn, *reports = dicom_file_names(info.case, info.phases, contours=contours)
-        names = *labels, *drawn, *reports
-        if chosen and self._may_write([Path(chosen) / name for name in names]):
-            controller.exporter.export_dicom_to(Path(chosen), images=Path(images))
+        return [*labels, *drawn, *reports]
 
     def _add_to_training_set(self, controller: ReviewController, _: bool) -> None:
         """Ask for a dataset and add the study to its training cases."""

@@ -35,6 +35,10 @@ DICOM_HELP = (
 CONTOURS_HELP = (
     "Also write the smooth contours of each phase as RTSTRUCT, next to DICOM SEG and SR."
 )
+SEND_HELP = (
+    "Send DICOM SEG and SR to an archive (PACS), after a question that names files, patient and "
+    "archive."
+)
 TRAINING_HELP = (
     "Add each phase whose queued slices are all accepted to the training cases of an nnU-Net "
     "dataset. Then train one more cycle in the Train dock."
@@ -69,6 +73,7 @@ class SaveButton(QPushButton):
         self.study_action = self._add("Study", STUDY_HELP)
         self.export_action = self._add("Labels, numbers and report…", EXPORT_HELP)
         self.dicom_action = self._add("DICOM SEG and SR…", DICOM_HELP)
+        self.send_action = self._add("Send to archive…", SEND_HELP)
         self.training_action = self._add("Add to training set…", TRAINING_HELP)
         self._menu.addSeparator()
         self.names_patient = self._add("Report with the patient's name", NAMED_HELP)

@@ -15,7 +15,14 @@ from weakref import WeakSet
 from napari.layers import Image
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QFileDialog, QMainWindow, QMessageBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QMainWindow,
+    QMessageBox,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from ...app import AppError
 from ...app.messages import (
@@ -158,6 +165,7 @@ REPLACE_FILES = "Replace these files in {folder}?\n\n{names}"
 _ANOTHER_FOLDER: Final = (OTHER_FILES, UNWRITABLE, HAS_CORRECTIONS)
 """Problems of a folder that say to choose another one."""
 REVIEW_DOCK = "Review"
+ARCHIVE_HELP = "Find a study in an archive (PACS), fetch and open it."
 DETAILS, KEPT_DETAILS = "Details", "Segment details"
 """Title of the folded part, and its name in the settings."""
 
@@ -230,6 +238,8 @@ class SegmentWidget(FolderDrop, DockContent):
         self._settings = open_settings(settings)
         self.ensemble = EnsembleForm(self._settings, demo=demo)
         self.image = ImageForm(napari_viewer)
+        self.archive_button = QPushButton("Archive…")
+        self.archive_button.setToolTip(ARCHIVE_HELP)
         self.method = MethodForm(self._settings)
         self.run = RunForm()
         self.display = DisplayForm(self._settings)
@@ -257,6 +267,8 @@ class SegmentWidget(FolderDrop, DockContent):
             ("Picture", self.display),
         ):
             column.addWidget(heading(title) if title else line())
+            if form is self.image:
+                column.addWidget(self.archive_button)
             if form is self.run:
                 column.addWidget(self.chosen_options)
             column.addWidget(form)
@@ -287,6 +299,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.image.image_changed.connect(self._on_image_changed)
         self.image.image_picked.connect(self._on_image_picked)
         self.image.title_changed.connect(self.run.set_title)
+        self.archive_button.clicked.connect(self._on_archive_clicked)
         self.method.changed.connect(self._show_options)
         self.method.remote.connect_button.clicked.connect(self._on_connect_clicked)
         self.run.segment_button.clicked.connect(self.segment)
@@ -929,6 +942,11 @@ class SegmentWidget(FolderDrop, DockContent):
     def _on_no_study_made(self, sentence: str) -> None:
         self._makes_study = False
         self.run.show_messages(sentence)
+
+    def _on_archive_clicked(self) -> None:
+        from ..archive.window import show_archive  # not needed to open the dock
+
+        show_archive(self._viewer)
 
     # Segment a folder…
 

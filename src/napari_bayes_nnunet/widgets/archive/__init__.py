@@ -1,0 +1,1 @@
+"""Archives in the window: studies are found, fetched and opened, and files are sent."""

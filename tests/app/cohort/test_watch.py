@@ -1,0 +1,125 @@
+"""A watch of a real Orthanc, whose new studies become part of a cohort and go back."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.uid import generate_uid
+
+from napari_bayes_nnunet.app.cohort import watch
+from napari_bayes_nnunet.app.cohort.run import CohortRequest
+from napari_bayes_nnunet.app.cohort.terminal import INTERRUPTED
+from napari_bayes_nnunet.app.cohort.watch import IMAGES, OUTGOING, SENT, ArchiveWatch
+from napari_bayes_nnunet.app.prediction.request import PredictionRequest
+from napari_bayes_nnunet.core.steps import drain
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.archive import NO_ANSWER, Archive
+from napari_bayes_nnunet.io.dicom.files import make_pseudonym
+
+from ...helpers.data.cohorts import write_dicom_study
+from ...helpers.data.dicoms import AXIAL, made_voxels, slice_file
+from ...helpers.data.models import make_model
+from ...helpers.processes.orthanc import HOST, run_orthanc
+from ...io.test_archive import files_in
+
+ASKED = ("--members", 2, "--mirroring", "none", "--device", "cpu", "--window", "whole")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    with run_orthanc(tmp_path_factory.mktemp("orthanc")) as port:
+        yield Archive(f"http://{HOST}:{port}/dicom-web")
+
+
+def store(archive: Archive, folder: Path, name: str, **entries: Any) -> str:
+    """Store a cine of 12 images and return its pseudonym."""
+    study = write_dicom_study(folder / name, name=name, PatientID=name, **entries)
+    drain(archive.store(files_in(folder / name)))
+    return make_pseudonym(study)
+
+
+def rows(output: Path) -> dict[str, dict[str, str]]:
+    with (output / "cohort.csv").open(encoding="utf-8", newline="") as file:
+        return {row["study"]: row for row in csv.DictReader(file)}
+
+
+def test_new_cines_are_segmented_and_stored_once(archive, tmp_path, warm_command):
+    model, output = make_model(tmp_path / "model", members=2), tmp_path / "out"
+    first = store(archive, tmp_path, "first")
+    scout = {"StudyInstanceUID": generate_uid(), "PatientID": "scout"}
+    scout |= {"ImageOrientationPatient": AXIAL}
+    drain(archive.store([slice_file(tmp_path / "s.dcm", made_voxels()[0, 0], **scout)]))
+    asked = ("archive", "watch", archive.url, "-o", output, "--ensemble", model, "--once")
+    asked += ("--store-back", "--phases", "all", *ASKED)
+
+    def look() -> Any:
+        return warm_command.run(*asked, folder=tmp_path)
+
+    done = look()
+    assert done.code == 1, done.errors  # the scout failed
+    table = rows(output)
+    other = make_pseudonym(scout["StudyInstanceUID"])
+    assert {name: row["outcome"] for name, row in table.items()} == {first: "done", other: "failed"}
+    assert table[other]["failure"]
+    (study,) = archive.find_studies(patient="first")
+    stored = files_in(output / first / SENT)
+    described = {pydicom.dcmread(file).SeriesDescription for file in stored if "seg" in file.name}
+    assert len(described) == 3
+    assert all("unreviewed" in text for text in described)
+    images = int(study.images)
+    assert images == 12 + sum(file.suffix == ".dcm" for file in stored)
+    # A kill before the last note of an export, and before the row of a study.
+    (output / first / SENT).rename(output / first / OUTGOING)
+    second = store(archive, tmp_path, "second")
+    drain(archive.fetch(archive.find_studies(patient="second")[0].uid, output / IMAGES / second))
+    fetched = {file: file.stat().st_mtime_ns for file in files_in(output / IMAGES)}
+    done = look()
+    assert done.code == 0, done.errors
+    assert set(rows(output)) == {first, second, other}
+    assert (output / second / SENT).exists()
+    assert {file: file.stat().st_mtime_ns for file in files_in(output / IMAGES)} == fetched
+    (study,) = archive.find_studies(patient="first")
+    assert int(study.images) == images
+    assert look().output == ""
+
+
+@pytest.fixture
+def made(archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArchiveWatch:
+    """Return a watch for the studies of one day, which segments nothing."""
+    monkeypatch.setattr(watch, "run_in_terminal", lambda request, **_: 0)
+    prediction = PredictionRequest(images=(), output=tmp_path / "out")
+    request = CohortRequest(ensemble=tmp_path, prediction=prediction)
+    return ArchiveWatch(archive, request, dates="20300101")
+
+
+def test_a_study_that_is_being_sent_is_left_alone(made, archive, tmp_path):
+    about = {"StudyInstanceUID": generate_uid(), "StudyDate": "20300101"}
+    name = store(archive, tmp_path, "grows", **about)
+    folder = tmp_path / "out" / IMAGES / name
+    made.look(waits=True)
+    who = {**about, "PatientID": "grows", "series": 9}
+    drain(archive.store([slice_file(tmp_path / "late.dcm", made_voxels()[0, 0], **who)]))
+    made.look(waits=True)
+    assert not folder.exists()
+    made.look(waits=True)
+    assert len(files_in(folder)) == 13
+
+
+def test_a_watch_goes_on_when_the_archive_is_away(made, tmp_path, monkeypatch, capsys):
+    looks: list[int] = []
+
+    def look(**_: object) -> int:
+        looks.append(1)
+        if len(looks) == 1:
+            raise DataError(NO_ANSWER, url="there")
+        return INTERRUPTED
+
+    monkeypatch.setattr(made, "look", look)
+    assert made.run(interval=0) == INTERRUPTED
+    assert len(looks) == 2
+    assert "there" in capsys.readouterr().err
