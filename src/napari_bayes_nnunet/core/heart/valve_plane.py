@@ -35,6 +35,8 @@ _SUPPORT_MM: Final = 1.0
 
 Position: TypeAlias = tuple[float, float, float]
 """(R, A, S) in mm."""
+HingesKey: TypeAlias = tuple[Phase, Valve, str]
+"""Phase, valve, and name of a long-axis plane of the study."""
 _Values: TypeAlias = NDArray[np.float64]
 
 
