@@ -54,10 +54,11 @@ class ReviewState:
     ``score`` ("" for the default), ``structure`` (None for all), ``leave_out_border`` and
     ``all_phases`` (instead of ED and ES only) define the queue. ``landmarks_chosen`` is True if the
     reader has chosen ``ed`` and ``es``. ``protected`` structures do not change. ``current`` is the
-    slice on screen. With ``papillary_as_muscle`` or ``by_valve_plane`` the numbers are also measured
-    by that rule. ``insertions`` are those of the RV that the reader has moved, ``hinges`` those of
-    the valves that the reader has marked on long-axis planes. ``reader`` is the reader's name,
-    "" if unknown, ``finished_on`` the ISO date and time at which the review was finished last.
+    slice on screen. With ``papillary_as_muscle`` or ``by_valve_plane`` the numbers are also
+    measured by that rule. ``insertions`` are those of the RV that the reader has moved, ``hinges``
+    those of the valves that the reader has marked on long-axis planes. ``reader`` is the reader's
+    name, "" if unknown, ``finished_on`` the ISO date and time at which the review was finished
+    last.
     ``other`` keeps entries of newer versions.
     """
 
