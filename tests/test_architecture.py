@@ -71,6 +71,7 @@ MOST_CODE = {
     "archive": 447,
     "valve plane": 256,
     "long axis": 51,
+    "long axis": 236,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -118,6 +119,7 @@ MOST_TEST_LINES = {
     "archive": 577,
     "valve plane": 422,
     "long axis": 57,
+    "long axis": 221,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
