@@ -69,8 +69,7 @@ MOST_CODE = {
     "met at the desk": 51,
     "found by a reader of the code": 56,
     "archive": 447,
-    "valve plane": 256,
-    "long axis": 51,
+    "valve plane": 319,
     "long axis": 236,
 }
 """Lines of code of the package, by what needs them."""
@@ -117,8 +116,7 @@ MOST_TEST_LINES = {
     "met at the desk": 59,
     "found by a reader of the code": 64,
     "archive": 577,
-    "valve plane": 422,
-    "long axis": 57,
+    "valve plane": 478,
     "long axis": 221,
 }
 """Lines of the tests, by what needs them."""

@@ -14,13 +14,16 @@ from napari_bayes_nnunet.app.review.comparisons import (
     describe_rules,
 )
 from napari_bayes_nnunet.app.review.ends import without_atria
+from napari_bayes_nnunet.app.review.export import collect_outcome
 from napari_bayes_nnunet.app.review.findings import describe_finding
+from napari_bayes_nnunet.app.review.report_page import report_page
 from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.app.review.valve_points import hinges_of, points_on
 from napari_bayes_nnunet.core.heart.plausibility import Fault
 from napari_bayes_nnunet.io.study.study import read_study
 
 from ...helpers.data.cines import ED, ES, LV, MYO, RV, SHAPE, SPACING, make_cine
-from ...helpers.data.valves import mark
+from ...helpers.data.valves import hinges_at, long_axis, mark
 
 ML = np.prod(SPACING) / 1000
 BASAL = (ES, 0)
@@ -125,3 +128,42 @@ def test_undo_of_a_decision_returns_the_hinges(session) -> None:
     assert session.kept_in(ES, "LV") == pytest.approx([0.1, 1, 1, 1])
     session.put_back(BASAL, after, tool="undo or redo")
     assert session.kept_in(ES, "LV") == pytest.approx([1.5, 1, 1, 1])
+
+
+def test_report_names_both_volumes(session) -> None:
+    session.change(by_valve_plane=True)
+    outcome = collect_outcome(session, None, [])
+    both = outcome.after["LV EDV"]
+    page = report_page(outcome)
+    assert both.comparison.lines[0] in page
+    assert f"{both.comparison.value:.1f}" in both.comparison.lines[0]
+    assert f"<b>{both.value:.1f}</b>" in page
+
+
+def test_points_on_the_long_axis_are_those_that_are_marked(session) -> None:
+    axis = long_axis(session)
+    mitral, tricuspid = points_on(session, ES, axis)
+    assert (mitral.key, mitral.is_marked) == ((ES, "mitral", "4CH"), True)
+    # Slice 0.4 is 3.2 mm from slice 0, which is in row 10, and columns 10 and 42 are 1.25 mm apart.
+    assert mitral.pixels == pytest.approx(np.array([[13.2, 12.5], [13.2, 52.5]]))
+    assert not tricuspid.is_marked
+    moved = hinges_of(axis, mitral.pixels)
+    known = hinges_at(session, 0.4)
+    for name in ("first", "second"):
+        assert getattr(moved, name) == pytest.approx(getattr(known, name))
+    assert np.abs(np.dot(moved.normal, known.normal)) == pytest.approx(1)
+
+
+def test_points_not_marked_lie_in_the_basal_slice_of_the_cavity(tmp_path: Path) -> None:
+    session = ReviewSession(read_study(make_cine(tmp_path / "heart")))
+    mitral, tricuspid = points_on(session, ED, long_axis(session))
+    for points, label in ((mitral, LV), (tricuspid, RV)):
+        columns = np.flatnonzero(session.labels_in((ED, 0))[18] == label) * 1.25
+        assert points.pixels[:, 0] == pytest.approx(10)
+        assert sorted(points.pixels[:, 1]) == pytest.approx([columns[0], columns[-1]])
+        assert not points.is_marked
+    assert [points.key[1] for points in points_on(session, ED, long_axis(session, "2CH"))] == [
+        "mitral"
+    ]
+    assert points_on(session, 2, long_axis(session)) == []  # not segmented
+    assert session.valve_plane(ED, "mitral") is None

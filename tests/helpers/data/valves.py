@@ -1,6 +1,9 @@
 """Made hinges of valves in the study of a made cine."""
 
+import numpy as np
+
 from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.core.heart.long_axis import LongAxis, LongAxisKind
 from napari_bayes_nnunet.core.heart.valve_plane import Hinges, Valve
 from napari_bayes_nnunet.core.types import Phase
 
@@ -18,3 +21,14 @@ def hinges_at(session: ReviewSession, z: float, *, x: tuple[float, float] = (10,
 def mark(session: ReviewSession, phase: Phase, z: float, valve: Valve = "mitral") -> None:
     """Mark a valve at the height of slice ``z`` on the four-chamber plane."""
     session.move_hinges((phase, valve, "4CH"), hinges_at(session, z))
+
+
+def long_axis(session: ReviewSession, kind: LongAxisKind = "4CH") -> LongAxis:
+    """Return a long axis through row 18 of a made cine: its (y, x) are 1 mm along (z, x)."""
+    stack = session.study.info.geometry.affine_in_mm
+    affine = np.eye(4)
+    for column, axis, step in ((0, 0, 1.25), (1, 2, 8.0), (2, 1, 1.5)):
+        affine[:3, column] = stack[:3, axis] / step
+    affine[:3, 3] = (stack @ (0, 18, 0, 1))[:3] - 10 * affine[:3, 1]
+    voxels = np.random.default_rng(3).integers(0, 400, (4, 50, 60)).astype(np.int16)
+    return LongAxis(kind=kind, voxels=voxels, affine=affine)

@@ -330,18 +330,22 @@ class ReviewSession:
         wall, moved = self.walls[place], self.state.insertions.get(place)
         return replace(wall, insertions=moved) if wall and moved else wall
 
+    def hinges_in(self, phase: Phase, valve: Valve) -> dict[str, Hinges]:
+        """Return the hinges of a valve in a phase on each long-axis plane that gives them."""
+        known: dict[str, dict[Phase, Hinges]] = {}
+        for (marked, of, view), hinges in self.state.hinges.items():
+            if of == valve:
+                known.setdefault(view, {})[marked] = hinges
+        count = 1 if self.labels.ndim == 3 else len(self.labels)
+        moved = {v: hinges_in_phase(phases, phase, count=count) for v, phases in known.items()}
+        return {view: hinges for view, hinges in moved.items() if hinges is not None}
+
     def valve_plane(self, phase: Phase, valve: Valve) -> ValvePlane | None:
         """Return the plane of a valve in a phase, by the hinges that the reader has marked.
 
         None if they do not give it, or if the place or the base of the stack is unknown.
         """
-        geometry, known = self.study.info.geometry, dict[str, dict[Phase, Hinges]]()
-        for (marked, of, view), hinges in self.state.hinges.items():
-            if of == valve:
-                known.setdefault(view, {})[marked] = hinges
-        count = 1 if self.labels.ndim == 3 else len(self.labels)
-        moved = [hinges_in_phase(phases, phase, count=count) for phases in known.values()]
-        hinges = [pair for pair in moved if pair is not None]
+        geometry, hinges = self.study.info.geometry, self.hinges_in(phase, valve).values()
         if not hinges or geometry.letters is None or self.base_is_first is None:
             return None
         to_base = geometry.affine[:3, 2] * (-1 if self.base_is_first else 1)
