@@ -67,7 +67,7 @@ def _position(values: NDArray[np.float64]) -> Position:
 def _in_basal_slice(
     session: ReviewSession, phase: Phase, valve: Valve, axis: LongAxis
 ) -> NDArray[np.float64] | None:
-    """Return the (2, 3) ends, mm, of the cut through the basal slice of the cavity, None without."""
+    """Return the (2, 3) ends, mm, of the cut through the basal slice of the cavity, or None."""
     label = session.heart_labels.get(_CAVITY[valve])
     drawn = select_phase(session.labels, phase) == label
     slices = np.flatnonzero(drawn.any(axis=(1, 2)))
