@@ -546,18 +546,20 @@ class ReviewSession:
         The phase has a posterior. Their amount is the volume beyond, mL.
         """
         found: list[Finding] = []
-        for structure in self.heart_labels.keys() - {"MYO"} if self.state.hinges else ():
-            kept = self.kept_in(phase, structure)
-            volumes = self.numbers.volumes[phase].labels[structure]
-            found += [
-                Finding(
-                    fault=Fault.ATRIUM,
-                    place=(phase, z),
-                    structure=structure,
-                    amount=(1 - kept[z]) * volumes[z],
-                )
-                for z in (() if kept is None else np.flatnonzero(kept < 1 - ATRIAL_SHARE).tolist())
-            ]
+        for structure in self.heart_labels if self.state.hinges else ():
+            kept = self.kept_in(phase, structure) if structure != "MYO" else None
+            if kept is not None:
+                volumes = self.numbers.volumes[phase].labels[structure]
+                beyond = np.flatnonzero(kept < 1 - ATRIAL_SHARE).tolist()
+                found += [
+                    Finding(
+                        fault=Fault.ATRIUM,
+                        place=(phase, z),
+                        structure=structure,
+                        amount=(1 - kept[z]) * volumes[z],
+                    )
+                    for z in beyond
+                ]
         return found
 
     def _slice_findings(self, place: Place) -> list[Finding]:
