@@ -18,46 +18,12 @@ from napari_bayes_nnunet.io.dicom.examination import (
 from napari_bayes_nnunet.io.dicom.reader import NO_LONG_AXIS, choose_stack, read_dicom, read_stacks
 
 from ...helpers.data import dicoms
-from ...helpers.data.dicoms import made_voxels, slice_file, write_cine
+from ...helpers.data.dicoms import made_voxels, write_cine, write_plane
 
 BIVME = Path(__file__).parents[2] / "fixtures" / "bivme" / "dicom"
 needs_bivme = pytest.mark.skipif(not BIVME.exists(), reason="the sdist leaves it out")
 DESCRIBED = {"series 14001": "4CH", "series 16001": "3CH", "series 17001": "2CH",
              "series 19001": "RV 2CH", "series 22001": "RVOT"}  # fmt: skip
-UP = np.array([0.0, -1.0, 1.0])
-MIDDLE = (
-    dicoms.CORNER
-    + 1.5 * dicoms.DISTANCE * dicoms.TO_APEX
-    + dicoms.PIXELS[1] * 4.5 * dicoms.ROW
-    + dicoms.PIXELS[0] * 5.5 * dicoms.COLUMN
-)
-"""Centre of the short axis that `write_cine` makes, mm."""
-
-
-def write_plane(
-    folder: Path, angle: float, beside: float, *, series: int, tilt: float = 0.0, **about: Any
-) -> None:
-    """Write a cine of one plane at an angle about the heart, so many mm to the left of its LV."""
-    apex = dicoms.TO_APEX
-    up = UP - apex * (UP @ apex)
-    up /= np.linalg.norm(up)
-    left = np.cross(apex, up)
-    left *= np.sign(left[0])
-    radians, lean = np.radians(angle), np.radians(tilt)
-    row = np.cos(radians) * up + np.sin(radians) * left
-    normal = np.cos(radians) * left - np.sin(radians) * up
-    normal *= 1 if normal @ left >= 0 else -1
-    column = np.cos(lean) * apex + np.sin(lean) * normal
-    centre = MIDDLE + beside * normal
-    orientation = [float(value) for value in (*row, *column)]
-    for t in range(about.pop("phases", 3)):
-        spots = {
-            "ImagePositionPatient": [float(value) for value in centre - 4 * row - 4 * column],
-            "ImageOrientationPatient": orientation,
-            "PixelSpacing": [1.0, 1.0],
-        }
-        file = folder / f"plane {series} {t}"
-        slice_file(file, made_voxels((9, 9)), t=t, series=series, **spots | about)
 
 
 def views(folder: Path) -> dict[int, SeriesView]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Final
 
@@ -58,6 +58,7 @@ ONE_PHASE: Final = "it has only one phase"
 ANOTHER_SHORT_AXIS: Final = "it also lies across the heart"
 OBLIQUE: Final = "it lies neither along nor across the heart"
 BESIDE: Final = "it shows none of these views"
+NOT_CHOSEN: Final = "it was not chosen"
 SAME_VIEW: Final = "it shows the same view as {series}"
 
 
@@ -72,6 +73,20 @@ class SeriesView:
     view: str = ""
     z: int = 0
     reason: str = ""
+
+
+def change_view(
+    views: Sequence[SeriesView], kind: LongAxisKind, row: int | None
+) -> list[SeriesView]:
+    """Return the views with another stack, that in a ``row``, as a long axis; None for no stack.
+
+    In a stack of several slices, the one in the middle is taken.
+    """
+    changed = [replace(v, view="", reason=NOT_CHOSEN) if v.view == kind else v for v in views]
+    if row is not None:
+        stack = views[row].stack
+        changed[row] = SeriesView(stack=stack, view=kind, z=len(stack.slices) // 2)
+    return changed
 
 
 def classify_series(stacks: Sequence[Stack], short_axis: Stack) -> list[SeriesView]:

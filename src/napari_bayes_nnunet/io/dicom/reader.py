@@ -201,13 +201,13 @@ def read_stack(
     if not np.isfinite(voxels).all() or not voxels.any():
         raise DataError(BLANK_IMAGE, file=title)
     source = path.absolute().parent / (name or stack.pseudonym)
-    long_axes, unreadable = _read_long_axes(views)
+    long_axes, unreadable = read_long_axes(views)
     notes = (*stack.notes, *_notes_on_files(images), *unreadable)
     doubt = stack.no_cine_because or stack.doubt
     return Volume(voxels, geometry, source, notes, doubt, _read_patient(stack), long_axes)
 
 
-def _read_long_axes(
+def read_long_axes(
     views: Sequence[SeriesView],
 ) -> tuple[tuple[LongAxis, ...], list[Statement]]:
     """Return the long axes among the views, and notes on those that cannot be read."""
