@@ -29,7 +29,7 @@ class ValvePoints:
     """Points (2, 2), (y, x), of a valve in pixels of a long axis; ``key`` says which and when.
 
     ``is_marked`` says that the reader has marked them in this phase. Others are carried from ED and
-    ES, or count for nothing: they lie where the long axis cuts the basal slice of the cavity.
+    ES, or count for nothing: they lie where the long axis cuts the basal end of the cavity.
     """
 
     key: HingesKey
@@ -43,7 +43,7 @@ def points_on(session: ReviewSession, phase: Phase, axis: LongAxis) -> list[Valv
     for valve in VALVES_ON[axis.kind] if phase in session.phases else ():
         key = phase, valve, axis.kind
         hinges = session.hinges_in(phase, valve).get(axis.kind)
-        places = _in_basal_slice(session, phase, valve, axis)
+        places = _at_base(session, phase, valve, axis)
         if hinges is not None:
             places = np.array([hinges.first, hinges.second])
         if places is not None:
@@ -64,23 +64,21 @@ def _position(values: NDArray[np.float64]) -> Position:
     return right, anterior, superior
 
 
-def _in_basal_slice(
+def _at_base(
     session: ReviewSession, phase: Phase, valve: Valve, axis: LongAxis
 ) -> NDArray[np.float64] | None:
-    """Return the (2, 3) ends, mm, of the cut through the basal slice of the cavity, or None."""
+    """Return the (2, 3) ends, mm, of the cut through the most basal slice of the cavity it cuts."""
     label = session.heart_labels.get(_CAVITY[valve])
     drawn = select_phase(session.labels, phase) == label
-    slices = np.flatnonzero(drawn.any(axis=(1, 2)))
-    if label is None or not len(slices):
-        return None
-    z = slices[-1 if session.base_is_first is False else 0]
+    slices = np.flatnonzero(drawn.any(axis=(1, 2))) if label is not None else ()
     affine, across = session.study.info.geometry.affine_in_mm, axis.affine[:3, 2]
     across = across / np.linalg.norm(across)
-    places = np.argwhere(drawn[z])[:, ::-1] @ affine[:3, :2].T + affine[:3, 2] * z + affine[:3, 3]
-    distances = (places - axis.affine[:3, 3]) @ across
-    near = (places - distances[:, None] * across)[np.abs(distances) < session.spacing[1]]
-    if not len(near):
-        return None
-    along = near @ np.cross(across, affine[:3, 2])
-    ends: NDArray[np.float64] = near[[along.argmin(), along.argmax()]]
-    return ends
+    for z in slices[::-1] if session.base_is_first is False else slices:
+        places = np.argwhere(drawn[z])[:, ::-1] @ affine[:3, :2].T + affine[:3, [2, 3]] @ (z, 1)
+        distances = (places - axis.affine[:3, 3]) @ across
+        near = (places - distances[:, None] * across)[np.abs(distances) < session.spacing[1]]
+        if len(near) > 1:
+            along = near @ np.cross(across, affine[:3, 2])
+            ends: NDArray[np.float64] = near[[along.argmin(), along.argmax()]]
+            return ends
+    return None
