@@ -73,6 +73,8 @@ MOST_CODE = {
     "installation": 61,
     "second half lighter": -181,
     "archive in the window": 789,
+    "valve plane": 402,
+    "long axis": 415,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -121,6 +123,8 @@ MOST_TEST_LINES = {
     "installation": 126,
     "second half lighter": -641,
     "archive in the window": 545,
+    "valve plane": 576,
+    "long axis": 348,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

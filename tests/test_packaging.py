@@ -88,10 +88,15 @@ def test_build_without_link_copies_the_manifest(checkout: Path) -> None:
 
 
 def test_build_of_the_sdist_copies_the_manifest(checkout: Path, tmp_path: Path) -> None:
+    for name in ("bivme", "kept"):
+        (checkout / "tests" / "fixtures" / name).mkdir(parents=True)
+        (checkout / "tests" / "fixtures" / name / "image.dcm").touch()
     (sdist,) = SdistBuilder(str(checkout)).build(directory=str(tmp_path / "dist"))
     unpack(Path(sdist), tmp_path / "unpacked")
     (root,) = (tmp_path / "unpacked").iterdir()
     assert not (root / MANIFEST).exists()
+    # A real examination is for a clone only.
+    assert [file.parent.name for file in root.rglob("image.dcm")] == ["kept"]
     build_wheel(root)
     assert (root / MANIFEST).read_bytes() == (ROOT / "napari.yaml").read_bytes()
 

@@ -103,6 +103,7 @@ def test_numbers_are_written_as_csv(tmp_path: Path) -> None:
         "compared_with": "",
         "verdict": "",
         "papillary_as_muscle": "",
+        "by_valve_plane": "",
     }
     assert rows[0]["low"] == rows[0]["interval_percent"] == ""
 
@@ -120,14 +121,14 @@ def test_ranges_and_the_second_rule_are_written_in_ascii(tmp_path: Path) -> None
         mass, ef = csv.DictReader(stream)
     assert mass["compared_with"] == "Men: 35.4 to 70.6 g/m2 (mean +- 1.96 SD)."
     assert (mass["verdict"], mass["papillary_as_muscle"]) == ("high", "")
-    assert (ef["verdict"], ef["papillary_as_muscle"]) == ("", "24.26")
+    assert (ef["verdict"], ef["papillary_as_muscle"], ef["by_valve_plane"]) == ("", "24.26", "")
 
 
 def test_unknown_numbers_are_empty_fields(tmp_path: Path) -> None:
     file = tmp_path / "numbers.csv"
     write_numbers(file, {}, numbers(measured("LV EDVi", 60, unit="mL/m²")), {}, state="reviewed")
     assert file.read_text(encoding="ascii").splitlines()[1] == (
-        'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,60,,,,reviewed,,,,,,,'
+        'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,60,,,,reviewed,,,,,,,,'
     )
 
 

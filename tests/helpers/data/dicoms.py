@@ -28,6 +28,9 @@ DISTANCE = 8.0
 STEP = 40.0
 """Time between two phases, ms."""
 SHAPE = (5, 4, 12, 10)
+UP = np.array([0.0, -1.0, 1.0])
+MIDDLE = CORNER + 1.5 * DISTANCE * TO_APEX + PIXELS[1] * 4.5 * ROW + PIXELS[0] * 5.5 * COLUMN
+"""Centre of the short axis that `write_cine` makes, mm."""
 NAME, PATIENT = "Doe^Jane", "MRN-4711"
 STUDY, ROOM = generate_uid(entropy_srcs=["study"]), generate_uid(entropy_srcs=["room"])
 Change = Callable[[Dataset], None]
@@ -99,6 +102,32 @@ def write_cine(
             position = {"z": z, "t": t, "number": 1 + z * phases + t} | entries
             slice_file(file, voxels[t, z], series=first + z * series_per_slice, **position)
     return voxels
+
+
+def write_plane(
+    folder: Path, angle: float, beside: float, *, series: int, tilt: float = 0.0, **about: Any
+) -> None:
+    """Write a cine of one plane at an angle about the heart, so many mm to the left of its LV."""
+    apex = TO_APEX
+    up = UP - apex * (UP @ apex)
+    up /= np.linalg.norm(up)
+    left = np.cross(apex, up)
+    left *= np.sign(left[0])
+    radians, lean = np.radians(angle), np.radians(tilt)
+    row = np.cos(radians) * up + np.sin(radians) * left
+    normal = np.cos(radians) * left - np.sin(radians) * up
+    normal *= 1 if normal @ left >= 0 else -1
+    column = np.cos(lean) * apex + np.sin(lean) * normal
+    centre = MIDDLE + beside * normal
+    orientation = [float(value) for value in (*row, *column)]
+    for t in range(about.pop("phases", 3)):
+        spots = {
+            "ImagePositionPatient": [float(value) for value in centre - 4 * row - 4 * column],
+            "ImageOrientationPatient": orientation,
+            "PixelSpacing": [1.0, 1.0],
+        }
+        file = folder / f"plane {series} {t}"
+        slice_file(file, made_voxels((9, 9)), t=t, series=series, **spots | about)
 
 
 def write_enhanced(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from napari_bayes_nnunet.core.heart.function import Patient
+from napari_bayes_nnunet.core.heart.valve_plane import Hinges
 from napari_bayes_nnunet.core.heart.wall import Insertions
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON, NEWER_JSON
@@ -27,6 +28,7 @@ FLAGGED = Decision(
     state="flagged", comment="Base? „ja“", seconds=4.5, when="2026-03-01T12:00:00+01:00"
 )
 ACCEPTED = Decision(state="accepted", edited=True)
+HINGES = Hinges(first=(1.5, -2, 30), second=(31, 4, 20.25), normal=(0, 1, 0))
 REVIEW = ReviewState(
     decisions={(12, 0): ACCEPTED, (1, 3): FLAGGED},
     ed=1,
@@ -42,6 +44,7 @@ REVIEW = ReviewState(
     current=(12, 2),
     finished=True,
     insertions={(12, 2): Insertions(anterior=(20.5, 31.25), inferior=(48.0, 30.0))},
+    hinges={(12, "mitral", "4CH"): HINGES},
 )
 
 
@@ -116,6 +119,10 @@ def test_a_newer_format_is_refused_and_kept(tmp_path: Path) -> None:
         '{"format": 1, "decisions": [{"phase": 1, "slice": 1, "state": "perhaps"}]}',
         '{"format": 1, "decisions": [], "patient": {"height_cm": -3}}',
         '{"format": 1, "decisions": [], "patient": {"sex": "w"}}',
+        '{"format": 1, "decisions": [], "hinges": [{"phase": 1, "valve": "aortic", "view": "3CH",'
+        ' "first": [0, 0, 0], "second": [9, 0, 0], "normal": [0, 1, 0]}]}',
+        '{"format": 1, "decisions": [], "hinges": [{"phase": 1, "valve": "mitral", "view": "3CH",'
+        ' "first": [0, 0, NaN], "second": [9, 0, 0], "normal": [0, 1, 0]}]}',
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path: Path, text: str) -> None:
@@ -157,6 +164,7 @@ def test_a_review_is_begun_by_work() -> None:
     assert replace(settings, finished=True).is_begun()
     assert replace(settings, landmarks_chosen=True).is_begun()
     assert replace(settings, insertions=REVIEW.insertions).is_begun()
+    assert replace(settings, hinges=REVIEW.hinges).is_begun()
     assert replace(settings, patient=Patient(heart_rate=60)).is_begun()
     assert settings.with_decision((1, 0), FLAGGED).is_begun()
 

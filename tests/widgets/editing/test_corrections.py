@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from napari_bayes_nnunet.widgets.layers.review_layers import edited_layer, put_o
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
 
 from ...helpers.data.cines import CINE, ED, ES, LV, MYO, RV, STRUCTURES, VOLUME, WORST, make_cine
+from ...helpers.data.valves import mark
 from ...helpers.windows.reviewing import opened, paint, plane, predicted, steps_of
 from ...helpers.windows.settling import settle
 from ..conftest import image_layer
@@ -194,6 +196,35 @@ def test_removed_pieces_are_brought_back_as_one_step(make_bench) -> None:
     bench.corrections.undo()
     bench.corrections.undo()
     assert np.array_equal(session.labels, before)
+
+
+def test_what_lies_beyond_a_valve_is_removed_as_one_step(bench) -> None:
+    session, before = bench.session, bench.session.labels.copy()
+    mark(session, ES, 0.7)
+    mark(session, ES, 1.7, "tricuspid")
+    bench.corrections.remove_atria(ES)
+    expected = before.copy()
+    expected[ES - 1, 0] = 0
+    expected[ES - 1, 1][before[ES - 1, 1] == RV] = 0
+    assert np.array_equal(session.labels, expected)
+    assert session.peek_log()[-1].tool == module.VALVE_PLANE
+    bench.corrections.undo()
+    assert np.array_equal(session.labels, before)
+
+
+def test_undo_of_marked_valve_returns_the_one_before(bench) -> None:
+    session = bench.session
+    for z in (0.5, 1.5):
+        move = partial(mark, session, ES, z)
+        bench.corrections.decide((ES, 0), move, "valve points")
+    twice = session.state.hinges
+    bench.corrections.undo()
+    assert session.kept_in(ES, "LV") == pytest.approx([0, 1, 1, 1])
+    bench.corrections.redo()
+    assert session.state.hinges == twice
+    for _ in range(2):
+        bench.corrections.undo()
+    assert session.state.hinges == {}
 
 
 def test_steps_of_several_slices_are_undone_in_turn(bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -122,3 +123,26 @@ def test_a_missing_posterior_leaves_the_line(strip) -> None:
     assert has_line(strip, 2)
     strip.set_presence(None)
     picture(strip)
+
+
+def test_share_beyond_the_valve_is_hatched_from_above(strip) -> None:
+    beyond = np.array([0, 0, 0, 0.5, 0, 0])
+    plain = bar(strip, 4)
+    strip.set_presence(replace(SEEN, beyond=beyond))
+    rows, image = strip.cell_rect(3), picture(strip)
+    hatched = [
+        any(
+            image.pixelColor(x, y).name() == strip.palette().windowText().color().name()
+            for x in range(rows.left(), rows.right())
+        )
+        for y in (2, BAR_HEIGHT - 3)
+    ]
+    assert hatched == [True, False]
+    assert bar(strip, 4) == plain
+
+
+def test_reading_tells_share_beyond_the_valve_and_shift() -> None:
+    beyond, shifts = np.array([0.0, 0.83, 0, 0, 0, 0]), np.array([np.nan, 2.14, 0, 0, 0, 0])
+    seen = replace(SEEN, beyond=beyond, shifts=shifts)
+    assert seen.reading(0) == SEEN.reading(0)
+    assert {"83 %", "2.1 mm"} <= {*re.findall(r"[\d.]+ (?:%|mm)", seen.reading(1))}

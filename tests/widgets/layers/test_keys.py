@@ -47,6 +47,7 @@ PRESSES = {
     "ED or ES": (Qt.Key.Key_T, Qt.KeyboardModifier.NoModifier),
     "bring back": (Qt.Key.Key_B, Qt.KeyboardModifier.NoModifier),
     "absent": (Qt.Key.Key_D, Qt.KeyboardModifier.NoModifier),
+    "valve plane": (Qt.Key.Key_D, Qt.KeyboardModifier.ShiftModifier),
     "base outwards": (Qt.Key.Key_Q, Qt.KeyboardModifier.ShiftModifier),
     "base inwards": (Qt.Key.Key_W, Qt.KeyboardModifier.ShiftModifier),
     "apex inwards": (Qt.Key.Key_E, Qt.KeyboardModifier.ShiftModifier),
@@ -83,6 +84,7 @@ NEW = (
     "scribble",
     "carry",
     "next structure",
+    "valve plane",
 )
 """Actions with the keys chosen last."""
 VOLUME = np.zeros((4, 16, 20), np.uint8)

@@ -13,6 +13,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import notification_manager
 
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dicom.examination import SeriesView, classify_series
 from napari_bayes_nnunet.io.dicom.headers import tolerant_reading
 from napari_bayes_nnunet.io.dicom.reader import choose_stack, read_dicom, read_stacks
 from napari_bayes_nnunet.io.dicom.seg import LabelOrigin, write_seg
@@ -370,12 +371,12 @@ def test_the_user_chooses_one_of_several_cines(
     assert error.value.values["count"] == 2
     offered = []
 
-    def ask(stacks: list[Stack]) -> Stack | None:
+    def ask(stacks: list[Stack]) -> list[SeriesView]:
         offered.extend(stacks)
-        return stacks[1] if accepted else None
+        return classify_series(stacks, stacks[1]) if accepted else []
 
     monkeypatch.setattr("napari.current_viewer", ViewerModel)
-    monkeypatch.setattr(stack_chooser, "ask_for_stack", ask)
+    monkeypatch.setattr(stack_chooser, "ask_for_views", ask)
     reader = get_reader(str(tmp_path))
     assert reader is not None
     layers = reader(str(tmp_path))

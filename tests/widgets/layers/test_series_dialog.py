@@ -11,19 +11,28 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog
 
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dicom.examination import (
+    ANOTHER_SHORT_AXIS,
+    NOT_CHOSEN,
+    OTHER_STUDY,
+    SHORT_AXIS_VIEW,
+    classify_series,
+)
 from napari_bayes_nnunet.io.dicom.reader import read_stacks, read_study_date
 from napari_bayes_nnunet.io.dicom.series import Stack
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers.series_dialog import (
     CANDIDATE,
+    CHANGE_VIEWS,
     NO_CANDIDATE,
+    NOT_USED,
     SEVERAL_CANDIDATES,
     STUDY_DATE,
     StackChooser,
 )
 from napari_bayes_nnunet.widgets.layers.study_card import make_thumbnail
 
-from ...helpers.data.dicoms import made_voxels, slice_file, write_cine
+from ...helpers.data.dicoms import made_voxels, slice_file, write_cine, write_plane
 
 
 @pytest.fixture
@@ -42,14 +51,15 @@ def test_series_are_listed_with_pictures(qtbot: Any, stacks: list[Stack]) -> Non
     qtbot.addWidget(chooser)
     items = [chooser.list.item(row) for row in range(chooser.list.count())]
     assert [item.text().splitlines() for item in items] == [
-        ["sax_pre (series 5)", stacks[0].size, CANDIDATE],
+        ["sax_pre (series 5)", stacks[0].size, CANDIDATE, SHORT_AXIS_VIEW],
         [
             "sax_post (series 30)",
             stacks[1].size,
             CANDIDATE,
             f"Cannot be read: {stacks[1].problem}.",
+            NOT_USED.format(reason=ANOTHER_SHORT_AXIS),
         ],
-        ["4ch (series 9)", stacks[2].size],
+        ["4ch (series 9)", stacks[2].size, NOT_USED.format(reason=ANOTHER_SHORT_AXIS)],
     ]
     assert stacks[1].problem
     assert not any(item.icon().isNull() for item in items)
@@ -117,6 +127,28 @@ def test_the_question_depends_on_the_candidates(qtbot: Any, stacks: list[Stack])
         chooser = StackChooser(given)
         qtbot.addWidget(chooser)
         assert chooser.question.text() == question
+
+
+def test_long_axes_are_shown_and_changed(qtbot: Any, tmp_path: Path) -> None:
+    write_cine(tmp_path / "a")
+    write_plane(tmp_path, 82, 0, series=20, description="4ch")
+    write_plane(tmp_path, 24, 0, series=21, description="2ch")
+    write_plane(tmp_path, -39, 0, series=22, description="3ch", PatientID="another")
+    stacks = read_stacks(tmp_path)
+    chooser = StackChooser(stacks, views=classify_series(stacks, stacks[0]))
+    qtbot.addWidget(chooser)
+    assert chooser.question.text() == CHANGE_VIEWS
+    assert [box.currentData() for box in chooser.boxes.values()] == [1, None, 2, None, None]
+    assert chooser.boxes["3CH"].findData(3) < 0  # another patient's
+    assert NOT_USED.format(reason=OTHER_STUDY) in chooser.list.item(3).text()
+    box = chooser.boxes["3CH"]
+    box.setCurrentIndex(box.findData(1))
+    box.activated.emit(box.currentIndex())
+    assert [series.view for series in chooser.views] == [SHORT_AXIS_VIEW, "3CH", "2CH", ""]
+    assert chooser.boxes["4CH"].currentData() is None
+    box.setCurrentIndex(0)
+    box.activated.emit(0)
+    assert chooser.views[1].reason == NOT_CHOSEN
 
 
 def test_the_picture_keeps_its_shape(qtbot: Any) -> None:

@@ -10,18 +10,23 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.prediction.output_files import FILE_NAMES, INFO_CFG
 from napari_bayes_nnunet.core.heart.patient_record import PatientRecord
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dicom.examination import SeriesView, change_view, classify_series
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
+from napari_bayes_nnunet.widgets.layers import series_dialog
 from napari_bayes_nnunet.widgets.layers.image_input import read_layer_phases
 from napari_bayes_nnunet.widgets.layers.metadata import (
+    LONG_AXES,
     WHOSE,
+    bayes_metadata,
     layer_case,
     layer_patient,
     layer_phase_cases,
     layer_source,
     layer_spacing,
 )
+from napari_bayes_nnunet.widgets.layers.reader import read_layers
 from napari_bayes_nnunet.widgets.segment.image_form import (
     ALL,
     CANNOT_JOIN,
@@ -38,11 +43,13 @@ from napari_bayes_nnunet.widgets.segment.image_form import (
     PHASES_FOUND,
     PHASES_FROM,
     PHASES_KNOWN,
+    SERIES,
     THESE,
     TWO_SPACINGS,
     UNIT_SPACING,
     ImageForm,
 )
+from tests.helpers.data.dicoms import write_cine, write_plane
 from tests.helpers.windows.results import put_result
 
 from ..conftest import CINE, VOLUME, image_layer, make_result, two_voxel_sizes
@@ -470,3 +477,32 @@ def test_phases_are_seen_at_one_brightness(form, viewer, tmp_path, factor, is_ch
     form.join_button.click()
     expected = first.data if is_changed else second.data
     assert np.allclose(form.layer.data[1], expected, atol=0.01)
+
+
+def test_long_axes_of_a_dicom_study_are_named_and_changed(
+    form, viewer, tmp_path, monkeypatch
+) -> None:
+    write_cine(tmp_path)
+    write_plane(tmp_path, 82, 0, series=20, description="4ch")
+    write_plane(tmp_path, 24, 0, series=21, description="2ch")
+    ((data, attributes, _),) = read_layers(tmp_path)
+    layer = viewer.add_image(data, **attributes)
+    assert shows(form, form.series_button)
+    assert form.series_button.title == SERIES.format(kinds="4CH, 2CH")
+
+    def ask(stacks, *, views, parent) -> list[SeriesView]:
+        return change_view(views, "2CH", None)
+
+    monkeypatch.setattr(series_dialog, "ask_for_views", ask)
+    form.series_button.click()
+    assert form.series_button.title == SERIES.format(kinds="4CH")
+    assert [plane.kind for plane in bayes_metadata(layer)[LONG_AXES]] == ["4CH"]
+    assert list(viewer.layers) == [layer]
+    monkeypatch.setattr(
+        series_dialog,
+        "ask_for_views",
+        lambda stacks, **about: classify_series(stacks, stacks[1]),
+    )
+    form.series_button.click()
+    assert len(viewer.layers) == 2  # another short axis is another image
+    assert viewer.layers[1].data.shape == (3, 1, 9, 9)

@@ -555,9 +555,15 @@ class _Case:
             phases_from=self.entries.get("phases_from", ""),
         )
         voxels = None if from_file else image.voxels
-        output, whose = self.request.output / self.name, image.patient
         write_study(
-            output, info, posteriors, image=voxels, looks=self.looks, patient=whose, wait=WAITS
+            self.request.output / self.name,
+            info,
+            posteriors,
+            image=voxels,
+            looks=self.looks,
+            patient=image.patient,
+            long_axes=image.long_axes,
+            wait=WAITS,
         )
 
 

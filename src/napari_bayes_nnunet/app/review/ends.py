@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...core.editing.alternatives import Alternative
 from ...core.editing.presence import add_structure, remove_at_end, slices_with
-from ...core.types import Place
+from ...core.types import Phase, Place
 from ...io.study.arrays import select_phase
 from .. import AppError
 from .session import ReviewSession
@@ -95,6 +95,22 @@ def slice_to_change(
     if not 0 <= z < session.slices:
         raise AppError(NO_SLICE_LEFT, structure=name, end=end.value)
     return phase, z
+
+
+def without_atria(session: ReviewSession, phase: Phase) -> dict[Place, NDArray[np.uint8]]:
+    """Return the slices of a phase that lose the LV, with its walls, or the RV beyond its valve.
+
+    They are those of `ReviewSession.atrial_findings`, with their (Y, X) labels. Locked structures
+    stay.
+    """
+    slices: dict[Place, NDArray[np.uint8]] = {}
+    for finding in session.atrial_findings(phase):
+        label = session.heart_labels[finding.structure]
+        labels = slices.get(finding.place, session.labels_in(finding.place))
+        slices[finding.place] = remove_at_end(
+            labels, label, walls=walls_of(session, label), protected=session.protected_labels
+        )
+    return slices
 
 
 def _appear(session: ReviewSession, place: Place, label: int) -> EndStep:

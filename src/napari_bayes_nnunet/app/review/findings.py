@@ -23,6 +23,7 @@ SENTENCES: Final = {
         "{slice}: the LV is smaller in this phase than at ES, by {percent:.0f} % of the stroke "
         "volume."
     ),
+    Fault.ATRIUM: "{slice}: lies in the atrium; {amount:.0f} mL of {structure} there.",
     Fault.REMOVED: (
         "{slice}: {amount:.0f} mL apart from the heart were removed. Bring back what belongs to it."
     ),

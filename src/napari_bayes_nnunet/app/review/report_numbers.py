@@ -18,8 +18,12 @@ from ..report.html import UNKNOWN
 _COLUMNS: Final = (
     "name", "title", "unit", "prediction", "value", "low", "high", "interval_percent",
     "state", "open_slices", "prediction_models_sd", "models_sd", "among_phases", "compared_with",
-    "verdict", "papillary_as_muscle",
+    "verdict", "papillary_as_muscle", "by_valve_plane",
 )  # fmt: skip
+MUSCLE: Final = "Muscle"
+VALVE: Final = "Valve"
+OTHER_RULES: Final = MUSCLE, VALVE
+"""Titles of numbers by another rule, in the order of their columns."""
 REVIEWED: Final = "reviewed"
 """Word for a number if no slice of its phases is open; it then has no interval."""
 
@@ -152,7 +156,8 @@ def write_numbers(
         review = state, open_slices.get(name, "")
         beside = either.comparison or Comparison(title="", text="", lines=())
         lines = " ".join(beside.lines).replace("²", "2").replace("±", "+-")
-        compared = (lines, beside.verdict[2:], _number(beside.value))
+        by_rule = (_number(beside.value) if beside.title == rule else "" for rule in OTHER_RULES)
+        compared = (lines, beside.verdict[2:], *by_rule)
         ends = _ends(after.get(name), level)
         rows.append((*texts, *values, *ends, *review, *spreads, among or "", *compared))
     write_or_refuse(file, csv_text(rows))

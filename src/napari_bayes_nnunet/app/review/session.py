@@ -18,7 +18,7 @@ from ...core.editing.alternatives import Alternative, find_alternatives
 from ...core.editing.presence import presence
 from ...core.ensemble.stored_posterior import SlicePosterior
 from ...core.heart.function import Measured
-from ...core.heart.measurements import voxel_ml
+from ...core.heart.measurements import Structure, voxel_ml
 from ...core.heart.normal_ranges import NormalRanges
 from ...core.heart.plausibility import (
     Fault,
@@ -30,6 +30,17 @@ from ...core.heart.plausibility import (
 from ...core.heart.slice_volumes import base_is_first, heart_structures, is_basal
 from ...core.heart.structures import HEART_STRUCTURES
 from ...core.heart.surroundings import find_heart, find_surroundings
+from ...core.heart.valve_plane import (
+    ATRIAL_SHARE,
+    VALVE_OF,
+    Hinges,
+    HingesKey,
+    Valve,
+    ValvePlane,
+    fit_plane,
+    hinges_in_phase,
+    kept_share,
+)
 from ...core.heart.wall import Insertions, SliceWall, measure_wall
 from ...core.review.progress import ReviewProgress
 from ...core.review.queue import (
@@ -65,8 +76,10 @@ class _Withdrawn:
     left: Decision | None
 
 
-Decided: TypeAlias = tuple[Decision | None, State | None, Insertions | None]
-"""Decision on a slice, its state before it was flagged, and its moved insertions of the RV."""
+AllHinges: TypeAlias = Mapping[HingesKey, Hinges]
+Decided: TypeAlias = tuple[Decision | None, State | None, Insertions | None, AllHinges]
+"""Decision on a slice, its state before it was flagged, its moved insertions of the RV, and the
+hinges of the valves."""
 
 
 class UseRecorder:
@@ -317,6 +330,50 @@ class ReviewSession:
         wall, moved = self.walls[place], self.state.insertions.get(place)
         return replace(wall, insertions=moved) if wall and moved else wall
 
+    def hinges_in(self, phase: Phase, valve: Valve) -> dict[str, Hinges]:
+        """Return the hinges of a valve in a phase on each long-axis plane that gives them."""
+        known: dict[str, dict[Phase, Hinges]] = {}
+        for (marked, of, view), hinges in self.state.hinges.items():
+            if of == valve:
+                known.setdefault(view, {})[marked] = hinges
+        count = 1 if self.labels.ndim == 3 else len(self.labels)
+        moved = {v: hinges_in_phase(phases, phase, count=count) for v, phases in known.items()}
+        return {view: hinges for view, hinges in moved.items() if hinges is not None}
+
+    def valve_plane(self, phase: Phase, valve: Valve) -> ValvePlane | None:
+        """Return the plane of a valve in a phase, by the hinges that the reader has marked.
+
+        None if they do not give it, or if the place or the base of the stack is unknown.
+        """
+        geometry, hinges = self.study.info.geometry, self.hinges_in(phase, valve).values()
+        if not hinges or geometry.letters is None or self.base_is_first is None:
+            return None
+        to_base = geometry.affine[:3, 2] * (-1 if self.base_is_first else 1)
+        return fit_plane(hinges, to_base=to_base)
+
+    def kept_in(self, phase: Phase, structure: Structure) -> NDArray[np.float64] | None:
+        """Return the (Z,) share of a structure in each slice on the ventricle's side of its valve.
+
+        The basal slice may have up to 2, see `kept_share`. Previews do not count. None without the
+        plane of the valve.
+        """
+        plane = self.valve_plane(phase, VALVE_OF[structure])
+        if plane is None:
+            return None
+        drawn = select_phase(self.labels, phase) == self.heart_labels[structure]
+        if self.preview is not None and self.preview[0][0] == phase:
+            drawn[self.preview[0][1]] = self.preview[1] == self.heart_labels[structure]
+        slices = np.flatnonzero(drawn.any(axis=(1, 2)))
+        affine, kept = self.study.info.geometry.affine_in_mm, np.ones(len(drawn))
+        for z in slices.tolist():
+            most = 2 if z == slices[0 if self.base_is_first else -1] else 1
+            kept[z] = kept_share(drawn[z], z, plane, affine, most=most)
+        return kept
+
+    def move_hinges(self, key: HingesKey, hinges: Hinges) -> None:
+        """Set the hinges of a valve in a phase on a long-axis plane."""
+        self.change(hinges={**self.state.hinges, key: hinges})
+
     def structure_name(self, label: int) -> str:
         """Return the name of a structure."""
         return next(name for name, value in self.structures.items() if value == label)
@@ -467,9 +524,10 @@ class ReviewSession:
             self.numbers.volumes, ed=self.state.ed, es=self.state.es, mass_range=self._mass_range
         )
         removals = map(self._removal_findings, phases)
+        atria = map(self.atrial_findings, phases)
         return [
             finding
-            for found in (volumes, *removals, *map(self._slice_findings, places))
+            for found in (volumes, *removals, *atria, *map(self._slice_findings, places))
             for finding in found
             if (finding.fault is not Fault.GAP or finding.place[0] in phases)
             and self.state_of(finding.place) != "accepted"
@@ -481,6 +539,28 @@ class ReviewSession:
             removed = self.removed_in(phase)
             self._removals[phase] = removal_findings(removed, self.spacing, self.structures, phase)
         return self._removals[phase]
+
+    def atrial_findings(self, phase: Phase) -> list[Finding]:
+        """Return the slices of a phase in which most of the LV or RV lies beyond its valve.
+
+        The phase has a posterior. Their amount is the volume beyond, mL.
+        """
+        found: list[Finding] = []
+        for structure in self.heart_labels if self.state.hinges else ():
+            kept = self.kept_in(phase, structure) if structure != "MYO" else None
+            if kept is not None:
+                volumes = self.numbers.volumes[phase].labels[structure]
+                beyond = np.flatnonzero(kept < 1 - ATRIAL_SHARE).tolist()
+                found += [
+                    Finding(
+                        fault=Fault.ATRIUM,
+                        place=(phase, z),
+                        structure=structure,
+                        amount=(1 - kept[z]) * volumes[z],
+                    )
+                    for z in beyond
+                ]
+        return found
 
     def _slice_findings(self, place: Place) -> list[Finding]:
         """Return the findings in the labels of a slice, cached until they change."""
@@ -568,15 +648,16 @@ class ReviewSession:
         """Return what is decided on a slice, for `put_back`."""
         state = self.state
         before_flag = self._before_flag.get(place)
-        return state.decisions.get(place), before_flag, state.insertions.get(place)
+        insertions = state.insertions.get(place)
+        return state.decisions.get(place), before_flag, insertions, state.hinges
 
     def put_back(self, place: Place, decided: Decided, *, tool: str) -> None:
         """Undo or redo with ``tool`` what was decided on a slice: set an earlier decision."""
         before = self.state.decisions.get(place)
-        decision, self._before_flag[place], insertions = decided
+        decision, self._before_flag[place], insertions, hinges = decided
         stays = getattr(decision, "state", None) == getattr(before, "state", None)
         self.move_insertions(place, insertions)
-        self.change(finished=self.state.finished and stays)
+        self.change(finished=self.state.finished and stays, hinges=hinges)
         self.state = self.state.with_decision(place, decision)
         self._set_reviewed(place, decision)
         self._use.record(place, tool, self.state_of(place))
@@ -718,8 +799,8 @@ class ReviewSession:
         return self._by_rule(self.numbers.predicted(state.ed, state.es, state.patient))
 
     def _by_rule(self, numbers: dict[str, Measured]) -> dict[str, Measured]:
-        """Return numbers without intervals and spread if they are given by two papillary rules."""
-        if not self.state.papillary_as_muscle:
+        """Return numbers without intervals and spread if they are also given by another rule."""
+        if not (self.state.papillary_as_muscle or self.state.by_valve_plane):
             return numbers
         return {name: replace(n, intervals={}, spread=math.nan) for name, n in numbers.items()}
 

@@ -82,7 +82,7 @@ class Patient:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Normal range of a number, or its value by another papillary rule.
+    """Normal range of a number, or its value by another rule.
 
     ``title`` and ``text`` are short, "Normal" and "93–232", with a line each for men and women if
     the sex is not known. ``lines`` say the same in full, ``notes`` where it is from. ``verdict`` is

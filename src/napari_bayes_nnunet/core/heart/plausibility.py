@@ -65,6 +65,8 @@ class Fault(StrEnum):
     """The LV is smaller than at end-systole."""
     REMOVED = "removed"
     """Pieces that lie apart from the heart were removed."""
+    ATRIUM = "atrium"
+    """Most of a ventricle in a slice lies beyond its valve."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +74,8 @@ class Finding:
     """Finding about a ``structure``, to be looked at in the slice ``place``.
 
     ``amount`` is the area of the smaller piece in mm², the share of the border that is open, the
-    number of missing slices, the removed volume in mL, or a difference of volumes as a share of the
-    stroke volume, for `Fault.MASS` of the mass.
+    number of missing slices, the removed volume or that beyond the valve in mL, or a difference of
+    volumes as a share of the stroke volume, for `Fault.MASS` of the mass.
     """
 
     fault: Fault

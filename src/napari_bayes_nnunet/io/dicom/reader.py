@@ -20,12 +20,14 @@ from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 
 from ...core.counts import format_count
+from ...core.heart.long_axis import LONG_AXIS_KINDS, LongAxis
 from ...core.heart.patient_record import PatientRecord
 from ...core.problems import Action, Statement, statement
 from .. import DataError
 from ..files.special import may_be_file
 from ..images.geometry import Geometry, make_geometry
 from ..images.nifti import BLANK_IMAGE, Volume
+from .examination import SeriesView, classify_series
 from .files import is_dicom, list_files
 from .headers import (
     DAMAGED,
@@ -63,6 +65,7 @@ FOLDERS_LEFT_OUT = (
     "The image was read without {folders} that cannot be opened ({reason}). Check that no slice of "
     "the heart is missing."
 )
+NO_LONG_AXIS = "The {kind} was left out. {reason}"
 NO_SUCH_SERIES = "Series {series} is not among {stacks}."
 
 
@@ -165,17 +168,25 @@ def read_dicom(path: Path, *, series: int | None = None) -> Volume:
     ...     print(error)
     no such folder does not exist.
     """
-    return read_stack(choose_stack(read_stacks(path), series=series), path)
+    stacks = read_stacks(path)
+    stack = choose_stack(stacks, series=series)
+    return read_stack(stack, path, views=classify_series(stacks, stack))
 
 
 def read_stack(
-    stack: Stack, path: Path, *, name: str = "", describe: Callable[[Stack], str] = str
+    stack: Stack,
+    path: Path,
+    *,
+    name: str = "",
+    describe: Callable[[Stack], str] = str,
+    views: Sequence[SeriesView] = (),
 ) -> Volume:
     """Read a stack found in ``path``: (T, Z, Y, X), or (Z, Y, X) of a single phase.
 
-    Its ``source`` is not a file, but ``name`` or the pseudonym next to the folder; its ``notes``
-    say if images were left out or UIDs are invalid. Raises DataError, which names the stack in the
-    words of ``describe``, if slices or phases are missing, or if pixels cannot be read.
+    Its long axes are those of the ``views``. Its ``source`` is not a file, but ``name`` or the
+    pseudonym next to the folder; its ``notes`` say if images were left out or UIDs are invalid.
+    Raises DataError, which names the stack in the words of ``describe``, if slices or phases are
+    missing, or if pixels cannot be read.
     """
     title = _capitalised(describe(stack))
     if stack.problem:
@@ -190,9 +201,29 @@ def read_stack(
     if not np.isfinite(voxels).all() or not voxels.any():
         raise DataError(BLANK_IMAGE, file=title)
     source = path.absolute().parent / (name or stack.pseudonym)
-    notes = (*stack.notes, *_notes_on_files(images))
+    long_axes, unreadable = read_long_axes(views)
+    notes = (*stack.notes, *_notes_on_files(images), *unreadable)
     doubt = stack.no_cine_because or stack.doubt
-    return Volume(voxels, geometry, source, notes, doubt, _read_patient(stack))
+    return Volume(voxels, geometry, source, notes, doubt, _read_patient(stack), long_axes)
+
+
+def read_long_axes(
+    views: Sequence[SeriesView],
+) -> tuple[tuple[LongAxis, ...], list[Statement]]:
+    """Return the long axes among the views, and notes on those that cannot be read."""
+    long_axes, notes = [], []
+    for series in views:
+        if series.view not in LONG_AXIS_KINDS:
+            continue
+        stack, of_slice = series.stack, series.stack.slices[series.z]
+        affine = stack_affine((of_slice,), stack.spacing)
+        try:
+            voxels = read_pixels(of_slice)
+        except DataError as error:
+            notes.append(statement(NO_LONG_AXIS, kind=series.view, reason=error))
+        else:
+            long_axes.append(LongAxis(kind=series.view, voxels=voxels, affine=affine))
+    return tuple(long_axes), notes
 
 
 def read_thumbnail(stack: Stack) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:

@@ -19,6 +19,7 @@ from ...core.problems import Action, Statement, statement
 from .files import make_pseudonym
 from .headers import DicomImage, Vector
 from .slices import (
+    TO_APEX,
     Slice,
     describe_missing_phases,
     describe_uneven_slices,
@@ -81,8 +82,13 @@ REPEATS_NOT_USED: Final = (
     "Other cine images of the same slices were not used ({series}). Check that the right series "
     "was chosen."
 )
+ACROSS_THE_HEART: Final = 0.7
+"""Cosine to the direction of the apex from which a stack lies across the heart; .96 to .99 seen."""
+NOT_ACROSS: Final = 0.5
+"""Cosine below which it does not, whatever its description; up to .46 in long axes."""
 ALONG_THE_BODY: Final = 0.97
 """Cosine to an axis of the body above which a stack is axial, coronal or sagittal."""
+PREPARED: Final = "its sequence prepares the contrast"
 SHORT_AXIS = re.compile(
     r"(?<![a-z])(sax|sa|short|shax|ksa|kurz\w*|petit.?axe|eje.?corto)(?![a-z])", re.IGNORECASE
 )
@@ -93,7 +99,7 @@ OTHER_VIEW = re.compile(
 )
 OTHER_CONTRAST = re.compile(
     r"(?<![a-z])(lge|psir|delayed|late|viab\w*|scar|molli|\w*map\w*|perf\w*|flow|tag\w*|haste|"
-    r"stir|(dark|black).?blood)(?![a-z])",
+    r"stir|t[12]|(dark|black).?blood)(?![a-z])",
     re.IGNORECASE,
 )
 """Words of series descriptions, which may also be separated by digits and underscores."""
@@ -158,22 +164,22 @@ class Stack:
 
     @property
     def is_short_axis_cine(self) -> bool:
-        """Whether shape, direction and description fit a short-axis cine."""
-        return self.phases > 1 and self.may_be_short_axis
+        """Whether shape, direction, contrast and description fit a short-axis cine."""
+        return self.phases > 1 and not self.contrast_because and self.may_be_short_axis
 
     @property
     def may_be_short_axis(self) -> bool:
         """Whether direction and description fit a short axis, with one phase or several."""
-        if len(self.slices) < FEWEST_SLICES:
+        across = abs(float(slice_normal(self.first) @ TO_APEX)) / 3**0.5
+        if len(self.slices) < FEWEST_SLICES or across < NOT_ACROSS:
             return False
         if SHORT_AXIS.search(self.description):
             return True
-        oblique = float(np.abs(slice_normal(self.first)).max()) < ALONG_THE_BODY
-        return oblique and not OTHER_VIEW.search(self.description)
+        return across > ACROSS_THE_HEART and not OTHER_VIEW.search(self.description)
 
     @property
-    def no_cine_because(self) -> str:
-        """Clause that says which tag contradicts a short-axis cine, or ""."""
+    def contrast_because(self) -> str:
+        """Clause that says which tag shows another contrast than that of a cine, or ""."""
         image = self.first
         if image.modality not in ("", "MR"):
             return f"its modality is {image.modality}"
@@ -181,10 +187,20 @@ class Stack:
             return f"it has an inversion time of {image.inversion_time:.4g} ms"
         if OTHER_CONTRAST.search(self.description):
             return "its description names another contrast"
+        if not {"P", "PHASE", "VELOCITY"}.isdisjoint(image.kind):
+            return "it shows velocities"
+        return PREPARED if "IR" in image.sequence or "MP" in image.variant else ""
+
+    @property
+    def no_cine_because(self) -> str:
+        """Clause that says which tag contradicts a short-axis cine, or ""."""
+        contrast = self.contrast_because
+        if contrast and contrast != PREPARED:
+            return contrast
         if not SHORT_AXIS.search(self.description):
             if OTHER_VIEW.search(self.description):
                 return "its description names another view"
-            if float(np.abs(slice_normal(image)).max()) >= ALONG_THE_BODY:
+            if float(np.abs(slice_normal(self.first)).max()) >= ALONG_THE_BODY:
                 return "its slices are axial, coronal or sagittal"
         return ""
 
@@ -192,8 +208,8 @@ class Stack:
     def doubt(self) -> str | None:
         """Clause on the sequence if it is not that of a cine, "" if it is, None if unknown."""
         image = self.first
-        if "IR" in image.sequence or "MP" in image.variant:
-            return "its sequence prepares the contrast"
+        if self.contrast_because == PREPARED:
+            return PREPARED
         if "SS" in image.variant:
             return "" if self.phases > 1 else None
         # Siemens XA writes SK alone for the steady state of a cine.

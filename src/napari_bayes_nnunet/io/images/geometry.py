@@ -175,6 +175,11 @@ class Geometry:
         return affine[:, [x, y, z, 3]]
 
     @property
+    def affine_in_mm(self) -> npt.NDArray[np.float64]:
+        """`affine` with the lengths of `spacing`."""
+        return _with_scale(self.affine, self.spacing)
+
+    @property
     def letters(self) -> Letters | None:
         """Patient directions of the voxel axes; None if the file does not give them."""
         header = self.parsed()
@@ -302,11 +307,8 @@ class Geometry:
             return 0.0
         lengths = self.shape[:-4:-1]
         corners = np.array([*itertools.product(*((0, length - 1) for length in lengths))]).T
-        places = []
-        for grid in (self, other):
-            axes = grid.affine[:3, :3]
-            axes *= np.array(grid.spacing[::-1]) / np.linalg.norm(axes, axis=0)
-            places.append(axes @ corners + grid.affine[:3, 3:])
+        scaled = (self.affine_in_mm, other.affine_in_mm)
+        places = [affine[:3, :3] @ corners + affine[:3, 3:] for affine in scaled]
         return float(np.linalg.norm(places[0] - places[1], axis=0).max())
 
 

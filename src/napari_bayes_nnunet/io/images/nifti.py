@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ...core.heart.long_axis import LongAxis
 from ...core.heart.patient_record import NOBODY, PatientRecord
 from ...core.problems import Statement, statement
 from ...core.types import Spacing
@@ -93,7 +94,7 @@ class Volume:
     ``voxels`` has the stored integer type, or float32 where the file holds floats or a scaling.
     ``notes`` say what is unusual about its files. ``doubt`` is a clause on why its tags or its name
     are not those of a short-axis cine, "" if its tags are, None if unknown. ``patient`` says whose
-    heart it shows.
+    heart it shows. ``long_axes`` are of the same examination, one of each kind at most.
     """
 
     voxels: VoxelArray
@@ -102,6 +103,7 @@ class Volume:
     notes: tuple[Statement, ...] = ()
     doubt: str | None = None
     patient: PatientRecord = NOBODY
+    long_axes: tuple[LongAxis, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ...core.problems import Action
 from .. import DataError
+from ..dicom.examination import classify_series
 from ..dicom.files import is_dicom
 from ..dicom.reader import choose_stack, read_stack, read_stacks
 from ..dicom.series import Stack
@@ -67,14 +68,16 @@ def case_image(
     """
     if not _is_dicom(path):
         return _nifti_image(path, result_name(case_name(path)))
-    stack = choose_stack(read_stacks(path), series=series)
+    stacks = read_stacks(path)
+    stack = choose_stack(stacks, series=series)
     if not anyway:
         _check_tags(stack)
     name = (path.absolute().stem if named_by_folder else "") or stack.pseudonym
+    views = classify_series(stacks, stack)
     return CaseImage(
         path,
         name,
-        lambda: (read_stack(stack, path, name=name),),
+        lambda: (read_stack(stack, path, name=name, views=views),),
         lambda: _files_of(stack),
     )
 
@@ -89,21 +92,22 @@ def study_image(study: StudyInput, *, series: int | None = None, anyway: bool = 
         return _nifti_image(study.paths[0], study.case)
 
     @cache
-    def stack() -> Stack:
+    def stacks() -> tuple[Stack, list[Stack]]:
         with _without_file_names(study):
-            chosen = _choose_stack(study, series)
+            chosen, found = _choose_stack(study, series)
         if not anyway:
             _check_tags(chosen)
-        return chosen
+        return chosen, found
 
     @cache
     def read() -> tuple[Volume, ...]:
-        chosen_stack = stack()
+        stack, found = stacks()
         with _without_file_names(study):
-            describe = Stack.describe_anonymously
-            return (read_stack(chosen_stack, study.paths[0], name=study.case, describe=describe),)
+            describe, views = Stack.describe_anonymously, classify_series(found, stack)
+            name, path = study.case, study.paths[0]
+            return (read_stack(stack, path, name=name, describe=describe, views=views),)
 
-    return CaseImage(study.paths[0], study.case, read, lambda: _files_of(stack()))
+    return CaseImage(study.paths[0], study.case, read, lambda: _files_of(stacks()[0]))
 
 
 def _check_tags(stack: Stack) -> None:
@@ -122,10 +126,11 @@ def _files_of(stack: Stack) -> list[Path]:
     return [image.file for images in stack.slices for image in images]
 
 
-def _choose_stack(study: StudyInput, series: int | None) -> Stack:
+def _choose_stack(study: StudyInput, series: int | None) -> tuple[Stack, list[Stack]]:
+    """Return the short-axis cine, and all stacks of the study."""
     stacks = read_stacks(*_dicom_files(study), study=study.study)
     describe = Stack.describe_anonymously
-    return choose_stack(stacks, series=series, describe=describe, guess=False)
+    return choose_stack(stacks, series=series, describe=describe, guess=False), stacks
 
 
 def _dicom_files(study: StudyInput) -> list[Path]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from annotated_types import Interval
 
 from ...core.heart.function import Patient
+from ...core.heart.valve_plane import Hinges, HingesKey, Valve
 from ...core.heart.wall import Insertions
 from ...core.types import Phase, Place
 from ..files.access import writing
@@ -17,14 +18,14 @@ from ..files.atomic import write_json
 from ..files.json_files import Ordinal, parse_json, reading_json
 
 State: TypeAlias = Literal["accepted", "flagged"]
-_Voxel: TypeAlias = Annotated[float, Interval(ge=-1e5, le=1e5)]
+_Number: TypeAlias = Annotated[float, Interval(ge=-1e5, le=1e5)]
 
 REVIEW: Final = "review.json"
 _FORMAT: Final = 1
 _REPAIR: Final = "Rename it to start the review again."
 _PLAIN: Final = (
     "score", "structure", "leave_out_border", "all_phases", "landmarks_chosen", "finished",
-    "papillary_as_muscle", "reader", "finished_on",
+    "papillary_as_muscle", "by_valve_plane", "reader", "finished_on",
 )  # fmt: skip
 """Fields with the same name and value in the file."""
 
@@ -53,9 +54,11 @@ class ReviewState:
     ``score`` ("" for the default), ``structure`` (None for all), ``leave_out_border`` and
     ``all_phases`` (instead of ED and ES only) define the queue. ``landmarks_chosen`` is True if the
     reader has chosen ``ed`` and ``es``. ``protected`` structures do not change. ``current`` is the
-    slice on screen. With ``papillary_as_muscle`` the numbers are also measured by that rule.
-    ``insertions`` are those of the RV that the reader has moved. ``reader`` is the reader's name,
-    "" if unknown, ``finished_on`` the ISO date and time at which the review was finished last.
+    slice on screen. With ``papillary_as_muscle`` or ``by_valve_plane`` the numbers are also
+    measured by that rule. ``insertions`` are those of the RV that the reader has moved, ``hinges``
+    those of the valves that the reader has marked on long-axis planes. ``reader`` is the reader's
+    name, "" if unknown, ``finished_on`` the ISO date and time at which the review was finished
+    last.
     ``other`` keeps entries of newer versions.
     """
 
@@ -72,9 +75,11 @@ class ReviewState:
     current: Place | None = None
     finished: bool = False
     papillary_as_muscle: bool = False
+    by_valve_plane: bool = False
     reader: str = ""
     finished_on: str = ""
     insertions: Mapping[Place, Insertions] = field(default_factory=dict)
+    hinges: Mapping[HingesKey, Hinges] = field(default_factory=dict)
     other: Mapping[str, Any] = field(default_factory=dict)
 
     def with_decision(self, place: Place, decision: Decision | None) -> ReviewState:
@@ -101,7 +106,8 @@ class ReviewState:
         ``header`` has the values of the patient with which the review starts.
         """
         is_entered = self.landmarks_chosen or self.patient != header
-        return bool(self.decisions or self.insertions) or self.finished or is_entered
+        is_drawn = bool(self.insertions or self.hinges)
+        return bool(self.decisions) or is_drawn or self.finished or is_entered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +133,20 @@ class _DecisionRow(Decision, _PlaceRow):
 class _InsertionsRow(_PlaceRow):
     """Insertions (y, x) of the RV with their slice."""
 
-    anterior: tuple[_Voxel, _Voxel]
-    inferior: tuple[_Voxel, _Voxel]
+    anterior: tuple[_Number, _Number]
+    inferior: tuple[_Number, _Number]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _HingesRow:
+    """Hinges (R, A, S) of a valve with their phase and the name of their long-axis plane."""
+
+    phase: Ordinal | None
+    valve: Valve
+    view: str
+    first: tuple[_Number, _Number, _Number]
+    second: tuple[_Number, _Number, _Number]
+    normal: tuple[_Number, _Number, _Number]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,9 +166,11 @@ class _ReviewFile:
     current: _PlaceRow | None = None
     finished: bool = False
     papillary_as_muscle: bool = False
+    by_valve_plane: bool = False
     reader: str = ""
     finished_on: str = ""
     insertions: tuple[_InsertionsRow, ...] = ()
+    hinges: tuple[_HingesRow, ...] = ()
 
 
 def read_review(folder: Path) -> ReviewState | None:
@@ -189,6 +209,10 @@ def _content(review: ReviewState) -> dict[str, Any]:
             {**_place_content(place), **asdict(insertions)}
             for place, insertions in sorted(review.insertions.items(), key=_in_order)
         ],
+        "hinges": [
+            {"phase": phase, "valve": valve, "view": view, **asdict(hinges)}
+            for (phase, valve, view), hinges in review.hinges.items()
+        ],
     }
 
 
@@ -205,6 +229,12 @@ def _review(content: _ReviewFile, entries: Mapping[str, Any]) -> ReviewState:
         insertions={
             row.place: Insertions(anterior=row.anterior, inferior=row.inferior)
             for row in content.insertions
+        },
+        hinges={
+            (row.phase, row.valve, row.view): Hinges(
+                first=row.first, second=row.second, normal=row.normal
+            )
+            for row in content.hinges
         },
         other={key: value for key, value in entries.items() if key not in known},
         **{name: getattr(content, name) for name in _PLAIN},

@@ -3,7 +3,8 @@
 STUDY/{study.json, patient.json, prediction.nii.gz, a file for each of the `MAPS` such as
 entropy.nii.gz, posterior/phase08.npz, edited.nii.gz, review.json, use_log.csv, readings/,
 study.lock}, and image.nii.gz if the image did not come from a file, and first_look.nii.gz if it has
-provisional phases. A study opens without the ensemble and without torch.
+provisional phases, and a file for each of its long axes. A study opens without the ensemble and
+without torch.
 
 ``study.json`` is written last and makes the folder a study. A reader's work is saved atomically,
 first edited.nii.gz, then review.json, so no decision is ever without its labels. A decision has the
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import filecmp
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from ...core.counts import format_count
 from ...core.ensemble.maps import HasMaps
 from ...core.ensemble.stored_posterior import StoredPosterior
+from ...core.heart.long_axis import LongAxis
 from ...core.heart.patient_record import NOBODY, PatientRecord
 from ...core.types import Phase
 from .. import DataError
@@ -62,6 +64,7 @@ from .info import (
     read_study_info,
     write_study_info,
 )
+from .long_axes import LONG_AXIS_FILES, read_stored_long_axes, write_long_axes
 from .patient import PATIENT_FILE, read_patient, write_patient
 from .review_state import REVIEW, ReviewState, read_review, write_review
 
@@ -107,6 +110,7 @@ class Study(HasMaps):
     sentences about unreadable or wrong files.
     ``work``: `work_checksums` of the corrections and decisions in the folder. ``patient`` says
     whose heart it is. ``reading`` is the folder of a kept reading, None for the open one.
+    ``long_axes`` are of the same examination, one of each kind at most.
     """
 
     folder: Path
@@ -121,6 +125,7 @@ class Study(HasMaps):
     patient: PatientRecord = NOBODY
     reading: Path | None = None
     looks: Mapping[Phase, VoxelArray] = field(default_factory=dict)
+    long_axes: tuple[LongAxis, ...] = ()
 
 
 def open_study_lock(folder: Path, *, wait: float = 0) -> BaseFileLock:
@@ -149,14 +154,15 @@ def write_study(
     image: VoxelArray | None = None,
     looks: Mapping[Phase, VoxelArray] | None = None,
     patient: PatientRecord | None = None,
+    long_axes: Iterable[LongAxis] = (),
     wait: float = 0,
 ) -> None:
     """Write a new study, or replace one without a reader's work, whose files pass on permissions.
 
     ``image`` are voxels that did not come from a file (``info.image`` is None). Maps are rounded to
     steps of 1/4096. ``looks`` are those of a `Study`, of any phase. ``patient`` says whose heart it
-    is. A kill leaves either a complete study or none. ``wait`` is the time in seconds to wait for
-    another process that writes this study.
+    is, ``long_axes`` are of its examination. A kill leaves either a complete study or none.
+    ``wait`` is the time in seconds to wait for another process that writes this study.
 
     Raises DataError if the folder holds a reader's work or other files, is open in a window or
     cannot be written to.
@@ -176,6 +182,7 @@ def write_study(
                 _write_looks(folder, info, looks or {})
                 if patient is not None:
                     write_patient(folder, patient)
+                write_long_axes(folder, long_axes)
                 write_study_info(folder, info)
             (folder / _UNFINISHED).unlink(missing_ok=True)
             for file, mode in modes.items():
@@ -213,6 +220,7 @@ def read_study(folder: Path, *, posteriors: bool = True, reading: Path | None = 
         work=work,
         patient=read_patient(folder, case=info.case, problems=problems),
         looks=_read_looks(folder, info, problems),
+        long_axes=read_stored_long_axes(folder, problems),
     )
     readable = _read_posteriors(study, problems) if posteriors else {}
     return replace(study, posteriors=readable, problems=tuple(problems))
@@ -330,7 +338,8 @@ def _clear(folder: Path) -> None:
     With the prediction, labels can still be recognised as uncorrected after a kill.
     """
     write_text(folder / _UNFINISHED, "This study was not written completely.\n")
-    _remove(folder, STUDY_FILE, PATIENT_FILE, REVIEW, FIRST_LOOK, EDITED, PREDICTION)
+    looks = FIRST_LOOK, *LONG_AXIS_FILES
+    _remove(folder, STUDY_FILE, PATIENT_FILE, REVIEW, *looks, EDITED, PREDICTION)
 
 
 @contextmanager
@@ -340,7 +349,7 @@ def _absent_after_error(folder: Path) -> Iterator[None]:
         yield
     except BaseException:
         with suppress(OSError):
-            files = EDITED, FIRST_LOOK, *MAP_FILES.values(), IMAGE, PREDICTION
+            files = EDITED, FIRST_LOOK, *LONG_AXIS_FILES, *MAP_FILES.values(), IMAGE, PREDICTION
             _remove(folder, STUDY_FILE, PATIENT_FILE, *files)
         raise
 

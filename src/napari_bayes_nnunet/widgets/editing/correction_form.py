@@ -58,6 +58,8 @@ CORRECTION_HELP: Final[Mapping[str, str]] = {
     "the heart.",
     "absent": "Remove the structure from this slice, for example beyond the base or the apex. At "
     "the base the myocardium is removed with the LV.",
+    "valve plane": "Remove the LV with its myocardium, and the RV, from the slices of this phase "
+    "of which more than half lies beyond the valve plane.",
     "carry": "Carry the correction of this slice to the same slice of the other phases, along the "
     "motion of the heart, where at least one model agrees. You see pictures before you keep it. "
     "Accepted slices stay.",
@@ -96,12 +98,13 @@ BUTTONS: Final[Mapping[str, tuple[str, str]]] = {
     "revert": ("Revert", "revert"),
     "carry": ("Carry", "carry"),
     "bring back": ("Bring back", "bring back"),
+    "valve plane": ("Valve plane", "valve plane"),
     "ED or ES": ("ED ↔ ES", "ED or ES"),
     "most uncertain": ("Most uncertain", "most uncertain"),
     "play": ("Play", "play"),
 }
 """Action → text of its button, in the order of the form, and part of the form it belongs to."""
-IN_COLUMNS: Final = "absent", "interpolate", "copy", "carry", "bring back"
+IN_COLUMNS: Final = "absent", "interpolate", "copy", "carry", "bring back", "valve plane"
 """Buttons below the rows, in columns."""
 LOOKS: Final = ("ED or ES", "most uncertain", "play")
 """Buttons that correct nothing."""

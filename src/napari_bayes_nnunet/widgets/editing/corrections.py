@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -11,7 +12,14 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from ...app.review.ends import IS_LOCKED, End, ShapeSource, move_end, walls_of
+from ...app.review.ends import (
+    IS_LOCKED,
+    End,
+    ShapeSource,
+    move_end,
+    walls_of,
+    without_atria,
+)
 from ...app.review.session import Decided, ReviewSession
 from ...core import InputError
 from ...core.counts import format_count
@@ -39,11 +47,13 @@ LEVEL, ALTERNATIVE, CONTOUR, PUSH = "level", "alternative", "contour", "push"
 INTERPOLATE, COPY, ABSENT, REVERT = "interpolate", "copy", "absent", "revert"
 BRING_BACK: Final = "bring back"
 ENDS: Final = "base or apex"
+VALVE_PLANE: Final = "valve plane"
 SCRIBBLE: Final = "scribble"
 COMMENT: Final = "comment"
 UNDO: Final = "undo or redo"
 REMOVED: Final = "Removed from this slice: {structures}."
 REVERTED: Final = "This slice is as predicted again."
+BEYOND_REMOVED: Final = "What lies in the atrium was removed from {slices}. Undo with Ctrl+Z."
 BROUGHT_BACK: Final = "What was removed is back in {slices}. Undo with Ctrl+Z."
 AS_PREDICTED: Final = "This slice is as predicted. Nothing was changed."
 COPIED: Final = "The {structure} was copied from {source}."
@@ -107,7 +117,7 @@ class _Step:
     what: str
     item: Any = None
     place: Place | None = None
-    other: Decided = (None, None, None)
+    other: Decided = (None, None, None, MappingProxyType({}))
 
 
 class Corrections(QObject):
@@ -335,6 +345,13 @@ class Corrections(QObject):
             slices[phase, z] = self.without_locked((phase, z), np.maximum(labels, removed[z]))
         if self.put_all(slices, BRING_BACK):
             self._tell(BROUGHT_BACK.format(slices=format_count(len(slices), "slice")))
+
+    def remove_atria(self, phase: Phase) -> None:
+        """Remove from a phase what lies beyond the planes of the valves."""
+        self.accept_preview()
+        slices = without_atria(self._session, phase)
+        if self.put_all(slices, VALVE_PLANE):
+            self._tell(BEYOND_REMOVED.format(slices=format_count(len(slices), "slice")))
 
     def remove(self, place: Place, label: int) -> None:
         """Remove a structure from a slice."""
@@ -716,8 +733,8 @@ class Corrections(QObject):
 
 def _said(decided: Decided) -> tuple[Any, ...]:
     """Return what a reader has said of a slice, without when, and after how many seconds."""
-    decision, _, insertions = decided
-    return insertions, *((decision.state, decision.comment) if decision else ())
+    decision, _, insertions, hinges = decided
+    return insertions, hinges, *((decision.state, decision.comment) if decision else ())
 
 
 def _top(history: Sequence[Any]) -> Any:

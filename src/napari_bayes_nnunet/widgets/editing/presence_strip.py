@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QPoint, QRect, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import (
+    QBrush,
     QColor,
     QFontMetrics,
     QHelpEvent,
@@ -25,7 +26,7 @@ from ..reading.slice_table import APEX, BASE, small_font
 
 STRIP_HELP: Final = (
     "Bars: share of the models that see the structure in each slice. The line below them: slices "
-    "that have it now. Click to go to a slice."
+    "that have it now. Hatched from above: share beyond the valve plane. Click to go to a slice."
 )
 BAR_HEIGHT: Final = 24
 """Height of a bar of all models, in pixels."""
@@ -41,12 +42,16 @@ class SlicePresence:
 
     ``shares`` (Z,) of the models that see it, 0 … 1, None without a posterior; ``models`` is their
     number. ``drawn`` (Z,) says which slices have it now. ``current`` is the slice on screen.
-    ``base_first`` says whether the first slice is basal, None if unknown.
+    ``base_first`` says whether the first slice is basal, None if unknown. ``beyond`` (Z,) is the
+    share of the structure beyond its valve plane, 0 … 1, None without a plane, and ``shifts`` (Z,)
+    the distance of a slice from its neighbours in mm, NaN if unknown.
     """
 
     shares: NDArray[np.float64] | None
     drawn: NDArray[np.bool_]
     current: int
+    beyond: NDArray[np.float64] | None = None
+    shifts: NDArray[np.float64] | None = None
     models: int = 0
     base_first: bool | None = None
     color: str = "white"
@@ -59,11 +64,16 @@ class SlicePresence:
 
     def reading(self, z: int) -> str:
         """Return what is known about a slice, as text."""
-        state = "drawn" if self.drawn[z] else "not drawn"
-        if self.shares is None:
-            return f"Slice {z + 1}: {state}"
-        seeing = round(self.shares[z] * self.models)
-        return f"Slice {z + 1}: seen by {seeing} of {format_count(self.models, 'model')}, {state}"
+        known = []
+        if self.shares is not None:
+            seeing = round(self.shares[z] * self.models)
+            known.append(f"seen by {seeing} of {format_count(self.models, 'model')}")
+        known.append("drawn" if self.drawn[z] else "not drawn")
+        if self.beyond is not None and self.beyond[z]:
+            known.append(f"{100 * self.beyond[z]:.0f} % beyond the valve plane")
+        if self.shifts is not None and np.isfinite(self.shifts[z]):
+            known.append(f"{self.shifts[z]:.1f} mm from the line between its neighbours")
+        return f"Slice {z + 1}: {', '.join(known)}"
 
 
 class PresenceStrip(QWidget):
@@ -145,6 +155,10 @@ class PresenceStrip(QWidget):
             color = QColor(presence.color)
             bar.setTop(BAR_HEIGHT - round(BAR_HEIGHT * float(presence.shares[z])))
             painter.fillRect(bar, color if presence.drawn[z] else _with_alpha(color, _UNDRAWN))
+        if presence.beyond is not None:
+            height = round(BAR_HEIGHT * float(presence.beyond[z]))
+            beyond = QRect(room.left(), 0, bar.width(), height)
+            painter.fillRect(beyond, QBrush(self._ink(), Qt.BrushStyle.BDiagPattern))
 
     def _draw_number(self, painter: QPainter, z: int, room: QRect, *, is_current: bool) -> None:
         top = BAR_HEIGHT + 2 * _GAP + _LINE - 1

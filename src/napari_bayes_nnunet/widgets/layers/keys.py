@@ -67,6 +67,7 @@ KEY_GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "interpolate": ("I", "Interpolate the structure"),
         "carry": ("Shift-T", "Carry the correction to other phases"),
         "absent": ("D", "Mark the structure as absent"),
+        "valve plane": ("Shift-D", "Remove what lies beyond the valve planes in this phase"),
         "revert": ("R", "Return the slice to the prediction"),
         "bring back": ("B", "Bring back what was removed apart from the heart"),
         "undo": ("Control-Z", "Undo a correction or a decision"),

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 PHASE_CASES: Final = "phase_cases"
 WHOSE: Final = "patient"
-"""Keys in our metadata of a layer."""
+LONG_AXES: Final = "long_axes"
+VIEWS: Final = "views"
+"""Keys in our metadata of a layer; the views are those of the series of its examination."""
 MOST_LABELS: Final = 10
 """Highest value of voxels that are labels; intensities reach further."""
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
@@ -45,6 +47,7 @@ def layer_data(
                 "doubt": volume.doubt,
                 "notes": volume.notes,
                 WHOSE: volume.patient,
+                LONG_AXES: volume.long_axes,
             }
         },
     }

@@ -20,10 +20,10 @@ from ...io.images.nifti import ENDINGS, Volume, case_name, holds_labels, read_vo
 from ...io.study.info import is_study
 from ..common.settings import Settings
 from ..common.wording import in_the_window
-from .metadata import MOST_LABELS, LayerData, layer_data
+from .metadata import MOST_LABELS, VIEWS, LayerData, layer_data
 
 if TYPE_CHECKING:
-    from ...io.dicom.series import Stack
+    from ...io.dicom.examination import SeriesView
 
 OPENS_IN_REVIEW = (
     "{study} is a study. Plugins → Bayesian nnU-Net → Review opens it with its contours and queue."
@@ -78,7 +78,6 @@ def _read_path(path: Path) -> list[Any]:
 
 def _read_dicom(path: Path) -> list[Any]:
     # Imported here, because it is slow and NIfTI files do not need it.
-    from ...io.dicom.reader import read_stack, read_study_date
     from ...io.dicom.seg import find_seg_files, read_seg
 
     labels = [
@@ -86,32 +85,45 @@ def _read_dicom(path: Path) -> list[Any]:
     ]
     if labels:
         return labels
-    stack = _choose_stack(path)
-    if stack is None:
+    views = _choose_views(path)
+    if not views:
         return []
-    volume = read_stack(stack, path)
+    return [read_examination(views, path)]
+
+
+def read_examination(views: Sequence[SeriesView], path: Path) -> LayerData:
+    """Return the short axis of an examination in ``path`` with its long axes, as a layer.
+
+    Raises DataError if the short axis cannot be read.
+    """
+    from ...io.dicom.examination import SHORT_AXIS_VIEW
+    from ...io.dicom.reader import read_stack, read_study_date
+
+    stack = next(series.stack for series in views if series.view == SHORT_AXIS_VIEW)
+    volume = read_stack(stack, path, views=views)
     _show_notes(volume, path)
     settings = Settings()
     if settings.kept.shows_study_dates:
         settings.add("study_dates", {stack.pseudonym: read_study_date(stack)})
     layer = layer_data(volume)
-    layer[1]["metadata"]["bayes"]["dicom"] = str(path.absolute())
-    return [layer]
+    layer[1]["metadata"]["bayes"] |= {"dicom": str(path.absolute()), VIEWS: tuple(views)}
+    return layer
 
 
-def _choose_stack(path: Path) -> Stack | None:
-    """Return the short-axis cine, or the user's choice; None if the user cancels."""
+def _choose_views(path: Path) -> list[SeriesView]:
+    """Return what the series show, asking which is the short axis; [] if the user cancels."""
     from napari import current_viewer
 
+    from ...io.dicom.examination import classify_series
     from ...io.dicom.reader import choose_stack, read_stacks
 
     stacks = read_stacks(path)
     candidates = sum(stack.is_short_axis_cine for stack in stacks)
     if candidates == 1 or len(stacks) == 1 or current_viewer() is None:
-        return choose_stack(stacks)
-    from .series_dialog import ask_for_stack
+        return classify_series(stacks, choose_stack(stacks))
+    from .series_dialog import ask_for_views
 
-    return ask_for_stack(stacks)
+    return ask_for_views(stacks)
 
 
 def _read_nifti(file: Path) -> LayerData:

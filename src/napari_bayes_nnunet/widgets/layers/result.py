@@ -17,6 +17,7 @@ from ...core.counts import phase_names
 from ...core.ensemble.maps import MAPS, HasMaps
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.function import Measured, heart_function
+from ...core.heart.long_axis import LongAxis
 from ...core.heart.measurements import Structure
 from ...core.heart.patient_record import PatientRecord
 from ...core.heart.slice_volumes import PhaseVolumes
@@ -78,6 +79,7 @@ class SegmentationResult(HasMaps):
     are the study's folder and None, and only method and members of the ``settings`` are known.
     ``phase_cases`` are the names of all phases if they were joined from files of their own,
     ``image_notes`` what was noticed when the image was read, ``patient`` whose heart it shows.
+    ``long_axes`` are of the same examination, as the user has last chosen them.
     ``phases`` has the state of each phase (from 1; None for a 3D image), ``requested`` the phases
     of a cine to segment last. ``looks`` are the (Z, Y, X) labels of the provisional phases: parts
     of ``labels``, or those of a study. ``posteriors`` has the members' results of finished phases,
@@ -102,6 +104,7 @@ class SegmentationResult(HasMaps):
     phase_cases: tuple[str, ...] = ()
     image_notes: tuple[str, ...] = ()
     patient: PatientRecord | None = None
+    long_axes: tuple[LongAxis, ...] = ()
     phases: dict[int | None, PhaseState] = field(default_factory=dict)
     requested: set[int] = field(default_factory=set)
     posteriors: dict[int | None, StoredPosterior] = field(default_factory=dict)

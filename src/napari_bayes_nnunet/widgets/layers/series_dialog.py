@@ -1,8 +1,9 @@
-"""Dialog to choose one of several stacks in a DICOM folder."""
+"""Dialog to choose the short axis and the long axes among the series of a DICOM folder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from qtpy.QtCore import QSize, Qt
@@ -11,6 +12,7 @@ from qtpy.QtWidgets import (
     QApplication,
     QDialog,
     QDialogButtonBox,
+    QFormLayout,
     QLabel,
     QListWidget,
     QListWidgetItem,
@@ -18,9 +20,18 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ...core.heart.long_axis import LONG_AXIS_KINDS, LongAxisKind
 from ...io import DataError
+from ...io.dicom.examination import (
+    OTHER_STUDY,
+    SHORT_AXIS_VIEW,
+    SeriesView,
+    change_view,
+    classify_series,
+)
 from ...io.dicom.reader import read_study_date, read_thumbnail
 from ...io.dicom.series import Stack
+from ..common.form import NarrowComboBox
 from ..common.settings import Settings
 from ..common.wording import in_the_window
 from .study_card import THUMBNAIL_SIDE, AliasForm, make_thumbnail
@@ -28,21 +39,27 @@ from .study_card import THUMBNAIL_SIDE, AliasForm, make_thumbnail
 ReadPicture: TypeAlias = Callable[[Stack], Any]
 SEVERAL_CANDIDATES = "Several series could be the short-axis cine. Choose the one to open."
 NO_CANDIDATE = "None of these series looks like a short-axis cine. Choose the one to open."
+CHANGE_VIEWS = "Choose the short axis in the list, and the long axes below it."
 CANDIDATE = "Possibly the short-axis cine."
+NOT_USED = "Not used, because {reason}."
+NO_SERIES = "none"
 STUDY_DATE, NO_DATE = "Study of {date}", "unknown date"
 
 
 class StackChooser(QDialog):
     """List of stacks, each with a description and a picture of its middle slice.
 
-    ``read_picture`` returns (Y, X) intensities of a stack or raises DataError. The user's own names
-    and, if the user wants them, the dates of the studies are shown too.
+    The selected one is the short axis; the boxes below have the stack of each long axis, at first
+    those of ``views``, or as `classify_series` finds them. ``read_picture`` returns (Y, X)
+    intensities of a stack or raises DataError. The user's own names and, if the user wants them,
+    the dates of the studies are shown too.
     """
 
     def __init__(
         self,
         stacks: Sequence[Stack],
         *,
+        views: Sequence[SeriesView] = (),
         read_picture: ReadPicture = read_thumbnail,
         settings: Settings | None = None,
         parent: QWidget | None = None,
@@ -51,9 +68,11 @@ class StackChooser(QDialog):
         self._stacks: list[Stack] = list(stacks)
         self._settings = settings or Settings()
         self._dates: dict[str, str] = {}
+        self.views: list[SeriesView] = []
         self.setWindowTitle("DICOM series")
         has_candidate = any(stack.is_short_axis_cine for stack in stacks)
-        self.question = QLabel(SEVERAL_CANDIDATES if has_candidate else NO_CANDIDATE)
+        question = SEVERAL_CANDIDATES if has_candidate else NO_CANDIDATE
+        self.question = QLabel(CHANGE_VIEWS if views else question)
         self.list = QListWidget()
         self.list.setIconSize(QSize(THUMBNAIL_SIDE, THUMBNAIL_SIDE))
         self.list.setMinimumSize(QSize(560, 340))
@@ -62,14 +81,23 @@ class StackChooser(QDialog):
         )
         column = QVBoxLayout(self)
         self.notes = AliasForm(self._settings)
-        for part in (self.question, self.list, self.notes, self.buttons):
+        self.boxes = {kind: NarrowComboBox() for kind in LONG_AXIS_KINDS}
+        self._long_axes = QWidget()
+        boxes = QFormLayout(self._long_axes)
+        for kind, box in self.boxes.items():
+            boxes.addRow(kind, box)
+            box.activated.connect(partial(self._on_chosen, kind))
+        for part in (self.question, self.list, self._long_axes, self.notes, self.buttons):
             column.addWidget(part)
         for stack in self._stacks:
             self.list.addItem(_make_item(stack, read_picture))
-        self._describe()
+        row = next((r for r, v in enumerate(views) if v.view == SHORT_AXIS_VIEW), None)
+        self.list.setCurrentRow(_first_readable(self._stacks) if row is None else row)
+        self._on_row_changed(self.list.currentRow())
+        if views:
+            self._show(views)
         self.notes.changed.connect(self._describe)
         self.list.currentRowChanged.connect(self._on_row_changed)
-        self.list.setCurrentRow(_first_readable(self._stacks))
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
         self.list.itemDoubleClicked.connect(self._on_double_clicked)
@@ -82,12 +110,32 @@ class StackChooser(QDialog):
 
     def _on_row_changed(self, row: int) -> None:
         self.notes.set_case(self.chosen.pseudonym if row >= 0 else "")
+        self._show(classify_series(self._stacks, self.chosen))
+
+    def _on_chosen(self, kind: LongAxisKind, _: int) -> None:
+        self._show(change_view(self.views, kind, self.boxes[kind].currentData()))
+
+    def _show(self, views: Sequence[SeriesView]) -> None:
+        """Show what the series are taken as; series of another study cannot be chosen."""
+        self.views = list(views)
+        names = {
+            row: str(series.stack)
+            for row, series in enumerate(views)
+            if series.view != SHORT_AXIS_VIEW and series.reason != OTHER_STUDY
+        }
+        self._long_axes.setVisible(bool(names))
+        for kind, box in self.boxes.items():
+            box.set_choices({None: NO_SERIES} | names)
+            box.choose(next((r for r, v in enumerate(views) if v.view == kind), None))
+        self._describe()
 
     def _describe(self) -> None:
         """Show the texts of all stacks, with names and dates as they are now wanted."""
         for row, stack in enumerate(self._stacks):
             alias = self._settings.kept.study_aliases.get(stack.pseudonym, "")
-            parts = [alias, describe_stack(stack), self._date_of(stack)]
+            view = self.views[row]
+            taken = view.view or NOT_USED.format(reason=view.reason)
+            parts = [alias, describe_stack(stack), taken, self._date_of(stack)]
             self.list.item(row).setText("\n".join(filter(None, parts)))
 
     def _date_of(self, stack: Stack) -> str:
@@ -103,12 +151,17 @@ class StackChooser(QDialog):
             self.accept()
 
 
-def ask_for_stack(stacks: Sequence[Stack], parent: QWidget | None = None) -> Stack | None:
-    """Let the user choose a stack; return None if the dialog is cancelled."""
-    dialog = StackChooser(stacks, parent=parent or QApplication.activeWindow())
+def ask_for_views(
+    stacks: Sequence[Stack],
+    *,
+    views: Sequence[SeriesView] = (),
+    parent: QWidget | None = None,
+) -> list[SeriesView]:
+    """Let the user choose what the stacks show; return [] if the dialog is cancelled."""
+    dialog = StackChooser(stacks, views=views, parent=parent or QApplication.activeWindow())
     accepted = dialog.exec() == QDialog.DialogCode.Accepted
     dialog.deleteLater()
-    return dialog.chosen if accepted else None
+    return dialog.views if accepted else []
 
 
 def describe_stack(stack: Stack) -> str:

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
 from superqt.utils import signals_blocked
 
 from ...app.report.html import UNKNOWN
-from ...app.review.comparisons import AS_MUSCLE
+from ...app.review.comparisons import AS_MUSCLE, BY_VALVE_PLANE
 from ...app.review.report_numbers import (
     REVIEWED,
     format_change,
@@ -79,6 +79,10 @@ class NumbersForm(QWidget):
         self.ranges.activated.connect(self._on_ranges_activated)
         self.as_muscle = QCheckBox("Also count papillary muscles as muscle")
         self.as_muscle.setToolTip(AS_MUSCLE)
+        self.by_valve = QCheckBox("Also end the volumes at the valve planes")
+        self.by_valve.setToolTip(BY_VALVE_PLANE)
+        self.as_muscle.clicked.connect(lambda: self.by_valve.setChecked(False))
+        self.by_valve.clicked.connect(lambda: self.as_muscle.setChecked(False))
         self.rules = MessageLabel()
         self.contributions_title = QLabel(CONTRIBUTIONS_TITLE)
         self.contributions_title.setWordWrap(True)
@@ -88,7 +92,7 @@ class NumbersForm(QWidget):
         column_layout(
             # The fields come first, because indexed values below must not move them.
             self, self.patient.native, labelled_row("Normal ranges", self.ranges), self.problem,
-            self.as_muscle, self.nothing, _Sideways(self.numbers), self.rules,
+            self.as_muscle, self.by_valve, self.nothing, _Sideways(self.numbers), self.rules,
             self.contributions_title, self.slices,
         )  # fmt: skip
         self.slices.row_chosen.connect(self._on_row_chosen)
@@ -185,7 +189,7 @@ INTERVAL_TEXT = "{level} % interval: {low} to {high} {unit}"
 SPREAD_TEXT = (
     "Spread of the models: {spread} {unit}. Not an interval, because the models share errors."
 )
-BESIDE_HELP = "Normal range, or the value with papillary muscles counted as muscle."
+BESIDE_HELP = "Normal range, or the value by the other rule that is ticked above."
 OPEN_TEXT = "Slices still to accept in its phases: {}"
 REVIEWED_TEXT = "No slice of its phases is open: it is reviewed."
 CHANGE_HELP = "Change since the prediction."

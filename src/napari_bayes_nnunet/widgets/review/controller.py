@@ -174,6 +174,7 @@ class ReviewController(QObject):
             ),
             "revert": ("revert", lambda: corrections.revert(view.place)),
             "bring back": ("bring back", lambda: corrections.bring_back(view.place[0])),
+            "valve plane": ("valve plane", lambda: corrections.remove_atria(view.place[0])),
             "absent": ("absent", lambda: corrections.remove(view.place, view.label)),
             "carry": ("carry", self._carry),
             **{name: ("base or apex", partial(self._move_end, name)) for name in END_BUTTONS},
@@ -192,7 +193,8 @@ class ReviewController(QObject):
         forms.slice.comment_changed.connect(self.comment)
         forms.numbers.patient.patient_changed.connect(self._on_patient_changed)
         forms.numbers.ranges_chosen.connect(self._on_ranges_chosen)
-        forms.numbers.as_muscle.clicked.connect(self._on_papillary_toggled)
+        forms.numbers.as_muscle.clicked.connect(self._on_rule_chosen)
+        forms.numbers.by_valve.clicked.connect(self._on_rule_chosen)
         forms.volumes.phases_changed.connect(self._on_landmarks_changed)
         for part in (self.corrections, self.picture, self.carrying):
             part.said.connect(self.said)
@@ -839,8 +841,12 @@ class ReviewController(QObject):
         self.session.ranges = ranges
         self.view.show_numbers()
 
-    def _on_papillary_toggled(self, as_muscle: bool) -> None:
-        self.session.change(papillary_as_muscle=as_muscle)
+    def _on_rule_chosen(self) -> None:
+        """Show the numbers by the rule that was chosen last, or by none."""
+        form = self.forms.numbers
+        self.session.change(
+            papillary_as_muscle=form.as_muscle.isChecked(), by_valve_plane=form.by_valve.isChecked()
+        )
         self._note_edit()
 
     def _on_landmarks_changed(self, ed: int, es: int) -> None:

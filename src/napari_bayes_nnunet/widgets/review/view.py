@@ -17,6 +17,7 @@ from ...app.review.session import ReviewSession
 from ...app.review.stop_advice import StopAdvice, advise, word_advice
 from ...app.review.walls import steps_to_walls
 from ...core.counts import format_count
+from ...core.heart.slice_shifts import slice_shifts
 from ...core.heart.structures import structure_colors
 from ...core.problems import Problem
 from ...core.review.queue import QueueItem
@@ -35,7 +36,8 @@ from .forms import WALL, ReviewForms
 
 EDITS: Final = (
     "level", "alternatives", "base or apex", "scribble", "push", "contour", "brush",
-    "uncertain brush", "interpolate", "revert", "bring back", "absent", "carry", "copy",
+    "uncertain brush", "interpolate", "revert", "bring back", "absent", "valve plane", "carry",
+    "copy",
 )  # fmt: skip
 """Parts of the form that change labels, which a study that can only be viewed does not allow."""
 CHOSEN_ONLY: Final = (
@@ -50,6 +52,9 @@ READ_ONLY: Final = "This study can only be viewed here. Changes would not be sav
 NOT_SEGMENTED: Final = "This phase was not segmented. Go to a segmented phase, such as ED or ES."
 ONE_PHASE: Final = "There is only one phase."
 NOTHING_REMOVED: Final = "Nothing was removed from this phase, or it is drawn already."
+NO_ATRIUM: Final = (
+    "No slice of this phase lies beyond a valve plane. Mark the valves on a long axis at ED and ES."
+)
 ONE_ALTERNATIVE: Final = "All models agree with the segmentation on screen."
 
 MOST_THUMBNAIL_ROWS: Final = 2
@@ -136,6 +141,8 @@ class ReviewView:
                 reasons["alternatives"] = ONE_ALTERNATIVE
             if not session.removed_in(phase).any():
                 reasons["bring back"] = NOTHING_REMOVED
+            if not session.atrial_findings(phase):
+                reasons["valve plane"] = NO_ATRIUM
         if phase is None or len(session.phases) < 2:
             parts = ("ED or ES", "previous phase", "next phase", "carry")
             reasons |= dict.fromkeys(parts, ONE_PHASE)
@@ -182,6 +189,7 @@ class ReviewView:
         forms.numbers.set_patient(state.patient, session.study.patient.values)
         forms.numbers.as_muscle.setChecked(state.papillary_as_muscle)
         forms.numbers.as_muscle.setEnabled(session.voxels is not None)
+        forms.numbers.by_valve.setChecked(state.by_valve_plane)
         forms.corrections.set_structures(session.structures)
         forms.corrections.set_protected(state.protected)
         forms.corrections.set_largest_entropy(math.log2(session.study.info.classes))
@@ -359,8 +367,9 @@ class ReviewView:
         """Show how far the LV EF may still change, and whether the review may stop."""
         session, form = self._session, self._forms.stop
         self._advised = session.state
-        muscle = session.state.papillary_as_muscle  # by which there are no intervals
-        advice = self.advice = None if muscle else advise(session, form.target.value(), form.level)
+        state = session.state
+        by_rule = state.papillary_as_muscle or state.by_valve_plane  # without intervals
+        advice = self.advice = None if by_rule else advise(session, form.target.value(), form.level)
         text = "" if advice is None else word_advice(session, advice)
         may_stop = advice is not None and advice.may_stop and not self.read_only
         form.set_advice(text, may_stop=may_stop and not session.state.finished)
@@ -386,12 +395,16 @@ class ReviewView:
 
     def _show_ends(self) -> None:
         """Show in which slices of the phase the structure is seen and drawn."""
-        session, (phase, z) = self._session, self.place
+        session, (phase, z), label = self._session, self.place, self.label
         volume, posterior = select_phase(session.labels, phase), session.study.posteriors.get(phase)
+        structure = next((name for name, n in session.heart_labels.items() if n == label), None)
+        kept = None if structure is None else session.kept_in(phase, structure)
         self._forms.corrections.set_presence(
             SlicePresence(
-                shares=session.presence_in(phase, self.label),
-                drawn=(volume == self.label).any(axis=(1, 2)),
+                shares=session.presence_in(phase, label),
+                drawn=(volume == label).any(axis=(1, 2)),
+                beyond=None if kept is None else np.clip(1 - kept, 0, 1),
+                shifts=slice_shifts(volume == label, session.spacing),
                 current=z,
                 models=posterior.count if posterior is not None else 0,
                 base_first=session.base_is_first,

@@ -79,6 +79,7 @@ from ..layers.captions import FrontCaption, ResultCaption
 from ..layers.front import bring_to_front, is_set_aside, set_aside
 from ..layers.image_input import ImageInput
 from ..layers.metadata import (
+    LONG_AXES,
     bayes_metadata,
     layer_case,
     layer_patient,
@@ -920,6 +921,7 @@ class SegmentWidget(FolderDrop, DockContent):
         """Make the study and open it; write it unless its review has begun."""
         if self._makes_study:
             return
+        result.long_axes = bayes_metadata(layer).get(LONG_AXES, ())
         self._makes_study = True  # a second press would overwrite the study that is being opened
         self.run.show_messages(MAKING_STUDY.format(folder=folder))
         work = partial(_make_study_or_refuse, result, folder, image=layer_voxels(layer))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from napari.layers import Image
+from napari.utils.notifications import show_error
 from numpy.typing import NDArray
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -43,7 +45,9 @@ from ..layers.image_input import (
     read_layer_phases,
 )
 from ..layers.metadata import (
+    LONG_AXES,
     PHASE_CASES,
+    VIEWS,
     bayes_metadata,
     layer_case,
     layer_data,
@@ -93,6 +97,11 @@ JOIN_HELP = (
     "reviewed as one study, with EDV, ESV and EF."
 )
 MANY_PHASES = "{count} other phases of {image} are open. Close all but one to join it for the EF."
+SERIES = "Long axes: {kinds}…"
+SERIES_HELP = (
+    "What the series of the DICOM study were taken as. Click to choose the short axis and the long "
+    "axes. Review shows the long axes next to the slices."
+)
 CANNOT_JOIN = (
     "{other} has other slices or voxels than {image}, so they cannot be joined for the EF. Segment "
     "each alone."
@@ -128,12 +137,15 @@ class ImageForm(QWidget):
         ThemeFont(self.phase_numbers)
         self.hint = QLabel()
         self.join_button = ElidingButton("")
+        self.series_button = ElidingButton("", mode=Qt.TextElideMode.ElideRight)
+        self.series_button.setToolTip(SERIES_HELP)
         self._lay_out()
         self.set_channels(("image",))
         self._show_rows()
         self.phases.currentIndexChanged.connect(self._on_phases_changed)
         self.phase_numbers.textChanged.connect(self._show_hint)
         self.join_button.clicked.connect(self._join)
+        self.series_button.clicked.connect(self._choose_series)
         events = viewer.layers.events
         self._listed = events.inserted, events.removed, events.reordered, events.renamed
         for event in self._listed:
@@ -255,7 +267,8 @@ class ImageForm(QWidget):
         self._rows = form_layout()
         self._rows.addRow(row_label("Voxel, mm"), self.spacing)
         self._rows.addRow(row_label("Phases"), phases)
-        column_layout(self, self._channel_rows, self._rows, self.hint, self.join_button)
+        buttons = self.series_button, self.join_button
+        column_layout(self, self._channel_rows, self._rows, self.hint, *buttons)
 
     def _list_layers(self, chosen: Sequence[Image | None]) -> None:
         """List the viewer's images, with ``chosen`` layers kept and the others in order.
@@ -359,7 +372,39 @@ class ImageForm(QWidget):
             self.spacing.set_value(layer_spacing(layer) or tuple(layer.scale[-3:]))
         self._rows.setRowVisible(0, asks)
         self._rows.setRowVisible(1, is_cine)
+        self._show_series()
         self._show_hint()
+
+    def _show_series(self) -> None:
+        """Name the long axes that belong to the image."""
+        about = bayes_metadata(self.layer) if self.layer is not None else {}
+        kinds = ", ".join(plane.kind for plane in about.get(LONG_AXES, ()))
+        self.series_button.set_title(SERIES.format(kinds=kinds or "none"))
+        self.series_button.setVisible(len(about.get(VIEWS, ())) > 1)
+
+    def _choose_series(self) -> None:
+        """Let the user choose the long axes, or another series as the short axis."""
+        # Imported here, because other images do not need pydicom.
+        from ..layers.reader import read_examination
+        from ..layers.series_dialog import ask_for_views
+
+        assert self.layer is not None
+        about = bayes_metadata(self.layer)
+        stacks = [series.stack for series in about[VIEWS]]
+        views = ask_for_views(stacks, views=about[VIEWS], parent=self)
+        if not views:
+            return
+        try:
+            data, attributes, kind = read_examination(views, Path(about["dicom"]))
+        except DataError as error:
+            show_error(in_the_window(error))
+            return
+        chosen = attributes["metadata"]["bayes"]
+        if chosen["case"] == about["case"]:
+            about |= {key: chosen[key] for key in (VIEWS, LONG_AXES)}
+            self._show_series()
+        else:
+            add_image(self._viewer, (data, attributes, kind))
 
     def _show_hint(self) -> None:
         sentences = []

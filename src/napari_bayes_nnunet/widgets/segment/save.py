@@ -270,7 +270,15 @@ def make_result_study(result: SegmentationResult, folder: Path, *, image: Any) -
     voxels = _load(image, axis) if info.image is None else None
     posteriors = {p: stored.with_first_axis(axis) for p, stored in result.posteriors.items()}
     looks = {phase: np.moveaxis(labels, axis, 0) for phase, labels in result.looks.items()}
-    write_study(folder, info, posteriors, image=voxels, looks=looks, patient=result.patient)
+    write_study(
+        folder,
+        info,
+        posteriors,
+        image=voxels,
+        looks=looks,
+        patient=result.patient,
+        long_axes=result.long_axes,
+    )
     alone = (folder.with_name(f"{case}{FOLDER_ENDING}") for case in result.phase_cases)
     corrected = tuple(other for other in alone if is_study(other) and has_corrections(other))
     return ResultStudy(folder, is_new=True, slice_axis=slice_axis, corrected_alone=corrected)
