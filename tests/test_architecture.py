@@ -75,6 +75,7 @@ MOST_CODE = {
     "archive in the window": 789,
     "valve plane": 402,
     "long axis": 415,
+    "last finds at the desk": 51,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -125,6 +126,7 @@ MOST_TEST_LINES = {
     "archive in the window": 545,
     "valve plane": 576,
     "long axis": 348,
+    "last finds at the desk": 23,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -64,8 +64,8 @@ def click(table: QueueTable, row: int, qtbot: Any) -> None:
 def test_a_row_has_all_columns(table: QueueTable) -> None:
     first = QueueRow(10, 2, "RV", 213.6, "edited", phase_name="phase 10")
     table.set_items([first, QueueRow(1, 0, "LV", 3.21, phase_name="ED")], UNIT)
-    assert texts(table, 0) == ("1", "3", "10", "RV", "", "edited")
-    assert texts(table, 1) == ("2", "1", "ED", "LV", "", "")
+    assert texts(table, 0) == ("3", "10", "RV", "", "edited")
+    assert texts(table, 1) == ("1", "ED", "LV", "", "")
     place, state = table.table.rows[0].help.splitlines()
     assert re.findall(r"[\d.]+", place) == ["3", "10", "214"]
     assert place.endswith(f"RV: 214 {UNIT}")

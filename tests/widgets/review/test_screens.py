@@ -13,7 +13,9 @@ from qtpy.QtCore import QRect
 from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
 
 from napari_bayes_nnunet.io.study.study import read_study, save_work
+from napari_bayes_nnunet.widgets.reading.queue_table import FEWEST_ROWS
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
+from napari_bayes_nnunet.widgets.review.forms import NUMBERS
 from napari_bayes_nnunet.widgets.review.window_layout import THUMBNAIL_TITLE
 
 from ...helpers.data.cines import ES, LV, make_cine
@@ -69,9 +71,13 @@ def test_what_a_reader_needs_fits_the_screen(
     slice_ = dock.forms.slice
     buttons = [*slice_.buttons.values(), dock.forms.export]
     fixed = dock.title, dock.forms.key_numbers, dock.forms.finding, dock.forms.progress
-    tools = dock.forms.corrections if points <= LARGEST_FONT else dock.forms.progress
-    for part in (*buttons, *fixed, tools, dock.messages.line):
+    scrolled = dock.forms.table, dock.forms.corrections
+    tools = scrolled if points <= LARGEST_FONT else ()
+    for part in (*buttons, *fixed, *tools, dock.messages.line):
         assert shown_whole(part), part
+    rows = dock.forms.table.table
+    assert rows.viewport().height() >= FEWEST_ROWS * rows.rowHeight(0)
+    assert dock.forms.progress.slices.width() >= dock.forms.progress.slices.sizeHint().width()
     for button in buttons:
         assert button.width() >= button.sizeHint().width()
     (thumbnails,) = main.findChildren(QDockWidget, THUMBNAIL_TITLE)
@@ -79,3 +85,18 @@ def test_what_a_reader_needs_fits_the_screen(
     canvas = dock._viewer.window._qt_viewer.canvas.native
     assert canvas.width() > 0.24 * width
     assert dock.width() < width / 2
+
+
+def test_the_dock_gives_back_the_width_that_a_section_took(
+    window_dock: ReviewWidget, sized: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    dock = window_dock
+    sized(1280, 800, 9)
+    dock.open(make_cine(tmp_path / "heart"))
+    qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
+    settle(qtbot, dock)
+    before, numbers = dock.width(), dock.forms.sections[NUMBERS]
+    numbers.toggleButton().click()
+    qtbot.waitUntil(lambda: dock.width() > before)
+    numbers.toggleButton().click()
+    qtbot.waitUntil(lambda: dock.width() == before)

@@ -38,6 +38,8 @@ from .levels import Level, level_color
 PLUGIN = "napari-bayes-nnunet"
 TITLE_STYLE = "font-size: 13px"
 """Size of a text that fits napari's title bar, which does not grow with the font."""
+SETTLED_MS = 50
+"""Delay after which all parts of a window have passed on the width that they need."""
 DOCK_WIDTH = 360
 """Smallest width of a dock in pixels; laptop screens have no more to spare."""
 
@@ -147,11 +149,15 @@ class DockContent(QWidget):
     """Whether a reader works with slices while the dock is open, see `quiet_window`."""
     dock_name = ""
     """Name by which napari knows the dock that holds this widget, or held it last."""
+    _width, _widened = 0, 0
+    """Width before the content widened the dock, and after it, px."""
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Call `_on_dock_closed` when the dock is closed, and keep the window quiet."""
         if event.type() == QEvent.Type.Close and isinstance(watched, QDockWidget):
             self._on_dock_closed()
+        if event.type() == QEvent.Type.LayoutRequest and self.width() <= self._widened:
+            QTimer.singleShot(SETTLED_MS, self._give_back_width)
         if self.READS_IMAGES and event.type() in _LAYOUT_CHANGES:
             part = watched if isinstance(watched, QWidget) else None
             window = main_window(part)
@@ -166,12 +172,31 @@ class DockContent(QWidget):
             if isinstance(dock, QDockWidget):
                 self.dock_name = dock.objectName()
                 dock.installEventFilter(self)
+                # napari sets one, and with it Qt never lets the dock be narrower than it once was.
+                dock.setMinimumSize(0, 0)
                 dock.topLevelChanged.connect(self._show_title)  # napari makes a new title bar
                 dock.dockLocationChanged.connect(self._show_title)
                 QTimer.singleShot(0, self._join_tabs)  # after napari has placed the dock
             elif dock is None:
                 self._on_taken_out()
         return bool(super().event(event))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Note that the content, not the user, has widened the dock."""
+        super().resizeEvent(event)
+        before, width = event.oldSize().width(), event.size().width()
+        if 0 < before < width <= self.minimumSizeHint().width():
+            self._width, self._widened = min(before, self._width or before), width
+
+    def _give_back_width(self) -> None:
+        """Narrow a dock that its content has widened to the width that it needs now."""
+        dock, window = self.parent(), main_window(self)
+        width = max(self._width, self.minimumSizeHint().width())
+        if width < self.width() and isinstance(dock, QDockWidget) and window is not None:
+            beside = dock.width() - self.width()
+            dock.layout().invalidate()  # it keeps the smallest width that the dock had
+            dock.layout().activate()
+            window.resizeDocks([dock], [width + beside], Qt.Orientation.Horizontal)
 
     def raise_dock(self) -> None:
         """Show the dock in front of the other tabs."""

@@ -172,6 +172,13 @@ class RowsTable(QTableView):
         self._fit_height()
         self.row_chosen.emit(None)
 
+    def set_rows_shown(self, most: int) -> None:
+        """Show at most so many rows without scrolling, and the chosen one among them."""
+        if most != self._rows_shown:
+            self._rows_shown = most
+            self._fit_height()
+            self.scrollTo(self.currentIndex())
+
     def replace_row(self, number: int, row: Row) -> None:
         """Replace a row by one of as many texts; the chosen row and the scroll position stay."""
         self._model.replace_row(number, row)

@@ -105,7 +105,7 @@ BUTTONS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """Action → text of its button, in the order of the form, and part of the form it belongs to."""
 IN_COLUMNS: Final = "absent", "interpolate", "copy", "carry", "bring back", "valve plane"
-"""Buttons below the rows, in columns."""
+"""Buttons of `more`, in columns."""
 LOOKS: Final = ("ED or ES", "most uncertain", "play")
 """Buttons that correct nothing."""
 COLUMNS: Final = 3
@@ -155,8 +155,9 @@ class CorrectionForm(QWidget):
         self.tools = ToolStrip(self.structures, self.buttons)
         """Structures and tools, which are placed beside the canvas."""
         self.limits = QWidget()
-        """Locks and the limit of the brush, which are placed elsewhere, as are the `LOOKS`."""
+        """Locks and the limit of the brush, which are placed elsewhere, as are the other two."""
         self.looks = QWidget()
+        self.more = QWidget()
         self.brush = DataForm(Brush)
         self._copies = self._copy_menu()
         self._reasons: dict[str, str] = {EVERY_STRUCTURE: NOTHING_TO_CORRECT}
@@ -310,13 +311,13 @@ class CorrectionForm(QWidget):
         buttons["use answer"].setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         answers = _side_by_side(self.alternative, buttons["use answer"])
         answers.setStretch(0, 1)
-        columns = QGridLayout()
+        columns = QGridLayout(self.more)
         columns.setContentsMargins(0, 0, 0, 0)
         columns.setSpacing(4)
         for number, action in enumerate(IN_COLUMNS):
             columns.addWidget(buttons[action], *divmod(number, COLUMNS))
             columns.setColumnStretch(number % COLUMNS, 1)
-        column_layout(self, self.level, answers, self.strip, columns).setSpacing(4)
+        column_layout(self, self.level, answers, self.strip).setSpacing(4)
         rows = form_layout()
         rows.addRow(row_label("Lock"), self.locks)
         rows.addRow(self.brush.native)

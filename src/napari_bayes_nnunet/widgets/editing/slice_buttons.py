@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QWidget
 
 from ..common.dock import ThemeFont
-from ..layers.keys import key_text
+from ..layers.keys import short_key
 
 COMMENT_HINT = "Comment on this slice"
 SLICE_BUTTONS: Final[Mapping[str, tuple[str, str, str]]] = {
@@ -21,7 +21,7 @@ SLICE_BUTTONS: Final[Mapping[str, tuple[str, str, str]]] = {
 }  # fmt: skip
 """Action → text of its button, its text once it was done, and its help."""
 ANYWAY: Final = "accept anyway"
-SHARES: Final = {"previous": 2, "next": 5, "accept": 6, "flag": 5}
+SHARES: Final = {"previous": 4, "next": 13, "accept": 13, "flag": 10}
 """Widths of the buttons relative to each other, with room for every text."""
 
 
@@ -99,4 +99,4 @@ def key_button(text: str, action: str = "") -> QPushButton:
 
 def add_key(text: str, action: str) -> str:
     """Return the text of a button with the key of its action: "Next ›  N"."""
-    return f"{text}  {key_text(action)}"
+    return f"{text}  {short_key(action)}"

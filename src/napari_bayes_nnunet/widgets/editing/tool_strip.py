@@ -11,7 +11,7 @@ from qtpy.QtSvg import QSvgRenderer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 from ..common.dock import column_layout, line
-from ..layers.keys import key_text
+from ..layers.keys import short_key
 
 ICONS: Final[Mapping[str, str]] = {
     "move": "M12 3v18M3 12h18M9 6l3-3 3 3M9 18l3 3 3-3M6 9l-3 3 3 3M18 9l3 3-3 3",
@@ -92,7 +92,7 @@ def _add_icon(button: QPushButton, name: str, style: str = "") -> None:
 
 def pair_text(text: str, action: str) -> str:
     """Return the text of a button that moves something, with its key: "‹Q", "W›", "+"."""
-    key = key_text(action).replace("Shift+", "⇧")
+    key = short_key(action)
     return {"‹": f"‹{key}", "›": f"{key}›"}.get(text, text)
 
 

@@ -95,8 +95,13 @@ TEXT_FIELDS = (QLineEdit, QTextEdit, QPlainTextEdit, QAbstractSpinBox)
 
 
 def key_text(action: str) -> str:
-    """Return the key of an action as it is written on buttons: "Shift+N"."""
+    """Return the key of an action as it is written in sentences: "Shift+N"."""
     return re.sub("(?<=.)-", "+", KEYS[action]).replace("Control", "Ctrl")  # "-" is a key, too
+
+
+def short_key(action: str) -> str:
+    """Return the key of an action for a button with little room: "⇧N"."""
+    return key_text(action).replace("Shift+", "⇧")
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from ...core.review.progress import ReviewProgress
 from ..common.progress_row import ProgressBar
@@ -30,6 +30,7 @@ class ReviewProgressPanel(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         self.slices.setMinimumWidth(1)  # no text widens the dock
         row.addWidget(self.slices)
+        self.bar.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         row.addWidget(self.bar, 1)
         self._progress: ReviewProgress | None = None
         self._position: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
 from ...core.heart.structures import structure_title
@@ -48,7 +48,6 @@ class QueueForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.scores = NarrowComboBox()
-        self.scores.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.structures = NarrowComboBox()
         self.phases_switch = QCheckBox("All phases")
         self.borders_switch = QCheckBox("Ignore borders")

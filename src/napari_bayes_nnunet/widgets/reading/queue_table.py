@@ -21,7 +21,6 @@ from .marks import ACCEPTED, FLAGGED, MARKS
 from .slice_table import format_score
 
 QUEUE_COLUMNS = (
-    Column("#", "Position in the queue; 1 is the most urgent."),
     Column("Slice", "Slice number, counted from 1."),
     Column("Phase", "End-diastole (ED), end-systole (ES), or the number of another phase."),
     Column("Structure", "Structure with the largest score in this slice, or that of a finding."),
@@ -30,9 +29,10 @@ QUEUE_COLUMNS = (
 )
 FINDING = "finding"
 """State of a slice with findings."""
-PHASE, SCORE = 2, 4
+PHASE, SCORE = 1, 3
 SCORE_WIDTH = 60
-_ROWS_SHOWN = 7
+FEWEST_ROWS, MOST_ROWS = 3, 7
+"""Rows in sight on small and on large screens."""
 BAR_COLOR, BAR_HEIGHT = "#ED6925", 6
 NOTHING_QUEUED = "The queue is empty. No slice has a score above 0 with these choices."
 _KEYS = (
@@ -61,7 +61,10 @@ class QueueRow:
 
 
 class QueueTable(QWidget):
-    """Table of the queue; ``row_chosen`` carries phase and slice (from 0) of the chosen row."""
+    """Table of the queue, the most urgent slice first.
+
+    ``row_chosen`` carries phase and slice (from 0) of the chosen row.
+    """
 
     row_chosen = Signal(object, int)
 
@@ -70,7 +73,7 @@ class QueueTable(QWidget):
         self._items: tuple[QueueRow, ...] = ()
         self._row_numbers: dict[tuple[int | None, int], int] = {}
         self._current: tuple[int | None, int] | None = None
-        self.table = _QueueRows(QUEUE_COLUMNS, rows_shown=_ROWS_SHOWN)
+        self.table = _QueueRows(QUEUE_COLUMNS, rows_shown=MOST_ROWS)
         self.table.setItemDelegateForColumn(SCORE, ScoreBar(self.table))
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setAccessibleName("Queue of slices")
@@ -94,13 +97,19 @@ class QueueTable(QWidget):
         # Before the rows are set, since hidden headings have no width.
         self.table.setColumnHidden(PHASE, not has_phases)
         with signals_blocked(self.table):
-            rows = [_make_row(rank, item, unit, top) for rank, item in enumerate(items, start=1)]
+            rows = [_make_row(item, unit, top) for item in items]
             self.table.set_rows(rows)
         self.table.horizontalHeader().resizeSection(SCORE, SCORE_WIDTH)
         self.table.verticalScrollBar().setValue(scrolled)
         self.table.setVisible(bool(items))
         self.nothing.show_message("" if items else NOTHING_QUEUED)
         self._show_current()
+
+    def set_room(self, height: int) -> None:
+        """Show as many rows as fit into this height, px, but at least `FEWEST_ROWS`."""
+        rest = height - self.table.horizontalHeader().sizeHint().height()
+        fitting = rest // self.table.verticalHeader().defaultSectionSize()
+        self.table.set_rows_shown(min(max(fitting, FEWEST_ROWS), MOST_ROWS))
 
     def set_current(self, phase: int | None, z: int | None) -> None:
         """Choose the row of slice ``z`` in ``phase`` and scroll to it.
@@ -151,12 +160,12 @@ class ScoreBar(QStyledItemDelegate):
             painter.fillRect(bar, QColor(BAR_COLOR))
 
 
-def _make_row(rank: int, item: QueueRow, unit: str, top: float) -> Row:
+def _make_row(item: QueueRow, unit: str, top: float) -> Row:
     place = ", ".join(filter(None, (f"Slice {item.z + 1}", item.phase_name)))
     first = f"{place}, {item.structure}: {format_score(item.score)} {unit}".rstrip()
     help_text = "\n".join(filter(None, (first, item.state, item.findings)))
     phase = item.phase_name.removeprefix("phase ")
-    cells = (str(rank), str(item.z + 1), phase, item.structure, "", _short_state(item))
+    cells = (str(item.z + 1), phase, item.structure, "", _short_state(item))
     share = item.score / top if top > 0 else 0.0
     return Row(cells, help_text, _level(item), share=share)
 

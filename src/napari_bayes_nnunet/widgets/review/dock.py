@@ -12,7 +12,7 @@ from typing import Any
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
-from qtpy.QtGui import QKeyEvent, QShowEvent
+from qtpy.QtGui import QKeyEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
     QApplication,
     QComboBox,
@@ -124,7 +124,17 @@ STILL_SENDING = "The last study is still being sent. Try again in a moment."
 
 
 class FormsArea(FittingScrollArea):
-    """Scroll area that leaves the keys to the review: PageUp and PageDown show other slices."""
+    """Scroll area that leaves the keys to the review: PageUp and PageDown show other slices.
+
+    ``resized`` carries the height that is in sight, px.
+    """
+
+    resized = Signal(int)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Emit the new height."""
+        super().resizeEvent(event)
+        self.resized.emit(self.viewport().height())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Do nothing, so that the window gets the key."""
@@ -627,6 +637,8 @@ class ReviewWidget(FolderDrop, DockContent):
         """Place the forms of a study at the top, in the middle and at the bottom."""
         self._head_area.addWidget(forms.key_numbers)
         self._forms_area.addWidget(forms)
+        self._area.resized.connect(forms.set_room)
+        forms.set_room(self._area.viewport().height())
         self._foot_area.addWidget(forms.foot)
         self._thumbnails.shown_changed.connect(forms.show_thumbnails)
         forms.show_thumbnails(self._thumbnails.is_shown)

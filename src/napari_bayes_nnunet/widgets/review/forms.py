@@ -29,14 +29,14 @@ from .export import SaveButton
 from .reader_button import ReaderButton
 
 QUEUE, LIMITS, PICTURE, UNCERTAINTY, NUMBERS, WALL = (
-    "Queue", "Locks and brush", "Picture", "Uncertainty", "Numbers", "Wall thickness",
+    "Order and target", "Locks and brush", "Picture", "Uncertainty", "Numbers", "Wall thickness",
 )  # fmt: skip
 WHEEL, WHEEL_HELP = (
     "Wheel zooms",
     "As elsewhere in napari. Otherwise the wheel shows the next slice, with Shift the next phase, "
     "and zooms with Ctrl.",
 )
-SAVE_SHARE = 5
+SAVE_SHARE = 10
 """Width of the save button relative to the other buttons of its row."""
 OPEN_AT_FIRST = (QUEUE, PICTURE, UNCERTAINTY)
 
@@ -45,9 +45,9 @@ class ReviewForms(QWidget):
     """All forms of one study, which know neither study nor viewer.
 
     This widget holds the sections, which scroll; ``settings`` keep which of them are open.
-    The corrections come first, so that they are in sight without scrolling. ``key_numbers`` have a
-    fixed place above them, and ``foot`` one below the sections; ``thumbnails`` have one at the
-    bottom of the window, in place of the heat grid, and ``carried`` in place of these.
+    Queue and corrections come first, so that they are in sight without scrolling. ``key_numbers``
+    have a fixed place above them, and ``foot`` one below the sections; ``thumbnails`` have one at
+    the bottom of the window, in place of the heat grid, and ``carried`` in place of these.
     """
 
     def __init__(self, parent: QWidget | None = None, *, settings: Settings | None = None) -> None:
@@ -87,9 +87,9 @@ class ReviewForms(QWidget):
         self.wall = WallForm()
         self.export = SaveButton()
         self.sections: dict[str, CollapsibleSection] = {}
-        self._column = column_layout(self, self.guide, self.corrections)
-        queue = self.grid, self.table, self.stop, self.slice.comment, self.queue
-        self._add(QUEUE, *queue)
+        tools = self.corrections, self.slice.comment, self.corrections.more
+        self._column = column_layout(self, self.guide, self.table, *tools)
+        self._add(QUEUE, self.grid, self.stop, self.queue)
         self._add(LIMITS, self.corrections.limits)
         self._add(PICTURE, self.display, self.napari_wheel, self.corrections.looks)
         self._add(UNCERTAINTY, self.view)
@@ -98,6 +98,11 @@ class ReviewForms(QWidget):
         self.slice.layout().addWidget(self.export, SAVE_SHARE)
         self.foot = QWidget()
         column_layout(self.foot, self.finding, self.progress, self.slice).setSpacing(4)
+
+    def set_room(self, height: int) -> None:
+        """Fit the queue to this height of the area that scrolls, px, above the corrections."""
+        needed = self.corrections.sizeHint().height() + self._column.spacing()
+        self.table.set_room(height - needed)
 
     def need_grid(self, is_needed: bool) -> None:
         """Show the heat grid also next to thumbnails, because more phases are reviewed."""
