@@ -69,7 +69,7 @@ MOST_CODE = {
     "met at the desk": 51,
     "found by a reader of the code": 56,
     "archive": 447,
-    "archive in the window": 789,
+    "archive in the window": 784,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
