@@ -76,6 +76,7 @@ MOST_CODE = {
     "valve plane": 402,
     "long axis": 415,
     "last finds at the desk": 51,
+    "archive in the window": 784,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -127,6 +128,7 @@ MOST_TEST_LINES = {
     "valve plane": 576,
     "long axis": 348,
     "last finds at the desk": 23,
+    "archive in the window": 572,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

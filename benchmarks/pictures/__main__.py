@@ -71,7 +71,8 @@ def picture_archive(hand: Hand, camera: Camera, folder: Path, dataset: Path) -> 
     with run_orthanc(folder, **users) as port:
         url = f"http://{HOST}:{port}/dicom-web"
         store_studies(Archive(url, login=login), folder / "sent", voxels)
-        journeys.use_archive(hand, camera, folder / "studies", url=url, login=login, name="doe")
+        with chdir(folder):  # the picture shows a short path
+            journeys.use_archive(hand, camera, Path("studies"), url=url, login=login, name="doe")
 
 
 def store_studies(archive: Archive, folder: Path, voxels: NDArray[np.int16]) -> None:

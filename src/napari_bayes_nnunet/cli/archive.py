@@ -20,7 +20,7 @@ from ..io.known_archives import (
     keep_archive,
 )
 from .options import PATH, Command, TextType, output_option
-from .segment import check_cluster_options, cluster_options, segmentation_options, take_settings
+from .segment import cluster_options, segmentation_options, take_cluster, take_settings
 
 if TYPE_CHECKING:  # dicomweb-client, which is optional
     from ..io.archive import Archive
@@ -169,9 +169,6 @@ def watch_command(
     dates: str,
     stores: bool,
     phases: str,
-    scheduler: str | None,
-    certificates: Path | None,
-    resources: dict[str, float] | None,
     **flags: Any,
 ) -> None:
     """Segment each new cine of the archive at URL, and put it into a cohort.
@@ -180,7 +177,7 @@ def watch_command(
     those that cannot be segmented with the reason. Start the command again to continue after an
     interruption. A study that is being sent is left until its number of images stays the same.
     """
-    check_cluster_options(scheduler, certificates, resources)
+    cluster = take_cluster(flags)
     archive = _connect(url, ca)
     from ..app.cohort.run import CohortRequest
     from ..app.cohort.watch import ArchiveWatch
@@ -196,7 +193,6 @@ def watch_command(
         save=frozenset({"study"}),
         skip_finished=True,
     )
-    cluster = {"scheduler": scheduler, "certificates": certificates, "resources": resources}
     request = CohortRequest(ensemble=ensemble, prediction=prediction)
     watch = ArchiveWatch(archive, request, dates=dates, stores=stores, cluster=cluster)
     code = watch.look() if once else watch.run(interval=interval)

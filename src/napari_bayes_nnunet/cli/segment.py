@@ -109,9 +109,6 @@ def predict_command(
     ensemble: Path,
     images: tuple[Path, ...],
     save: str | None,
-    scheduler: str | None,
-    certificates: Path | None,
-    resources: dict[str, float] | None,
     jsonl: bool,
     **flags: Any,
 ) -> None:
@@ -124,9 +121,9 @@ def predict_command(
     """
     from ..app.prediction.request import PredictionRequest
 
-    check_cluster_options(scheduler, certificates, resources)
+    cluster = take_cluster(flags)
     has_folders = any(image.is_dir() for image in images)
-    is_cohort = has_folders or jsonl or scheduler is not None
+    is_cohort = has_folders or jsonl or cluster["scheduler"] is not None
     if save is None:
         save = "study" if has_folders else ""
     results = frozenset(part.strip() for part in save.split(",") if part.strip()) - {"labels"}
@@ -138,10 +135,8 @@ def predict_command(
 
         code = run_in_terminal(
             CohortRequest(ensemble=ensemble, prediction=request),
-            scheduler=scheduler,
-            certificates=certificates,
-            resources=resources,
             jsonl=jsonl,
+            **cluster,
         )
     else:
         from ..app.prediction.terminal import predict_in_terminal
@@ -151,10 +146,15 @@ def predict_command(
         raise click.exceptions.Exit(code)
 
 
-def check_cluster_options(scheduler: str | None, *others: object) -> None:
-    """Raise an error of click if options are given that need a scheduler, without one."""
-    if any(others) and not scheduler:
+def take_cluster(flags: dict[str, Any]) -> dict[str, Any]:
+    """Remove the options of a Dask cluster from ``flags``, and return them.
+
+    Raises an error of click if the others are given without a scheduler.
+    """
+    cluster = {name: flags.pop(name) for name in ("scheduler", "certificates", "resources")}
+    if not cluster["scheduler"] and any(cluster.values()):
         raise click.UsageError("--certificates and --resources require --scheduler.")
+    return cluster
 
 
 def take_settings(ensemble: Path, flags: dict[str, Any]) -> SegmentationSettings:

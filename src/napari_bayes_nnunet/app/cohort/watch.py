@@ -112,7 +112,7 @@ class ArchiveWatch:
                 yield case
 
     def _store(self, case: str) -> int:
-        """Store the DICOM files of a study; return 0, or 1 if they cannot be made.
+        """Store the DICOM files of a study; return 0, or 1 if that failed.
 
         They are sent again after a kill, with the same UIDs, so that the archive has each once.
         """
@@ -122,11 +122,11 @@ class ArchiveWatch:
                 session = open_session(place / case)
                 with appearing(place / OUTGOING) as folder:
                     export_session(session, self._output / IMAGES / case, folder)
-        except Problem as error:
+            files = sorted((place / OUTGOING).glob("*.dcm"))
+            drain(self.archive.store(files))
+        except Problem as error:  # the other studies are stored all the same
             click.echo(f"{case}: {error}", err=True)
             return 1
-        files = sorted((place / OUTGOING).glob("*.dcm"))
-        drain(self.archive.store(files))
         (place / OUTGOING).rename(place / SENT)
         click.echo(f"{case}: stored {format_count(len(files), 'file')}")
         return 0

@@ -81,10 +81,9 @@ class ArchiveForm(QWidget):
 
     def _on_add_clicked(self) -> None:
         dialog = AddressDialog(self)
-        if dialog.exec() == QDialog.DialogCode.Accepted:
+        if dialog.is_agreed():
             self.refresh(dialog.name.text().strip())
             self._on_chosen()
-        dialog.deleteLater()
 
     def _on_remove_clicked(self) -> None:
         try:
@@ -118,6 +117,17 @@ class FieldsDialog(QDialog):
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
 
+    def is_agreed(self) -> bool:
+        """Show the dialog until it is closed, and return whether the user agreed."""
+        is_agreed = self.exec() == QDialog.DialogCode.Accepted
+        self.deleteLater()
+        return bool(is_agreed)
+
+    def refuse(self, sentence: str) -> None:
+        """Say why the fields cannot be accepted."""
+        self.sentence.show_message(sentence, "blocking")
+        self.resize(self.width(), self.layout().totalHeightForWidth(self.width()))
+
 
 class AddressDialog(FieldsDialog):
     """Dialog for the name, the address and the authority of an archive, which it keeps."""
@@ -146,7 +156,7 @@ class AddressDialog(FieldsDialog):
             Archive(archive.url, ca=archive.ca_file)
             keep_archive(archive)
         except DataError as error:
-            self.sentence.show_message(in_the_window(error), "blocking")
+            self.refuse(in_the_window(error))
         else:
             super().accept()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from qtpy.QtWidgets import QDialog, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...io import DataError
 from ...io.known_archives import KnownArchive, check_client
@@ -20,16 +20,14 @@ if TYPE_CHECKING:  # dicomweb-client, which is optional
 Login: TypeAlias = tuple[str, str]
 AskLogin: TypeAlias = Callable[[str, str, QWidget], tuple[Login, bool] | None]
 """Function of an archive's name, a sentence and a window: a login, and whether to keep it."""
-ArchiveSteps: TypeAlias = Callable[["Archive"], Generator[Any, None, Any]]
+ArchiveSteps: TypeAlias = Callable[["Archive"], Any]
+"""Function that returns its result, or a generator that yields (done, total) and returns it."""
 
 
 def ask_login(name: str, sentence: str, parent: QWidget) -> tuple[Login, bool] | None:
     """Ask for a login; return None if the user gives none."""
     dialog = LoginDialog(name, sentence, parent)
-    is_given = dialog.exec() == QDialog.DialogCode.Accepted
-    given = (dialog.login, dialog.keeps.isChecked()) if is_given else None
-    dialog.deleteLater()
-    return given
+    return (dialog.login, dialog.keeps.isChecked()) if dialog.is_agreed() else None
 
 
 class ArchiveWork(LongWork):
@@ -85,4 +83,5 @@ def _steps_with(
         return error
     if keeps and login is not None:
         keep_login(known, login)
-    return (yield from steps(archive))
+    result = steps(archive)
+    return (yield from result) if isinstance(result, Generator) else result

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QWidget
+from qtpy.QtWidgets import QDialogButtonBox, QWidget
 
 from ...app.review.session import ReviewSession
 from ...core.counts import format_count
@@ -50,10 +50,7 @@ def ask_to_send(
 ) -> KnownArchive | None:
     """Ask the user; return the archive to send these files to, or None."""
     dialog = SendDialog(patient, names, doubt, settings, parent)
-    is_agreed = dialog.exec() == QDialog.DialogCode.Accepted
-    chosen = dialog.archive.chosen if is_agreed else None
-    dialog.deleteLater()
-    return chosen
+    return dialog.archive.chosen if dialog.is_agreed() else None
 
 
 def send_study(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +16,24 @@ from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWi
 from ...core.counts import format_count
 from ...core.dates import parse_dates
 from ...io.dicom.files import make_pseudonym
-from ..common.dock import PLUGIN, MessageLabel, ThemeFont, form_layout, row_label
+from ..common.dock import (
+    PLUGIN,
+    MessageLabel,
+    ThemeFont,
+    column_layout,
+    form_layout,
+    row_label,
+)
 from ..common.folder_row import FolderRow
 from ..common.levels import Level
 from ..common.progress_row import ProgressRow
 from ..common.rows_table import Column, Row, RowsTable
 from ..common.settings import Settings, open_settings
 from .archive_form import ArchiveForm
-from .archive_work import ArchiveWork, AskLogin, ask_login
+from .archive_work import ArchiveSteps, ArchiveWork, AskLogin, ask_login
 
 if TYPE_CHECKING:  # dicomweb-client, which is optional
-    from ...io.archive import Archive, ArchivedStudy
+    from ...io.archive import ArchivedStudy
 
 ARCHIVE_TITLE = "Archive"
 WINDOW_SIZE = (680, 560)
@@ -72,6 +80,7 @@ class ArchiveWindow(QWidget):
         self._viewer = viewer
         self._settings = open_settings(settings)
         self._studies: list[ArchivedStudy] = []
+        self.controls = QWidget()
         self.archive = ArchiveForm(self._settings)
         self.name, self.patient, self.dates = QLineEdit(), QLineEdit(), QLineEdit()
         self.find_button = QPushButton("Find")
@@ -91,10 +100,11 @@ class ArchiveWindow(QWidget):
         try:
             dates = parse_dates(self.dates.text().strip())
         except ValueError:
-            self._show_message(BAD_DATE.format(text=self.dates.text()), "blocking")
+            self.status.show_message(BAD_DATE.format(text=self.dates.text()), "blocking")
             return
         filters = {"name": self.name.text().strip(), "patient": self.patient.text().strip()}
-        self._talk(SEARCHING, partial(_find, filters | {"dates": dates}), self._on_found)
+        find = methodcaller("find_studies", dates=dates, **filters)
+        self._talk(SEARCHING, find, self._on_found)
 
     def fetch(self) -> None:
         """Fetch the chosen study, unless it was fetched before, and open it."""
@@ -103,32 +113,33 @@ class ArchiveWindow(QWidget):
         if row < 0 or self.work.is_running:
             return
         if self.folder.path is None:
-            self._show_message(NO_FOLDER, "blocking")
+            self.status.show_message(NO_FOLDER, "blocking")
             return
         study = self._studies[row]
         self._settings.keep(fetch_folder=str(self.folder.path))
         folder = self.folder.path / make_pseudonym(study.uid)
-        if folder.exists() and str(sum(1 for _ in folder.iterdir())) != study.images:
+        kept = str(sum(1 for _ in folder.iterdir())) if folder.exists() else ""
+        if kept and study.images not in ("", kept):
             folder = folder.with_name(f"{folder.name}_{study.images}")  # the study has grown
         if folder.exists():
             self._open(folder, WAS_THERE)
         else:
-            opens = partial(self._on_fetched, folder)
-            self._talk(FETCHING, partial(_fetch, study.uid, folder), opens)
+            fetch = methodcaller("fetch", study.uid, folder)
+            self._talk(FETCHING, fetch, partial(self._on_fetched, folder))
 
     def stop(self) -> None:
         """Stop at once; what was fetched so far is removed."""
         self.work.drop()
         self._end(STOPPED_FETCHING)
 
-    def _talk(self, words: str, steps: Any, on_result: Any) -> None:
+    def _talk(self, words: str, steps: ArchiveSteps, on_result: Callable[[Any], None]) -> None:
         known = self.archive.chosen
         if known is None:
-            self._show_message(self.archive.problem, "blocking")
+            self.status.show_message(self.archive.problem, "blocking")
             return
-        self._show_message("")
+        self.status.show_message("")
         self.progress.begin(words)
-        self._set_enabled(False)
+        self.controls.setEnabled(False)
         self.work.talk(known, steps, on_result, partial(self._end, level="blocking"))
 
     def _on_found(self, studies: list[ArchivedStudy]) -> None:
@@ -149,21 +160,13 @@ class ArchiveWindow(QWidget):
 
     def _end(self, sentence: str, level: Level = "fine") -> None:
         self.progress.hide()
-        self._set_enabled(True)
-        self._show_message(sentence, level)
-
-    def _set_enabled(self, enabled: bool) -> None:
-        for part in (self.archive, self.find_button, self.table, self.folder):
-            part.setEnabled(enabled)
-        self.open_button.setEnabled(enabled and self.table.currentIndex().isValid())
-
-    def _show_message(self, sentence: str, level: Level = "fine") -> None:
+        self.controls.setEnabled(True)
         self.status.show_message(sentence, level)
 
     def _on_archive_changed(self) -> None:
         """Forget the studies of another archive."""
         self._list([])
-        self._show_message(self.archive.problem)
+        self.status.show_message(self.archive.problem)
 
     def _lay_out(self) -> None:
         self.setWindowTitle(ARCHIVE_TITLE)
@@ -185,13 +188,10 @@ class ArchiveWindow(QWidget):
         rows.addRow(row_label("Date"), dates)
         target = form_layout()
         target.addRow(row_label("Folder"), self.folder)
+        column_layout(self.controls, rows, self.table, target, self.open_button)
         column = QVBoxLayout(self)
-        column.addLayout(rows)
-        column.addWidget(self.table)
-        column.addLayout(target)
-        column.addWidget(self.open_button)
-        column.addWidget(self.progress)
-        column.addWidget(self.status)
+        for part in (self.controls, self.progress, self.status):
+            column.addWidget(part)
         column.addStretch(1)
 
     def _connect(self) -> None:
@@ -230,12 +230,3 @@ def show_archive(viewer: Any = None) -> ArchiveWindow:
 def _cells(study: ArchivedStudy) -> tuple[str, ...]:
     who = study.patient
     return who.name, who.patient_id, who.date, study.series, study.images, study.description
-
-
-def _find(filters: dict[str, str], archive: Archive) -> Generator[Any, None, list[ArchivedStudy]]:
-    yield 0, 0
-    return archive.find_studies(**filters)
-
-
-def _fetch(study: str, folder: Path, archive: Archive) -> Generator[Any, None, int]:
-    return (yield from archive.fetch(study, folder))

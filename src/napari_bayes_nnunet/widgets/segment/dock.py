@@ -17,6 +17,7 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QFileDialog,
+    QHBoxLayout,
     QMainWindow,
     QMessageBox,
     QPushButton,
@@ -267,9 +268,11 @@ class SegmentWidget(FolderDrop, DockContent):
             ("", self.run),
             ("Picture", self.display),
         ):
-            column.addWidget(heading(title) if title else line())
+            head = QHBoxLayout()
+            head.addWidget(heading(title) if title else line(), 1)
+            column.addLayout(head)
             if form is self.image:
-                column.addWidget(self.archive_button)
+                head.addWidget(self.archive_button)
             if form is self.run:
                 column.addWidget(self.chosen_options)
             column.addWidget(form)
