@@ -72,11 +72,10 @@ MOST_CODE = {
     "archive": 447,
     "installation": 61,
     "second half lighter": -181,
-    "archive in the window": 789,
-    "valve plane": 402,
-    "long axis": 415,
-    "last finds at the desk": 51,
     "archive in the window": 784,
+    "valve plane": 402,
+    "long axis": 642,
+    "last finds at the desk": 51,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -124,11 +123,10 @@ MOST_TEST_LINES = {
     "archive": 577,
     "installation": 126,
     "second half lighter": -641,
-    "archive in the window": 545,
-    "valve plane": 576,
-    "long axis": 348,
-    "last finds at the desk": 23,
     "archive in the window": 572,
+    "valve plane": 576,
+    "long axis": 557,
+    "last finds at the desk": 23,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

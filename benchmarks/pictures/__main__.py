@@ -46,6 +46,7 @@ from .hand import Hand
 ROOT = Path(__file__).parents[2]
 DEMO = Path(napari_bayes_nnunet.__file__).parent / "demo_ensemble"
 SPLIT = ROOT / "benchmarks" / "acdc_splits_final.json"
+EXAMINATION = ROOT / "tests" / "fixtures" / "bivme" / "dicom"
 WINDOW = (1280, 800)
 EVALUATED_CASES = 8
 TRAINING = (("iterations_per_epoch", 2), ("batch_size", 4))
@@ -83,6 +84,12 @@ def store_studies(archive: Archive, folder: Path, voxels: NDArray[np.int16]) -> 
         about |= {"StudyInstanceUID": generate_uid(), "SpecificCharacterSet": "ISO_IR 192"}
         write_cine(folder / str(number), voxels[:, 2:8] if not number else voxels[:1, :1], **about)
         drain(archive.store([*filter(Path.is_file, (folder / str(number)).rglob("*"))]))
+
+
+def picture_examination(hand: Hand, camera: Camera, folder: Path, dataset: Path) -> None:
+    """Take the pictures of an examination with long axes, by few models, as it is about planes."""
+    shutil.copytree(EXAMINATION, folder / "examination")
+    journeys.review_examination(hand, camera, folder / "examination", quick=True)
 
 
 def picture_cohort(hand: Hand, camera: Camera, folder: Path, dataset: Path) -> None:
@@ -127,6 +134,7 @@ JOURNEYS: dict[str, Callable[[Hand, Camera, Path, Path], None]] = {
     "review": picture_review,
     "dicom": picture_dicom,
     "archive": picture_archive,
+    "examination": picture_examination,
     "cohort": picture_cohort,
     "train": picture_train,
     "evaluate": picture_evaluate,

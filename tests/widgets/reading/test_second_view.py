@@ -85,7 +85,7 @@ def test_the_cine_is_in_step_with_the_phase(view: LongAxisView) -> None:
         return int(view.grab().toImage().pixelColor(at).green())
 
     # 20 phases of the short axis are 10 of the long axis.
-    assert [grey(phase) for phase in (1, 2, 11, 19)] == [0, 0, 142, 255]
+    assert [grey(phase) for phase in (1, 2, 11, 19)] == [0, 0, 141, 255]
 
 
 def test_the_choice_is_kept_for_the_next_study(qtbot: Any, settings: Settings) -> None:

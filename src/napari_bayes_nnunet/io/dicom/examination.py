@@ -54,10 +54,12 @@ _CROSSING: Final = 0.4
 """Smallest sine of the angle between planes whose crossing is well defined."""
 OTHER_STUDY: Final = "it belongs to another study"
 OTHER_FRAME: Final = "it lies in another frame of reference"
-ONE_PHASE: Final = "it has only one phase"
+SINGLE_PHASE: Final = "it has only one phase"
 ANOTHER_SHORT_AXIS: Final = "it also lies across the heart"
 OBLIQUE: Final = "it lies neither along nor across the heart"
 BESIDE: Final = "it shows none of these views"
+NEVER_LONG_AXES: Final = (OTHER_STUDY, OTHER_FRAME, ANOTHER_SHORT_AXIS)
+"""Reasons against which a reader cannot choose a series as a long axis."""
 NOT_CHOSEN: Final = "it was not chosen"
 SAME_VIEW: Final = "it shows the same view as {series}"
 
@@ -127,7 +129,7 @@ def _reason_against(stack: Stack, short_axis: Stack, heart: _Heart) -> str:
     reasons = {
         OTHER_STUDY: (other.patient, other.study) != (first.patient, first.study),
         stack.contrast_because: bool(stack.contrast_because),
-        ONE_PHASE: stack.phases < 2,
+        SINGLE_PHASE: stack.phases < 2,
         OTHER_FRAME: other_frame,
         ANOTHER_SHORT_AXIS: along > _ACROSS,
         OBLIQUE: along > ALONG,

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from ...core.heart.long_axis import LONG_AXIS_KINDS, LongAxisKind
 from ...io import DataError
 from ...io.dicom.examination import (
-    OTHER_STUDY,
+    NEVER_LONG_AXES,
     SHORT_AXIS_VIEW,
     SeriesView,
     change_view,
@@ -41,7 +41,7 @@ SEVERAL_CANDIDATES = "Several series could be the short-axis cine. Choose the on
 NO_CANDIDATE = "None of these series looks like a short-axis cine. Choose the one to open."
 CHANGE_VIEWS = "Choose the short axis in the list, and the long axes below it."
 CANDIDATE = "Possibly the short-axis cine."
-NOT_USED = "Not used, because {reason}."
+NOT_TAKEN = "Not used, because {reason}."
 NO_SERIES = "none"
 STUDY_DATE, NO_DATE = "Study of {date}", "unknown date"
 
@@ -116,12 +116,12 @@ class StackChooser(QDialog):
         self._show(change_view(self.views, kind, self.boxes[kind].currentData()))
 
     def _show(self, views: Sequence[SeriesView]) -> None:
-        """Show what the series are taken as; series of another study cannot be chosen."""
+        """Show what the series are taken as; some of them cannot be a long axis of this heart."""
         self.views = list(views)
         names = {
             row: str(series.stack)
             for row, series in enumerate(views)
-            if series.view != SHORT_AXIS_VIEW and series.reason != OTHER_STUDY
+            if series.view != SHORT_AXIS_VIEW and series.reason not in NEVER_LONG_AXES
         }
         self._long_axes.setVisible(bool(names))
         for kind, box in self.boxes.items():
@@ -134,7 +134,7 @@ class StackChooser(QDialog):
         for row, stack in enumerate(self._stacks):
             alias = self._settings.kept.study_aliases.get(stack.pseudonym, "")
             view = self.views[row]
-            taken = view.view or NOT_USED.format(reason=view.reason)
+            taken = view.view or NOT_TAKEN.format(reason=view.reason)
             parts = [alias, describe_stack(stack), taken, self._date_of(stack)]
             self.list.item(row).setText("\n".join(filter(None, parts)))
 
