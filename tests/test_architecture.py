@@ -70,7 +70,7 @@ MOST_CODE = {
     "found by a reader of the code": 56,
     "archive": 447,
     "valve plane": 404,
-    "long axis": 415,
+    "long axis": 642,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -117,7 +117,7 @@ MOST_TEST_LINES = {
     "found by a reader of the code": 64,
     "archive": 577,
     "valve plane": 585,
-    "long axis": 348,
+    "long axis": 541,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -58,6 +58,8 @@ ONE_PHASE: Final = "it has only one phase"
 ANOTHER_SHORT_AXIS: Final = "it also lies across the heart"
 OBLIQUE: Final = "it lies neither along nor across the heart"
 BESIDE: Final = "it shows none of these views"
+NEVER_LONG_AXES: Final = (OTHER_STUDY, OTHER_FRAME, ANOTHER_SHORT_AXIS)
+"""Reasons against which a reader cannot choose a series as a long axis."""
 NOT_CHOSEN: Final = "it was not chosen"
 SAME_VIEW: Final = "it shows the same view as {series}"
 

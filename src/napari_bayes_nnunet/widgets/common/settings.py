@@ -74,6 +74,7 @@ class Kept:
     uncertainty_view: str = ""
     open_sections: dict[str, bool] = field(default_factory=dict)
     both_phases: bool = True
+    second_view: str = ""
     napari_wheel: bool = False
     reading_layout: bool = True
     thumbnails: bool = True

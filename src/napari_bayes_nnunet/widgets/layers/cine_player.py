@@ -33,9 +33,11 @@ class CinePlayer(QObject):
     The clock determines the phase: if drawing is slow, phases are skipped and the heart rate
     stays the same. `stop` returns to the phase at which playback began, which is the one that the
     reader was looking at. If the user changes the phase, playback begins again from there.
+    ``stepped`` is emitted when it has shown a phase.
     """
 
     playing_changed = Signal(bool)
+    stepped = Signal()
 
     def __init__(
         self,
@@ -154,6 +156,7 @@ class CinePlayer(QObject):
         assert self._layer is not None
         world = self._layer.data_to_world([phase, *[0] * (self._layer.ndim - 1)])
         self._viewer.dims.set_point(self._time_axis(), float(world[0]))
+        self.stepped.emit()
 
     def _time_axis(self) -> int:
         """Return the time axis in the viewer, which may hold layers with more axes."""

@@ -31,6 +31,7 @@ ReviewRole: TypeAlias = Literal[
     "edited",
     "contours",
     "outlines",
+    "long axis",
     "contour",
     "contour handles",
     "insertions",

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from ...core.heart.long_axis import LONG_AXIS_KINDS, LongAxisKind
 from ...io import DataError
 from ...io.dicom.examination import (
-    OTHER_STUDY,
+    NEVER_LONG_AXES,
     SHORT_AXIS_VIEW,
     SeriesView,
     change_view,
@@ -116,12 +116,12 @@ class StackChooser(QDialog):
         self._show(change_view(self.views, kind, self.boxes[kind].currentData()))
 
     def _show(self, views: Sequence[SeriesView]) -> None:
-        """Show what the series are taken as; series of another study cannot be chosen."""
+        """Show what the series are taken as; some of them cannot be a long axis of this heart."""
         self.views = list(views)
         names = {
             row: str(series.stack)
             for row, series in enumerate(views)
-            if series.view != SHORT_AXIS_VIEW and series.reason != OTHER_STUDY
+            if series.view != SHORT_AXIS_VIEW and series.reason not in NEVER_LONG_AXES
         }
         self._long_axes.setVisible(bool(names))
         for kind, box in self.boxes.items():

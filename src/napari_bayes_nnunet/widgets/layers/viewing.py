@@ -90,6 +90,12 @@ class PlaneOrientation:
     is_upside_down: bool = False
     is_mirrored: bool = False
 
+    @classmethod
+    def of(cls, view: StackOrientation) -> PlaneOrientation:
+        """Return how the slices lie in the view of a stack."""
+        is_turned = view.order[1:] == (2, 1)
+        return cls(is_turned, view.vertical == "up", view.horizontal == "left")
+
 
 def shown_orientation(viewer: Any) -> PlaneOrientation:
     """Return how the last two axes lie on the screen; in another view they are not transposed."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from qtpy.QtCore import QPointF, QRectF, QSize, QSizeF, Qt
 from qtpy.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QPixmap, QPolygonF
 
@@ -98,10 +98,7 @@ class SlicePictures:
         return np.array_equal(self._session.labels_in(place), picture.labels)
 
     def _grey(self, place: Place) -> NDArray[np.uint8]:
-        voxels = np.asarray(self._voxels[index_of(place)][self._crop], np.float32)
-        low, high = self._window
-        share = np.clip((voxels - low) / max(high - low, NARROWEST_WINDOW), 0, 1)
-        grey = (255 * np.nan_to_num(share)).astype(np.uint8)
+        grey = grey_levels(self._voxels[index_of(place)][self._crop], self._window)
         orientation = self._orientation
         grey = grey.T if orientation.transposed else grey
         grey = grey[::-1] if orientation.is_upside_down else grey
@@ -118,6 +115,14 @@ class SlicePictures:
         flipped = np.array([orientation.is_upside_down, orientation.is_mirrored])
         turned: Points = np.where(flipped, 1 - shares, shares)
         return turned
+
+
+def grey_levels(voxels: ArrayLike, window: tuple[float, float]) -> NDArray[np.uint8]:
+    """Return intensities as grey, with the ``window`` from black to white."""
+    low, high = window
+    values = np.asarray(voxels, np.float32)
+    share = np.clip((values - low) / max(high - low, NARROWEST_WINDOW), 0, 1)
+    return np.ascontiguousarray((255 * np.nan_to_num(share)).astype(np.uint8))
 
 
 def render_picture(

@@ -17,6 +17,7 @@ from qtpy.QtCore import QObject, Signal
 
 from ...core.counts import format_count
 from ...core.heart.function import Patient
+from ...core.heart.long_axis import cutting_line, slice_numbers
 from ...core.heart.normal_ranges import NormalRanges
 from ...core.heart.wall import Insertions
 from ...core.types import Mask, Phase, Place
@@ -30,10 +31,13 @@ from ..editing.drawing_tools import PUSH_HELP, SCRIBBLE_BUTTONS, PushTool, Scrib
 from ..editing.insertion_points import InsertionPoints
 from ..layers.cine_player import CinePlayer
 from ..layers.keys import ANSWER_KEYS, KEYS, STRUCTURE_KEYS, KeyAction, ReviewKeys
+from ..layers.line_layer import Line, LineLayer, line_color
+from ..layers.structure_contours import CONTOURS
 from ..layers.viewing import shown_orientation
 from ..layers.wheel import ReviewWheel
 from ..layers.window_level import WindowLevel
 from ..reading.picture import LayerRemovedError, OpenedStudy, ReviewPicture
+from ..reading.second_view import LINE_COLOR
 from ..reading.slice_pictures import SlicePictures
 from ..reading.thumbnails import NO_LANDMARKS
 from ..reading.uncertainty_view import OutlineLayers
@@ -57,6 +61,8 @@ CINE_STOPPED: Final = "The cine was stopped. Look at this slice, then accept it.
 COMMENT_KEEPS_FLAG: Final = (
     "A slice with a comment stays flagged. Delete the comment, or accept the slice."
 )
+LINE_PIXELS, LINE_OPACITY = 1.8, 0.8
+"""Width and opacity of the line of a long axis."""
 LEVEL_STEP: Final = 0.1
 """Margin by which the keys grow or shrink a structure."""
 FROM_PREDICTION: Final = (
@@ -109,6 +115,7 @@ class ReviewController(QObject):
         self._drawing = {"scribble": self.scribble, "push": self.push}
         others = self.scribble, self.push, self.contour
         self.insertions = InsertionPoints(viewer, image, others, self)
+        self._long_axis = LineLayer(viewer, image, "long axis", pixels=LINE_PIXELS, below=CONTOURS)
         self.brush = BrushRegion(viewer, image, edited, self.corrections, self)
         self.carrying = Carrying(
             self.session, self.corrections, forms.carried, self.make_pictures, self
@@ -211,6 +218,10 @@ class ReviewController(QObject):
         forms.table.row_chosen.connect(self.go_to_queued)
         forms.other.clicked.connect(partial(self.act, "ED or ES"))
         forms.other.turned.connect(self._step_slice)
+        forms.long_axis.turned.connect(self._step_slice)
+        forms.long_axis.slice_chosen.connect(self._on_slice_chosen)
+        for event in (forms.second.chosen, self.player.stepped):  # moves come late while it plays
+            event.connect(self.show_long_axis)
         forms.carried.cell_chosen.connect(self._on_carried_chosen)
         forms.corrections.slice_chosen.connect(self._on_slice_chosen)
         forms.display.changed.connect(self.picture.set_display)
@@ -325,6 +336,7 @@ class ReviewController(QObject):
             for open_part in (self._brief_keys, self.keys, self.wheel, self.outlines):
                 if open_part is not None:
                     open_part.close()
+            self._long_axis.remove()
             # Last, because discarding a preview counts as an edit.
             shown = self._soon, self._place_soon, self._view_soon, self._other_soon
             for soon in (*shown, self._save_soon):
@@ -352,6 +364,7 @@ class ReviewController(QObject):
             self.session.look_at(place)
             self.saver.note_change(is_work=False)
         self.picture.caption.set_note("")
+        self.show_long_axis()
         self._place_soon.throttle()
 
     def _show_place(self) -> None:
@@ -412,6 +425,19 @@ class ReviewController(QObject):
         self.forms.thumbnails.set_pictures(pictures)
         self._other_soon.throttle()
         self.carrying.redraw()
+
+    def show_long_axis(self) -> None:
+        """Show the chosen long axis at the slice on screen, and where it cuts this slice."""
+        info, plane, place = self.session.study.info, self.forms.second.plane, self.view.place
+        self.view.show_on_long_axis(place)
+        ends = None
+        if plane is not None:
+            numbers = slice_numbers(info.geometry.affine, plane.affine, z=place[1])
+            ends = cutting_line(numbers, 0, (info.shape[-2], info.shape[-1]))
+        if ends is not None:
+            color = line_color(LINE_COLOR, LINE_OPACITY)
+            self._long_axis.draw([Line(ends, color, closed=False)], place)
+        self._long_axis.show(ends is not None)
 
     def _show_other(self) -> None:
         """Show the other phase with the contrast and the place of the canvas."""

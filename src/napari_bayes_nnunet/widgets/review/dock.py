@@ -84,7 +84,10 @@ READING_HELP = (
     "show them."
 )
 THUMBNAILS_HELP = "Show all slices of ED and ES at the bottom of the window, or the heat grid here."
-BOTH_HELP = "Show the same slice at ED and ES side by side. Corrections are made in the left one."
+BOTH_HELP = (
+    "Show the same slice at ED and ES side by side, or a long axis if the study has one. "
+    "Corrections are made in the left one."
+)
 CANVAS_SHARE, OTHER_SHARE = 2, 1
 """Widths of canvas and other phase relative to each other."""
 SAID_IN_DICOM = "The descriptions of the DICOM files say how many slices were accepted."
@@ -416,9 +419,10 @@ class ReviewWidget(FolderDrop, DockContent):
         if window is not None:  # only now, because next to napari's docks it may widen the window
             beside = window.centralWidget().layout()
             beside.insertWidget(0, controller.forms.corrections.tools)
-            beside.addWidget(controller.forms.other, OTHER_SHARE)
+            beside.addWidget(controller.forms.second, OTHER_SHARE)
             beside.setStretch(1, CANVAS_SHARE)
-        self.phases_button.setEnabled(controller.view.other_place is not None)
+        is_alone = controller.view.other_place is None
+        self.phases_button.setEnabled(not is_alone or bool(opened.session.study.long_axes))
         self._show_phases(self._settings.kept.both_phases)
 
     def _show_patient(self) -> None:
@@ -473,9 +477,11 @@ class ReviewWidget(FolderDrop, DockContent):
         self._zoom_soon()
 
     def _show_phases(self, are_shown: bool) -> None:
-        """Show ED and ES side by side, if the study has both."""
+        """Show the second view, if the study has both of ED and ES, or a long axis."""
         self.phases_button.setChecked(are_shown)
-        self.forms.other.setVisible(are_shown and self.phases_button.isEnabled())
+        self.forms.second.setVisible(are_shown and self.phases_button.isEnabled())
+        if self.controller is not None:
+            self.controller.show_long_axis()
 
     def _on_reading_clicked(self, is_on: bool) -> None:
         if is_on:

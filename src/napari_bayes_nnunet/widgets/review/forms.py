@@ -16,10 +16,10 @@ from ..layers.keys import KEYS
 from ..reading.heat_grid import HeatGrid
 from ..reading.key_numbers import KeyNumbers
 from ..reading.numbers import NumbersForm
-from ..reading.other_phase import OtherPhase
 from ..reading.progress import ReviewProgressPanel
 from ..reading.queue_form import QueueForm
 from ..reading.queue_table import QueueTable
+from ..reading.second_view import SecondView
 from ..reading.stop_panel import StopPanel
 from ..reading.thumbnails import Thumbnails
 from ..reading.view_form import ViewForm
@@ -60,7 +60,8 @@ class ReviewForms(QWidget):
         self.queue = QueueForm()
         self.grid = HeatGrid()
         self.thumbnails = Thumbnails()
-        self.other = OtherPhase()
+        self.second = SecondView(self._settings)
+        self.other, self.long_axis = self.second.other, self.second.long_axis
         self.carried = CarriedStrip()
         self.overviews = (self.grid, self.thumbnails)
         self._needs_grid, self._has_thumbnails = False, False
@@ -113,7 +114,7 @@ class ReviewForms(QWidget):
         if self.stop.was_changed:
             target = StopTarget(points=self.stop.target.value(), level=self.stop.level)
             self._settings.keep(stop_target=target)
-        beside = self.corrections.tools, self.other
+        beside = self.corrections.tools, self.second
         parts = self.key_numbers, self.foot, *beside, self.thumbnails, self.carried, self
         for part in filter(isalive, parts):  # the window may be closing
             part.deleteLater()

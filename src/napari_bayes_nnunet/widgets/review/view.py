@@ -32,6 +32,7 @@ from ..editing.presence_strip import SlicePresence
 from ..layers.cine_player import CinePlayer
 from ..reading.picture import ReviewPicture
 from ..reading.queue_table import QueueRow
+from ..reading.second_view import ShortAxisStack
 from .forms import WALL, ReviewForms
 
 EDITS: Final = (
@@ -60,7 +61,25 @@ ONE_ALTERNATIVE: Final = "All models agree with the segmentation on screen."
 MOST_THUMBNAIL_ROWS: Final = 2
 """Number of phases up to which slices are shown as thumbnails."""
 MAY_STOP: Final = "{advice} Finish the review, or continue with the queue."
+HEART_STEP: Final = 11
+"""Only one of so many voxels of the heart is looked at to find its place."""
+ON_LONG_AXIS: Final = "{kind}, {slice}"
 ALTERNATIVE: Final = "Answer {number} of {count}, from {members} of {models}"
+
+
+def short_axis_stack(session: ReviewSession) -> ShortAxisStack:
+    """Return where the short axis and its heart lie in the patient."""
+    shape, affine = session.study.info.shape, session.study.info.geometry.affine
+    phases = session.labels.reshape(-1, *shape[-3:])
+    heart = np.argwhere(phases.any(axis=0))[::HEART_STEP]
+    if not len(heart):
+        heart = np.array([np.zeros(3), np.array(shape[-3:]) - 1])
+    return ShortAxisStack(
+        affine=affine,
+        slices=shape[-3],
+        phases=len(phases),
+        heart=heart[:, ::-1] @ affine[:3, :3].T + affine[:3, 3],
+    )
 
 
 class ReviewView:
@@ -184,6 +203,11 @@ class ReviewView:
             all_phases=state.all_phases, leave_out_borders=state.leave_out_border
         )
         self.show_landmarks()
+        forms.second.set_long_axes(
+            session.study.long_axes,
+            short_axis_stack(session),
+            has_other=self.other_place is not None,
+        )
         for overview in forms.overviews:
             overview.set_ends(session.base_is_first)
         forms.numbers.set_patient(state.patient, session.study.patient.values)
@@ -304,6 +328,13 @@ class ReviewView:
         """Mark a slice in heat grid and thumbnails."""
         for overview in self._forms.overviews:
             overview.set_current(*place)
+
+    def show_on_long_axis(self, place: Place) -> None:
+        """Show a slice on the long axis on screen, at its phase."""
+        plane = self._forms.second.plane
+        if plane is not None:
+            title = ON_LONG_AXIS.format(kind=plane.kind, slice=self._session.name_of_slice(place))
+            self._forms.long_axis.show_slice(place, title)
 
     def show_alternative(self) -> None:
         """Show how many alternatives there are, and which of them is on screen."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 from napari.layers import Image
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_warning
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -385,6 +385,8 @@ class ImageForm(QWidget):
     def _choose_series(self) -> None:
         """Let the user choose the long axes, or another series as the short axis."""
         # Imported here, because other images do not need pydicom.
+        from ...io.dicom.examination import SHORT_AXIS_VIEW
+        from ...io.dicom.reader import read_long_axes
         from ..layers.reader import read_examination
         from ..layers.series_dialog import ask_for_views
 
@@ -392,19 +394,19 @@ class ImageForm(QWidget):
         about = bayes_metadata(self.layer)
         stacks = [series.stack for series in about[VIEWS]]
         views = ask_for_views(stacks, views=about[VIEWS], parent=self)
-        if not views:
+        short_axis = next((v.stack for v in views if v.view == SHORT_AXIS_VIEW), None)
+        if short_axis is None:
             return
-        try:
-            data, attributes, kind = read_examination(views, Path(about["dicom"]))
-        except DataError as error:
-            show_error(in_the_window(error))
+        if short_axis.pseudonym != about["case"]:
+            try:
+                add_image(self._viewer, read_examination(views, Path(about["dicom"])))
+            except DataError as error:
+                show_error(in_the_window(error))
             return
-        chosen = attributes["metadata"]["bayes"]
-        if chosen["case"] == about["case"]:
-            about |= {key: chosen[key] for key in (VIEWS, LONG_AXES)}
-            self._show_series()
-        else:
-            add_image(self._viewer, (data, attributes, kind))
+        about[VIEWS], (about[LONG_AXES], notes) = tuple(views), read_long_axes(views)
+        for note in notes:
+            show_warning(in_the_window(note))
+        self._show_series()
 
     def _show_hint(self) -> None:
         sentences = []
