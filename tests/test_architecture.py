@@ -69,7 +69,7 @@ MOST_CODE = {
     "met at the desk": 51,
     "found by a reader of the code": 56,
     "archive": 447,
-    "valve plane": 404,
+    "valve plane": 420,
     "long axis": 642,
 }
 """Lines of code of the package, by what needs them."""
@@ -116,7 +116,7 @@ MOST_TEST_LINES = {
     "met at the desk": 59,
     "found by a reader of the code": 64,
     "archive": 577,
-    "valve plane": 585,
+    "valve plane": 663,
     "long axis": 541,
 }
 """Lines of the tests, by what needs them."""
