@@ -136,7 +136,7 @@ class LongAxisView(PictureBeside):
         back, _ = self.lie().inverted()
         pixel = back.map(event.position())
         number = slice_numbers(self.plane.affine, self._stack.affine) @ (pixel.y(), pixel.x(), 1)
-        self.slice_chosen.emit(int(np.clip(round(number), 0, self._stack.slices - 1)))
+        self.slice_chosen.emit(int(np.clip(round(float(number)), 0, self._stack.slices - 1)))
 
 
 class SecondView(QWidget):
