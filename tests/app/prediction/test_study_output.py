@@ -26,6 +26,7 @@ from napari_bayes_nnunet.io.study.info import find_image
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import HAS_CORRECTIONS, OTHER_FILES, read_study, save_review
 from napari_bayes_nnunet.io.study.summary import list_studies
+from tests.helpers.data.dicoms import write_cine, write_plane
 from tests.helpers.data.models import made_image, make_model
 
 from .test_predict import run, write_image
@@ -135,6 +136,14 @@ class TestCine:
         report = json.loads((out / "cine_frame02.json").read_text())
         assert study.info.reports[2] == report
         assert study.looks == {}
+
+    def test_of_dicom_has_the_long_axes_of_its_examination(self, model, tmp_path) -> None:
+        voxels = made_image((20, 24, 4, 3)).transpose(3, 2, 1, 0).astype(np.int16)
+        write_cine(tmp_path / "in", voxels)
+        write_plane(tmp_path / "in", 82, 0, series=20, description="4ch")
+        finished(model, tmp_path / "in", "-o", tmp_path / "out")
+        (file,) = (tmp_path / "out").rglob("study.json")
+        assert [plane.kind for plane in read_study(file.parent).long_axes] == ["4CH"]
 
     def test_some_phases_have_ed_and_es_from_info(self, model, cine, tmp_path) -> None:
         (cine.parent / "Info.cfg").write_text("ED: 1\nES: 3\n")

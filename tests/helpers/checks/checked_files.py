@@ -77,6 +77,7 @@ from napari_bayes_nnunet.io.images.nifti import (
     TOO_LARGE,
     WRONG_INFO_CFG,
 )
+from napari_bayes_nnunet.io.study.long_axes import MOST_LONG_AXIS_PIXELS
 from napari_bayes_nnunet.nnunet.inference import WRONG_SIZE
 from napari_bayes_nnunet.nnunet.memory import (
     IMAGE_NEEDS_MEMORY,
@@ -209,6 +210,7 @@ CHECKS: tuple[Check, ...] = (
     Check(MEMORY, "JSON and CSV", f"have more than {millions(LARGEST_TEXT)} bytes (cohort.csv: {millions(2**28)})", ("all commands",), REFUSED, "io/files/test_limits.py::test_huge_json_file_is_refused_unread"),
     Check(MEMORY, "posterior of a study (.npz)", "unpack to more than the study needs", ("evaluate-queue", "evaluate-reader"), PHASE_LEFT_OUT, "io/study/test_arrays.py::test_posterior_arrays_are_measured_before_unpacking"),
     Check(MEMORY, "posterior of a study (.npz)", "unpack to more than the study needs", ("Review (dock)",), OPENED_WITHOUT, "io/study/test_arrays.py::test_posterior_arrays_are_measured_before_unpacking"),
+    Check(MEMORY, "long axis of a study (.npz)", f"unpack to more than {millions(MOST_LONG_AXIS_PIXELS)} pixels", ("Review (dock)",), OPENED_WITHOUT, "io/study/test_long_axes.py::test_long_axes_are_measured_before_unpacking"),
     Check(MEMORY, "probabilities (.npz)", "unpack to more than the prediction needs", ("evaluate",), REFUSED, "io/evaluation/test_predictions.py::test_probabilities_are_measured_before_unpacking"),
     Check(MEMORY, "DICOM", f"be deflated to more than {millions(MOST_UNPACKED)} bytes", SEGMENT, NOT_READ, "io/dicom/test_limits.py::test_deflated_file_is_read_up_to_a_limit"),
     Check(MEMORY, "DICOM", f"announce more than {MOST_FRAMES:,} frames", SEGMENT, NOT_READ, "io/dicom/test_limits.py::test_file_with_billions_of_frames_is_left_out"),

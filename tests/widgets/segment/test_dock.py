@@ -34,6 +34,7 @@ from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME, INF
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.maps import MUTUAL_INFORMATION, VARIANCE
+from napari_bayes_nnunet.core.heart.long_axis import LongAxis
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels
@@ -45,6 +46,7 @@ from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH, PLUGIN
 from napari_bayes_nnunet.widgets.common.levels import level_color
 from napari_bayes_nnunet.widgets.common.settings import Display
 from napari_bayes_nnunet.widgets.layers.front import bring_to_front
+from napari_bayes_nnunet.widgets.layers.metadata import LONG_AXES
 from napari_bayes_nnunet.widgets.layers.result_layers import kept_result
 from napari_bayes_nnunet.widgets.layers.review_layers import (
     UNDER_REVIEW,
@@ -1229,6 +1231,8 @@ def test_image_without_file_goes_into_its_study(ready, tmp_path, qtbot, review, 
     dock = ready(Image(voxels, name="pixels"))
     dock.image.spacing.set_value((9, 2, 3))
     run(dock, qtbot)
+    plane = LongAxis(kind="2CH", voxels=np.ones((1, 2, 3)), affine=np.eye(4))
+    dock.image.layer.metadata["bayes"] = {LONG_AXES: (plane,)}  # chosen after the segmentation
     other = dock._viewer.add_image(np.ones((3, 4, 5)))
     dock.image.choose(other)
     dock.image.choose(dock._viewer.layers["pixels"])
@@ -1239,6 +1243,7 @@ def test_image_without_file_goes_into_its_study(ready, tmp_path, qtbot, review, 
     assert study.info.image is None
     assert study.info.geometry.spacing == (9, 2, 3)
     assert (study.folder / "image.nii.gz").is_file()
+    assert [plane.kind for plane in study.long_axes] == ["2CH"]
 
 
 def test_another_voxel_size_is_another_result(ready, qtbot) -> None:

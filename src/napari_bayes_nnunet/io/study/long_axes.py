@@ -13,7 +13,7 @@ from ...core.heart.long_axis import LONG_AXIS_KINDS, LongAxis, LongAxisKind
 from ..files.atomic import replacing
 from ..files.limits import DAMAGED_NPZ, ArrayHeader, read_npz
 
-_MOST_PIXELS: Final = 2**27
+MOST_LONG_AXIS_PIXELS: Final = 2**27
 """Pixels of all phases; 60 phases of 512 x 512 are an eighth."""
 _ARRAYS: Final = ("voxels", "affine")
 DAMAGED_LONG_AXIS: Final = (
@@ -66,7 +66,7 @@ def _check_size(name: str, header: ArrayHeader) -> None:
     if name == "affine":
         fits = header.shape == (4, 4) and header.dtype == np.float64
     else:
-        is_cine = len(header.shape) == 3 and 0 < math.prod(header.shape) <= _MOST_PIXELS
+        is_cine = len(header.shape) == 3 and 0 < math.prod(header.shape) <= MOST_LONG_AXIS_PIXELS
         fits = is_cine and header.dtype.kind in "uif"
     if not fits:
         raise ValueError("The array has another shape.")
