@@ -85,7 +85,7 @@ def test_the_last_of_two_series_alike_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("about", "reason"),
     [
-        ({"phases": 1}, examination.ONE_PHASE),
+        ({"phases": 1}, examination.SINGLE_PHASE),
         ({"description": "4ch_LGE"}, "its description names another contrast"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "P"]}, "it shows velocities"),
         ({"ScanningSequence": ["GR", "IR"]}, "its sequence prepares the contrast"),

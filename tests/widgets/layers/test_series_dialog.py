@@ -25,7 +25,7 @@ from napari_bayes_nnunet.widgets.layers.series_dialog import (
     CANDIDATE,
     CHANGE_VIEWS,
     NO_CANDIDATE,
-    NOT_USED,
+    NOT_TAKEN,
     SEVERAL_CANDIDATES,
     STUDY_DATE,
     StackChooser,
@@ -57,9 +57,9 @@ def test_series_are_listed_with_pictures(qtbot: Any, stacks: list[Stack]) -> Non
             stacks[1].size,
             CANDIDATE,
             f"Cannot be read: {stacks[1].problem}.",
-            NOT_USED.format(reason=ANOTHER_SHORT_AXIS),
+            NOT_TAKEN.format(reason=ANOTHER_SHORT_AXIS),
         ],
-        ["4ch (series 9)", stacks[2].size, NOT_USED.format(reason=ANOTHER_SHORT_AXIS)],
+        ["4ch (series 9)", stacks[2].size, NOT_TAKEN.format(reason=ANOTHER_SHORT_AXIS)],
     ]
     assert stacks[1].problem
     assert not any(item.icon().isNull() for item in items)
@@ -140,7 +140,7 @@ def test_long_axes_are_shown_and_changed(qtbot: Any, tmp_path: Path) -> None:
     assert chooser.question.text() == CHANGE_VIEWS
     assert [box.currentData() for box in chooser.boxes.values()] == [1, None, 2, None, None]
     assert chooser.boxes["3CH"].findData(3) < 0  # another patient's
-    assert NOT_USED.format(reason=OTHER_STUDY) in chooser.list.item(3).text()
+    assert NOT_TAKEN.format(reason=OTHER_STUDY) in chooser.list.item(3).text()
     box = chooser.boxes["3CH"]
     box.setCurrentIndex(box.findData(1))
     box.activated.emit(box.currentIndex())

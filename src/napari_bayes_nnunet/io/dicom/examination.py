@@ -54,7 +54,7 @@ _CROSSING: Final = 0.4
 """Smallest sine of the angle between planes whose crossing is well defined."""
 OTHER_STUDY: Final = "it belongs to another study"
 OTHER_FRAME: Final = "it lies in another frame of reference"
-ONE_PHASE: Final = "it has only one phase"
+SINGLE_PHASE: Final = "it has only one phase"
 ANOTHER_SHORT_AXIS: Final = "it also lies across the heart"
 OBLIQUE: Final = "it lies neither along nor across the heart"
 BESIDE: Final = "it shows none of these views"
@@ -129,7 +129,7 @@ def _reason_against(stack: Stack, short_axis: Stack, heart: _Heart) -> str:
     reasons = {
         OTHER_STUDY: (other.patient, other.study) != (first.patient, first.study),
         stack.contrast_because: bool(stack.contrast_because),
-        ONE_PHASE: stack.phases < 2,
+        SINGLE_PHASE: stack.phases < 2,
         OTHER_FRAME: other_frame,
         ANOTHER_SHORT_AXIS: along > _ACROSS,
         OBLIQUE: along > ALONG,

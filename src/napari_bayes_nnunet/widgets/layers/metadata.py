@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PHASE_CASES: Final = "phase_cases"
 WHOSE: Final = "patient"
 LONG_AXES: Final = "long_axes"
-VIEWS: Final = "views"
+SERIES_VIEWS: Final = "views"
 """Keys in our metadata of a layer; the views are those of the series of its examination."""
 MOST_LABELS: Final = 10
 """Highest value of voxels that are labels; intensities reach further."""

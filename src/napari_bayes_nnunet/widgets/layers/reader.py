@@ -20,7 +20,7 @@ from ...io.images.nifti import ENDINGS, Volume, case_name, holds_labels, read_vo
 from ...io.study.info import is_study
 from ..common.settings import Settings
 from ..common.wording import in_the_window
-from .metadata import MOST_LABELS, VIEWS, LayerData, layer_data
+from .metadata import MOST_LABELS, SERIES_VIEWS, LayerData, layer_data
 
 if TYPE_CHECKING:
     from ...io.dicom.examination import SeriesView
@@ -106,7 +106,7 @@ def read_examination(views: Sequence[SeriesView], path: Path) -> LayerData:
     if settings.kept.shows_study_dates:
         settings.add("study_dates", {stack.pseudonym: read_study_date(stack)})
     layer = layer_data(volume)
-    layer[1]["metadata"]["bayes"] |= {"dicom": str(path.absolute()), VIEWS: tuple(views)}
+    layer[1]["metadata"]["bayes"] |= {"dicom": str(path.absolute()), SERIES_VIEWS: tuple(views)}
     return layer
 
 

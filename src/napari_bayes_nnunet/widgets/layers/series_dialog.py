@@ -41,7 +41,7 @@ SEVERAL_CANDIDATES = "Several series could be the short-axis cine. Choose the on
 NO_CANDIDATE = "None of these series looks like a short-axis cine. Choose the one to open."
 CHANGE_VIEWS = "Choose the short axis in the list, and the long axes below it."
 CANDIDATE = "Possibly the short-axis cine."
-NOT_USED = "Not used, because {reason}."
+NOT_TAKEN = "Not used, because {reason}."
 NO_SERIES = "none"
 STUDY_DATE, NO_DATE = "Study of {date}", "unknown date"
 
@@ -134,7 +134,7 @@ class StackChooser(QDialog):
         for row, stack in enumerate(self._stacks):
             alias = self._settings.kept.study_aliases.get(stack.pseudonym, "")
             view = self.views[row]
-            taken = view.view or NOT_USED.format(reason=view.reason)
+            taken = view.view or NOT_TAKEN.format(reason=view.reason)
             parts = [alias, describe_stack(stack), taken, self._date_of(stack)]
             self.list.item(row).setText("\n".join(filter(None, parts)))
 

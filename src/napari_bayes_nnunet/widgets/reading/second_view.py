@@ -29,10 +29,10 @@ LONG_AXIS_HELP: Final = (
 )
 LINE_COLOR: Final = "#FF6EC7"
 """Colour of slices on a long axis and of a long axis on slices; no structure has it."""
-FAINT: Final = 110
+FAINT_LINE: Final = 110
 """Opacity of the slices that are not on screen, of 255."""
 THIN_PX, BOLD_PX = 1.0, 2.5
-MARGIN_MM: Final = 20.0
+AROUND_HEART_MM: Final = 20.0
 """Width of the band around the heart that is shown, with valves and atria."""
 
 
@@ -98,7 +98,7 @@ class LongAxisView(PictureBeside):
         assert self.plane is not None
         assert self._stack is not None
         pixels = self.plane.from_patient(self._stack.heart)
-        margin = MARGIN_MM / np.array(self.plane.spacing)
+        margin = AROUND_HEART_MM / np.array(self.plane.spacing)
         ends = np.array([pixels.min(axis=0) - margin, pixels.max(axis=0) + margin])
         return np.asarray(np.clip(ends, -0.5, np.array(self.plane.voxels.shape[1:]) - 0.5))
 
@@ -123,7 +123,7 @@ class LongAxisView(PictureBeside):
             ends = cutting_line(numbers, z, (rows, columns))
             if ends is not None:
                 color = QColor(LINE_COLOR)
-                color.setAlpha(255 if z == shown else FAINT)
+                color.setAlpha(255 if z == shown else FAINT_LINE)
                 painter.setPen(QPen(color, BOLD_PX if z == shown else THIN_PX))
                 first, last = (lie.map(QPointF(x, y)) for y, x in ends.tolist())
                 painter.drawLine(first, last)

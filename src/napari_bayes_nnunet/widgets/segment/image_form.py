@@ -47,7 +47,7 @@ from ..layers.image_input import (
 from ..layers.metadata import (
     LONG_AXES,
     PHASE_CASES,
-    VIEWS,
+    SERIES_VIEWS,
     bayes_metadata,
     layer_case,
     layer_data,
@@ -380,7 +380,7 @@ class ImageForm(QWidget):
         about = bayes_metadata(self.layer) if self.layer is not None else {}
         kinds = ", ".join(plane.kind for plane in about.get(LONG_AXES, ()))
         self.series_button.set_title(SERIES.format(kinds=kinds or "none"))
-        self.series_button.setVisible(len(about.get(VIEWS, ())) > 1)
+        self.series_button.setVisible(len(about.get(SERIES_VIEWS, ())) > 1)
 
     def _choose_series(self) -> None:
         """Let the user choose the long axes, or another series as the short axis."""
@@ -392,8 +392,8 @@ class ImageForm(QWidget):
 
         assert self.layer is not None
         about = bayes_metadata(self.layer)
-        stacks = [series.stack for series in about[VIEWS]]
-        views = ask_for_views(stacks, views=about[VIEWS], parent=self)
+        stacks = [series.stack for series in about[SERIES_VIEWS]]
+        views = ask_for_views(stacks, views=about[SERIES_VIEWS], parent=self)
         short_axis = next((v.stack for v in views if v.view == SHORT_AXIS_VIEW), None)
         if short_axis is None:
             return
@@ -403,7 +403,7 @@ class ImageForm(QWidget):
             except DataError as error:
                 show_error(in_the_window(error))
             return
-        about[VIEWS], (about[LONG_AXES], notes) = tuple(views), read_long_axes(views)
+        about[SERIES_VIEWS], (about[LONG_AXES], notes) = tuple(views), read_long_axes(views)
         for note in notes:
             show_warning(in_the_window(note))
         self._show_series()
