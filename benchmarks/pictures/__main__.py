@@ -41,6 +41,7 @@ from .hand import Hand
 ROOT = Path(__file__).parents[2]
 DEMO = Path(napari_bayes_nnunet.__file__).parent / "demo_ensemble"
 SPLIT = ROOT / "benchmarks" / "acdc_splits_final.json"
+EXAMINATION = ROOT / "tests" / "fixtures" / "bivme" / "dicom"
 WINDOW = (1280, 800)
 EVALUATED_CASES = 8
 TRAINING = (("iterations_per_epoch", 2), ("batch_size", 4))
@@ -57,6 +58,12 @@ def picture_dicom(hand: Hand, camera: Camera, folder: Path, dataset: Path) -> No
     write_cine(folder / "DICOM" / "cine", voxels)
     write_cine(folder / "DICOM" / "again", voxels[:, 2:8], series=6, description="CINE_SAX_2")
     journeys.export_dicom(hand, camera, folder / "DICOM", folder)
+
+
+def picture_examination(hand: Hand, camera: Camera, folder: Path, dataset: Path) -> None:
+    """Take the pictures of an examination with long axes, by few models, as it is about planes."""
+    shutil.copytree(EXAMINATION, folder / "examination")
+    journeys.review_examination(hand, camera, folder / "examination", quick=True)
 
 
 def picture_cohort(hand: Hand, camera: Camera, folder: Path, dataset: Path) -> None:
@@ -100,6 +107,7 @@ def picture_evaluate(hand: Hand, camera: Camera, folder: Path, dataset: Path) ->
 JOURNEYS: dict[str, Callable[[Hand, Camera, Path, Path], None]] = {
     "review": picture_review,
     "dicom": picture_dicom,
+    "examination": picture_examination,
     "cohort": picture_cohort,
     "train": picture_train,
     "evaluate": picture_evaluate,

@@ -58,10 +58,8 @@ def review_sample(hand: Hand, camera: Camera, folder: Path, *, quick: bool = Fal
     return review
 
 
-def export_dicom(
-    hand: Hand, camera: Camera, images: Path, folder: Path, *, quick: bool = False
-) -> ReviewWidget:
-    """Drop a folder with several DICOM series, and export SEG and SR to ``folder``/export."""
+def open_dicom(hand: Hand, images: Path) -> None:
+    """Drop a folder of DICOM files, and choose our reader."""
 
     def use_ours(dialog: QtReaderDialog) -> None:
         buttons = dialog.findChildren(QRadioButton)
@@ -69,13 +67,49 @@ def export_dicom(
         box = dialog.findChild(QDialogButtonBox)
         hand.click(box.button(QDialogButtonBox.StandardButton.Ok))
 
+    hand.answer(QtReaderDialog, use_ours)
+    drop(hand.viewer.window._qt_viewer, images)
+
+
+def review_examination(
+    hand: Hand, camera: Camera, images: Path, *, quick: bool = False
+) -> ReviewWidget:
+    """Open a whole examination, look at its series, and review it next to its 4CH."""
+
+    def look(dialog: StackChooser) -> None:
+        camera.take(dialog, "dicom_views")
+        hand.click(dialog.buttons.button(QDialogButtonBox.StandardButton.Open))
+
+    open_dicom(hand, images)
+    hand.until(lambda: len(hand.viewer.layers))
+    segment = open_segment(hand, quick=quick)
+    hand.answer(StackChooser, look)
+    hand.click(segment.image.series_button)
+    run_segment(hand, segment)
+    review = open_review(hand, segment)
+    second = review.forms.second
+    hand.pick(second.choice, "4CH")
+    second.choice.clearFocus()
+    place = review.controller.view.place
+    hand.click(second.long_axis, second.long_axis.rect().center())
+    hand.until(lambda: review.controller.view.place != place)
+    hand.until(lambda: not review.forms.thumbnails.is_drawing)
+    camera.take_window(hand.viewer, "long_axis")
+    hand.click(review.close_button)
+    return review
+
+
+def export_dicom(
+    hand: Hand, camera: Camera, images: Path, folder: Path, *, quick: bool = False
+) -> ReviewWidget:
+    """Drop a folder with several DICOM series, and export SEG and SR to ``folder``/export."""
+
     def use_proposed(dialog: StackChooser) -> None:
         camera.take(dialog, "dicom_series")
         hand.click(dialog.buttons.button(QDialogButtonBox.StandardButton.Open))
 
-    hand.answer(QtReaderDialog, use_ours)
     hand.answer(StackChooser, use_proposed)
-    drop(hand.viewer.window._qt_viewer, images)
+    open_dicom(hand, images)
     hand.until(lambda: len(hand.viewer.layers))
     segment = open_segment(hand, quick=quick)
     run_segment(hand, segment)

@@ -149,7 +149,8 @@ def read_dicom(path: Path, *, series: int | None = None) -> Volume:
     Returns
     -------
     Volume
-        (T, Z, Y, X) voxels, or (Z, Y, X) of a single phase, from base to apex.
+        (T, Z, Y, X) voxels, or (Z, Y, X) of a single phase, from base to apex, and in
+        ``long_axes`` the long-axis cines of the same study.
 
     Raises
     ------
