@@ -73,7 +73,7 @@ MOST_CODE = {
     "installation": 61,
     "second half lighter": -181,
     "archive in the window": 784,
-    "valve plane": 402,
+    "valve plane": 431,
     "long axis": 642,
     "last finds at the desk": 51,
 }
@@ -124,7 +124,7 @@ MOST_TEST_LINES = {
     "installation": 126,
     "second half lighter": -641,
     "archive in the window": 572,
-    "valve plane": 576,
+    "valve plane": 663,
     "long axis": 557,
     "last finds at the desk": 23,
 }

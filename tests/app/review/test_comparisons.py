@@ -8,7 +8,7 @@ import pytest
 from napari_bayes_nnunet.app.review.accepted_slices import measure_review
 from napari_bayes_nnunet.app.review.comparisons import (
     AS_MUSCLE,
-    NO_OTHERS,
+    NOTHING_BY_RULE,
     PAPILLARY,
     describe_rules,
 )
@@ -67,7 +67,7 @@ def test_papillary_muscles_as_muscle_are_a_second_set(session: ReviewSession) ->
     assert {name: n.value for name, n in numbers.items()} == {n: m.value for n, m in before.items()}
     assert np.array_equal(session.labels, labels)
     assert not any(name.startswith("RV") for name in second)
-    assert describe_rules(session) == [PAPILLARY, AS_MUSCLE, NO_OTHERS]
+    assert describe_rules(session) == [PAPILLARY, AS_MUSCLE, NOTHING_BY_RULE]
 
 
 def test_a_second_rule_ends_intervals_ranges_and_spread(session: ReviewSession) -> None:

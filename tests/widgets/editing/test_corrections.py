@@ -212,6 +212,15 @@ def test_what_lies_beyond_a_valve_is_removed_as_one_step(bench) -> None:
     assert np.array_equal(session.labels, before)
 
 
+def test_locked_structure_beyond_a_valve_is_named_and_stays(bench) -> None:
+    session, before = bench.session, bench.session.labels.copy()
+    mark(session, ES, 0.7)
+    session.change(protected=("LV",))
+    bench.corrections.remove_atria(ES)
+    assert np.array_equal(session.labels, before)
+    assert bench.said[-1] == IS_LOCKED.format(structure="LV")
+
+
 def test_undo_of_marked_valve_returns_the_one_before(bench) -> None:
     session = bench.session
     for z in (0.5, 1.5):

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPointF, Qt
+
 from napari_bayes_nnunet.app.review.findings import describe_finding
+from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.app.review.valve_points import points_on
+from napari_bayes_nnunet.core.types import Place
+from napari_bayes_nnunet.io.study.long_axes import write_long_axes
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.reading.numbers import BESIDE, INTERVAL, VALUE
+from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
-from ...helpers.data.cines import ED, ES, LV
-from ...helpers.data.valves import mark
+from ...helpers.data.cines import ED, ES, LV, make_cine
+from ...helpers.data.valves import long_axis, mark
 from ...helpers.windows.reviewing import make_review, review
+from ...helpers.windows.settling import settle
 
 __all__ = ["make_review", "review"]
 
@@ -49,3 +62,68 @@ def test_key_removes_what_lies_in_the_atrium(review) -> None:
     assert not (review.now((ES, 0)) == LV).any()
     assert review.forms.finding.text() == ""
     assert not button.isEnabled()
+
+
+class Bench:
+    """Study with a long axis in a real window, which shows this long axis at ES."""
+
+    def __init__(self, dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
+        self.dock, self.folder, self.qtbot = dock, folder, qtbot
+        make_cine(folder)
+        write_long_axes(folder, [long_axis(ReviewSession(read_study(folder)))])
+        dock.open(folder)
+        qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
+        qtbot.keyClick(dock.forms.second.choice, Qt.Key.Key_End)
+        self.go_to((ES, 0))
+
+    @property
+    def session(self) -> ReviewSession:
+        return self.dock.controller.session
+
+    def go_to(self, place: Place) -> None:
+        self.dock.controller.picture.show_slice(place)
+        settle(self.qtbot, self.dock)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Drag with the mouse from a pixel (y, x) of the long axis to another one."""
+        handles, lie = self.dock.forms.valves, self.dock.forms.long_axis.lie()
+        first, last = (lie.map(QPointF(x, y)).toPoint() for y, x in (start, end))
+        self.qtbot.mousePress(handles, Qt.MouseButton.LeftButton, pos=first)
+        self.qtbot.mouseMove(handles, last)
+        self.qtbot.mouseRelease(handles, Qt.MouseButton.LeftButton, pos=last)
+        settle(self.qtbot, self.dock)
+
+
+@pytest.fixture
+def bench(window_dock: ReviewWidget, tmp_path: Path, qtbot: Any) -> Bench:
+    return Bench(window_dock, tmp_path / "heart", qtbot)
+
+
+def test_dragged_points_make_the_slice_a_finding_and_undo_takes_them_back(bench) -> None:
+    mitral, _ = points_on(bench.session, ES, bench.dock.forms.second.plane)
+    for start in mitral.pixels.tolist():  # two slices towards the apex, each 8 px
+        bench.drag(start, (start[0] + 6, start[1]))
+    key = (ES, "mitral", "4CH")
+    assert bench.session.state.hinges.keys() == {key}
+    moved, _ = points_on(bench.session, ES, bench.dock.forms.second.plane)
+    # The mouse stops at whole pixels of the window.
+    assert moved.pixels == pytest.approx(mitral.pixels + np.array([6, 0]), abs=0.6)
+    assert bench.dock.forms.finding.text() == str(
+        describe_finding(bench.session, bench.session.findings()[0])
+    )
+    bench.dock.controller.saver.save_now()
+    assert read_study(bench.folder).review.hinges == bench.session.state.hinges
+    for _ in mitral.pixels:
+        bench.dock.controller.act("undo")
+        settle(bench.qtbot, bench.dock)
+    assert bench.session.state.hinges == {}
+    assert bench.dock.forms.finding.text() == ""
+    shown = bench.dock.forms.valves._points[0]
+    assert not shown.is_marked
+    assert shown.pixels == pytest.approx(mitral.pixels)
+
+
+def test_click_beside_the_points_still_goes_to_a_slice(bench) -> None:
+    bench.drag((34, 55), (34, 55))  # slice 3 is in row 10 + 3 * 8
+    assert bench.dock.controller.view.place == (ES, 3)
+    assert bench.session.state.hinges == {}

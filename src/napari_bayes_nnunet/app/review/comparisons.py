@@ -33,17 +33,17 @@ BY_VALVE_PLANE: Final = (
 NO_VALVE_PLANE: Final = (
     "“Valve” needs the points of a valve at ED and at ES. Mark them on a long axis."
 )
-NO_OTHERS: Final = "There are no intervals and no normal ranges by this rule."
+NOTHING_BY_RULE: Final = "There are no intervals and no normal ranges by this rule."
 
 
 def describe_rules(session: ReviewSession) -> list[str]:
     """Return sentences on the papillary rule and on the normal ranges of a review."""
     ranges = session.ranges.describe(session.state.patient)
     if session.state.papillary_as_muscle:
-        return [PAPILLARY, AS_MUSCLE, NO_OTHERS]
+        return [PAPILLARY, AS_MUSCLE, NOTHING_BY_RULE]
     if session.state.by_valve_plane:
         known = _measure_by_valve(session)
-        return [PAPILLARY, BY_VALVE_PLANE, NO_OTHERS, *(() if known else (NO_VALVE_PLANE,))]
+        return [PAPILLARY, BY_VALVE_PLANE, NOTHING_BY_RULE, *(() if known else (NO_VALVE_PLANE,))]
     return [PAPILLARY, *ranges]
 
 

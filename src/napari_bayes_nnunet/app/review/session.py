@@ -159,6 +159,7 @@ class ReviewSession:
         self._removals: dict[Phase, list[Finding]] = {}
         self.walls: dict[Place, SliceWall | None] = {}
         """Walls with found insertions in the slices measured by `wall_in` as they are now."""
+        self._kept: dict[tuple[Phase, Structure], tuple[AllHinges, NDArray[Any] | None]] = {}
         self.heart_labels = heart_structures(self.structures)
         self._mass_range = mass_range(study.info.reports.values())
         self._before_flag: dict[Place, State | None] = {}
@@ -174,7 +175,7 @@ class ReviewSession:
         other.labels, other.numbers = self.labels_to_save(), self.numbers.snapshot()
         other._edited, other.preview = set(self._edited), None
         other._checked, other._removals = dict(self._checked), dict(self._removals)
-        other.walls = dict(self.walls)
+        other.walls, other._kept = dict(self.walls), dict(self._kept)
         other._use = copy.copy(self._use)
         other._use.rows = list(self._use.rows)
         return other
@@ -355,8 +356,15 @@ class ReviewSession:
         """Return the (Z,) share of a structure in each slice on the ventricle's side of its valve.
 
         The basal slice may have up to 2, see `kept_share`. Previews do not count. None without the
-        plane of the valve.
+        plane of the valve. Cached until labels of the phase or hinges change.
         """
+        hinges, kept = self._kept.get((phase, structure), (None, None))
+        if hinges is not self.state.hinges:
+            kept = self._measure_kept(phase, structure)
+            self._kept[phase, structure] = self.state.hinges, kept
+        return kept
+
+    def _measure_kept(self, phase: Phase, structure: Structure) -> NDArray[np.float64] | None:
         plane = self.valve_plane(phase, VALVE_OF[structure])
         if plane is None:
             return None
@@ -751,6 +759,8 @@ class ReviewSession:
             self._checked.pop(place, None)
             self.walls.pop(place, None)
             self._removals.pop(place[0], None)
+            for structure in self.heart_labels:
+                self._kept.pop((place[0], structure), None)
             if place[0] in self.study.posteriors:
                 self.numbers.recount(*place, labels)
             if np.array_equal(labels, self.predicted_in(place)):

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,7 +25,6 @@ from ..types import Mask, Phase
 from .measurements import Structure
 
 Valve: TypeAlias = Literal["mitral", "tricuspid"]
-VALVES: Final[tuple[Valve, ...]] = get_args(Valve)
 VALVE_OF: Final[Mapping[Structure, Valve]] = {"LV": "mitral", "MYO": "mitral", "RV": "tricuspid"}
 """Valve at which a structure ends."""
 ATRIAL_SHARE: Final = 0.5

@@ -352,6 +352,8 @@ class Corrections(QObject):
         slices = without_atria(self._session, phase)
         if self.put_all(slices, VALVE_PLANE):
             self._tell(BEYOND_REMOVED.format(slices=format_count(len(slices), "slice")))
+        for finding in self._session.atrial_findings(phase)[:1]:  # what is left is locked
+            self._is_locked(self._session.heart_labels[finding.structure])
 
     def remove(self, place: Place, label: int) -> None:
         """Remove a structure from a slice."""

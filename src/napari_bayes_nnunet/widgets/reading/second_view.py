@@ -23,7 +23,10 @@ from .slice_pictures import grey_levels
 
 OTHER_PHASE: Final = "Other of ED and ES"
 SECOND_HELP: Final = "What to show next to the slice: its other phase, or a long axis."
-LONG_AXIS_HELP: Final = "The lines are the slices, the bold one is on screen. Click to go to one."
+LONG_AXIS_HELP: Final = (
+    "The lines are the slices, the bold one is on screen. Click to go to one. At ED and ES, drag "
+    "the points to the hinges of the valves."
+)
 LINE_COLOR: Final = "#FF6EC7"
 """Colour of slices on a long axis and of a long axis on slices; no structure has it."""
 FAINT_LINE: Final = 110

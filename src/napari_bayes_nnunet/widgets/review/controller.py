@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from ...app.review.valve_points import hinges_of
 from ...core.counts import format_count
 from ...core.heart.function import Patient
 from ...core.heart.long_axis import cutting_line, slice_numbers
 from ...core.heart.normal_ranges import NormalRanges
+from ...core.heart.valve_plane import HingesKey
 from ...core.heart.wall import Insertions
 from ...core.types import Mask, Phase, Place
 from ..common.window_thread import after_frame
@@ -250,6 +252,8 @@ class ReviewController(QObject):
         self.push.pushed.connect(self._on_pushed)
         self.push.released.connect(partial(self.corrections.accept_preview, PUSH))
         self.insertions.moved.connect(self._on_insertions_moved)
+        forms.valves.moved.connect(self._on_valve_moved)
+        self._soon.triggered.connect(self.show_long_axis)
         for shown in (self._soon.triggered, self._place_soon.triggered):
             shown.connect(self._show_insertions)
         forms.sections[WALL].toggled.connect(self._show_insertions)
@@ -811,6 +815,14 @@ class ReviewController(QObject):
             self._note_decision()
         else:
             self._show_insertions()
+
+    def _on_valve_moved(self, key: HingesKey, pixels: NDArray[np.float64]) -> None:
+        plane = self.forms.second.plane
+        if plane is not None and self.allows("accept"):
+            move = partial(self.session.move_hinges, key, hinges_of(plane, pixels))
+            self.corrections.decide(self.view.place, move, "valve points")
+            self._note_decision()
+        self.show_long_axis()
 
     def _on_stroke(self, stroke: Mask, inside: bool) -> None:
         if self.allows("scribble"):

@@ -12,6 +12,7 @@ from ..common.settings import Settings, StopTarget
 from ..editing.carried_strip import CarriedStrip
 from ..editing.correction_form import CorrectionForm
 from ..editing.slice_buttons import SliceButtons
+from ..editing.valve_handles import ValveHandles
 from ..layers.keys import KEYS
 from ..reading.heat_grid import HeatGrid
 from ..reading.key_numbers import KeyNumbers
@@ -62,6 +63,7 @@ class ReviewForms(QWidget):
         self.thumbnails = Thumbnails()
         self.second = SecondView(self._settings)
         self.other, self.long_axis = self.second.other, self.second.long_axis
+        self.valves = ValveHandles(self.long_axis, self.long_axis.lie)
         self.carried = CarriedStrip()
         self.overviews = (self.grid, self.thumbnails)
         self._needs_grid, self._has_thumbnails = False, False

@@ -15,6 +15,7 @@ from ...app.review.ends import IS_LOCKED, slice_to_change
 from ...app.review.findings import sentences_by_slice
 from ...app.review.session import ReviewSession
 from ...app.review.stop_advice import StopAdvice, advise, word_advice
+from ...app.review.valve_points import points_on
 from ...app.review.walls import steps_to_walls
 from ...core.counts import format_count
 from ...core.heart.slice_shifts import slice_shifts
@@ -203,6 +204,7 @@ class ReviewView:
             all_phases=state.all_phases, leave_out_borders=state.leave_out_border
         )
         self.show_landmarks()
+        forms.valves.is_locked = self.read_only
         forms.second.set_long_axes(
             session.study.long_axes,
             short_axis_stack(session),
@@ -335,6 +337,7 @@ class ReviewView:
         if plane is not None:
             title = ON_LONG_AXIS.format(kind=plane.kind, slice=self._session.name_of_slice(place))
             self._forms.long_axis.show_slice(place, title)
+            self._forms.valves.set_points(points_on(self._session, place[0], plane))
 
     def show_alternative(self) -> None:
         """Show how many alternatives there are, and which of them is on screen."""
