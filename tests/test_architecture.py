@@ -70,7 +70,7 @@ MOST_CODE = {
     "met at the desk": 51,
     "found by a reader of the code": 56,
     "archive": 447,
-    "second half lighter": -181,
+    "second half lighter": -219,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -116,7 +116,7 @@ MOST_TEST_LINES = {
     "met at the desk": 59,
     "found by a reader of the code": 64,
     "archive": 577,
-    "second half lighter": -641,
+    "second half lighter": -638,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -62,9 +62,12 @@ from napari_bayes_nnunet.io.dicom.series import (
     SPARSE_SLICES,
     UNKNOWN_THICKNESS,
 )
-from napari_bayes_nnunet.io.evaluation.label_tree import SEVERAL_REFERENCES, SHARED_REFERENCE
 from napari_bayes_nnunet.io.evaluation.predictions import MIRRORED_PROBABILITIES
-from napari_bayes_nnunet.io.evaluation.references import IGNORED_VOXELS
+from napari_bayes_nnunet.io.evaluation.references import (
+    IGNORED_VOXELS,
+    SEVERAL_REFERENCES,
+    SHARED_REFERENCE,
+)
 from napari_bayes_nnunet.io.files.limits import LARGEST_TEXT
 from napari_bayes_nnunet.io.files.special import SPECIAL_FILE
 from napari_bayes_nnunet.io.heart.normal_ranges import WRONG_LINE

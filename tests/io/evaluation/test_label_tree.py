@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.evaluation.label_tree import (
+from napari_bayes_nnunet.io.evaluation.predictions import predicted_cases
+from napari_bayes_nnunet.io.evaluation.references import (
     SEVERAL_REFERENCES,
     SHARED_REFERENCE,
     ReferenceTree,
 )
-from napari_bayes_nnunet.io.evaluation.predictions import predicted_cases
 
 from ...helpers.processes.small_disk import forget_file_numbers
 
