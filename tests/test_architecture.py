@@ -116,7 +116,7 @@ MOST_TEST_LINES = {
     "met at the desk": 59,
     "found by a reader of the code": 64,
     "archive": 577,
-    "second half lighter": -638,
+    "second half lighter": -752,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
