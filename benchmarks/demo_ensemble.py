@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_bayes_nnunet.app.segmentation.case_scores import mean_scores
+from napari_bayes_nnunet.app.segmentation.calibrate import mean_scores
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.methods import (
     METHODS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import shutil
 from dataclasses import asdict, replace
@@ -13,26 +14,36 @@ import numpy as np
 import pytest
 from benchmarks.paper.claims import THESE_ONLY, Finding, claim_lines, silent_failures
 from benchmarks.paper.judging import _append, read_lines
+from benchmarks.paper.modes import CONTROL, keep_modes, read_modes
 from benchmarks.paper.rows import ABLATIONS, SUNNYBROOK, rows, with_unchanged
 from benchmarks.paper.rv_slices import RVSlice, rv_slices
 from benchmarks.paper.seeds import converged_cycles, cycles_table
 from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
 from benchmarks.paper.stability import read_restarts
+from benchmarks.paper.stored_cases import case_from_json, case_to_json
 from benchmarks.paper.summaries import write_summaries
 from benchmarks.paper.trainings import (
     DEEP,
     PRESETS,
+    Preset,
     finished_epochs,
     read_split,
     trainings,
     write_split,
 )
+from benchmarks.stored_bins import bins_to_json
 
+from napari_bayes_nnunet.app.evaluation.aggregates import ALL
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
 from napari_bayes_nnunet.app.training.progress import append_message
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record, write_record
+from napari_bayes_nnunet.io.files.atomic import null_for_nan
+from napari_bayes_nnunet.paper.trajectory.analysis import analyse_trajectory
+from tests.helpers.data.evaluations import made_case
+
+from ..helpers.data.trajectories import CYCLES, make_run
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
@@ -313,3 +324,76 @@ def test_claims_are_written_in_their_unit_with_their_verdict() -> None:
     multi = replace(ece, doubt="the cycles differ")
     (line,) = claim_lines([multi])
     assert line["verdict"] == multi.verdict != "holds"
+
+
+PRESET = Preset(
+    name="demo", epochs=3 * CYCLES, iterations=4, seeds=2, mirroring="none", shifted="all"
+)
+
+
+def test_modes_and_their_control_are_kept(tmp_path: Path) -> None:
+    planned = {(t.kind, t.seed): t for t in trainings(PRESET)}
+    first, control = (
+        RunFolder(planned[key].folder(tmp_path)) for key in (("restarts", 1), CONTROL)
+    )
+    first.path.parent.mkdir(parents=True)
+    made = make_run(first.path)
+    (made.fold("0") / "checkpoint_final.pth").touch()
+    keep_modes(tmp_path, PRESET)
+    assert not list(read_modes(tmp_path, PRESET))  # there is no control yet
+    shutil.copytree(made.path, control.path)
+    schedule = planned[CONTROL].schedule
+    write_record(control.record, replace(read_record(made.record), schedule=schedule))
+    keep_modes(tmp_path, PRESET)
+    shutil.rmtree(tmp_path / "trainings")
+    keep_modes(tmp_path, PRESET)
+    ((training, numbers),) = read_modes(tmp_path, PRESET)
+    assert (training.kind, training.seed) == ("restarts", 1)
+    make_run(first.path)
+    modes = analyse_trajectory(first.path).first.modes
+    assert numbers == pytest.approx([modes.ratio, modes.silhouette] * 2)
+
+
+NOTHING = {"probabilities": None, "pairwise_dice": None, "groups": {"vendor": "A"}}
+
+
+def test_evaluation_survives_json():
+    ends = {80: (1.0, 2.0)}
+    case = made_case(1, expected_dice={"LV": 0.9}, volume_intervals={"LV": ends})
+    text = json.dumps(case_to_json(case), allow_nan=False)
+    again = case_from_json(json.loads(text))
+    assert case_to_json(again) == case_to_json(case)
+    np.testing.assert_equal(again.numbers, case.numbers)
+
+
+def test_evaluation_of_version_0_2_0_is_read():
+    case = made_case(1)
+    structures = {name: case.numbers[name] for name in case.structures}
+    columns = ("nll", "distant_entropy", "mean_entropy")
+    content = {
+        "case": case.case,
+        "patient": case.patient,
+        "groups": {},
+        "structures": structures,
+        "reliability": bins_to_json(case.reliability),
+        "detection": {"entropy": {"auroc": 0.8, "auprc": 0.5, "errors": 9, "voxels": 99}},
+        "intervals": {},
+        **{column: case.number(column) for column in columns},
+    }
+    again = case_from_json(null_for_nan(content))
+    assert again.number("auroc entropy") == 0.8
+    for column in (*columns, "dice", "ece"):
+        assert again.number(column) == case.number(column)
+    assert again.number("dice", "LV") == case.number("dice", "LV")
+
+
+def test_undefined_numbers_are_null_in_json():
+    content = case_to_json(made_case(1, **NOTHING))
+    assert content["numbers"][ALL]["nll"] is None
+    assert content["reliability"] is None
+    assert content["numbers"]["LV"]["pairwise_dice"] is None
+    again = case_from_json(content)
+    assert math.isnan(again.number("nll"))
+    assert math.isnan(again.number("pairwise_dice", "LV"))
+    assert again.reliability is None
+    assert (again.case, again.patient, again.groups) == ("p1_frame01", "p1", {"vendor": "A"})

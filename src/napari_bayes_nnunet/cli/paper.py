@@ -51,8 +51,12 @@ def evaluate_reader_command(studies: Path, labels: Path, output: Path, patient: 
     The arguments are those of evaluate-queue.
     """
     from ..app.terminal import drain_with_bar
-    from ..paper.review.reader import evaluate_reader
-    from ..paper.review.reader_report import check_reader_report, reader_text, write_reader_report
+    from ..paper.review.reader import (
+        check_reader_report,
+        evaluate_reader,
+        reader_text,
+        write_reader_report,
+    )
 
     check_reader_report(output)
     evaluation = drain_with_bar(evaluate_reader(studies, labels, **_pattern(patient)))

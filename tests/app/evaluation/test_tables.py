@@ -20,11 +20,10 @@ from napari_bayes_nnunet.app.evaluation.aggregates import (
     pooled_bins,
     pooled_ece,
 )
-from napari_bayes_nnunet.app.evaluation.case import case_table
+from napari_bayes_nnunet.app.evaluation.case import case_table, with_phases
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 from napari_bayes_nnunet.app.evaluation.measures import Measure, failure_measures
 from napari_bayes_nnunet.app.evaluation.output_files import cases_csv, evaluation_summary
-from napari_bayes_nnunet.app.evaluation.phases import with_phases
 from napari_bayes_nnunet.app.evaluation.tables import (
     TableCell,
     paired_table,

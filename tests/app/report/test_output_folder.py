@@ -22,7 +22,7 @@ from napari_bayes_nnunet.app.training.job import prepare_job
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.paper.review.queue import check_queue_report
-from napari_bayes_nnunet.paper.review.reader_report import check_reader_report
+from napari_bayes_nnunet.paper.review.reader import check_reader_report
 from napari_bayes_nnunet.paper.trajectory.output_files import check_trajectory_report
 
 from ...helpers.processes.small_disk import second_path

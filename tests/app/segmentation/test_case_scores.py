@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_bayes_nnunet.app.segmentation.case_scores import mean_scores
+from napari_bayes_nnunet.app.segmentation.calibrate import mean_scores
 
 
 def test_mean_scores_leave_unknown_values_out() -> None:

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import brier_score_loss, log_loss
 
 from napari_bayes_nnunet.core import InputError
-from napari_bayes_nnunet.core.metrics.proper_scores import (
+from napari_bayes_nnunet.core.metrics.calibration import (
     brier_score,
     negative_log_likelihood,
 )

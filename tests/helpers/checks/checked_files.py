@@ -62,9 +62,12 @@ from napari_bayes_nnunet.io.dicom.series import (
     SPARSE_SLICES,
     UNKNOWN_THICKNESS,
 )
-from napari_bayes_nnunet.io.evaluation.label_tree import SEVERAL_REFERENCES, SHARED_REFERENCE
 from napari_bayes_nnunet.io.evaluation.predictions import MIRRORED_PROBABILITIES
-from napari_bayes_nnunet.io.evaluation.references import IGNORED_VOXELS
+from napari_bayes_nnunet.io.evaluation.references import (
+    IGNORED_VOXELS,
+    SEVERAL_REFERENCES,
+    SHARED_REFERENCE,
+)
 from napari_bayes_nnunet.io.files.limits import LARGEST_TEXT
 from napari_bayes_nnunet.io.files.special import SPECIAL_FILE
 from napari_bayes_nnunet.io.heart.normal_ranges import WRONG_LINE
@@ -219,14 +222,14 @@ CHECKS: tuple[Check, ...] = (
     Check(MEMORY, "array of another computer", f"announce another size than it has, or more than {millions(LARGEST_FILE)} bytes", ("Segment (dock)", "predict", "serve"), REFUSED, "app/remote/test_stream.py::test_only_whole_arrays_of_numbers_are_received"),
     Check(MEMORY, "any path that is given", "be a pipe, a socket or a device", ("all commands",), refusal(SPECIAL_FILE), "cli/test_options.py::test_every_path_refuses_a_device"),
     Check(MEMORY, "any file in a folder", "be a pipe, a socket or a device", ("all commands",), REFUSED, "io/files/test_special.py::test_no_reader_waits_for_a_pipe"),
-    Check(GEOMETRY, "image", "store its slices along x or y", (*SEGMENT, "evaluate"), note(SLICES_STORED), "app/prediction/test_geometry_report.py::test_slices_on_another_axis_change_no_result"),
+    Check(GEOMETRY, "image", "store its slices along x or y", (*SEGMENT, "evaluate"), note(SLICES_STORED), "app/prediction/test_output_files.py::test_slices_on_another_axis_change_no_result"),
     Check(GEOMETRY, "image", "have a spacing that contradicts its shape", SEGMENT, refusal(CONTRADICTION), "app/segmentation/test_ensemble.py::test_spacing_that_contradicts_the_shape_is_refused"),
     Check(GEOMETRY, "image", "have nothing that shows the axis of its slices", SEGMENT, note(UNKNOWN_SLICES), "app/segmentation/test_ensemble.py::test_slices_that_cannot_be_told_are_a_warning"),
     Check(GEOMETRY, "image", "store its slices along a fourth axis", SEGMENT, note(SLICES_ON_FOURTH_AXIS), "io/images/test_nifti.py::test_slices_on_the_fourth_axis_are_a_volume"),
     Check(GEOMETRY, "image or label of a dataset", "store its slices along a fourth axis", ("train",), refusal(STACKED_CASE), "io/dataset/test_check.py::test_slices_on_a_fourth_axis_are_refused"),
     Check(GEOMETRY, "image", "have one slice and a fourth axis of unclear meaning", SEGMENT, note(ONE_SLICE_CINE), "io/images/test_nifti.py::test_unclear_fourth_axis_is_noted"),
-    Check(GEOMETRY, "image", "have another voxel size in its pixdim than in its affine", SEGMENT, note(TWO_VOXEL_SIZES), "app/prediction/test_geometry_report.py::test_affine_decides_the_volumes_and_report_has_both"),
-    Check(GEOMETRY, "image", "have axes that are not perpendicular", SEGMENT, note(SKEWED), "app/prediction/test_geometry_report.py::test_skewed_axes_are_noted_with_their_factor"),
+    Check(GEOMETRY, "image", "have another voxel size in its pixdim than in its affine", SEGMENT, note(TWO_VOXEL_SIZES), "app/prediction/test_output_files.py::test_affine_decides_the_volumes_and_report_has_both"),
+    Check(GEOMETRY, "image", "have axes that are not perpendicular", SEGMENT, note(SKEWED), "app/prediction/test_output_files.py::test_skewed_axes_are_noted_with_their_factor"),
     Check(GEOMETRY, "image", "have an impossible size, such as metres called mm", SEGMENT, refusal(WRONG_SIZE), "app/segmentation/test_ensemble.py::test_spacing_in_another_unit_is_refused"),
     Check(GEOMETRY, "image", "have extreme voxels", SEGMENT, note(CLIPPED), "app/segmentation/test_ensemble.py::test_outlier_changes_nothing_but_the_notes"),
     Check(GEOMETRY, "image", "have the same value everywhere", SEGMENT, refusal(CONSTANT_IMAGE), "app/segmentation/test_image_check.py::test_constant_image_is_refused"),
@@ -258,7 +261,7 @@ CHECKS: tuple[Check, ...] = (
     Check(EARLIER, "ensemble of a running cohort", "change, as by a training that continues", ("predict FOLDER",), refusal(ENSEMBLE_CHANGED), "app/cluster/test_ensemble_cache.py::test_ensemble_that_changed_during_a_run_is_refused"),
     Check(EARLIER, "result in the window", "be of an ensemble that has been replaced", ("Segment (dock)",), "The earlier phases are removed, and a message says so.", "widgets/segment/test_job.py::test_phases_of_another_training_are_removed"),
     Check(EARLIER, "calibration.json", "be fitted to another training or other plans", ("predict", "Segment (dock)"), "The calibration is not used.", "app/segmentation/test_calibration.py::test_temperature_of_another_training_is_not_used"),
-    Check(EARLIER, "results of a running command", "be written at the same time", ("predict",), refusal(OUTPUT_IN_USE), "app/prediction/test_output_lock.py::test_second_run_into_one_output_is_refused"),
+    Check(EARLIER, "results of a running command", "be written at the same time", ("predict",), refusal(OUTPUT_IN_USE), "app/prediction/test_output_files.py::test_second_run_into_one_output_is_refused"),
     Check(EVALUATION, "reference labels", "have no position in the patient", EVALUATE, note(COMPARED_BY_VOXEL), "paper/review/test_queue.py::test_comparison_without_positions_is_noted"),
     Check(EVALUATION, "reference labels", "have no dataset.json with the names of the labels", EVALUATE, note(REFERENCE_UNNAMED), "paper/review/test_queue.py::test_comparison_without_positions_is_noted"),
     Check(EVALUATION, "reference labels", "be a copy of the prediction", EVALUATE, note(IDENTICAL), "app/evaluation/test_evaluate.py::test_a_copy_of_the_reference_is_noted"),
@@ -267,7 +270,7 @@ CHECKS: tuple[Check, ...] = (
     Check(EVALUATION, "probabilities (.npz)", "be mirrored", ("evaluate",), refusal(MIRRORED_PROBABILITIES), "io/evaluation/test_predictions.py::test_mirrored_probabilities_are_refused"),
     Check(EVALUATION, "reference labels", "lie on another grid", EVALUATE, REFUSED, "io/evaluation/test_references.py::test_reference_on_another_grid_is_refused"),
     Check(EVALUATION, "reference labels", "be possible for two cases", EVALUATE, refusal(SHARED_REFERENCE), "app/evaluation/test_evaluate.py::test_one_reference_for_two_patients_is_refused"),
-    Check(EVALUATION, "reference labels", "be one of several for a case", EVALUATE, refusal(SEVERAL_REFERENCES), "io/evaluation/test_label_tree.py::test_several_references_of_a_case_are_refused"),
+    Check(EVALUATION, "reference labels", "be one of several for a case", EVALUATE, refusal(SEVERAL_REFERENCES), "io/evaluation/test_references.py::test_several_references_of_a_case_are_refused"),
     Check(EVALUATION, "names of the cases", "not show which cases are of one patient", EVALUATE, note(NO_SHARED_PATIENT), "app/evaluation/test_evaluate.py::test_cases_without_shared_names_are_noted"),
     Check(EVALUATION, "CSV file with normal ranges", "count papillary muscles by another rule, or have a wrong line", ("export-dicom", "Review (dock)"), refusal(WRONG_LINE), "io/heart/test_normal_ranges.py::test_a_wrong_line_is_named_with_what_to_write"),
     Check(OUTPUT, "folder of the images", "write results there", ("predict FOLDER",), refusal(OUTPUT_IS_INPUT), "app/cohort/test_run.py::test_results_among_the_images"),

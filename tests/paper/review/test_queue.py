@@ -18,7 +18,7 @@ from napari_bayes_nnunet.app.evaluation.evaluate import (
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.core.review.queue import REVIEW_SCORES
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.evaluation.label_tree import SHARED_REFERENCE
+from napari_bayes_nnunet.io.evaluation.references import SHARED_REFERENCE
 from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_labels

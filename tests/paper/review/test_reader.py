@@ -20,16 +20,14 @@ from napari_bayes_nnunet.paper.review.reader import (
     ACTIONS,
     ERRORS,
     MOST_FIRST,
+    ORACLE,
     ORDERS,
     QUEUE,
     REVIEWED_NUMBERS,
     ReaderEvaluation,
-    evaluate_reader,
-)
-from napari_bayes_nnunet.paper.review.reader_report import (
-    ORACLE,
     check_reader_report,
     curves_csv,
+    evaluate_reader,
     reader_text,
     tools_csv,
     write_reader_report,

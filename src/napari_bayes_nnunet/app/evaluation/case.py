@@ -1,20 +1,38 @@
-"""Numbers of one segmented 3D image against its reference, and the table of all cases."""
+"""Numbers of a segmented 3D image against its reference, of ED and ES, and of all cases."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core import InputError
 from ...core.ensemble.maps import MAPS
-from ...core.heart.function import Intervals
+from ...core.heart.function import Intervals, heart_function
+from ...core.heart.measurements import canonical_structure
+from ...core.heart.slice_volumes import PhaseVolumes
+from ...core.heart.structures import match_structure
 from ...core.metrics.calibration import ReliabilityBins
-from ...core.types import LabelMap
+from ...core.types import LabelMap, Phase
+from ...io.dataset.phase_pairs import phase_pairs
+from ...io.evaluation.predictions import Prediction, read_prediction
+from ...io.evaluation.references import (
+    Reference,
+    reference_labels,
+    reference_names,
+    refuse_unknown_labels,
+    structure_numbers,
+)
+from ...io.files.given_path import is_same_path
+from ...io.images.nifti import ENDINGS
+from .. import AppError
+from ..report.number_warnings import number_warnings
 from .aggregates import ALL, PATIENT_COLUMN, RELIABILITY_COLUMN
 from .measures import (
     OF_CASE,
@@ -27,6 +45,119 @@ from .measures import (
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CasePair:
+    """A prediction and its ``reference`` with the same numbers; None without reference labels.
+
+    ``titles``: name of a predicted structure → its title in the evaluation. ``structures``:
+    title → label of all predicted structures, ``judged`` of those that the reference has too.
+    ``unknown`` are structures of the reference that the prediction lacks. If ``only`` is given,
+    no other titles are judged.
+    """
+
+    prediction: Prediction
+    reference: Reference | None
+    titles: dict[str, str]
+    structures: dict[str, int]
+    unknown: tuple[str, ...] = ()
+    only: frozenset[str] | None = None
+
+    @property
+    def judged(self) -> dict[str, int]:
+        """Title → label of the structures that prediction and reference have."""
+        known = self._known
+        return {title: label for title, label in known.items() if title not in self.left_out}
+
+    @property
+    def left_out(self) -> list[str]:
+        """Titles that prediction and reference have but that are not in ``only``."""
+        return [title for title in self._known if self.only is not None and title not in self.only]
+
+    @property
+    def _known(self) -> dict[str, int]:
+        known = self.reference.structures if self.reference else {}
+        return {self.titles[name]: label for name, label in known.items()}
+
+    @property
+    def image_case(self) -> str:
+        """Name of the case without the phase, as the image or the 4D reference of a cine has it."""
+        phase = self.prediction.phase
+        return self.prediction.case.removesuffix("" if phase is None else f"_frame{phase:02d}")
+
+
+def read_pair(
+    predictions: Path,
+    labels: Path,
+    case: str,
+    *,
+    reference_case: str | None,
+    only: frozenset[str] | None = None,
+) -> CasePair:
+    """Read a case of the folder ``predictions`` and its reference in ``labels``.
+
+    ``reference_case`` is the case of the reference (`match_references`), None if it has none.
+
+    The meaning of the predicted labels is read from ``<case>.json``, else from a ``dataset.json``
+    in or above the folder, else from that of the reference.
+
+    Raises AppError if their meaning is unknown or both are the same file, and DataError for a file
+    that cannot be read and a reference that does not match.
+    """
+    prediction = read_prediction(predictions, case)
+    _refuse_same_file(prediction, labels, reference_case or case)
+    reference_structures = structure_numbers(labels)
+    structures = prediction.structures or reference_structures
+    if structures is None:
+        raise AppError(
+            "The meaning of the labels is unknown. Put the model's dataset.json into {predictions} "
+            "and that of the references into {labels}.",
+            predictions=predictions,
+            labels=labels,
+        )
+    refuse_unknown_labels(prediction.labels, structures)
+    reference = None
+    if reference_case is not None:
+        reference = reference_labels(
+            *(labels, reference_case, prediction.phase),
+            structures=structures,
+            geometry=prediction.labels.geometry,
+            only_known=True,
+        )
+    titles = structure_titles(structures)
+    return CasePair(
+        prediction=prediction,
+        reference=reference,
+        titles=titles,
+        structures={titles[name]: label for name, label in structures.items()},
+        unknown=tuple(
+            name for name in reference_structures or () if match_structure(name, structures) is None
+        ),
+        only=only,
+    )
+
+
+def structure_titles(names: Iterable[str]) -> dict[str, str]:
+    """Return RV, MYO or LV for each name that means it, unless two mean the same."""
+    canonical = {name: canonical_structure(name) or name for name in names}
+    counts = Counter(canonical.values())
+    return {name: title if counts[title] == 1 else name for name, title in canonical.items()}
+
+
+def _refuse_same_file(prediction: Prediction, labels: Path, case: str) -> None:
+    source, phase = prediction.labels.source, prediction.phase
+    same = (
+        labels / f"{PurePosixPath(case).parent / name}{ending}"
+        for name, _ in reference_names(PurePosixPath(case).name, phase)
+        for ending in ENDINGS
+    )
+    if any(file.is_file() and is_same_path(file, source) for file in same):
+        raise AppError(
+            "{file} would be compared with itself. Choose another folder of reference labels.",
+            file=source,
+        )
+
 
 MapValues = NDArray[np.floating]
 GROUP = "group"
@@ -206,3 +337,54 @@ def _merged(
         return probabilities
     rest = np.delete(probabilities, kept, axis=0).sum(axis=0, keepdims=True)
     return np.concatenate([rest, probabilities[kept]])
+
+
+PHASE: Final = "phase"
+"""Group of the cases of end-diastole and end-systole."""
+END_PHASES: Final = ("ED", "ES")
+
+
+def with_phases(
+    cases: Sequence[CaseEvaluation], functions: Mapping[str, Mapping[str, Intervals]]
+) -> list[CaseEvaluation]:
+    """Return the cases, those of ED and ES with this group and the intervals of ``functions``.
+
+    Cases of one examination are paired by name and reference volumes. ``functions`` has the
+    intervals of the heart's measurements by case; ED gets them, with the reference's values.
+    """
+    volumes = _reference_volumes(cases)
+    found = {case.case: case for case in cases}
+    for pair in phase_pairs(volumes):
+        for name, phase in zip(pair, END_PHASES, strict=True):
+            found[name] = replace(found[name], groups={PHASE: phase} | found[name].groups)
+        ends: dict[Phase, PhaseVolumes] = {
+            number: PhaseVolumes.from_totals(volumes[case]) for number, case in enumerate(pair)
+        }
+        truth = heart_function(ends, ed=0, es=1)
+        whole = dict(found[pair[0]].numbers[ALL])
+        for name, known in functions.get(pair[0], {}).items():
+            if name in truth:
+                whole |= interval_numbers(name, truth[name].value, known)
+        numbers = found[pair[0]].numbers | {ALL: whole}
+        found[pair[0]] = replace(found[pair[0]], numbers=numbers)
+    return list(found.values())
+
+
+def pair_warnings(cases: Sequence[CaseEvaluation], grids: Mapping[str, str]) -> Iterator[str]:
+    """Yield a warning for each finding in the predicted volumes of an ED and its ES.
+
+    ``grids`` are those of the predictions, by case.
+    """
+    measured = {case.case: case for case in cases}
+    for ed, es in phase_pairs(_reference_volumes(cases)):
+        numbers = {
+            f"{name} {volume}": measured[case].number("volume_ml", name)
+            for case, volume in ((ed, "EDV"), (es, "ESV"))
+            for name in measured[case].structures
+        }
+        known = [grids[case] for case in (ed, es) if case in grids]
+        yield from (f"{ed}: {sentence}" for sentence in number_warnings(numbers, grids=known))
+
+
+def _reference_volumes(cases: Iterable[CaseEvaluation]) -> dict[str, dict[str, float]]:
+    return {c.case: {n: c.number("reference_ml", n) for n in c.structures} for c in cases}

@@ -31,9 +31,16 @@ from ...io.files.given_path import check_folder, is_same_path
 from .. import AppError
 from ..prediction.function_entry import PhasePair, read_pairs
 from .aggregates import ALL, Aggregate
-from .case import CaseEvaluation, case_table, evaluate_case
-from .case_pair import CasePair, read_pair, structure_titles
-from .phases import PHASE, with_phases
+from .case import (
+    PHASE,
+    CaseEvaluation,
+    CasePair,
+    case_table,
+    evaluate_case,
+    read_pair,
+    structure_titles,
+    with_phases,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame

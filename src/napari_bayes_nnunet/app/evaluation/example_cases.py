@@ -19,8 +19,7 @@ from ...io.images.nifti import ENDINGS, VoxelArray, read_volume
 from ..report.figures import DPI, INK, MUTED, encode_png
 from ..report.pictures import CropBox, crop_around, show_image
 from .aggregates import numbers_of
-from .case import CaseEvaluation, number_labels
-from .case_pair import CasePair, read_pair
+from .case import CaseEvaluation, CasePair, number_labels, read_pair
 from .evaluate import MethodEvaluation, judged_structures
 from .figures import FIGURE_WIDTH
 

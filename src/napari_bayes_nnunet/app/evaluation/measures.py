@@ -22,7 +22,9 @@ from ...core.metrics.border import far_from_contours
 from ...core.metrics.calibration import (
     ReliabilityBins,
     adaptive_ece,
+    brier_score,
     classwise_ece,
+    negative_log_likelihood,
     reliability_bins,
 )
 from ...core.metrics.conformal import COVERAGES
@@ -36,7 +38,6 @@ from ...core.metrics.detection import (
     worst_fifth_auroc,
 )
 from ...core.metrics.overlap import dice
-from ...core.metrics.proper_scores import brier_score, negative_log_likelihood
 from ...core.metrics.surface_distance import SurfaceDistance, surface_distances
 from ...core.types import LabelMap
 from .aggregates import (

@@ -15,11 +15,11 @@ from ...io.files.csv_text import csv_text
 from ..report.html import Tile, render_page
 from ..report.output_folder import check_report_files, unwritable
 from .aggregates import ALL, Aggregate, aggregate_difference
+from .case import END_PHASES, PHASE
 from .evaluate import MethodEvaluation, judged_structures, known_maps
 from .example_cases import ShownCase, case_pictures
 from .figures import entropy_picture, reliability_picture, risk_coverage_picture
 from .measures import AREAS, ECE, OF_CASE, OF_STRUCTURE, Measure, dice_measures
-from .phases import END_PHASES, PHASE
 from .tables import (
     Block,
     Methods,

@@ -11,7 +11,7 @@ from ...core.counts import format_count
 from ..report.html import UNKNOWN
 from ..text_table import align_columns
 from .aggregates import Aggregate, aggregate_difference
-from .case import GROUP
+from .case import GROUP, pair_warnings
 from .evaluate import MethodEvaluation, judged_structures, known_intervals, known_maps
 from .measures import (
     ECE,
@@ -24,7 +24,6 @@ from .measures import (
     interval_measures,
     structure_measures,
 )
-from .phases import pair_warnings
 
 Methods = Sequence[MethodEvaluation]
 SETTING_NAMES: Final = ("members", "temperature", "mirroring", "window", "largest_component")

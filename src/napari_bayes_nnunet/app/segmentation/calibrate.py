@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -640,3 +640,13 @@ def _numbers(
             if expected is not None:
                 name = f"Dice of {structure} at {phase}"
                 yield name, "", case.dice[structure], expected.intervals
+
+
+def mean_scores(cases: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Return structure → mean over the cases whose score is known."""
+    seen: dict[str, list[float]] = {}
+    for case in cases:
+        for name, value in case.items():
+            if math.isfinite(value):
+                seen.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in seen.items()}

@@ -19,10 +19,10 @@ from ..segmentation.calibrate import (
     fit_calibration,
     fit_kind_of_images,
     left_out,
+    mean_scores,
     measure_training_labels,
 )
 from ..segmentation.calibration import write_calibration
-from ..segmentation.case_scores import mean_scores
 from ..segmentation.ensemble import Ensemble
 from ..segmentation.methods import refused_methods
 from ..segmentation.settings import SegmentationSettings

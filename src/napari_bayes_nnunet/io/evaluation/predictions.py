@@ -27,8 +27,7 @@ from ..files.json_files import Positive, read_json
 from ..files.limits import DAMAGED_NPZ, ArrayHeader, read_npz
 from ..images.nifti import ENDINGS, Volume, VoxelArray, read_labels, read_volume
 from ..study.case_report import REPORT_FORMAT, ExpectedDiceEntry, FailureEntry, ReportFormat
-from .label_tree import ReferenceTree, label_file, label_folders
-from .references import checked_numbers, structure_numbers
+from .references import ReferenceTree, checked_numbers, label_file, label_folders, structure_numbers
 
 MAP_SUFFIXES: Final = tuple(f"_{entry.key}" for entry in MAPS.values())
 PROBABILITIES: Final = "_probabilities.npz"

@@ -23,8 +23,7 @@ from ...core.types import Phase
 from ...io.dataset.groups import patients_of
 from ...io.dataset.patients import DEFAULT_PATIENT, no_patient_is_shared, patient_of
 from ...io.dataset.raw_dataset import join_names
-from ...io.evaluation.label_tree import ReferenceTree
-from ...io.evaluation.references import Reference, reference_labels
+from ...io.evaluation.references import Reference, ReferenceTree, reference_labels
 from ...io.files.given_path import check_folder
 from ...io.study.info import StudyInfo, read_study_info
 from ...io.study.study import Study, read_study

@@ -1,4 +1,4 @@
-"""Tests of the dataset with half of the Sunnybrook patients."""
+"""Data and choice of the members of the built-in ensemble."""
 
 from __future__ import annotations
 
@@ -7,10 +7,48 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+from benchmarks.demo_ensemble import select
+from benchmarks.demo_split import read_pathology_groups, stratified_holdout
 from benchmarks.other_scanner import ENDING, halves, judging_cases
 from benchmarks.sunnybrook_half import add_half
 
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
+from napari_bayes_nnunet.io.ensemble.run_folder import read_record
+
+
+def test_holdout_is_drawn_from_every_group_in_proportion() -> None:
+    groups = {f"p{number:02d}": "ABCD"[number % 4] for number in range(40)}
+    kept, drawn = stratified_holdout(groups, count=8, seed=1)
+    assert sorted([*kept, *drawn]) == sorted(groups)
+    assert [sum(groups[p] == g for p in drawn) for g in "ABCD"] == [2, 2, 2, 2]
+    assert (kept, drawn) == stratified_holdout(groups, count=8, seed=1)
+    assert drawn != stratified_holdout(groups, count=8, seed=2)[1]
+
+
+def test_holdout_of_uneven_groups_has_requested_size() -> None:
+    groups = {f"a{n}": "A" for n in range(7)} | {f"b{n}": "B" for n in range(2)} | {"c": "C"}
+    drawn = stratified_holdout(groups, count=4, seed=0)[1]
+    assert len(drawn) == 4
+    assert sum(groups[patient] == "A" for patient in drawn) in (2, 3)
+
+
+def test_pathology_groups_are_read_from_table(tmp_path: Path) -> None:
+    (tmp_path / "cases.csv").write_text("patient,group,frames\np1,DCM,2\np2,NOR,2\n")
+    assert read_pathology_groups(tmp_path / "cases.csv") == {"p1": "DCM", "p2": "NOR"}
+
+
+def test_members_of_the_chosen_cycles_are_copied(trained_run: Path, tmp_path: Path) -> None:
+    select(trained_run, tmp_path / "some", "2,3")
+    whole, some = find_ensemble(trained_run), find_ensemble(tmp_path / "some")
+    assert [member.epoch for member in some.usable_members] == [6, 7, 10, 11]
+    assert {member.cycle for member in some.members} == {1, 2}
+    (of_whole,), (of_some,) = (
+        read_record(folder / "ensemble.json").folds.values()
+        for folder in (trained_run, tmp_path / "some")
+    )
+    assert of_some == of_whole | {"members": of_whole["members"][2:]}
+    assert len(whole.members) == 6
 
 
 def test_patients_alternate_and_keep_their_phases_together() -> None:
