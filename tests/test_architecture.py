@@ -69,7 +69,7 @@ MOST_CODE = {
     "met at the desk": 51,
     "found by a reader of the code": 56,
     "archive": 447,
-    "last finds at the desk": 51,
+    "last finds at the desk": 66,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -115,7 +115,7 @@ MOST_TEST_LINES = {
     "met at the desk": 59,
     "found by a reader of the code": 64,
     "archive": 577,
-    "last finds at the desk": 23,
+    "last finds at the desk": 58,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
