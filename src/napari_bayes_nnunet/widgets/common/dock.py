@@ -193,10 +193,11 @@ class DockContent(QWidget):
         dock, window = self.parent(), main_window(self)
         width = max(self._width, self.minimumSizeHint().width())
         if width < self.width() and isinstance(dock, QDockWidget) and window is not None:
-            beside = dock.width() - self.width()
             dock.layout().invalidate()  # it keeps the smallest width that the dock had
             dock.layout().activate()
-            window.resizeDocks([dock], [width + beside], Qt.Orientation.Horizontal)
+            window.resizeDocks(
+                [dock], [width + dock.width() - self.width()], Qt.Orientation.Horizontal
+            )
 
     def raise_dock(self) -> None:
         """Show the dock in front of the other tabs."""
