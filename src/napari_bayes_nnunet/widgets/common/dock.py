@@ -195,9 +195,8 @@ class DockContent(QWidget):
         if width < self.width() and isinstance(dock, QDockWidget) and window is not None:
             dock.layout().invalidate()  # it keeps the smallest width that the dock had
             dock.layout().activate()
-            window.resizeDocks(
-                [dock], [width + dock.width() - self.width()], Qt.Orientation.Horizontal
-            )
+            beside = dock.width() - self.width()
+            window.resizeDocks([dock], [width + beside], Qt.Orientation.Horizontal)
 
     def raise_dock(self) -> None:
         """Show the dock in front of the other tabs."""
