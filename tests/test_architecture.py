@@ -75,7 +75,7 @@ MOST_CODE = {
     "archive in the window": 784,
     "valve plane": 431,
     "long axis": 642,
-    "last finds at the desk": 51,
+    "last finds at the desk": 65,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -126,7 +126,7 @@ MOST_TEST_LINES = {
     "archive in the window": 572,
     "valve plane": 663,
     "long axis": 557,
-    "last finds at the desk": 23,
+    "last finds at the desk": 58,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -86,23 +86,21 @@ def test_crop_has_margin_around_structure() -> None:
     assert crop_around(np.zeros((40, 30), np.bool_), (1.0, 1.0)) == (slice(0, 40), slice(0, 30))
 
 
-def test_curve_has_band_and_phase_marks() -> None:
-    curve = VolumeCurve(
-        structure="LV", phases=(1, 2, 3), volumes=(120, 60, 90), spreads=(4, 9, np.nan), ed=1, es=2
-    )
-    banded = pixels(curve_picture([curve], ed=1, es=2))
-    assert colored(banded, "#F4EA70").sum() > 100
+def test_curve_has_points_and_phase_marks() -> None:
+    curve = VolumeCurve(structure="LV", phases=(1, 2, 3), volumes=(120, 60, 90), ed=1, es=2)
+    marked = pixels(curve_picture([curve], ed=1, es=2))
+    assert colored(marked, "#F0E442").sum() > 100
     unmarked = pixels(curve_picture([curve], ed=None, es=9))
-    assert (banded != unmarked).any()
+    assert (marked != unmarked).any()
 
 
 def test_curve_picture_shows_both_ventricles() -> None:
     curves = [
         VolumeCurve(
-            structure=side, phases=(1, 2), volumes=(top, 60), spreads=(4, 4), ed=1, es=2
+            structure=side, phases=(1, 2), volumes=(top, 60), ed=1, es=2
         )
         for side, top in (("LV", 120), ("RV", 150))
     ]  # fmt: skip
     picture = pixels(curve_picture(curves, ed=1, es=2))  # type: ignore[arg-type]
-    assert colored(picture, "#F4EA70").any()
-    assert colored(picture, "#80C6EE").any()
+    assert colored(picture, "#F0E442").any()
+    assert colored(picture, "#56B4E9").any()

@@ -51,6 +51,20 @@ def test_page_names_the_reader() -> None:
     assert "read by" not in report_page(review())
 
 
+def test_draft_says_that_its_reader_has_finished() -> None:
+    on = {"finished_on": "2026-07-01T10:30:00+02:00"}
+    assert "finished early 2026-07-01 10:30" in page_of(**on, accepted=AcceptedSlices(9, 26)).text
+    assert "finished 2026-07-01 10:30" in page_of(**on, accepted=AcceptedSlices(26, 26)).text
+    assert "finished" not in page_of(accepted=AcceptedSlices(9, 26)).text
+
+
+def test_patient_is_the_heading_and_the_pseudonym_a_fact() -> None:
+    page = page_of(study="dicom-cec14a75", patient="DOE^J · 1957")
+    assert "<h1>DOE^J · 1957</h1>" in page.source
+    assert "dicom-cec14a75" in page.text
+    assert "<h1>dicom-cec14a75</h1>" in page_of(study="dicom-cec14a75").source
+
+
 def test_page_names_the_files_of_joined_phases() -> None:
     text = page_of(phase_cases=("p_frame01", "p_frame12")).text
     assert "phase 1 is p_frame01" in text
@@ -179,23 +193,12 @@ def test_origin_names_phases_that_differ() -> None:
 
 
 def test_curve_needs_several_phases() -> None:
-    curve = VolumeCurve(
-        structure="LV", phases=(1, 8), volumes=(120, 60), spreads=(3, 2), ed=1, es=8
-    )
+    curve = VolumeCurve(structure="LV", phases=(1, 8), volumes=(120, 60), ed=1, es=8)
     page = page_of(curves=[curve])
     assert len(page.pictures) == 3
     assert "LV" in page.pictures[0]["alt"]
-    assert "band" in page.classes
-    single = VolumeCurve(structure="LV", phases=(1,), volumes=(9,), spreads=(1,), ed=None, es=None)
+    single = VolumeCurve(structure="LV", phases=(1,), volumes=(9,), ed=None, es=None)
     assert len(page_of(curves=[single]).titles) == len(page.titles) - 1
-
-
-def test_curve_without_spread_has_no_band() -> None:
-    nan = float("nan")
-    curve = VolumeCurve(
-        structure="LV", phases=(1, 8), volumes=(120, 60), spreads=(nan, nan), ed=1, es=8
-    )
-    assert "The band is" not in page_of(curves=[curve]).text
 
 
 def test_log_of_use_has_its_numbers() -> None:

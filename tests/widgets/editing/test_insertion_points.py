@@ -14,6 +14,7 @@ from napari_bayes_nnunet.app.review.walls import measure_walls
 from napari_bayes_nnunet.core.types import Place
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.editing.insertion_points import NAMES
 from napari_bayes_nnunet.widgets.layers.review_layers import find_layer
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.review.forms import WALL
@@ -57,6 +58,7 @@ class Bench:
     def points(self) -> np.ndarray:
         """Return the points (t, z, y, x) on screen, the anterior one first."""
         assert self.layer.visible
+        assert [*self.layer.text.values] == [*NAMES]
         return np.array(self.layer.data)
 
     def drag(self, number: int, by: tuple[float, float]) -> None:

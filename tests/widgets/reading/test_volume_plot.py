@@ -26,14 +26,9 @@ from napari_bayes_nnunet.widgets.reading.volume_plot import (
 PHASES = tuple(phase for phase in range(1, 26) if phase != 21)
 
 
-def curve(
-    structure: Structure = "LV", *, ed: int | None = 1, es: int | None = 10, spread: float = 3.0
-) -> VolumeCurve:
+def curve(structure: Structure = "LV", *, ed: int | None = 1, es: int | None = 10) -> VolumeCurve:
     volumes = tuple(140 - 80 * math.exp(-(((phase - 10) / 5) ** 2)) for phase in PHASES)
-    spreads = tuple(spread for _ in PHASES)
-    return VolumeCurve(
-        structure=structure, phases=PHASES, volumes=volumes, spreads=spreads, ed=ed, es=es
-    )
+    return VolumeCurve(structure=structure, phases=PHASES, volumes=volumes, ed=ed, es=es)
 
 
 @pytest.fixture
@@ -200,9 +195,7 @@ def test_unknown_phases_have_no_line(plot: VolumePlot, heard: Any) -> None:
 def test_a_volume_without_phases_has_no_curve(plot: VolumePlot) -> None:
     plot.set_curves([])
     assert plot.isHidden()
-    single = VolumeCurve(
-        structure="LV", phases=(3,), volumes=(80.0,), spreads=(1.0,), ed=None, es=None
-    )
+    single = VolumeCurve(structure="LV", phases=(3,), volumes=(80.0,), ed=None, es=None)
     plot.set_curves([single])
     assert plot.isHidden()
     plot.set_curves([curve()])

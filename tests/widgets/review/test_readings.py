@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,20 @@ def test_study_is_read_twice_under_two_names(
     choose(dock, "Anna", qtbot)
     assert not dock.controller.saver.read_only
     assert bytes_of(*files) == of_anna
+
+
+def test_view_names_another_reading_that_is_damaged(
+    dock: ReviewWidget, settings: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    folder = open_as_anna(dock, settings, tmp_path, qtbot)
+    finish(dock, qtbot)
+    kept, damaged = (folder / READINGS / number for number in "12")
+    dock.close_study()
+    shutil.copytree(kept, damaged)
+    (damaged / REVIEW).write_text("{")
+    dock.open(folder, reading=kept)
+    qtbot.waitUntil(lambda: str(damaged / REVIEW) in dock.messages.hint.text())
+    assert dock.controller is None
 
 
 def test_mistyped_reader_is_renamed(

@@ -63,7 +63,7 @@ def test_the_axis_has_all_phases_from_the_first_curve_on(form: CurveForm) -> Non
 
 
 def test_few_phases_make_no_curve(form: CurveForm) -> None:
-    few = replace(curve(), phases=(1, 7), volumes=(100.0, 50.0), spreads=(1.0, 1.0))
+    few = replace(curve(), phases=(1, 7), volumes=(100.0, 50.0))
     for curves in ((), [few]):
         show(form, curves)
         assert form.isHidden()

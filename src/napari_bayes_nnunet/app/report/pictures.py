@@ -93,7 +93,7 @@ def crop_around(
 
 
 def curve_picture(curves: Sequence[VolumeCurve], *, ed: int | None, es: int | None) -> bytes:
-    """Return the volumes over the phases with their spread, and the phases of ED and ES."""
+    """Return the volumes over the phases, and the phases of ED and ES."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -118,15 +118,11 @@ def curve_picture(curves: Sequence[VolumeCurve], *, ed: int | None, es: int | No
 
 def _curve(axes: Axes, curve: VolumeCurve) -> float:
     """Draw one curve and return its highest volume."""
-    volumes, spreads = np.array(curve.volumes), np.nan_to_num(np.array(curve.spreads))
-    color = CARDIAC[curve.structure]
-    low, high = volumes - spreads, volumes + spreads
-    axes.fill_between(curve.phases, low, high, color=color, alpha=0.75, linewidth=0)
     axes.plot(
-        curve.phases, volumes, color=INK, linewidth=1.2, marker="o", markersize=5,
-        markerfacecolor=color, markeredgewidth=0.8, label=curve.structure,
+        curve.phases, curve.volumes, color=INK, linewidth=1.2, marker="o", markersize=5,
+        markerfacecolor=CARDIAC[curve.structure], markeredgewidth=0.8, label=curve.structure,
     )  # fmt: skip
-    return float(high.max())
+    return max(curve.volumes)
 
 
 def show_image(axes: Axes, image: NDArray[Any]) -> None:

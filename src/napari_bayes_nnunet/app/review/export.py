@@ -103,6 +103,7 @@ def collect_outcome(
         warnings=(*info.warnings, *among, *session.number_warnings(), *list_sentences(session)),
         letters=info.geometry.reliable_letters,
         reader=state.reader,
+        finished_on=state.finished_on if state.finished else "",
     )
 
 

@@ -67,7 +67,8 @@ class ReviewOutcome:
     ``walls`` are the segments of the wall. ``rules`` are sentences on papillary muscles and normal
     ranges. ``predictions``: phase → the report of its segmentation, as in the JSON file of a case.
     ``corrected`` is None if the image is not available. ``patient`` says whose heart it is, ""
-    unless the reader wants that. ``reader`` is the name of the reader, "" if it is unknown.
+    unless the reader wants that. ``reader`` is the name of the reader, "" if it is unknown, and
+    ``finished_on`` when the review was finished, perhaps before all slices were accepted.
     """
 
     study: str
@@ -94,6 +95,7 @@ class ReviewOutcome:
     letters: Letters | None = None
     patient: str = ""
     reader: str = ""
+    finished_on: str = ""
 
     @property
     def name(self) -> str:
@@ -141,12 +143,18 @@ def report_page(review: ReviewOutcome) -> str:
 
 
 def list_facts(review: ReviewOutcome) -> list[str]:
-    """Return when and by whom the image was read, and which phases are ED and ES."""
+    """Return when and by whom the image was read, and which phases are ED and ES.
+
+    They begin with the pseudonym if the patient is the heading.
+    """
     roles = (("ED", review.ed), ("ES", review.es))
     phases = [f"{name} is phase {phase}" for name, phase in roles if phase is not None]
     joined = [f"phase {n} is {case}" for n, case in enumerate(review.phase_cases, start=1)]
-    named = [review.patient] if review.patient else []
+    named = [review.name] if review.patient else []
     read = [f"read by {review.reader}"] if review.reader else []
+    if review.finished_on:
+        early = " early" if review.accepted.still_open else ""
+        read.append(f"finished{early} {review.finished_on[:16].replace('T', ' ')}")
     return [*named, f"{review.made:%Y-%m-%d %H:%M}", *read, *phases, *joined]
 
 
@@ -179,7 +187,6 @@ def _curve(review: ReviewOutcome) -> dict[str, Any] | None:
     return {
         "png": curve_picture(curves, ed=review.ed, es=review.es),
         "structures": [curve.structure for curve in curves],
-        "has_spread": any(math.isfinite(spread) for curve in curves for spread in curve.spreads),
     }
 
 

@@ -8,22 +8,21 @@ from dataclasses import dataclass
 
 from ..types import Phase
 from .measurements import Structure, end_diastole_and_systole
-from .slice_volumes import VolumesByPhase, standard_deviation
+from .slice_volumes import VolumesByPhase
 
 
 @dataclass(frozen=True, kw_only=True)
 class VolumeCurve:
     """Volume of ``structure`` in each of ``phases`` (from 1), mL.
 
-    ``spreads`` are sample SDs over the members, mL, NaN if unknown. ``ed`` and ``es`` are
-    proposals, the phases of the largest and the smallest volume. They are None if fewer than two
-    phases have the structure. ``provisional`` phases were not segmented by all members yet.
+    ``ed`` and ``es`` are proposals, the phases of the largest and the smallest volume. They are
+    None if fewer than two phases have the structure. ``provisional`` phases were not segmented by
+    all members yet.
     """
 
     structure: Structure
     phases: tuple[int, ...]
     volumes: tuple[float, ...]
-    spreads: tuple[float, ...]
     ed: int | None
     es: int | None
     provisional: frozenset[int] = frozenset()
@@ -47,7 +46,6 @@ def volume_curve(
         structure=structure,
         phases=tuple(values),
         volumes=tuple(values.values()),
-        spreads=tuple(float(standard_deviation(total[1:])) for total in totals.values()),
         ed=ed,
         es=es,
         provisional=frozenset(values).intersection(provisional),

@@ -193,9 +193,9 @@ class DockContent(QWidget):
         dock, window = self.parent(), main_window(self)
         width = max(self._width, self.minimumSizeHint().width())
         if width < self.width() and isinstance(dock, QDockWidget) and window is not None:
-            beside = dock.width() - self.width()
             dock.layout().invalidate()  # it keeps the smallest width that the dock had
             dock.layout().activate()
+            beside = dock.width() - self.width()
             window.resizeDocks([dock], [width + beside], Qt.Orientation.Horizontal)
 
     def raise_dock(self) -> None:

@@ -174,10 +174,9 @@ class RowsTable(QTableView):
 
     def set_rows_shown(self, most: int) -> None:
         """Show at most so many rows without scrolling, and the chosen one among them."""
-        if most != self._rows_shown:
-            self._rows_shown = most
-            self._fit_height()
-            self.scrollTo(self.currentIndex())
+        self._rows_shown = most
+        self._fit_height()
+        self.scrollTo(self.currentIndex())
 
     def replace_row(self, number: int, row: Row) -> None:
         """Replace a row by one of as many texts; the chosen row and the scroll position stay."""

@@ -20,6 +20,8 @@ from .drawing_tools import DrawingTool
 
 INSERTION_COLORS: Final = ("#FF00FF", "#FFA500")
 """Fill of the anterior and of the inferior insertion."""
+NAMES: Final = ("anterior insertion", "inferior insertion")
+"""Their names on the canvas."""
 
 
 class InsertionPoints(QObject):
@@ -63,6 +65,7 @@ class InsertionPoints(QObject):
         if self.layer is None or self.layer not in self._viewer.layers:
             self.layer = handles_layer(self._image, in_image, "insertions")
             self.layer.face_color = [*INSERTION_COLORS]
+            self.layer.text = {"string": [*NAMES], "color": "white", "anchor": "upper_left"}
             put_on_top(self._viewer, self.layer)
         self.layer.data = in_image
         self.layer.visible = True

@@ -1,4 +1,4 @@
-"""Volume curves over the phases with their spread, and a choice of ED and ES."""
+"""Volume curves over the phases, and a choice of ED and ES."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from ..common.form import NarrowComboBox
 from ..common.plotting import EpochPlot, Legend, faint, pen, pg, readable
 
 _HELP = (
-    "Volume of each phase. Band: one standard deviation of the models. Drag the lines to set "
-    "end-diastole (ED) and end-systole (ES). Dotted: proposal. Open circles: provisional, from "
-    "the first look; segment a phase to use it."
+    "Volume of each phase. Drag the lines to set end-diastole (ED) and end-systole (ES). Dotted: "
+    "proposal. Open circles: provisional, from the first look; segment a phase to use it."
 )
 ED_HELP = "Phase of end-diastole, with the largest ventricle."
 ES_HELP = "Phase of end-systole, with the smallest ventricle."
@@ -33,8 +32,6 @@ PROPOSED_PHASES = "ED is phase {}, ES is phase {}."
 PROPOSED_HELP = "Use the phases of the largest and the smallest volume."
 _HEIGHT = 150
 ED, ES = "ED", "ES"
-BAND = 70
-"""Opacity of the spread, of 255."""
 _DOT = 5
 HEADROOM = 0.2
 """Share of the highest volume that is kept free above it for the names of the lines."""
@@ -179,7 +176,7 @@ class CurvesPlot(EpochPlot):
         self._curves: tuple[VolumeCurve, ...] = ()
         self.measured: tuple[int, ...] = ()
         """Phases that may be ED or ES, which are not provisional."""
-        self._drawn: dict[Structure, _Band] = {}
+        self._drawn: dict[Structure, _Curve] = {}
         self._proposed = [pg.InfiniteLine(), pg.InfiniteLine()]
         self._lines = {name: PhaseLine(name) for name in (ED, ES)}
         super().__init__(left="mL", bottom="phase", height=_HEIGHT, parent=parent)
@@ -222,7 +219,7 @@ class CurvesPlot(EpochPlot):
             for item in self._drawn.pop(structure).items:
                 self.removeItem(item)
         for curve in curves:
-            self._band(curve.structure).draw(curve)
+            self._curve(curve.structure).draw(curve)
         for index, line in enumerate(self._proposed):
             line.setVisible(proposal is not None)
             line.setValue(0 if proposal is None else proposal[index])
@@ -245,16 +242,16 @@ class CurvesPlot(EpochPlot):
     def recolor(self, foreground: QColor) -> None:
         """Draw the lines in the text colour."""
         super().recolor(foreground)
-        for band in self._drawn.values():
-            band.recolor(foreground)
+        for drawn in self._drawn.values():
+            drawn.recolor(foreground)
         for line in self._lines.values():
             line.recolor(foreground)
         for line in self._proposed:
             line.setPen(pg.mkPen(faint(foreground), width=1.5, style=Qt.PenStyle.DotLine))
 
-    def _band(self, structure: Structure) -> _Band:
+    def _curve(self, structure: Structure) -> _Curve:
         if structure not in self._drawn:
-            self._drawn[structure] = _Band(CARDIAC[structure])
+            self._drawn[structure] = _Curve(CARDIAC[structure])
             if self._foreground is not None:
                 self._drawn[structure].recolor(self._foreground)
             for item in self._drawn[structure].items:
@@ -267,20 +264,15 @@ class CurvesPlot(EpochPlot):
             self.dragged.emit(ed, es)
 
 
-class _Band:
-    """Items of one curve: a line, a dot at each phase, and a band for the spread.
-
-    The dots of provisional phases are open.
-    """
+class _Curve:
+    """Items of one curve: a line, and a dot at each phase, which is open if it is provisional."""
 
     def __init__(self, color: str) -> None:
         self._color = color
         self.line = pg.PlotCurveItem(pen=pen(color), antialias=True)
         self._dots = pg.ScatterPlotItem(size=_DOT, brush=color, pen=None)
         self._circles = pg.ScatterPlotItem(size=_DOT + 2, brush=None, pen=color)
-        self._edges = [pg.PlotCurveItem(pen=None), pg.PlotCurveItem(pen=None)]
-        self._band = pg.FillBetweenItem(*self._edges, brush=_see_through(QColor(color)))
-        self.items = (*self._edges, self._band, self.line, self._dots, self._circles)
+        self.items = self.line, self._dots, self._circles
 
     @property
     def open_dots(self) -> list[int]:
@@ -293,24 +285,14 @@ class _Band:
         self.line.setPen(pen(color))
         self._dots.setBrush(color)
         self._circles.setPen(color)
-        self._band.setBrush(_see_through(color))
 
     def draw(self, curve: VolumeCurve) -> None:
-        """Show ``curve``; if its spread is unknown, the band has no width."""
+        """Show ``curve``."""
         phases, volumes = np.array(curve.phases), np.array(curve.volumes)
-        spreads = np.nan_to_num(np.array(curve.spreads))
         self.line.setData(phases, volumes)
         is_open = np.isin(phases, list(curve.provisional))
         self._dots.setData(x=phases[~is_open], y=volumes[~is_open])
         self._circles.setData(x=phases[is_open], y=volumes[is_open])
-        for edge, sign in zip(self._edges, (-1, 1), strict=True):
-            edge.setData(phases, volumes + sign * spreads)
-
-
-def _see_through(color: QColor) -> QColor:
-    light = QColor(color)
-    light.setAlpha(BAND)
-    return light
 
 
 def _describe_volume(curve: VolumeCurve, phase: int) -> str:

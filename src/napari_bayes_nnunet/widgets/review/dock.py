@@ -343,6 +343,9 @@ class ReviewWidget(FolderDrop, DockContent):
         except LayerRemovedError:
             self._on_not_opened(REMOVED_WHILE_OPENING)
             return
+        except DataError as error:  # of another reading of the study
+            self._on_not_opened(in_the_window(error))
+            return
         except Exception as error:
             self._on_not_opened(UNEXPECTED_ERROR.format(error=error))
             raise
@@ -564,7 +567,8 @@ class ReviewWidget(FolderDrop, DockContent):
             picture.select_edited()  # to which brush and keys belong
             is_photo = is_picture(layer) and not is_mask(layer)
             hidden = PICTURE_HIDDEN if is_photo else LABELS_HIDDEN
-            self.messages.ask(hidden.format(layer=layer.name))
+            if bayes_metadata(layer).get("role") != "contours":  # which nobody has asked for
+                self.messages.ask(hidden.format(layer=layer.name))
 
     def _leave_for(self, image: Any) -> None:
         """Close the study, then show the image; if it cannot be saved, the image stays hidden."""
