@@ -115,7 +115,7 @@ MOST_TEST_LINES = {
     "met at the desk": 59,
     "found by a reader of the code": 64,
     "archive": 577,
-    "last finds at the desk": 58,
+    "last finds at the desk": 60,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
