@@ -126,7 +126,7 @@ MOST_TEST_LINES = {
     "archive in the window": 572,
     "valve plane": 663,
     "long axis": 557,
-    "last finds at the desk": 58,
+    "last finds at the desk": 60,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -31,7 +31,7 @@ FINDING = "finding"
 """State of a slice with findings."""
 PHASE, SCORE = 1, 3
 SCORE_WIDTH = 60
-FEWEST_ROWS, MOST_ROWS = 3, 7
+FEWEST_ROWS, MOST_SHOWN = 3, 7
 """Rows in sight on small and on large screens."""
 BAR_COLOR, BAR_HEIGHT = "#ED6925", 6
 NOTHING_QUEUED = "The queue is empty. No slice has a score above 0 with these choices."
@@ -73,7 +73,7 @@ class QueueTable(QWidget):
         self._items: tuple[QueueRow, ...] = ()
         self._row_numbers: dict[tuple[int | None, int], int] = {}
         self._current: tuple[int | None, int] | None = None
-        self.table = _QueueRows(QUEUE_COLUMNS, rows_shown=MOST_ROWS)
+        self.table = _QueueRows(QUEUE_COLUMNS, rows_shown=MOST_SHOWN)
         self.table.setItemDelegateForColumn(SCORE, ScoreBar(self.table))
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setAccessibleName("Queue of slices")
@@ -111,7 +111,7 @@ class QueueTable(QWidget):
         """Show as many rows as fit into this height, px, but at least `FEWEST_ROWS`."""
         rest = height - self.table.horizontalHeader().sizeHint().height()
         fitting = rest // self.table.verticalHeader().defaultSectionSize()
-        self.table.set_rows_shown(min(max(fitting, FEWEST_ROWS), MOST_ROWS))
+        self.table.set_rows_shown(min(max(fitting, FEWEST_ROWS), MOST_SHOWN))
 
     def set_current(self, phase: int | None, z: int | None) -> None:
         """Choose the row of slice ``z`` in ``phase`` and scroll to it.
