@@ -13,6 +13,7 @@ from .evaluate import (
     evaluate_reader_command,
     export_dicom_command,
 )
+from .profile import profile_group
 from .segment import (
     calibrate_command,
     demo_command,
@@ -58,6 +59,7 @@ for _command in (
     export_dicom_command,
     archive_group,
     calibrate_command,
+    profile_group,
     evaluate_command,
     evaluate_queue_command,
     evaluate_reader_command,

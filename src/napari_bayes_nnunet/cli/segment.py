@@ -51,7 +51,7 @@ if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
 )
 @click.option(
     "--save",
-    show_default="labels only; study for folders",
+    show_default="labels only; study for folders without a profile",
     help=f"Results to save next to the labels, from {','.join(MAPS)},probabilities,study.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing results.")
@@ -70,6 +70,11 @@ if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
     help="Segment images even if they are not short-axis cines by their DICOM tags or names.",
 )
 @click.option("--strict", is_flag=True, help="Refuse images that may not be a short-axis cine.")
+@click.option(
+    "--profile",
+    type=PATH,
+    help="Profile of your site (see bayes-nnunet profile), by which labels are drawn.",
+)
 @click.option(
     "--scheduler",
     metavar="ADDRESS",
@@ -90,6 +95,7 @@ def predict_command(
     ensemble: Path,
     images: tuple[Path, ...],
     save: str | None,
+    profile: Path | None,
     scheduler: str | None,
     certificates: Path | None,
     resources: dict[str, float] | None,
@@ -104,18 +110,23 @@ def predict_command(
     after their folders, which may reveal the patients.
     """
     from ..app.prediction.request import PredictionRequest
+    from ..core.heart.site_profile import NO_PROFILE
+    from ..io.heart.site_profile import read_profile
 
     if (certificates or resources) and not scheduler:
         raise click.UsageError("--certificates and --resources require --scheduler.")
     has_folders = any(image.is_dir() for image in images)
     is_cohort = has_folders or jsonl or scheduler is not None
+    site = NO_PROFILE if profile is None else read_profile(profile)
     if save is None:
-        save = "study" if has_folders else ""
+        save = "study" if has_folders and not site.draws else ""
     results = frozenset(part.strip() for part in save.split(",") if part.strip()) - {"labels"}
     flags["window"] = flags["window"] or _usual_window(ensemble)
     values = {field.name: flags.pop(field.name) for field in fields(SegmentationSettings)}
     settings = SegmentationSettings(**values)
-    request = PredictionRequest(images=images, save=results, settings=settings, **flags)
+    request = PredictionRequest(
+        images=images, save=results, settings=settings, profile=site, **flags
+    )
     if is_cohort:
         from ..app.cohort.run import CohortRequest
         from ..app.cohort.terminal import run_in_terminal

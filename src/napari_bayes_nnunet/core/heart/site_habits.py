@@ -32,6 +32,7 @@ LEAST_MM: Final = 0.25
 SIDES: Final[tuple[Structure, ...]] = ("LV", "RV")
 BORDERS: Final[tuple[Structure, ...]] = ("LV", "MYO", "RV")
 
+End: TypeAlias = Literal["ED", "ES"]
 Item: TypeAlias = tuple[Literal["es_base", "offset_mm", "EF"], Structure]
 Pair: TypeAlias = tuple[LabelMap, LabelMap]
 """(Z, Y, X) labels of the ensemble without a profile, and the same as the site corrected them."""
@@ -65,7 +66,7 @@ class Habit:
 
 
 def observe(
-    pairs: Mapping[Literal["ED", "ES"], Pair],
+    pairs: Mapping[End, Pair],
     heart: Mapping[Structure, int],
     spacing: Spacing,
     *,
@@ -157,7 +158,7 @@ def _sentence(kind: str, structure: Structure, habit: Habit) -> str:
 
 
 def _offset(
-    pairs: Mapping[Literal["ED", "ES"], Pair],
+    pairs: Mapping[End, Pair],
     heart: Mapping[Structure, int],
     name: Structure,
     spacing: Spacing,

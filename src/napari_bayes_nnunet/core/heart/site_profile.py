@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -67,12 +67,18 @@ class SiteProfile:
         return is_sure and (moves or self.papillary_as_muscle)
 
     @property
+    def draws_es(self) -> bool:
+        """Whether the profile changes the base at end-systole."""
+        return self.draws and any(self.es_base.values())
+
+    @property
     def recipe(self) -> str:
         """Name and checksum of what is drawn, "none" for nothing."""
         if not self.draws:
             return "none"
-        drawn = {k: v for k, v in asdict(self).items() if not k.startswith("learnt")}
-        return f"{self.name} {hashlib.sha256(repr(drawn).encode()).hexdigest()[:12]}"
+        moved = ({name: f"{n:g}" for name, n in x.items()} for x in (self.es_base, self.offset_mm))
+        drawn = repr((*moved, self.papillary_as_muscle))
+        return f"{self.name} {hashlib.sha256(drawn.encode()).hexdigest()[:12]}"
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -84,6 +90,21 @@ class SiteProfile:
         if self.papillary_as_muscle:
             said.append("Papillary muscles count as muscle.")
         return tuple(said)
+
+    @property
+    def effect(self) -> str:
+        """Sentence on what the profile does to labels."""
+        if self.draws:
+            return f"Labels are drawn by the profile {self.name}, without prediction intervals."
+        return "Labels stay as the ensemble draws them."
+
+    def to_report(self) -> dict[str, Any]:
+        """Return the entry ``profile`` of a case's report."""
+        return {"name": self.name, "drawn": self.recipe, "sentences": [*self.sentences]}
+
+
+NO_PROFILE: Final = SiteProfile(name="")
+"""Profile that draws nothing."""
 
 
 def base_sentence(whose: str, side: Structure, lower: float) -> str:
