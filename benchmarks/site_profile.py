@@ -1,14 +1,15 @@
 """Profile of a site learnt from simulated sites: error of the numbers before and after it.
 
 bayes-nnunet predict DEMO IMAGES -o PREDICTIONS --mirroring none
-python -m benchmarks.site_profile PREDICTIONS DATASET [--repeats N]
+python -m benchmarks.site_profile PREDICTIONS DATASET [--repeats N] [--contours]
 
 IMAGES are those of the validation patients of the built-in ensemble in DATASET, which is ACDC as an
 nnU-Net raw dataset. A simulated site draws the reference by a rule. Its rule scatters as readers
 do: the offset of each study is drawn around that of the site, and the base is lower in most studies
 but not in all. In each of N repeats a profile is learnt from 2, 5 and 10 patients, and the
-predictions for the others are drawn by it, whatever the number of studies. Errors are those of the
-LV against the site's labels.
+predictions for the others are drawn by it, whatever the number of studies; with --contours, the
+offsets on which the studies agree are drawn, too. Errors are those of the LV against the site's
+labels.
 """
 
 from __future__ import annotations
@@ -25,7 +26,15 @@ from numpy.typing import NDArray
 
 from napari_bayes_nnunet.core.heart.function import MYOCARDIUM_G_PER_ML
 from napari_bayes_nnunet.core.heart.measurements import Structure, volumes_ml
-from napari_bayes_nnunet.core.heart.site_habits import Pair, learn_profile, observe
+from napari_bayes_nnunet.core.heart.site_habits import (
+    BORDERS,
+    LEAST_MM,
+    Habit,
+    Item,
+    LabelPair,
+    learn_profile,
+    observe,
+)
 from napari_bayes_nnunet.core.heart.site_profile import SiteProfile, draw_by_profile
 from napari_bayes_nnunet.core.heart.slice_volumes import base_is_first
 from napari_bayes_nnunet.core.types import Spacing
@@ -86,7 +95,7 @@ class Patient:
     predicted: Ends
     spacing: Spacing
 
-    def pairs(self, site: Ends) -> Mapping[str, Pair]:
+    def pairs(self, site: Ends) -> Mapping[str, LabelPair]:
         """Return prediction and the labels of a site."""
         return {end: (self.predicted[end], site[end]) for end in ("ED", "ES")}
 
@@ -139,7 +148,18 @@ Errors: TypeAlias = dict[tuple[int, str], list[tuple[float, float]]]
 """Number of studies and measure → error before and after, of each test patient."""
 
 
-def simulate(patients: Sequence[Patient], rule: Rule, repeats: int) -> tuple[Errors, list[str]]:
+def with_contours(profile: SiteProfile, shown: Sequence[Mapping[Item, float]]) -> SiteProfile:
+    """Return a learnt profile with the offsets on which the studies agree."""
+    habits = {
+        name: Habit.of_values([study["offset_mm", name] for study in shown], least=LEAST_MM)
+        for name in BORDERS
+    }
+    return replace(profile, offset_mm={n: h.value for n, h in habits.items() if h.is_learnt})
+
+
+def simulate(
+    patients: Sequence[Patient], rule: Rule, repeats: int, *, contours: bool
+) -> tuple[Errors, list[str]]:
     """Return the errors, and what was learnt from `LEARNT_FROM` studies in each repeat."""
     errors: Errors = defaultdict(list)
     learnt = []
@@ -152,7 +172,9 @@ def simulate(patients: Sequence[Patient], rule: Rule, repeats: int) -> tuple[Err
             for p, site in zip(patients, sites, strict=True)
         ]
         for count in LEARNT_FROM:
-            profile = learn_profile("site", [shown[index] for index in order[:count]])
+            studies = [shown[index] for index in order[:count]]
+            profile = learn_profile("site", studies)
+            profile = with_contours(profile, studies) if contours else profile
             items = [f"{s} {n:g} slices" for s, n in profile.es_base.items() if n]
             items += [f"{s} {mm:+.1f} mm" for s, mm in profile.offset_mm.items()]
             learnt.append(f"{count}: {', '.join(items) or 'nothing'}")
@@ -180,19 +202,20 @@ def rows_of(rule: str, errors: Errors) -> Iterator[list[str]]:
 
 
 def main() -> None:
-    """Print the table, and what was learnt, on standard error."""
+    """Print what was learnt, and the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("predictions", type=existing_folder)
     parser.add_argument("dataset", type=existing_folder)
-    parser.add_argument("--repeats", type=positive_number, default=20)
+    parser.add_argument("--repeats", type=positive_number, default=10)
+    parser.add_argument("--contours", action="store_true")
     arguments = parser.parse_args()
     patients = [*read_patients(arguments.predictions, arguments.dataset)]
     print(f"{len(patients)} patients\n", flush=True)
     rows = []
     for name, rule in RULES.items():
-        errors, learnt = simulate(patients, rule, arguments.repeats)
+        errors, learnt = simulate(patients, rule, arguments.repeats, contours=arguments.contours)
         rows += rows_of(name, errors)
         print(name, *learnt, sep="\n  ", flush=True)
     heads = [f"{name}, {unit}" for name, unit in MEASURES.items()]

@@ -70,7 +70,7 @@ MOST_CODE = {
     "found by a reader of the code": 56,
     "archive": 447,
     "installation": 61,
-    "hand of the lab": 496,
+    "hand of the lab": 494,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -117,7 +117,7 @@ MOST_TEST_LINES = {
     "found by a reader of the code": 64,
     "archive": 577,
     "installation": 126,
-    "hand of the lab": 416,
+    "hand of the lab": 419,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

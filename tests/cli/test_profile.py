@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from napari_bayes_nnunet.app.prediction.predict import ES_UNKNOWN
+from napari_bayes_nnunet.app.prediction.predict import BASE_STAYS
 from napari_bayes_nnunet.app.prediction.request import PROFILE_AND_STUDY
 from napari_bayes_nnunet.app.review.learnt_profile import TOO_FEW_STUDIES
 from napari_bayes_nnunet.app.segmentation.calibration import (
@@ -180,8 +180,8 @@ def test_continue_refuses_results_of_another_profile(
 def test_image_of_unknown_phase_keeps_its_base(model: Path, wide: Path, tmp_path: Path) -> None:
     image = write_volume(tmp_path / "heart.nii.gz")
     outcome = predict(model, image, tmp_path / "out", "--profile", wide)
-    assert ES_UNKNOWN.format(profile="wide") in outcome.output
-    assert ES_UNKNOWN.format(profile="wide") in report(tmp_path / "out", "heart")["notes"]
+    assert BASE_STAYS.format(profile="wide") in outcome.output
+    assert BASE_STAYS.format(profile="wide") in report(tmp_path / "out", "heart")["notes"]
 
 
 def test_learnt_profile_that_draws_nothing_is_only_said(

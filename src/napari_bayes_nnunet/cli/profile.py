@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
     from ..core.heart.site_profile import SiteProfile
 
 
-def _values_of(field: str) -> Callable[[str], dict[str, float]]:
+def _values_of(field: str) -> Callable[[str], dict[Any, float]]:
     """Return a function that reads the numbers of structures for a field of a profile."""
 
-    def parse(text: str) -> dict[str, float]:
+    def parse(text: str) -> dict[Any, float]:
         from ..core.heart.site_profile import SiteProfile
         from ..core.heart.structures import HEART_STRUCTURES
 
@@ -25,7 +25,8 @@ def _values_of(field: str) -> Callable[[str], dict[str, float]]:
         values = {name.strip().upper(): float(number) for name, number in pairs}
         if not {*values} <= {*HEART_STRUCTURES}:
             raise ValueError(text)
-        SiteProfile(name="", **{field: values})
+        changed: dict[str, Any] = {field: values}
+        SiteProfile(name="", **changed)
         return values
 
     return parse
@@ -58,8 +59,8 @@ def profile_group() -> None:
 def make_command(
     output: Path,
     name: str | None,
-    es_base: dict[str, float] | None,
-    offset: dict[str, float] | None,
+    es_base: dict[Any, float] | None,
+    offset: dict[Any, float] | None,
     papillary_as_muscle: bool,
 ) -> None:
     """State by hand how your site draws, compared with the ensemble."""

@@ -74,7 +74,7 @@ KIND_UNKNOWN = (
     "Images that may not be a short-axis cine cannot be refused, because the ensemble is not "
     "calibrated to recognise them, which takes 40 or more training images."
 )
-ES_UNKNOWN = (
+BASE_STAYS = (
     "The base stays as the ensemble draws it, not as in the profile {profile}, because it is not "
     "known whether this is end-systole."
 )
@@ -541,7 +541,8 @@ class _Case:
         like, save, profile = frame.channels[0], self.request.save, self.request.profile
         if profile.draws:
             result = self._drawn(frame, result)
-        about = {"case": frame.name, "image": like.source.name, "phase": frame.phase}
+        about: dict[str, Any] = {"case": frame.name, "image": like.source.name}
+        about["phase"] = frame.phase
         if profile.name:
             about["profile"] = profile.to_report()
         report = {**about, **self.entries, **with_geometry(result.report(), like.geometry)}
@@ -562,7 +563,7 @@ class _Case:
         by_position, notes = first.geometry.starts_at_base, result.notes
         base_first = base_is_first(result.labels) if by_position is None else by_position
         if "ES" not in self.entries and profile.draws_es:
-            notes += (ES_UNKNOWN.format(profile=profile.name),)
+            notes += (BASE_STAYS.format(profile=profile.name),)
         labels = draw_by_profile(
             result.labels,
             profile,

@@ -19,8 +19,7 @@ from ..segmentation.settings import SegmentationSettings
 from .output_files import SAVED_MAPS, STUDY_OUTPUT
 
 PROFILE_AND_STUDY: Final = (
-    "A study keeps what the ensemble draws, so the profile {profile} cannot be used with --save "
-    "study."
+    "A study keeps what the ensemble draws, so it cannot be drawn by the profile {profile}."
 )
 READ_ONLY_OUTPUT: Final = "The output folder {folder} is read-only."
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from ...core.heart.site_habits import End, Item, learn_profile, observe
+from ...core.heart.site_habits import EndPhase, Item, learn_profile, observe
 from ...core.heart.site_profile import SiteProfile
 from ...core.heart.slice_volumes import base_is_first, heart_structures
 from ...core.steps import drain
@@ -41,7 +41,7 @@ def _observed(corrected: CorrectedStudy) -> dict[Item, float]:
     if not corrected.ready:
         return {}
     study = read_study(corrected.folder, posteriors=False)
-    ends: dict[End, Phase] = {"ED": study.review.ed, "ES": study.review.es}
+    ends: dict[EndPhase, Phase] = {"ED": study.review.ed, "ES": study.review.es}
     if None in ends.values() or not {*ends.values()} <= {*corrected.ready}:
         return {}
     by_position, spacing = study.info.geometry.starts_at_base, study.info.geometry.spacing

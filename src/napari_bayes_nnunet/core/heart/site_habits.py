@@ -15,7 +15,6 @@ from ..editing.presence import slices_with
 from ..types import LabelMap, Spacing
 from .measurements import Structure
 from .site_profile import (
-    MOST_MM,
     MOST_SLICES,
     SiteProfile,
     base_sentence,
@@ -29,12 +28,15 @@ ALIKE: Final = 0.5
 """Share of the median that a study must have, in the same direction, to agree with it."""
 LEAST_MM: Final = 0.25
 """Median in mm below which a contour counts as the ensemble's."""
-SIDES: Final[tuple[Structure, ...]] = ("LV", "RV")
+LEAST_SLICES: Final = 0.5
+"""Median in slices below which a base counts as the ensemble's."""
+CAVITIES: Final[tuple[Structure, ...]] = ("LV", "RV")
 BORDERS: Final[tuple[Structure, ...]] = ("LV", "MYO", "RV")
 
-End: TypeAlias = Literal["ED", "ES"]
-Item: TypeAlias = tuple[Literal["es_base", "offset_mm", "EF"], Structure]
-Pair: TypeAlias = tuple[LabelMap, LabelMap]
+EndPhase: TypeAlias = Literal["ED", "ES"]
+Kind: TypeAlias = Literal["EF", "es_base", "offset_mm"]
+Item: TypeAlias = tuple[Kind, Structure]
+LabelPair: TypeAlias = tuple[LabelMap, LabelMap]
 """(Z, Y, X) labels of the ensemble without a profile, and the same as the site corrected them."""
 
 
@@ -66,7 +68,7 @@ class Habit:
 
 
 def observe(
-    pairs: Mapping[End, Pair],
+    pairs: Mapping[EndPhase, LabelPair],
     heart: Mapping[Structure, int],
     spacing: Spacing,
     *,
@@ -80,7 +82,7 @@ def observe(
     cannot show are left out.
     """
     shown: dict[Item, float] = {}
-    for side in SIDES:
+    for side in CAVITIES:
         if side not in heart:
             continue
         if "ES" in pairs and base_first is not None:
@@ -105,13 +107,17 @@ def observe(
 def learn_profile(name: str, shown: Sequence[Mapping[Item, float]]) -> SiteProfile:
     """Return the profile of a site from what each study has shown, as `observe` returns it.
 
-    An item is learnt if at least `AGREEING` of the studies agree with the median. Studies that
-    disagree leave it as the ensemble's, and the profile says so. A base that begins higher is
-    said, but not drawn: nothing tells what the added slices would look like.
+    The base at end-systole is learnt if at least `AGREEING` of the studies agree with the median.
+    Studies that disagree leave it as the ensemble's, and the profile says so. A base that begins
+    higher is said, but not drawn: nothing tells what the added slices would look like. Contours
+    are said, but not drawn, because that lowers the error of the EF by less than a fifth
+    (docs/how-to/profile.md).
     """
-    learnt: dict[str, dict[Structure, float]] = {"es_base": {}, "offset_mm": {}}
+    es_base: dict[Structure, float] = {}
     said: list[str] = []
-    for kind, structures in (("EF", SIDES), ("es_base", SIDES), ("offset_mm", BORDERS)):
+    items: dict[Kind, tuple[Structure, ...]]
+    items = {"EF": CAVITIES, "es_base": CAVITIES, "offset_mm": BORDERS}
+    for kind, structures in items.items():
         for structure in structures:
             values = [study[kind, structure] for study in shown if (kind, structure) in study]
             if not values:
@@ -119,19 +125,11 @@ def learn_profile(name: str, shown: Sequence[Mapping[Item, float]]) -> SiteProfi
             if kind == "EF":
                 said.append(_bias(structure, values))
                 continue
-            habit = Habit.of_values(values, least=LEAST_MM if kind == "offset_mm" else 0.5)
+            habit = Habit.of_values(values, least=LEAST_MM if kind == "offset_mm" else LEAST_SLICES)
             said.append(_sentence(kind, structure, habit))
-            lowest, most = (0, MOST_SLICES) if kind == "es_base" else (-MOST_MM, MOST_MM)
-            value = min(max(habit.value, lowest), most)
-            if habit.is_learnt and value:
-                learnt[kind][structure] = value
-    return SiteProfile(
-        name=name,
-        es_base=learnt["es_base"],
-        offset_mm=learnt["offset_mm"],
-        learnt_from=len(shown),
-        learnt=tuple(said),
-    )
+            if kind == "es_base" and habit.is_learnt and habit.value > 0:
+                es_base[structure] = min(habit.value, MOST_SLICES)
+    return SiteProfile(name=name, es_base=es_base, learnt_from=len(shown), learnt=tuple(said))
 
 
 def _bias(side: Structure, values: Sequence[float]) -> str:
@@ -146,7 +144,7 @@ def _bias(side: Structure, values: Sequence[float]) -> str:
     )
 
 
-def _sentence(kind: str, structure: Structure, habit: Habit) -> str:
+def _sentence(kind: Kind, structure: Structure, habit: Habit) -> str:
     word = base_sentence if kind == "es_base" else offset_sentence
     whose = "your" if kind == "es_base" else "Your"
     value = habit.value if kind == "es_base" else round(habit.value, 1)
@@ -158,7 +156,7 @@ def _sentence(kind: str, structure: Structure, habit: Habit) -> str:
 
 
 def _offset(
-    pairs: Mapping[End, Pair],
+    pairs: Mapping[EndPhase, LabelPair],
     heart: Mapping[Structure, int],
     name: Structure,
     spacing: Spacing,

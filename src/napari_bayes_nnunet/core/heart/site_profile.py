@@ -26,7 +26,7 @@ from .structures import HEART_STRUCTURES
 
 MOST_SLICES: Final = 4.0
 """Slices by which a base can be moved; more would be half a heart."""
-MOST_MM: Final = 5.0
+MOST_OFFSET_MM: Final = 5.0
 """Distance in mm by which a contour can be moved."""
 FEWEST_TO_DRAW: Final = 5
 """Studies from which on a learnt profile draws (docs/how-to/profile.md)."""
@@ -55,7 +55,7 @@ class SiteProfile:
 
     def __post_init__(self) -> None:
         is_base = all(0 <= lower <= MOST_SLICES for lower in self.es_base.values())
-        is_offset = all(abs(mm) <= MOST_MM for mm in self.offset_mm.values())
+        is_offset = all(abs(mm) <= MOST_OFFSET_MM for mm in self.offset_mm.values())
         if not (is_base and is_offset) or "MYO" in self.es_base:
             raise ValueError("A profile moves the base of another structure, or moves too far.")
 
@@ -95,7 +95,8 @@ class SiteProfile:
     def effect(self) -> str:
         """Sentence on what the profile does to labels."""
         if self.draws:
-            return f"Labels are drawn by the profile {self.name}, without prediction intervals."
+            what = "The base at ES is" if self.learnt_from else "Labels are"
+            return f"{what} drawn by the profile {self.name}, without prediction intervals."
         return "Labels stay as the ensemble draws them."
 
     def to_report(self) -> dict[str, Any]:
@@ -148,7 +149,7 @@ def draw_by_profile(
                 _lower_base(drawn, chosen, lower, base_first=es_base_first)
     if any(profile.offset_mm.values()):
         pixel = (spacing[1] + spacing[2]) / 2
-        margin = math.ceil(MOST_MM / pixel) + 2
+        margin = math.ceil(MOST_OFFSET_MM / pixel) + 2
         low, high = found.min(axis=0) - margin, found.max(axis=0) + 1 + margin
         for plane in drawn[:, max(low[1], 0) : high[1], max(low[2], 0) : high[2]]:
             _move_contours(plane, heart, profile.offset_mm, pixel=pixel)
