@@ -15,6 +15,7 @@ from napari_bayes_nnunet.app.messages import Message
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.cli.archive import archive_group
+from napari_bayes_nnunet.cli.profile import profile_group
 from napari_bayes_nnunet.core.ensemble.training_settings import PRESETS
 
 ROOT = Path(__file__).parents[1]
@@ -124,7 +125,8 @@ def test_commands_in_code_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", TEXTS, ids=names)
 def test_options_in_prose_exist(page: Path) -> None:
-    commands = (*main.commands.values(), *archive_group.commands.values())
+    groups = main, archive_group, profile_group
+    commands = (command for group in groups for command in group.commands.values())
     known = {option for command in commands for option in options_of(command)}
     spans = [span.split() for span in SPAN.findall(prose_of(page))]
     alone = {span[0].partition("=")[0] for span in spans if span[0].startswith("--")}

@@ -17,6 +17,7 @@ from .paper import (
     prepare_command,
     trajectory_command,
 )
+from .profile import profile_group
 from .segment import (
     calibrate_command,
     demo_command,
@@ -56,6 +57,7 @@ for _command in (
     export_dicom_command,
     archive_group,
     calibrate_command,
+    profile_group,
     evaluate_command,
     evaluate_queue_command,
     evaluate_reader_command,

@@ -82,7 +82,7 @@ _CLUSTER: Final = (
 )
 @click.option(
     "--save",
-    show_default="labels only; study for folders",
+    show_default="labels only; study for folders without a profile",
     help=f"Results to save next to the labels, from {','.join(MAPS)},probabilities,study.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing results.")
@@ -103,12 +103,18 @@ _CLUSTER: Final = (
 @click.option("--strict", is_flag=True, help="Refuse images that may not be a short-axis cine.")
 @cluster_options
 @click.option(
+    "--profile",
+    type=PATH,
+    help="Profile of your site (see bayes-nnunet profile), by which labels are drawn.",
+)
+@click.option(
     "--jsonl", is_flag=True, help="Print JSON lines instead of a progress bar, for folders."
 )
 def predict_command(
     ensemble: Path,
     images: tuple[Path, ...],
     save: str | None,
+    profile: Path | None,
     jsonl: bool,
     **flags: Any,
 ) -> None:
@@ -120,15 +126,20 @@ def predict_command(
     after their folders, which may reveal the patients.
     """
     from ..app.prediction.request import PredictionRequest
+    from ..core.heart.site_profile import NO_PROFILE
+    from ..io.heart.site_profile import read_profile
 
     cluster = take_cluster(flags)
     has_folders = any(image.is_dir() for image in images)
     is_cohort = has_folders or jsonl or cluster["scheduler"] is not None
+    site = NO_PROFILE if profile is None else read_profile(profile)
     if save is None:
-        save = "study" if has_folders else ""
+        save = "study" if has_folders and not site.draws else ""
     results = frozenset(part.strip() for part in save.split(",") if part.strip()) - {"labels"}
     settings = take_settings(ensemble, flags)
-    request = PredictionRequest(images=images, save=results, settings=settings, **flags)
+    request = PredictionRequest(
+        images=images, save=results, settings=settings, profile=site, **flags
+    )
     if is_cohort:
         from ..app.cohort.run import CohortRequest
         from ..app.cohort.terminal import run_in_terminal

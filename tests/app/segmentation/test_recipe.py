@@ -97,6 +97,7 @@ def test_report_has_the_recipe_of_its_request(ensemble: Ensemble, report: Conten
         (lambda r: with_member(r, 1, sha256=OTHER), "other weights"),
         (lambda r: r | {"plans_sha256": OTHER}, "another plans.json or dataset.json"),
         (lambda r: r | {"calibration": {"cases": 2}}, "another calibration"),
+        (lambda r: r | {"profile": {"drawn": "site 0"}}, "another profile"),
         (lambda r: r | {"image_sha256": OTHER}, "another image"),
         (lambda r: r | {"channels_sha256": [OTHER]}, "another image"),
         (lambda r: r | GIVEN, "another voxel size"),

@@ -355,6 +355,8 @@ def _shown_settings(request: CohortRequest) -> Mapping[str, str]:
         "Phases of cines": prediction.phases,
         "Saved": ", ".join(("labels", *sorted(prediction.save))),
     }
+    if prediction.profile.name:
+        shown["Profile"] = " ".join((f"{prediction.profile.name}:", *prediction.profile.sentences))
     if settings.temperature is not None:
         shown["Temperature"] = f"{settings.temperature}"
     return shown
@@ -382,7 +384,7 @@ def refuse_mixture(
     if not staying:
         return
     folder = MemberChecks(ensemble).folder
-    requested = Recipe.of_request(folder, request.settings)
+    requested = Recipe.of_request(folder, request.settings, profile=request.profile)
     for report in (file for study in staying for file in _reports_of(request.output, study)):
         try:
             made = Recipe.of_report(parse_json(read_small(report), dict[str, Any]))

@@ -54,6 +54,7 @@ class StudyRow:
     ones of ``NUMBERS``. ``quality``, 0 to 1, is that of `predicted_quality`,
     None if unknown. ``failure_score`` is that of the phase that exceeds its threshold most, None if
     unknown. ``failure``, why the study could not be segmented, and ``notes`` are for the user.
+    ``profile`` is the name of the site's profile, if one was used.
     """
 
     case: str
@@ -68,6 +69,7 @@ class StudyRow:
     notes: tuple[str, ...] = ()
     seconds: float | None = None
     device: str = ""
+    profile: str = ""
 
     @property
     def worst_first(self) -> tuple[float, str]:
@@ -99,6 +101,7 @@ def study_row(
         warnings=warnings_in(every),
         seconds=round(sum(float(report["seconds"]) for report in every), 2),
         device=", ".join(dict.fromkeys(str(report["device"]) for report in every)),
+        profile=", ".join({report["profile"]["name"] for report in every if "profile" in report}),
     )
 
 
@@ -206,7 +209,7 @@ ONLY_PREDICTED: Final = "prediction"
 _CORRECTED: Final = (slice(2, 4 + len(NUMBERS) * (2 + len(_BOUNDS))), slice(-3, -2))
 """Columns of a row that other phases of the examination may change."""
 _FAILURE: Final = ("failure_score", "failure_threshold", "failure_warned")
-_ENDS: Final = ("seconds", "device", "warnings", "notes", "failure")
+_ENDS: Final = ("profile", "seconds", "device", "warnings", "notes", "failure")
 
 
 class CohortTable:
@@ -320,7 +323,7 @@ def _values(row: StudyRow) -> list[Any]:
         numbers += ["" if math.isnan(value) else f"{value:.2f}" for value in every]
     quality = "" if row.quality is None else f"{row.quality:.4f}"
     texts = (" ".join(row.warnings), " ".join(row.notes), str(row.failure))
-    ends = (row.seconds, row.device, *texts)
+    ends = (row.profile, row.seconds, row.device, *texts)
     phases = ONLY_PREDICTED if row.numbers else "", row.ed, row.es
     return [row.case, row.outcome, quality, *numbers, *phases, *_failure_of(row), *ends]
 

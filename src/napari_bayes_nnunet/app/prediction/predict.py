@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from ...core.ensemble.maps import MAPS
 from ...core.ensemble.stored_posterior import StoredPosterior
+from ...core.heart.measurements import volumes_ml
+from ...core.heart.site_profile import draw_by_profile
+from ...core.heart.slice_volumes import base_is_first, heart_structures
 from ...core.problems import Action, Problem, Remedy, Setting
 from ...core.steps import drain
 from ...core.types import Phase
@@ -71,6 +74,10 @@ KIND_UNKNOWN = (
     "Images that may not be a short-axis cine cannot be refused, because the ensemble is not "
     "calibrated to recognise them, which takes 40 or more training images."
 )
+BASE_STAYS = (
+    "The base stays as the ensemble draws it, not as in the profile {profile}, because it is not "
+    "known whether this is end-systole."
+)
 NO_MAP_OF_SINGLE = "{method} is a single model, so it has no {map}."
 _LOGGER = logging.getLogger(__name__)
 WAITS: Final = 30.0
@@ -109,10 +116,13 @@ def choose_phases(
         return None, [], {}
     choice = parse_phases(request.phases)
     count = channels[0].phases
+    every = list(range(1, count + 1))
     if choice != "ED,ES":
-        phases = list(range(1, count + 1)) if choice == "all" else list(map(int, choice))
         ends, notes = _info_phases(image, count)
-        return phases, notes, {"phases": count, **ends}
+        # A profile draws ES before all phases are measured.
+        if ends or choice != "all" or not request.profile.draws_es:
+            phases = every if choice == "all" else list(map(int, choice))
+            return phases, notes, {"phases": count, **ends}
     info, left_out = read_info_cfg(image.parent, count), ""
     if info is not None:
         ed, es, source = info.ed, info.es, INFO_CFG
@@ -126,7 +136,8 @@ def choose_phases(
         left_out = note_on_left_out(usable_phases(stack, channels[0].spacing), count)
     note = f"ED is phase {ed}, ES is phase {es} ({source})."
     entries = {"phases": count, "ED": ed, "ES": es, "phases_from": source}
-    return sorted({ed, es}), [note, *filter(None, [left_out])], entries
+    phases = every if choice == "all" else sorted({ed, es})
+    return phases, [note, *filter(None, [left_out])], entries
 
 
 def _info_phases(image: Path, count: int) -> tuple[dict[str, Any], list[str]]:
@@ -296,6 +307,7 @@ class _Case:
             self.request.settings,
             image=self.source.checksums,
             spacing=self.request.spacing,
+            profile=self.request.profile,
         )
 
     def leave_out_maps(self) -> None:
@@ -351,6 +363,7 @@ class _Case:
         self.frames = phase_images(self.name, channels, phases)
         done = tuple(frame.phase for frame in self.frames)
         self.entries = {**entries, **self.source.checksums, "notes": [*notes]}
+        self.run_notes += self.request.profile.sentences
         self.notes += [*notes, *self.run_notes]
         _claim_names(_further_names(self.name, done), self.seen)
         self._refuse_replacing([frame.name for frame in self.frames])
@@ -525,8 +538,13 @@ class _Case:
 
     def _write(self, frame: PhaseImage, result: Segmentation) -> dict[str, Any]:
         """Write the files of a 3D image and return its report."""
-        like, save = frame.channels[0], self.request.save
-        about = {"case": frame.name, "image": like.source.name, "phase": frame.phase}
+        like, save, profile = frame.channels[0], self.request.save, self.request.profile
+        if profile.draws:
+            result = self._drawn(frame, result)
+        about: dict[str, Any] = {"case": frame.name, "image": like.source.name}
+        about["phase"] = frame.phase
+        if profile.name:
+            about["profile"] = profile.to_report()
         report = {**about, **self.entries, **with_geometry(result.report(), like.geometry)}
         report["notes"] = [*self.entries["notes"], *report["notes"], *map(str, like.notes)]
         arrays = {**result.maps, "probabilities": result.probabilities}
@@ -535,6 +553,28 @@ class _Case:
             self.request.output, frame.name, result.labels, arrays, report, like=like.geometry
         )
         return report
+
+    def _drawn(self, frame: PhaseImage, result: Segmentation) -> Segmentation:
+        """Return a result with labels and volumes by the profile, and so without intervals.
+
+        Volumes of members, maps and probabilities stay those of the ensemble.
+        """
+        first, profile = frame.channels[0], self.request.profile
+        by_position, notes = first.geometry.starts_at_base, result.notes
+        base_first = base_is_first(result.labels) if by_position is None else by_position
+        if "ES" not in self.entries and profile.draws_es:
+            notes += (BASE_STAYS.format(profile=profile.name),)
+        labels = draw_by_profile(
+            result.labels,
+            profile,
+            heart_structures(result.structures),
+            spacing=first.spacing,
+            image=first.voxels,
+            es_base_first=base_first if frame.phase == self.entries.get("ES", 0) else None,
+        )
+        volumes = volumes_ml(labels, first.spacing, result.structures)
+        calibration = result.calibration and result.calibration.without_intervals()
+        return replace(result, labels=labels, volumes=volumes, notes=notes, calibration=calibration)
 
     def _write_study(self, image: Volume, posteriors: Mapping[Phase, StoredPosterior]) -> None:
         """Write the study, with a copy of ``image`` unless the image is a single file.

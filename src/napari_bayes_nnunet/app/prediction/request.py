@@ -8,7 +8,8 @@ from math import inf
 from pathlib import Path
 from typing import Final
 
-from ...core.problems import Action, Setting
+from ...core.heart.site_profile import NO_PROFILE, SiteProfile
+from ...core.problems import Action, Remedy, Setting
 from ...core.types import Spacing
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from .. import AppError
@@ -17,6 +18,9 @@ from ..segmentation.methods import choose_members
 from ..segmentation.settings import SegmentationSettings
 from .output_files import SAVED_MAPS, STUDY_OUTPUT
 
+PROFILE_AND_STUDY: Final = (
+    "A study keeps what the ensemble draws, so it cannot be drawn by the profile {profile}."
+)
 READ_ONLY_OUTPUT: Final = "The output folder {folder} is read-only."
 
 
@@ -28,7 +32,7 @@ class PredictionRequest:
     ``spacing`` (z, y, x) in mm replaces that of the images. ``series``: number of the DICOM series
     to use if a folder has several cines. ``folder_names``: DICOM cases are named after their
     folders. ``anyway``: segment images that are not short-axis cines by their DICOM tags.
-    ``strict``: refuse images that look like none.
+    ``strict``: refuse images that look like none. ``profile``: how the site draws.
     """
 
     images: tuple[Path, ...]
@@ -43,6 +47,7 @@ class PredictionRequest:
     spacing: Spacing | None = None
     anyway: bool = False
     strict: bool = False
+    profile: SiteProfile = NO_PROFILE
 
     @property
     def makes_studies(self) -> bool:
@@ -77,6 +82,12 @@ def check_request(folder: EnsembleFolder, request: PredictionRequest) -> None:
             setting=Setting("save"),
             unknown=", ".join(unknown),
             known=", ".join(known),
+        )
+    if request.profile.draws and request.makes_studies:
+        raise AppError(
+            PROFILE_AND_STUDY,
+            Remedy(Action.OMIT, {"setting": Setting("profile")}),
+            profile=request.profile.name,
         )
     together = {
         ("overwrite", "continue"): request.overwrite and request.skip_finished,

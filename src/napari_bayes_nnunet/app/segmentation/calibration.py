@@ -124,6 +124,10 @@ class Calibration:
         # Another training may have the same epochs.
         return self.key == wanted.key and all(map(may_be_same, known, checksums))
 
+    def without_intervals(self) -> Calibration:
+        """Return the calibration for labels that are not drawn as those it was fitted on."""
+        return replace(self, volumes={}, function={}, dice={}, review={})
+
     def to_report(self) -> dict[str, Any]:
         """Return the entry ``calibration`` of a case's report, as it is read from its file.
 

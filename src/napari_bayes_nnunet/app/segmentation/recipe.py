@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+from ...core.heart.site_profile import NO_PROFILE, SiteProfile
 from ...core.problems import Action, Statement, statement
 from ...core.types import Spacing
 from ...io.dataset.raw_dataset import join_names
@@ -34,8 +35,9 @@ class Recipe:
 
     ``settings`` are as applied: the members that there are, the temperature, and whether only the
     largest component is kept. ``members`` and ``image`` have the checksum of each member and of
-    each file of the image. ``labels`` are in words, ``calibration`` is a checksum or "none", and
-    ``spacing`` is the one given by the user. Empty values are unknown, and agree with all others.
+    each file of the image. ``labels`` are in words, ``calibration`` is a checksum or "none",
+    ``profile`` is what a `SiteProfile` draws, and ``spacing`` is the one given by the user. Empty
+    values are unknown, and agree with all others.
     """
 
     ensemble: str
@@ -45,6 +47,7 @@ class Recipe:
     labels: str
     precision: str
     calibration: str
+    profile: str
     image: Mapping[str, str]
     spacing: tuple[float, ...] | None
 
@@ -56,14 +59,18 @@ class Recipe:
         *,
         image: Mapping[str, Any] | None = None,
         spacing: Spacing | None = None,
+        profile: SiteProfile = NO_PROFILE,
     ) -> Self:
         """Return the recipe of results to be made.
 
         ``image`` has the report entries that identify the image; ``spacing`` replaces that of the
-        file. Raises AppError or DataError if the ensemble cannot meet the settings.
+        file. With a ``profile`` that draws there are no intervals. Raises AppError or DataError if
+        the ensemble cannot meet the settings.
         """
         members = choose_members(folder, settings.method, settings.members)
         calibration = find_calibration(folder, settings)
+        if calibration is not None and profile.draws:
+            calibration = calibration.without_intervals()
         return cls(
             ensemble=folder.name,
             settings=applied_settings(folder, settings),
@@ -72,6 +79,7 @@ class Recipe:
             labels=_in_words({name: n for name, n in folder.labels.items() if n != 0}),
             precision="float32" if settings.precision == "full" else "",
             calibration=_checksum(calibration.to_report() if calibration else None),
+            profile=profile.recipe,
             image=_files(image or {}),
             spacing=spacing,
         )
@@ -89,6 +97,7 @@ class Recipe:
                 labels=_in_words(content.get("labels", {})),
                 precision=content.get("precision", "float32"),
                 calibration=_checksum(content.get("calibration")),
+                profile=content.get("profile", {}).get("drawn", NO_PROFILE.recipe),
                 image=_files(content),
                 spacing=tuple(content["spacing_mm"]) if is_given else None,
             )
@@ -123,6 +132,7 @@ class Recipe:
             ("other members", *self._unshared_members(other)),
             ("other weights", *_differing(self.members, other.members)),
             ("another plans.json or dataset.json", self.plans[:_DIGITS], other.plans[:_DIGITS]),
+            ("another profile", self.profile, other.profile),
             ("another calibration", self.calibration, other.calibration),
             ("another image", *_differing(self.image, other.image)),
             ("another voxel size", self.spacing or OF_THE_FILE, other.spacing or OF_THE_FILE),

@@ -87,8 +87,8 @@ class _Shapes:
         low, high = self._regions({label})
         if not self.tapers(label):
             move = self.move(label)
-            return (1 - share) * _shifted(_signed(low), share * move) + share * _shifted(
-                _signed(high), (share - 1) * move
+            return (1 - share) * _shifted(signed_distance(low), share * move) + share * _shifted(
+                signed_distance(high), (share - 1) * move
             )
         distance = share if low.any() else 1 - share
         return self._depth_from_background(label) - distance * self._withdrawal(label)
@@ -127,7 +127,7 @@ class _Shapes:
         neighbours = {other for other in larger if self.parents[other] == self.parents[label]}
         together = self._regions({label, *neighbours})[present]
         outside: _Depth = ndimage.distance_transform_edt(~regions[present])
-        return np.where(together, _signed(together) - outside, _HALF - outside)
+        return np.where(together, signed_distance(together) - outside, _HALF - outside)
 
     def _regions(self, structures: set[int]) -> Mask:
         """Return the (2, Y, X) mask of structures and everything inside them."""
@@ -168,7 +168,7 @@ def _border_shares(slices: Labels, label: int) -> NDArray[np.float64]:
     return shares
 
 
-def _signed(mask: Mask) -> _Depth:
+def signed_distance(mask: Mask) -> _Depth:
     """Return the distance to the border of a mask in voxels, positive inside."""
     inside: _Depth = ndimage.distance_transform_edt(mask)
     outside: _Depth = ndimage.distance_transform_edt(~mask)

@@ -1,0 +1,226 @@
+"""Profile of a site: made, learnt and shown, and predictions drawn by it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from napari_bayes_nnunet.app.prediction.predict import BASE_STAYS
+from napari_bayes_nnunet.app.prediction.request import PROFILE_AND_STUDY
+from napari_bayes_nnunet.app.review.learnt_profile import TOO_FEW_STUDIES
+from napari_bayes_nnunet.app.segmentation.calibration import (
+    Calibration,
+    calibration_key,
+    write_calibration,
+)
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.core.heart.measurements import volumes_ml
+from napari_bayes_nnunet.core.heart.site_profile import SiteProfile
+from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
+from napari_bayes_nnunet.io.heart.site_profile import NO_FILE, read_profile, write_profile
+from napari_bayes_nnunet.io.images.nifti import read_labels
+from napari_bayes_nnunet.io.study.review_state import Decision
+from napari_bayes_nnunet.io.study.study import read_study, save_work
+
+from ..helpers.data.cohorts import write_volume
+from ..helpers.data.models import make_model
+from ..helpers.data.studies import STRUCTURES, make_study
+
+WIDE = SiteProfile(name="wide", es_base={"LV": 1, "RV": 1}, offset_mm={"LV": 1.5})
+ASKED = ("--members", 2, "--mirroring", "none", "--device", "cpu")
+SETTINGS = SegmentationSettings(members=2, mirroring="none")
+
+
+def run(*arguments: object) -> Result:
+    outcome = CliRunner().invoke(main, [*map(str, arguments)])
+    if outcome.exception and not isinstance(outcome.exception, SystemExit):
+        raise outcome.exception
+    return outcome
+
+
+def reviewed(folder: Path, *, lower: int, accepted: bool = True) -> Path:
+    """Write a study of ED 1 and ES 2 whose reader begins the LV lower at ES."""
+    make_study(folder, phases=(1, 2), case=folder.name, ed=1, es=2)
+    study = read_study(folder)
+    labels = study.edited.copy()
+    labels[1, :lower] = 0
+    places = [(phase, z) for phase in (1, 2) for z in range(4)] if accepted else [(1, 0)]
+    decisions = {place: Decision(state="accepted", edited=place == (2, 0)) for place in places}
+    review = replace(study.review, decisions=decisions)
+    save_work(folder, labels, study.info.geometry, review)
+    return folder
+
+
+# Made and learnt
+
+
+def test_made_profile_is_read_back(tmp_path: Path) -> None:
+    file = tmp_path / "site.json"
+    options = ("--es-base", "LV=1,rv=0.5", "--offset", "MYO=-0.5", "--papillary-as-muscle")
+    said = run("profile", "make", "-o", file, *options).output
+    assert read_profile(file) == SiteProfile(
+        name="site",
+        es_base={"LV": 1.0, "RV": 0.5},
+        offset_mm={"MYO": -0.5},
+        papillary_as_muscle=True,
+    )
+    assert run("profile", "show", file).output == said
+    assert len(said.splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    "options", [("--es-base", "LV=9"), ("--es-base", "MYO=1"), ("--offset", "LA=1")]
+)
+def test_impossible_profile_is_a_wrong_option(tmp_path: Path, options: tuple[str, str]) -> None:
+    assert run("profile", "make", "-o", tmp_path / "site.json", *options).exit_code == 2
+
+
+def test_profile_is_learnt_from_reviewed_studies(tmp_path: Path) -> None:
+    studies = tmp_path / "studies"
+    for number in range(3):
+        reviewed(studies / f"p{number}", lower=1)
+    reviewed(studies / "open", lower=3, accepted=False)
+    said = run("profile", "learn", studies, "-o", tmp_path / "site.json", "--name", "us").output
+    profile = read_profile(tmp_path / "site.json")
+    assert (profile.name, profile.learnt_from) == ("us", 3)
+    assert profile.es_base == {"LV": 1}
+    assert [*profile.sentences, profile.effect] == said.splitlines()
+    assert not profile.draws
+
+
+def test_one_reviewed_study_is_too_few(tmp_path: Path) -> None:
+    reviewed(tmp_path / "studies" / "p", lower=1)
+    outcome = run("profile", "learn", tmp_path / "studies", "-o", tmp_path / "site.json")
+    assert outcome.exit_code == 1
+    assert TOO_FEW_STUDIES.format(ready=1, count=1, least=2) in outcome.output
+
+
+# Predictions
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an ensemble whose volumes have intervals."""
+    model = make_model(tmp_path_factory.mktemp("model"), members=2)
+    folder = find_ensemble(model)
+    key = calibration_key(folder, SETTINGS)
+    rule = IntervalRule(bias=0, half_width_80=1, half_width_90=2, patients=10)
+    calibration = Calibration(
+        temperature=1.0, cases=("a",), volumes=dict.fromkeys(STRUCTURES, rule), **key
+    )
+    write_calibration(folder, calibration)
+    return model
+
+
+@pytest.fixture
+def cine(tmp_path: Path) -> Path:
+    """Write a cine of three phases, of which 1 is ED and 3 is ES."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "Info.cfg").write_text("ED: 1\nES: 3\n")
+    return write_volume(tmp_path / "in" / "p_4d.nii.gz", phases=3)
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> Path:
+    write_profile(tmp_path / "wide.json", WIDE)
+    return tmp_path / "wide.json"
+
+
+def predict(model: Path, image: Path, output: Path, *more: object) -> Result:
+    return run("predict", model, image, "-o", output, *ASKED, *more)
+
+
+def report(output: Path, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((output / f"{name}.json").read_text())
+    return content
+
+
+def test_labels_and_numbers_are_those_of_the_profile(
+    model: Path, cine: Path, wide: Path, tmp_path: Path
+) -> None:
+    assert predict(model, cine, tmp_path / "plain").exit_code == 0
+    outcome = predict(model, cine, tmp_path / "drawn", "--profile", wide)
+    assert outcome.exit_code == 0, outcome.output
+    assert WIDE.sentences[0] in outcome.output
+    for phase in (1, 3):
+        name = f"p_4d_frame{phase:02d}"
+        plain, drawn = (report(tmp_path / out, name) for out in ("plain", "drawn"))
+        labels = [read_labels(tmp_path / o / f"{name}.nii.gz") for o in ("plain", "drawn")]
+        volumes = volumes_ml(labels[1].voxels, labels[1].spacing, plain["labels"])
+        assert {k: v["ensemble"] for k, v in drawn["volumes_ml"].items()} == pytest.approx(volumes)
+        assert drawn["profile"]["drawn"] == WIDE.recipe
+        assert "profile" not in plain
+        assert all("interval_90" in volume for volume in plain["volumes_ml"].values())
+        assert not any("interval_90" in volume for volume in drawn["volumes_ml"].values())
+        lv = [np.flatnonzero((x.voxels == plain["labels"]["LV"]).any((1, 2))) for x in labels]
+        assert len(lv[0]) - len(lv[1]) == (1 if phase == 3 else 0)
+
+
+def test_continue_refuses_results_of_another_profile(
+    model: Path, cine: Path, wide: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    assert predict(model, cine, output, "--profile", wide).exit_code == 0
+    again = predict(model, cine, output, "--profile", wide, "--continue")
+    assert "finished before" in again.output
+    other = predict(model, cine, output, "--continue")
+    assert other.exit_code == 1
+    assert WIDE.recipe in other.output
+
+
+def test_image_of_unknown_phase_keeps_its_base(model: Path, wide: Path, tmp_path: Path) -> None:
+    image = write_volume(tmp_path / "heart.nii.gz")
+    outcome = predict(model, image, tmp_path / "out", "--profile", wide)
+    assert BASE_STAYS.format(profile="wide") in outcome.output
+    assert BASE_STAYS.format(profile="wide") in report(tmp_path / "out", "heart")["notes"]
+
+
+def test_learnt_profile_that_draws_nothing_is_only_said(
+    model: Path, cine: Path, tmp_path: Path
+) -> None:
+    learnt = replace(WIDE, learnt_from=2, learnt=("At ES your LV begins lower.",))
+    write_profile(tmp_path / "learnt.json", learnt)
+    assert predict(model, cine, tmp_path / "plain").exit_code == 0
+    outcome = predict(model, cine, tmp_path / "said", "--profile", tmp_path / "learnt.json")
+    assert learnt.sentences[0] in outcome.output
+    plain, said = (tmp_path / out / "p_4d.nii.gz" for out in ("plain", "said"))
+    assert np.array_equal(read_labels(plain).voxels, read_labels(said).voxels)
+    content = report(tmp_path / "said", "p_4d_frame01")
+    assert content["profile"] == learnt.to_report()
+    assert "interval_90" in content["volumes_ml"]["LV"]
+
+
+def test_cohort_names_the_profile_and_writes_no_studies(
+    model: Path, cine: Path, wide: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    outcome = predict(model, cine.parent, output, "--profile", wide)
+    assert outcome.exit_code == 0, outcome.output
+    with (output / "cohort.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["profile"] for row in csv.DictReader(file)] == ["wide"]
+    assert not [*output.rglob("study.json")]
+    assert predict(model, cine.parent, output, "--continue", "--save", "").exit_code == 1
+
+
+def test_study_is_not_drawn_by_a_profile(
+    model: Path, cine: Path, wide: Path, tmp_path: Path
+) -> None:
+    outcome = predict(model, cine, tmp_path / "out", "--profile", wide, "--save", "study")
+    assert outcome.exit_code == 1
+    assert PROFILE_AND_STUDY.format(profile="wide") in outcome.output
+
+
+def test_missing_profile_is_named(model: Path, cine: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "none.json"
+    outcome = predict(model, cine, tmp_path / "out", "--profile", missing)
+    assert outcome.exit_code == 1
+    assert NO_FILE.format(file=missing) in outcome.output
