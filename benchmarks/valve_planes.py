@@ -26,8 +26,6 @@ from napari_bayes_nnunet.core.heart.valve_plane import (
 )
 from napari_bayes_nnunet.io.study.study import read_study
 
-from .rv_insertions import read_planes
-
 TO_RAS = np.array([-1, -1, 1])
 PAIRS = (("mitral", "4CH", 7), ("mitral", "3CH", 8), ("mitral", "2CH", 9), ("tricuspid", "4CH", 7))
 """Valve, long-axis plane, and its number in GUIDEPOINTS."""
@@ -64,6 +62,19 @@ def main(guidepoints: Path, dicom: Path, study: Path) -> None:
         print(f"| {valve} | {view} | {motion:.1f} mm | {shown} |")
     proposals(session, hinges, up)
     followed(dicom, planes, hinges, ends, count)
+
+
+def read_planes(file: Path) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray, float]]:
+    """Return position, directions of columns and rows, and pixel size of each slice."""
+    planes = {}
+    for line in file.read_text().splitlines():
+        words = line.replace("\t", " ").split()
+        first = words.index("sliceID:") + 1
+        position, right, down = (
+            np.array(words[first + n : first + n + 3], float) for n in (2, 6, 9)
+        )
+        planes[int(words[first])] = position, right, down, float(words[first + 13])
+    return planes
 
 
 def made_hearts() -> None:

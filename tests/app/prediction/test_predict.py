@@ -832,7 +832,7 @@ class TestDicom:
             content = gzip.decompress(content) if file.suffix == ".gz" else content
             if file == out / outcome.case / PATIENT_FILE:
                 assert stat.S_IMODE(file.stat().st_mode) == 0o600
-                assert read_study(file.parent).patient.title.startswith("Doe^Jane (MRN-4711) · ")
+                assert read_study(file.parent).patient.title.startswith("Doe, Jane (MRN-4711) · ")
                 continue
             for word in (b"Doe", b"Jane", b"MRN-4711", b"1950"):
                 assert word not in content, file

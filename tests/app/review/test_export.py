@@ -66,7 +66,7 @@ def test_only_the_report_names_the_patient_if_asked(tmp_path, folder, image, ask
     session = ReviewSession(read_study(folder))
     *others, report = export_review(session, image, tmp_path / "out", queue=[], names_patient=asked)
     page = report.read_text()
-    assert ("Quux^&lt;Jo&gt; · 1957" in page) is asked
+    assert ("Quux, &lt;Jo&gt; · 1957" in page) is asked
     assert ("Quux" in page) is asked
     labels, numbers = others
     assert b"Quux" not in nibabel.load(labels).header.binaryblock

@@ -36,7 +36,7 @@ def make(folder: Path, record: PatientRecord | None = DOE) -> Path:
 @pytest.mark.parametrize(
     ("entries", "title", "values"),
     [
-        ({}, "Doe^Jane (MRN-4711) · 1950 F (70 y) · 2020-01-01 · CINE_SAX", (None, None, 60)),
+        ({}, "Doe, Jane (MRN-4711) · 1950 F (70 y) · 2020-01-01 · CINE_SAX", (None, None, 60)),
         (
             {
                 "PatientName": "Anonymous^^^", "PatientID": "Anonymous^^^", "PatientBirthDate": "",
@@ -58,22 +58,22 @@ def make(folder: Path, record: PatientRecord | None = DOE) -> Path:
         ),
         (
             {"PatientBirthDate": "19500102", "PatientWeight": [70, 80]},  # the day before 70
-            "Doe^Jane (MRN-4711) · 1950 F (69 y) · 2020-01-01 · CINE_SAX",
+            "Doe, Jane (MRN-4711) · 1950 F (69 y) · 2020-01-01 · CINE_SAX",
             (None, None, 60),
         ),
         (  # the age by the dates counts, unless no human has it
             {"PatientBirthDate": "20300101", "PatientAge": "020Y"},
-            "Doe^Jane (MRN-4711) · 2030 F · 2020-01-01 · CINE_SAX",
+            "Doe, Jane (MRN-4711) · 2030 F · 2020-01-01 · CINE_SAX",
             (None, None, 60),
         ),
         (
             {"PatientAge": "020Y"},
-            "Doe^Jane (MRN-4711) · 1950 F (70 y) · 2020-01-01 · CINE_SAX",
+            "Doe, Jane (MRN-4711) · 1950 F (70 y) · 2020-01-01 · CINE_SAX",
             (None, None, 60),
         ),
         (
             {"PatientBirthDate": "", "PatientAge": "999Y"},
-            "Doe^Jane (MRN-4711) · F · 2020-01-01 · CINE_SAX",
+            "Doe, Jane (MRN-4711) · F · 2020-01-01 · CINE_SAX",
             (None, None, 60),
         ),
     ],

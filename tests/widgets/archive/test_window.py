@@ -89,7 +89,7 @@ def test_a_study_is_found_fetched_and_opened(make, orthanc, tmp_path, qtbot):
     assert not window.open_button.isEnabled()
     find(window, qtbot, "W1")
     (row,) = window.table.rows
-    assert row.cells[:2] + row.cells[3:5] == ("Groß^Inga", "W1", "1", "20")
+    assert row.cells[:2] + row.cells[3:5] == ("Groß, Inga", "W1", "1", "20")
     window.table.selectRow(0)
     window.open_button.click()
     wait(window, qtbot)

@@ -96,7 +96,7 @@ def steps(viewer: napari.Viewer) -> list[int]:
 def test_patient_is_on_canvas_and_above_thumbnails(dock, window, doe, qtbot) -> None:
     opened(dock, doe, qtbot)
     assert on_canvas(window) == DOE.title == above_thumbnails(window)
-    assert dock.title.text().replace("\u200b", "") == "DOE^J"
+    assert dock.title.text().replace("\u200b", "") == "DOE, J"
     assert DOE.title in dock.title.toolTip()
     dock.controller.picture.image.visible = False  # whose labels stay
     assert on_canvas(window) == DOE.title

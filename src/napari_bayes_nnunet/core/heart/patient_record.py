@@ -33,10 +33,16 @@ class PatientRecord:
     files: tuple[str, ...] = ()
 
     @property
+    def written_name(self) -> str:
+        """Name as it is written: "Doe, Jane" for DICOM's "Doe^Jane", without other scripts."""
+        return ", ".join(filter(None, self.name.partition("=")[0].split("^")[:2]))
+
+    @property
     def identity(self) -> str:
-        """Name and ID, as in "DOE^J (4711)", or the names of the files."""
+        """Name and ID, as in "Doe, Jane (4711)", or the names of the files."""
+        name = self.written_name
         other_id = self.patient_id if self.patient_id != self.name else ""
-        known = f"{self.name} ({other_id})" if self.name and other_id else self.name or other_id
+        known = f"{name} ({other_id})" if name and other_id else name or other_id
         # The names of ED and ES share their first words, which are not said twice.
         words = [re.split(r"(?<=[_.^-])", file) for file in self.files]
         same = takewhile(lambda column: len({*column}) == 1, zip(*words, strict=False))
@@ -56,7 +62,7 @@ class PatientRecord:
 
     @property
     def title(self) -> str:
-        """One line such as "DOE^J · 1957 M (66 y) · 2024-03-12 · cine SAX"."""
+        """One line such as "Doe, Jane · 1957 M (66 y) · 2024-03-12 · cine SAX"."""
         return " · ".join(self.parts)
 
     @property

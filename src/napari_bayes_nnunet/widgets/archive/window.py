@@ -229,4 +229,5 @@ def show_archive(viewer: Any = None) -> ArchiveWindow:
 
 def _cells(study: ArchivedStudy) -> tuple[str, ...]:
     who = study.patient
-    return who.name, who.patient_id, who.date, study.series, study.images, study.description
+    name = who.written_name
+    return name, who.patient_id, who.date, study.series, study.images, study.description
