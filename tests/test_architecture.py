@@ -72,7 +72,7 @@ MOST_CODE = {
     "archive": 447,
     "installation": 61,
     "second half lighter": -219,
-    "archive in the window": 784,
+    "archive in the window": 789,
     "valve plane": 431,
     "long axis": 642,
     "last finds at the desk": 65,
