@@ -77,6 +77,7 @@ MOST_CODE = {
     "long axis": 642,
     "last finds at the desk": 65,
     "hand of the lab": 494,
+    "found by an attacker": 31,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -129,6 +130,7 @@ MOST_TEST_LINES = {
     "long axis": 557,
     "last finds at the desk": 60,
     "hand of the lab": 419,
+    "found by an attacker": 81,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

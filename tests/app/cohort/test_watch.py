@@ -16,11 +16,14 @@ from napari_bayes_nnunet.app.cohort.run import CohortRequest
 from napari_bayes_nnunet.app.cohort.terminal import INTERRUPTED
 from napari_bayes_nnunet.app.cohort.watch import IMAGES, OUTGOING, SENT, ArchiveWatch
 from napari_bayes_nnunet.app.prediction.request import PredictionRequest
+from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.archive import NO_ANSWER, Archive
 from napari_bayes_nnunet.io.dicom.files import make_pseudonym
+from napari_bayes_nnunet.io.study.study import read_study, save_review
 
+from ...helpers.data.cines import ED, accept, make_cine
 from ...helpers.data.cohorts import write_dicom_study
 from ...helpers.data.dicoms import AXIAL, made_voxels, slice_file
 from ...helpers.data.models import make_model
@@ -123,3 +126,13 @@ def test_a_watch_goes_on_when_the_archive_is_away(made, tmp_path, monkeypatch, c
     assert made.run(interval=0) == INTERRUPTED
     assert len(looks) == 2
     assert "there" in capsys.readouterr().err
+
+
+def test_work_of_a_reader_is_not_stored_as_unreviewed(made, capsys) -> None:
+    study = make_cine(made.request.prediction.output / "case" / "case")
+    session = ReviewSession(read_study(study))
+    accept(session, (ED, 2))
+    save_review(study, session.state)
+    assert made._store("case") == 1
+    assert capsys.readouterr().err.splitlines() == [f"case: {watch.HAS_WORK}"]
+    assert not (study.parent / watch.OUTGOING).exists()

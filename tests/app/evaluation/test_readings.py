@@ -152,3 +152,10 @@ def test_volume_without_phases_is_compared(tmp_path: Path) -> None:
     assert found["number", "LV volume", "", ""] == pytest.approx(added)
     assert found["dice", "RV", "", "whole"] == 1
     assert found["dice", "MYO", "", "whole"] == 0
+
+
+def test_patients_with_one_case_name_are_told_apart(tmp_path: Path) -> None:
+    for number, patient in enumerate(("a", "b"), start=1):
+        folder = make_cine(tmp_path / patient / "heart")
+        read(folder, "Anna", number)
+    assert {d.study for d in compare_readings(tmp_path).differences} == {"a/heart", "b/heart"}

@@ -47,6 +47,15 @@ def shell(
     return labels
 
 
+def test_specks_are_no_wall_and_no_insertion() -> None:
+    labels = shell()
+    spoilt = labels.copy()
+    spoilt[50, 100] = spoilt[10, 10] = HEART["RV"]
+    spoilt[2:5, 100:103] = HEART["LV"]
+    assert np.array_equal(measured(spoilt).thickness, measured(labels).thickness)
+    assert measured(spoilt).insertions == measured(labels).insertions
+
+
 def measured(labels: np.ndarray, *, from_apex: bool = True) -> SliceWall:
     wall = measure_wall(labels, SPACING, HEART, from_apex=from_apex)
     assert wall is not None

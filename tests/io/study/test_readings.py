@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.files import atomic
+from napari_bayes_nnunet.io.files.atomic import replacing
+from napari_bayes_nnunet.io.study import readings
 from napari_bayes_nnunet.io.study.arrays import EDITED
 from napari_bayes_nnunet.io.study.readings import (
     READINGS,
@@ -67,6 +71,49 @@ def test_second_reader_starts_from_the_prediction(folder: Path) -> None:
     assert np.array_equal(study.edited, study.prediction)
     assert study.review == ReviewState(reader="Ben", patient=study.review.patient)
     assert not (folder / USE_LOG).exists()
+
+
+def test_reader_without_a_name_sees_nothing_of_another(folder: Path) -> None:
+    open_reading(folder, "Anna")
+    read(folder, 2, finished=False)
+    open_reading(folder, "")
+    assert values(folder) == np.unique(read_study(folder).prediction).tolist()
+    read(folder, 3, finished=False)
+    open_reading(folder, "Anna")
+    assert values(folder) == [2]
+    open_reading(folder, "")
+    assert values(folder) == [3]
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("killed_at", [EDITED, REVIEW])
+def test_kill_while_readers_change_mixes_nothing(
+    folder: Path, known: bool, killed_at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if known:
+        open_reading(folder, "Ben")
+        read(folder, 3, finished=True)
+    open_reading(folder, "Anna")
+    read(folder, 2, finished=True)
+
+    def dying(file: Path) -> Any:
+        if file == folder / killed_at:
+            raise KeyboardInterrupt
+        return replacing(file)
+
+    with monkeypatch.context() as patched:
+        for module in (readings, atomic):
+            patched.setattr(module, "replacing", dying)
+        with pytest.raises(KeyboardInterrupt):
+            open_reading(folder, "Ben")
+    open_reading(folder, "Anna")
+    assert (read_study(folder).review.reader, values(folder)) == ("Anna", [2])
+    open_reading(folder, "Ben")
+    study = read_study(folder)
+    expected = np.full(VOLUME.shape, 3) if known else study.prediction
+    assert study.review.reader == "Ben"
+    assert np.array_equal(study.edited, expected)
+    assert [r.title[:3] for r in list_readings(folder) if r.review.finished][-1] == "Ann"
 
 
 def test_reader_continues_the_own_reading(folder: Path) -> None:

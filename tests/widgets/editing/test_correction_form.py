@@ -72,7 +72,7 @@ def test_keys_are_printed_on_their_buttons(form) -> None:
     buttons = (*form.findChildren(QPushButton), *form.tools.findChildren(QPushButton))
     texts = [button.text() for button in buttons]
     for text in (
-        *("‹Q", "W›", "‹⇧Q", "⇧W›", "‹⇧E", "⇧R›", "Use  Enter", "Interpolate  I", "Revert  R"),
+        *("‹Q", "W›", "‹⇧Q", "⇧W›", "‹⇧E", "⇧R›", "Use  Enter", "Revert  R"),
         *(
             "Scribble  J",
             "Handles  C",

@@ -192,7 +192,7 @@ def test_the_canvas_names_slice_and_alternative(review) -> None:
     models = review.session.study.posteriors[ES].count
     note = caption.text.text.removeprefix(place)
     assert [int(number) for number in re.findall(r"\d+", note)] == [1, count, members, models]
-    review.press("Shift-N")
+    review.press("T")
     assert "ED" in caption.text.text
     assert note.strip() not in caption.text.text
     review.forms.volumes.phases_changed.emit(2, ES)

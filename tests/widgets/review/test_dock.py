@@ -871,7 +871,8 @@ def test_layer_of_another_heart_cannot_be_shown(dock, folder, qtbot, kind) -> No
     hidden = PICTURE_HIDDEN if kind == "photo" else LABELS_HIDDEN
     layer.visible = True
     assert visible(dock) == shown  # at once
-    qtbot.waitUntil(lambda: dock.messages.line.message == hidden.format(layer=kind))
+    if kind != "contours":  # ours are hidden without a word
+        qtbot.waitUntil(lambda: dock.messages.line.message == hidden.format(layer=kind))
     assert viewer.layers.selection.active is dock.controller.picture.edited
 
 

@@ -19,6 +19,8 @@ from ...io.archive import Archive, LoginRefusedError
 from ...io.dicom.files import make_pseudonym
 from ...io.files.appearing import appearing
 from ...io.search.folder_walk import COHORT
+from ...io.study.study import has_work
+from .. import AppError
 from ..review.dicom_export import export_session, open_session
 from ..signals import on_first_signal
 from .run import CohortRequest
@@ -29,6 +31,10 @@ IMAGES: Final = "images"
 """Folder of the fetched studies in that of the cohort, each named by its pseudonym."""
 OUTGOING: Final = "outgoing"
 """Folder of the DICOM files of a study that the archive has not got yet."""
+HAS_WORK: Final = (
+    "A reader has begun with this study, so it is not stored as unreviewed. Send it from the "
+    "Review dock when it is finished."
+)
 SENT: Final = "sent"
 """Name of this folder when the archive has got all of them."""
 
@@ -119,6 +125,8 @@ class ArchiveWatch:
         place = self._output / case
         try:
             if not (place / OUTGOING).exists():
+                if has_work(place / case):
+                    raise AppError(HAS_WORK)
                 session = open_session(place / case)
                 with appearing(place / OUTGOING) as folder:
                     export_session(session, self._output / IMAGES / case, folder)

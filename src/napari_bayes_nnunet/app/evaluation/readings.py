@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -83,8 +84,12 @@ def compare_readings(folder: Path) -> ReadingsComparison:
     folders = [folder] if is_study(folder) else [s.folder for s in list_studies(folder)]
     differences: list[ReadingDifference] = []
     notes: list[str] = []
-    for study in folders:
-        info, readings = read_study_info(study), list_readings(study)
+    infos = {study: read_study_info(study) for study in folders}
+    counts = Counter(info.case for info in infos.values())
+    for study, info in infos.items():
+        readings = list_readings(study)
+        if counts[info.case] > 1:  # of several patients
+            info = replace(info, case=study.relative_to(folder).as_posix())
         if waiting := unfinished_readers(study, readings):
             names = " and ".join(waiting)
             notes.append(STILL_READING.format(case=info.case, readers=names))

@@ -109,8 +109,8 @@ def measure_wall(
     slice, with x to the right and y down, is seen from the apex: the anterior wall then follows
     the septum clockwise.
     """
-    cavity = labels == heart["LV"]
-    whole = cavity | (labels == heart["MYO"])
+    cavity = _largest(labels == heart["LV"])
+    whole = cavity | _largest(labels == heart["MYO"])
     if not cavity.any() or open_share(cavity, whole & ~cavity) > OPEN_SHARE:
         return None
     scale = np.asarray(spacing, np.float64)
@@ -124,7 +124,7 @@ def measure_wall(
     across = np.stack([along[:, 1], -along[:, 0]], axis=1)
     across /= np.linalg.norm(across, axis=1, keepdims=True)
     across *= np.sign((across * rays).sum(axis=1, keepdims=True))
-    ends = _ends_of_septum(labels == heart["RV"], whole, centre, scale)
+    ends = _ends_of_septum(_largest(labels == heart["RV"]), whole, centre, scale)
     points = [
         tuple((outside[np.linalg.norm(outside - end * scale, axis=1).argmin()] / scale).tolist())
         for end in (ends if from_apex else ends[::-1])
@@ -136,6 +136,12 @@ def measure_wall(
         from_apex=from_apex,
         insertions=Insertions(inferior=points[0], anterior=points[1]) if points else None,
     )
+
+
+def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the largest piece of a (Y, X) mask: a speck elsewhere is no wall."""
+    pieces, count = ndimage.label(mask, np.ones((3, 3)))
+    return mask if count < 2 else pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
 
 
 def wall_segments(

@@ -2,7 +2,9 @@
 
 The reader's files in the folder of the study are the open reading. A reading is copied to
 readings/1, readings/2, … when it is finished, and before another reader or a change replaces it.
-What was copied there is never written again, except that a reader can be renamed.
+What was copied there is never written again, except that a reader can be renamed. While another
+reading takes the place of the open one, readings/opening names its reader, and the folder of the
+study has no review.json; a kill there is made good when the study is opened again.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from ..files.access import writing
-from ..files.atomic import replacing
+from ..files.atomic import replacing, write_text
+from ..files.limits import read_small_text
 from .arrays import EDITED, PREDICTION
 from .info import read_study_info
 from .review_state import REVIEW, ReviewState, read_review, write_review
@@ -54,6 +57,7 @@ class Reading:
 
 
 NO_NAME: Final = "reader without a name"
+OPENING: Final = "opening"
 
 
 def list_readings(study: Path) -> list[Reading]:
@@ -85,9 +89,11 @@ def own_review(study: Path, reader: str) -> ReviewState | None:
 
     Nothing is changed. Raises DataError for a damaged review.
     """
-    if not reader or (read_review(study) or ReviewState()).reader in ("", reader):
+    open_one = (read_review(study) or ReviewState()).reader
+    own = next((r.review for r in _latest_first(study, reader)), None)
+    if open_one == reader or not (open_one or own):
         return None
-    return next((r.review for r in _latest_first(study, reader)), ReviewState(reader=reader))
+    return own or ReviewState(reader=reader)
 
 
 def keep_reading(study: Path) -> None:
@@ -118,17 +124,19 @@ def open_reading(study: Path, reader: str, *, named: bool = False) -> None:
     name stays open; it gets this one if nothing is done yet. Raises DataError if a file cannot be
     read or written.
     """
-    if not reader:
-        return
+    if (study / READINGS / OPENING).exists():
+        _take(study, read_small_text(study / READINGS / OPENING))
     review = read_review(study) or new_review(study, read_study_info(study))
     if review.reader == reader:
         return
     own = _latest_first(study, reader)
-    if review.reader and (own or not named):
+    if own or (review.reader and not named):
         if has_work(study):
             keep_reading(study)
         with writing(study):
-            _copy(own[0].path, study) if own else _start(study, reader)
+            (study / READINGS).mkdir(exist_ok=True)
+            write_text(study / READINGS / OPENING, reader)
+        _take(study, reader)
     elif named or not has_work(study):
         write_review(study, replace(review, reader=reader))
         for kept in _latest_first(study, review.reader):
@@ -138,6 +146,15 @@ def open_reading(study: Path, reader: str, *, named: bool = False) -> None:
 def _latest_first(study: Path, reader: str) -> list[Reading]:
     """Return the kept readings of a reader, the latest first."""
     return [r for r in list_readings(study) if r.review.reader == reader][::-1]
+
+
+def _take(study: Path, reader: str) -> None:
+    """Put the latest reading of a reader, or a new one, in the place of the open one."""
+    own = _latest_first(study, reader)
+    with writing(study):
+        (study / REVIEW).unlink(missing_ok=True)
+        _copy(own[0].path, study) if own else _start(study, reader)
+        (study / READINGS / OPENING).unlink()
 
 
 def _numbered(study: Path) -> list[Path]:
