@@ -27,7 +27,7 @@ from qtpy.QtWidgets import (
 from napari_bayes_nnunet.widgets.layers.keys import (
     ANSWER_KEYS,
     KEYS,
-    SILENT,
+    SILENT_KEYS,
     ReviewKeys,
     is_typing,
     key_text,
@@ -287,7 +287,7 @@ def test_closing_restores_all_bindings(told) -> None:
     before = keymaps(viewer)
     keys = told.keys(viewer)
     assert len(viewer.layers["contour handles"].keymap) == len(KEYS) - len(ANSWER_KEYS) + len(
-        SILENT
+        SILENT_KEYS
     )
     assert keymaps(viewer) != before
     assert len(foreign.keymap) == len(viewer.layers["contour handles"].keymap)
@@ -313,11 +313,11 @@ def test_inserted_and_removed_layers_are_followed(told) -> None:
     viewer = ViewerModel()
     keys = told.keys(viewer)
     handles = viewer.add_layer(make("contour handles"))
-    assert len(handles.keymap) == len(KEYS) - len(ANSWER_KEYS) + len(SILENT)
+    assert len(handles.keymap) == len(KEYS) - len(ANSWER_KEYS) + len(SILENT_KEYS)
     viewer.layers.remove(handles)
     assert handles.keymap == {}
     late = viewer.add_labels(VOLUME)
-    assert len(late.keymap) == len(KEYS) - len(ANSWER_KEYS) + len(SILENT)
+    assert len(late.keymap) == len(KEYS) - len(ANSWER_KEYS) + len(SILENT_KEYS)
     keys.close()
     assert late.keymap == {}
     viewer.add_layer(handles)

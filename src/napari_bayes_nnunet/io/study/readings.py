@@ -57,7 +57,7 @@ class Reading:
 
 
 NO_NAME: Final = "reader without a name"
-OPENING: Final = "opening"
+READING_OPENED: Final = "opening"
 
 
 def list_readings(study: Path) -> list[Reading]:
@@ -124,8 +124,8 @@ def open_reading(study: Path, reader: str, *, named: bool = False) -> None:
     name stays open; it gets this one if nothing is done yet. Raises DataError if a file cannot be
     read or written.
     """
-    if (study / READINGS / OPENING).exists():
-        _take(study, read_small_text(study / READINGS / OPENING))
+    if (study / READINGS / READING_OPENED).exists():
+        _take(study, read_small_text(study / READINGS / READING_OPENED))
     review = read_review(study) or new_review(study, read_study_info(study))
     if review.reader == reader:
         return
@@ -135,7 +135,7 @@ def open_reading(study: Path, reader: str, *, named: bool = False) -> None:
             keep_reading(study)
         with writing(study):
             (study / READINGS).mkdir(exist_ok=True)
-            write_text(study / READINGS / OPENING, reader)
+            write_text(study / READINGS / READING_OPENED, reader)
         _take(study, reader)
     elif named or not has_work(study):
         write_review(study, replace(review, reader=reader))
@@ -154,7 +154,7 @@ def _take(study: Path, reader: str) -> None:
     with writing(study):
         (study / REVIEW).unlink(missing_ok=True)
         _copy(own[0].path, study) if own else _start(study, reader)
-        (study / READINGS / OPENING).unlink()
+        (study / READINGS / READING_OPENED).unlink()
 
 
 def _numbered(study: Path) -> list[Path]:
