@@ -75,7 +75,7 @@ MOST_CODE = {
     "archive in the window": 789,
     "valve plane": 431,
     "long axis": 642,
-    "last finds at the desk": 65,
+    "last finds at the desk": 47,
     "hand of the lab": 494,
     "found by an attacker": 31,
 }
@@ -128,7 +128,7 @@ MOST_TEST_LINES = {
     "archive in the window": 572,
     "valve plane": 663,
     "long axis": 557,
-    "last finds at the desk": 60,
+    "last finds at the desk": 33,
     "hand of the lab": 419,
     "found by an attacker": 82,
 }

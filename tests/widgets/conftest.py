@@ -23,7 +23,6 @@ from napari_bayes_nnunet.widgets.common import background, window_thread
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
-from napari_bayes_nnunet.widgets.review import controller
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
 from napari_bayes_nnunet.widgets.segment.inference_child import InferenceChild
 from napari_bayes_nnunet.widgets.training import watch
@@ -133,7 +132,6 @@ def quick_results() -> Iterator[None]:
         patch.setattr(background, "_POLL_MS", 2)
         patch.setattr(watch, "_POLL_MS", 50)
         patch.setattr(window_thread, "PAUSE_MS", 0)
-        patch.setattr(controller, "LEAST_LOOK_S", 0.0)
         yield
 
 

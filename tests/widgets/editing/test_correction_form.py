@@ -70,9 +70,10 @@ def test_no_level_widens_the_form(form) -> None:
 
 def test_keys_are_printed_on_their_buttons(form) -> None:
     buttons = (*form.findChildren(QPushButton), *form.tools.findChildren(QPushButton))
+    buttons += (*form.more.findChildren(QPushButton),)
     texts = [button.text() for button in buttons]
     for text in (
-        *("‹Q", "W›", "‹⇧Q", "⇧W›", "‹⇧E", "⇧R›", "Use  Enter", "Revert  R"),
+        *("‹Q", "W›", "‹⇧Q", "⇧W›", "‹⇧E", "⇧R›", "Use  Enter", "Interpolate  I", "Revert  R"),
         *(
             "Scribble  J",
             "Handles  C",

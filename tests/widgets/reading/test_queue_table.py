@@ -84,7 +84,7 @@ def test_the_decision_hides_an_edit_in_the_column(table: QueueTable) -> None:
 def test_a_click_and_the_arrow_keys_choose(table: QueueTable, heard: Any, qtbot: Any) -> None:
     click(table, 2, qtbot)
     qtbot.keyClick(table.table, Qt.Key.Key_Down)
-    assert heard == [(1, 1), (1, 1), (10, 1)]  # chosen, clicked, chosen by a key
+    assert heard == [(1, 1), (10, 1)]
 
 
 def test_the_current_row_is_visible_without_signal(table: QueueTable, heard: Any) -> None:
@@ -100,9 +100,7 @@ def test_a_slice_outside_the_queue_has_no_row(table: QueueTable, heard: Any, qtb
     table.set_current(5, 0)
     assert not table.table.currentIndex().isValid()
     click(table, 0, qtbot)
-    assert heard == [(1, 0)] * 4
-    click(table, 0, qtbot)  # again, as after a look at another slice
-    assert heard == [(1, 0)] * 5
+    assert heard == [(1, 0), (1, 0)]
     table.set_current(None, None)
     assert not table.table.currentIndex().isValid()
 
@@ -151,7 +149,7 @@ def test_a_volume_has_no_column_of_phases(table: QueueTable, heard: Any, qtbot: 
     assert table.table.isColumnHidden(PHASE)
     assert table.table.rows[0].help == "Slice 4, LV: 0.200"
     click(table, 0, qtbot)
-    assert heard == [(None, 3)] * 2
+    assert heard == [(None, 3)]
 
 
 def test_an_empty_queue_shows_a_sentence(table: QueueTable) -> None:

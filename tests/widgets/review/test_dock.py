@@ -13,7 +13,7 @@ from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QCloseEvent, QDropEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_bayes_nnunet.app.review.accepted_slices import OPEN_SLICES, describe_open_slices
 from napari_bayes_nnunet.io import DataError
@@ -28,7 +28,7 @@ from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.reader import get_reader, read_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED_UNSAVED
 from napari_bayes_nnunet.widgets.review import saver as study_saver
-from napari_bayes_nnunet.widgets.review.controller import ALL_ACCEPTED
+from napari_bayes_nnunet.widgets.review.controller import ALL_ACCEPTED, DOCK_WAS_BEHIND
 from napari_bayes_nnunet.widgets.review.dock import (
     ALL_SAVED,
     CHOOSE_DICOM_IMAGES,
@@ -871,8 +871,7 @@ def test_layer_of_another_heart_cannot_be_shown(dock, folder, qtbot, kind) -> No
     hidden = PICTURE_HIDDEN if kind == "photo" else LABELS_HIDDEN
     layer.visible = True
     assert visible(dock) == shown  # at once
-    if kind != "contours":  # ours are hidden without a word
-        qtbot.waitUntil(lambda: dock.messages.line.message == hidden.format(layer=kind))
+    qtbot.waitUntil(lambda: dock.messages.line.message == hidden.format(layer=kind))
     assert viewer.layers.selection.active is dock.controller.picture.edited
 
 
@@ -919,3 +918,18 @@ def test_study_opens_at_its_slice_behind_a_volume(dock, folder, qtbot) -> None:
     open_in(dock, folder, qtbot)
     assert dock.controller.picture.place == (ES, 1)
     assert dock.controller.session.state.current == (ES, 1)
+
+
+def test_nothing_is_decided_while_the_dock_is_behind_another(window_dock, tmp_path, qtbot) -> None:
+    window_dock.open(make_cine(tmp_path / "heart"))
+    qtbot.waitUntil(lambda: window_dock.controller is not None and not window_dock.is_opening)
+    controller, window = window_dock.controller, window_dock._viewer.window
+    other = window.add_dock_widget(QWidget(), name="other", area="right", tabify=True)
+    other.raise_()
+    qtbot.waitUntil(lambda: window_dock.parent().visibleRegion().isEmpty())
+    controller.act("accept")
+    assert controller.session.state.decisions == {}
+    assert window_dock.messages.line.message == DOCK_WAS_BEHIND
+    qtbot.waitUntil(lambda: not window_dock.parent().visibleRegion().isEmpty())
+    controller.act("accept")
+    assert controller.session.state.count("accepted") == 1

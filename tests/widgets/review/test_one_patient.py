@@ -269,19 +269,6 @@ def test_labels_of_another_heart_are_hidden_and_get_no_stroke(
     assert not mask.visible  # it came while the heart of the study was in front
 
 
-def test_contours_of_an_earlier_result_are_hidden_without_a_word(dock, window, doe, qtbot) -> None:
-    opened(dock, doe, qtbot)
-    about = {"bayes": {"role": "contours", "image": "of an earlier result"}}
-    contours = window.add_labels(np.ones(SHAPE, np.uint8), name="contours", metadata=about)
-    mask = window.add_labels(np.ones(SHAPE, np.uint8), name="other_gt")
-    qtbot.waitUntil(lambda: "other_gt" in dock.messages.line.message)
-    window.layers.remove(mask)
-    dock.messages.show("Why this study is read-only.")
-    contours.visible = True
-    qtbot.waitUntil(lambda: not contours.visible and not dock._arrived)
-    assert dock.messages.line.message == "Why this study is read-only."
-
-
 def test_dropped_study_opens_in_place_of_another(dock, window, doe, tmp_path, qtbot) -> None:
     other = make_cine(tmp_path / "other", case="other")
     opened(dock, doe, qtbot)

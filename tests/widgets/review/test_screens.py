@@ -78,8 +78,10 @@ def test_what_a_reader_needs_fits_the_screen(
     rows = dock.forms.table.table
     assert rows.viewport().height() >= FEWEST_ROWS * rows.rowHeight(0)
     assert dock.forms.progress.slices.width() >= dock.forms.progress.slices.sizeHint().width()
-    for button in buttons:
-        assert button.width() >= button.sizeHint().width()
+    for is_asked in (False, True):
+        slice_.ask(is_asked)
+        for button in buttons:
+            assert button.width() >= button.sizeHint().width(), button.text()
     (thumbnails,) = main.findChildren(QDockWidget, THUMBNAIL_TITLE)
     assert height > 800 or 60 < thumbnails.height() <= 150
     canvas = dock._viewer.window._qt_viewer.canvas.native

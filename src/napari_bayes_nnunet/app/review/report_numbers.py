@@ -51,14 +51,6 @@ def format_interval(measured: Measured | None, level: Coverage | None, to: str =
     return to.join(format_rounded(end, measured.unit) for end in ends)
 
 
-def format_short_interval(measured: Measured, level: Coverage | None) -> str:
-    """Return an interval in whole units such as "48–60", which contains that in decimals."""
-    ends = measured.intervals.get(level) if level else None
-    if ends is None or measured.unit.startswith("L/"):
-        return format_interval(measured, level, to="–")
-    return f"{math.floor(ends[0])}–{math.ceil(ends[1])}"
-
-
 def format_large(measured: Measured, open_slices: int | None) -> tuple[str, str]:
     """Return the value, and its unit with interval or "reviewed": "18.6" and "%, 9 to 30"."""
     is_reviewed = open_slices == 0

@@ -17,9 +17,10 @@ def slice_shifts(mask: Mask, spacing: Sequence[float]) -> NDArray[np.float64]:
     ``spacing`` (z, y, x) in mm. NaN if the structure is not in the slice and both neighbours. A
     curved heart has such distances too.
     """
-    centres = np.full((len(mask), 2), np.nan)
-    for z in np.flatnonzero(mask.any(axis=(1, 2))):
-        centres[z] = np.argwhere(mask[z]).mean(axis=0) * spacing[1:]
+    sides = [mask.sum(axis=axis) for axis in (2, 1)]  # voxels in each row and column of a slice
+    sums = [side @ np.arange(side.shape[1]) for side in sides]
+    with np.errstate(invalid="ignore"):  # NaN in a slice without the structure
+        centres = np.stack(sums, axis=1) / sides[0].sum(axis=1)[:, None] * spacing[1:]
     shifts = np.full(len(mask), np.nan)
     beside = (centres[:-2] + centres[2:]) / 2
     shifts[1:-1] = np.linalg.norm(centres[1:-1] - beside, axis=1)

@@ -205,6 +205,16 @@ class DockContent(QWidget):
             dock.show()  # it may be closed
             dock.raise_()
 
+    def raise_if_behind(self) -> bool:
+        """Show the dock if another tab covers it, and return whether one did."""
+        dock, window = self.parent(), main_window(self)
+        if window is None or not window.isVisible() or not isinstance(dock, QDockWidget):
+            return False
+        is_behind = bool(window.tabifiedDockWidgets(dock)) and dock.visibleRegion().isEmpty()
+        if is_behind:
+            self.raise_dock()
+        return is_behind
+
     def _join_tabs(self) -> None:
         """Make the dock a tab in front of our other docks in the same area."""
         self._show_title()

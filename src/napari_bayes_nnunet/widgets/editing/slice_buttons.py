@@ -21,7 +21,7 @@ SLICE_BUTTONS: Final[Mapping[str, tuple[str, str, str]]] = {
 }  # fmt: skip
 """Action → text of its button, its text once it was done, and its help."""
 ANYWAY: Final = "accept anyway"
-SHARES: Final = {"previous": 4, "next": 13, "accept": 13, "flag": 10}
+SHARES: Final = {"previous": 3, "next": 12, "accept": 18, "flag": 10}
 """Widths of the buttons relative to each other, with room for every text."""
 
 

@@ -19,7 +19,6 @@ from ...app.review.report_numbers import (
     format_interval,
     format_number,
     format_rounded,
-    format_short_interval,
     interval_level,
 )
 from ...core.heart.ef_contributions import Contribution
@@ -212,8 +211,6 @@ WIDEST_TEXTS = {
     CHANGED: ["+88.8", CHANGE],
 }
 """Widest usual texts of a column, so that no number moves the next column."""
-SHORT_TEXTS = {INTERVAL: ["188–188", REVIEWED]}
-"""Those of a dense table, whose intervals are in whole units."""
 LATER_TEXTS = {NAME: ["LV mass index"], UNIT: ["L/min/m²"], BESIDE: ["48.8–88.8"], VERDICT: [HIGH]}
 """Those of columns that grow once the patient is known, so that typing does not widen the dock."""
 COLUMN_LEVELS: Final[Mapping[int, Level]] = {UNIT: "done", VERDICT: "warning"}
@@ -229,9 +226,8 @@ class NumbersTable(QWidget):
 
     Each row has the value, its interval, "reviewed" if none of its slices is open, the change since
     the prediction, and what it is compared with. ``titles`` are those of the rows, by name. In a
-    ``dense`` table rows have one line, with intervals in whole units: only tooltips have their
-    decimals and normal ranges of both sexes. Numbers that nobody has reviewed are called a
-    prediction (``is_prediction``).
+    ``dense`` table rows have one line: only tooltips have normal ranges of both sexes. Numbers
+    that nobody has reviewed are called a prediction (``is_prediction``).
     """
 
     def __init__(
@@ -246,7 +242,7 @@ class NumbersTable(QWidget):
         self._titles = titles or {}
         self._value_title = PREDICTION_TITLE if is_prediction else HEADINGS[VALUE][0]
         self._dense = dense
-        self._widest = WIDEST_TEXTS | (SHORT_TEXTS if dense else LATER_TEXTS)
+        self._widest = WIDEST_TEXTS if dense else WIDEST_TEXTS | LATER_TEXTS
         if is_prediction:  # which does not change
             self._widest = {**self._widest, CHANGED: []}
         self._lines: dict[str, list[QLabel]] = {}
@@ -307,8 +303,6 @@ class NumbersTable(QWidget):
             row[VALUE].setStyleSheet(FLASH)
         beside, change = measured.comparison, format_change(predicted, measured)
         interval = format_interval(measured, self._level, to="–")
-        if self._dense:
-            interval = format_short_interval(measured, self._level)
         texts = {
             VALUE: value,
             BESIDE: beside.text if self._shows(beside) else "",

@@ -80,8 +80,6 @@ class QueueTable(QWidget):
         self.nothing = MessageLabel(NOTHING_QUEUED)
         column_layout(self, self.table, self.nothing)
         self.table.row_chosen.connect(self._on_row_chosen)
-        # Also that of the chosen row, from which the reader may have looked away.
-        self.table.clicked.connect(lambda index: self._on_row_chosen(self.table.rows[index.row()]))
         self.set_items(())
 
     @property

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import partial
-from time import monotonic
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +23,7 @@ from ...core.heart.normal_ranges import NormalRanges
 from ...core.heart.valve_plane import HingesKey
 from ...core.heart.wall import Insertions
 from ...core.types import Mask, Phase, Place
+from ..common.dock import DockContent
 from ..common.window_thread import after_frame
 from ..editing.brush_region import PAINTING, BrushRegion
 from ..editing.carry import Carrying
@@ -50,6 +50,9 @@ from .saver import EVERY_MS, StudySaver
 from .view import NOT_SEGMENTED, ReviewView
 
 WAS_HIDDEN: Final = "The image or the labels were hidden. Check the slice, then repeat the action."
+DOCK_WAS_BEHIND: Final = (
+    "The Review dock was behind another one. Check the slice, then repeat the action."
+)
 QUEUE_EMPTY: Final = "The queue is empty."
 QUEUE_STARTS: Final = "This is the first slice of the queue."
 QUEUE_WRAPPED: Final = "The queue has ended. This is its first open slice."
@@ -60,9 +63,6 @@ ASKED: Final = "{finding} Press Enter to accept the slice anyway."
 ACCEPTED: Final = "{slice}: accepted{answer}. {count} in the queue."
 WITH_ANSWER: Final = " with answer {number}, which was on screen"
 REVIEW_FINISHED: Final = "Finished. Open slices stay as they are. Continue with Save."
-TOO_SOON: Final = "This slice has only just appeared. Look at it, then accept it."
-LEAST_LOOK_S: Final = 0.3
-"""Shortest time in which a reader can see what is in a slice."""
 CINE_STOPPED: Final = "The cine was stopped. Look at this slice, then accept it."
 COMMENT_KEEPS_FLAG: Final = (
     "A slice with a comment stays flagged. Delete the comment, or accept the slice."
@@ -135,8 +135,7 @@ class ReviewController(QObject):
         self._actions = self._make_actions()
         self._brief_keys: ReviewKeys | None = None  # while an answer is on screen, or A has asked
         self._is_asked = False  # whether to accept a slice with a finding
-        self._seen_place: Place | None = None  # the slice that was drawn last, and since when
-        self._seen_at = 0.0
+        self._seen_place: Place | None = None  # the slice that was drawn last
         self._soon = after_frame(self.view.show_edited, self)
         self._place_soon = after_frame(self._show_place, self)
         self._view_soon = after_frame(self.view.show_view, self)
@@ -318,7 +317,6 @@ class ReviewController(QObject):
         place = self.session.first_place(self.view.queue)
         self.picture.come_to_front()  # first, because the sliders are those of the image in front
         self.picture.go_to(place)
-        self.view.work_on(place)
         name = self.view.queued_structure(place)
         self.choose_structure(name or self.forms.corrections.structure, draw=False)
         self.player.set_layer(self.picture.image)
@@ -378,8 +376,7 @@ class ReviewController(QObject):
         self._place_soon.throttle()
 
     def _show_place(self) -> None:
-        if self.view.place != self._seen_place:
-            self._seen_place, self._seen_at = self.view.place, monotonic()
+        self._seen_place = self.view.place
         self.view.show_place()
 
     def _on_playing_changed(self, playing: bool) -> None:
@@ -475,10 +472,10 @@ class ReviewController(QObject):
     def allows(self, part: str) -> bool:
         """Stop the cine; return whether an action is possible, and show the reason if not.
 
-        Nothing is decided or changed while image or labels are hidden. A contour being edited is
-        ended first, because it would hide the result.
+        Nothing is decided or changed while image, labels or findings are hidden. A contour being
+        edited is ended first, because it would hide the result.
         """
-        display = self.forms.display
+        display, dock = self.forms.display, self.parent()
         self._ask(False)
         self.player.stop()
         self.corrections.watch.end_stroke()  # else it would be a part of the action
@@ -486,6 +483,9 @@ class ReviewController(QObject):
             if not display.fill.isChecked():
                 display.contours.setChecked(True)
             self.said.emit(WAS_HIDDEN)
+            return False
+        if isinstance(dock, DockContent) and dock.raise_if_behind():
+            self.said.emit(DOCK_WAS_BEHIND)
             return False
         reason = self.view.why_not(part)
         if not reason and part != "contour":
@@ -506,19 +506,16 @@ class ReviewController(QObject):
         if name is not None and place != self.view.place:
             self.corrections.discard_preview(LEVEL)  # which is of the slice on screen
             self.choose_structure(name, draw=False)  # first, so that the slice is drawn once
-        self.view.work_on(place)
         self.picture.show_slice(place)
-        self._place_soon.throttle()  # the row may be another one of the same slice
         self._choose_queued_structure()
 
     def step(self, step: int) -> None:
         """Stop the cine and show the next (+1) or previous (-1) slice of the queue.
 
-        The queue goes on from the row worked on: a look at other slices leaves none out.
         After the last slice the queue starts again, with its first slice that is not accepted.
         """
         self.player.stop()  # or the queue would be followed from the phase that is played
-        queue, now = self.view.queue, self.view.row
+        queue, now = self.view.queue, self.view.place
         place, said = self.session.after(now, queue, step=step), ""
         if place is None and (step < 0 or not queue):
             said = QUEUE_STARTS if queue else QUEUE_EMPTY
@@ -578,17 +575,9 @@ class ReviewController(QObject):
     # Decisions
 
     def _accept_seen(self) -> None:
-        """Accept the slice unless it was drawn too late for anybody to have looked at it.
-
-        A key that is pressed too soon begins this time anew, so that no series of presses accepts.
-        """
-        now, since = monotonic(), self._seen_at
-        is_seen = self.view.place == self._seen_place and now - since >= LEAST_LOOK_S
-        if is_seen or self.player.is_playing:
+        """Accept the slice unless it is not drawn yet, so that nobody can have looked at it."""
+        if self.view.place == self._seen_place or self.player.is_playing:
             self.accept()
-        else:
-            self._seen_at = now
-            self.said.emit(TOO_SOON)
 
     def accept(self) -> None:
         """Accept the slice as shown, and show the next one; ask first if it has a finding.
@@ -616,12 +605,12 @@ class ReviewController(QObject):
             self._bind_brief_keys()
 
     def _accept(self) -> None:
-        session, queue, place, row = self.session, self.view.queue, self.view.place, self.view.row
+        session, queue, place = self.session, self.view.queue, self.view.place
         number = self.corrections.shown_alternative
         answer = WITH_ANSWER.format(number=number) if number else ""
         self.corrections.accept_preview()
         self.corrections.decide(place, lambda: session.decide(place, "accepted"), "acceptance")
-        next_place = session.next_open(row, queue) if session.state_of(row) else row
+        next_place = session.next_open(place, queue)
         session.change(finished=False)
         if next_place is not None:
             self.go_to_queued(*next_place)

@@ -567,8 +567,7 @@ class ReviewWidget(FolderDrop, DockContent):
             picture.select_edited()  # to which brush and keys belong
             is_photo = is_picture(layer) and not is_mask(layer)
             hidden = PICTURE_HIDDEN if is_photo else LABELS_HIDDEN
-            if bayes_metadata(layer).get("role") != "contours":  # which nobody has asked for
-                self.messages.ask(hidden.format(layer=layer.name))
+            self.messages.ask(hidden.format(layer=layer.name))
 
     def _leave_for(self, image: Any) -> None:
         """Close the study, then show the image; if it cannot be saved, the image stays hidden."""

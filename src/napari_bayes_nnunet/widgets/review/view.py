@@ -107,7 +107,6 @@ class ReviewView:
         self.advice: StopAdvice | None = None
         self._advised: ReviewState | None = None  # None if the labels have changed since
         self._findings: dict[Place, str] = {}
-        self._row: Place | None = None
         self._wall_turns = Turns(forms)
         forms.sections[WALL].toggled.connect(self.show_walls)
         corrections.changed.connect(self._on_corrected)
@@ -116,16 +115,6 @@ class ReviewView:
     def place(self) -> Place:
         """Phase and slice on screen, (phase, z)."""
         return self._picture.place
-
-    @property
-    def row(self) -> Place:
-        """Slice of the queue that the reader works on, who may be looking at other slices."""
-        return self._row or self.place
-
-    def work_on(self, place: Place) -> None:
-        """Make a slice the one to work on, if it is in the queue."""
-        if place in {(item.phase, item.z) for item in self.queue}:
-            self._row = place
 
     @property
     def label(self) -> int:
@@ -316,24 +305,23 @@ class ReviewView:
         return sentences_by_slice(self._session.as_shown()).get(place, "")
 
     def show_place(self) -> None:
-        """Show the current slice in overview and buttons, and the row worked on in the table."""
+        """Show the current slice in overview, table and buttons."""
         place = self.place
         self._forms.finding.show_message(self._findings.get(place, ""))
         decision, state = self._session.state.decisions.get(place), self._session.state_of(place)
         self.show_in_overview(place)
         other = self.other_place
         self._forms.other.show_slice(other, self._session.title_of(other) if other else "")
-        row = self.row
-        self._forms.table.set_current(*row)
+        self._forms.table.set_current(*place)
         positions = {(item.phase, item.z): rank for rank, item in enumerate(self.queue, start=1)}
-        self._forms.progress.set_position(positions.get(row))
+        self._forms.progress.set_position(positions.get(place))
         comment = decision.comment if decision is not None else ""
         self._forms.slice.set_slice(state, comment=comment)
         self._forms.slice.set_unusable(self.why_not("accept"))
         self._forms.slice.set_queue(
-            has_previous=self._session.after(row, self.queue, step=-1) is not None,
-            has_next=self._session.after(row, self.queue) is not None
-            or self._session.next_open(row, self.queue) is not None,
+            has_previous=self._session.after(place, self.queue, step=-1) is not None,
+            has_next=self._session.after(place, self.queue) is not None
+            or self._session.next_open(place, self.queue) is not None,
         )
         self.show_alternative()
         self.show_structure()
