@@ -77,7 +77,7 @@ MOST_CODE = {
     "long axis": 642,
     "last finds at the desk": 47,
     "hand of the lab": 494,
-    "found by an attacker": 31,
+    "found by an attacker": 34,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -130,7 +130,7 @@ MOST_TEST_LINES = {
     "long axis": 557,
     "last finds at the desk": 33,
     "hand of the lab": 419,
-    "found by an attacker": 82,
+    "found by an attacker": 90,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

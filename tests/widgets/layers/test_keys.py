@@ -27,7 +27,6 @@ from qtpy.QtWidgets import (
 from napari_bayes_nnunet.widgets.layers.keys import (
     ANSWER_KEYS,
     KEYS,
-    SILENT_KEYS,
     ReviewKeys,
     is_typing,
     key_text,
@@ -286,11 +285,9 @@ def test_closing_restores_all_bindings(told) -> None:
     viewer.layers["image"].bind_key("j", lambda _: None)
     before = keymaps(viewer)
     keys = told.keys(viewer)
-    assert len(viewer.layers["contour handles"].keymap) == len(KEYS) - len(ANSWER_KEYS) + len(
-        SILENT_KEYS
-    )
+    assert len(viewer.layers["contour handles"].keymap) == len(KEYS) - len(ANSWER_KEYS)
     assert keymaps(viewer) != before
-    assert len(foreign.keymap) == len(viewer.layers["contour handles"].keymap)
+    assert len(foreign.keymap) == len(KEYS) - len(ANSWER_KEYS)
     keys.close()
     assert keymaps(viewer) == before
     assert told.peeks == []
@@ -313,11 +310,11 @@ def test_inserted_and_removed_layers_are_followed(told) -> None:
     viewer = ViewerModel()
     keys = told.keys(viewer)
     handles = viewer.add_layer(make("contour handles"))
-    assert len(handles.keymap) == len(KEYS) - len(ANSWER_KEYS) + len(SILENT_KEYS)
+    assert len(handles.keymap) == len(KEYS) - len(ANSWER_KEYS)
     viewer.layers.remove(handles)
     assert handles.keymap == {}
     late = viewer.add_labels(VOLUME)
-    assert len(late.keymap) == len(KEYS) - len(ANSWER_KEYS) + len(SILENT_KEYS)
+    assert len(late.keymap) == len(KEYS) - len(ANSWER_KEYS)
     keys.close()
     assert late.keymap == {}
     viewer.add_layer(handles)

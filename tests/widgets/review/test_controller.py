@@ -1582,3 +1582,14 @@ def test_only_structures_can_be_painted(review) -> None:
     assert np.array_equal(review.now(WORST), before)
     assert review.said == [NOT_A_STRUCTURE.format(label=7, structures="RV, MYO, LV")]
     assert review.session.edited_places() == []
+
+
+def test_brush_and_chip_have_the_same_structure_whatever_napari_chooses(review) -> None:
+    review.controller.choose_structure("LV")
+    layer, form = review.layer, review.forms.corrections
+    layer.swap_selected_and_background_labels()  # as napari's X does
+    assert (layer.selected_label, form.structure) == (LV, "LV")
+    layer.selected_label = 1  # as napari's layer controls do
+    assert (layer.selected_label, form.structure) == (1, "RV")
+    layer.selected_label = 9
+    assert (layer.selected_label, form.structure) == (1, "RV")

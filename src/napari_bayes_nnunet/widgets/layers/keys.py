@@ -91,8 +91,6 @@ ANSWER_KEYS: Final = ("use answer", "discard answer")
 """Actions whose keys belong to napari unless an answer is on screen, or *Accept* has asked."""
 STRUCTURE_KEYS: Final = tuple(name for name in KEYS if name.startswith("structure "))
 """Actions that choose a structure by its place in the list."""
-SILENT_KEYS: Final = ("M", "X", "5", "6", "7", "8", "9")
-"""Keys by which napari changes the mode or the label to paint with, out of sight of the reader."""
 TEXT_FIELDS = (QLineEdit, QTextEdit, QPlainTextEdit, QAbstractSpinBox)
 
 
@@ -135,7 +133,6 @@ class ReviewKeys:
     ) -> None:
         self._viewer = viewer
         self._functions = {
-            **dict.fromkeys(SILENT_KEYS, lambda _: None),
             **{KEYS[name]: unless_typing(action) for name, action in actions.items()},
             **{KEYS[name]: self._while_held(hold) for name, hold in (holds or {}).items()},
         }

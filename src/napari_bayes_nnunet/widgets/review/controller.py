@@ -257,6 +257,7 @@ class ReviewController(QObject):
         self.push.released.connect(partial(self.corrections.accept_preview, PUSH))
         self.insertions.moved.connect(self._on_insertions_moved)
         forms.valves.moved.connect(self._on_valve_moved)
+        self.picture.edited.events.selected_label.connect(self._on_label_chosen)
         self._soon.triggered.connect(self.show_long_axis)
         for shown in (self._soon.triggered, self._place_soon.triggered):
             shown.connect(self._show_insertions)
@@ -672,6 +673,13 @@ class ReviewController(QObject):
         """Correct the structure with this number, from 0, if there are so many."""
         for name in [*self.session.structures][number : number + 1]:
             self.choose_structure(name)
+
+    def _on_label_chosen(self) -> None:
+        """Follow napari's keys to another structure, but never to the background."""
+        label = self.picture.edited.selected_label
+        if label != self.view.label:
+            names = (name for name, value in self.session.structures.items() if value == label)
+            self.choose_structure(next(names, self.forms.corrections.structure))
 
     def _choose_next_structure(self) -> None:
         names = [*self.session.structures]
