@@ -24,7 +24,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # otherwise every process uses all core
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(threads, "1")
 
-# The same examples in each run: a failure is a change of the code, not of chance or of the machine.
+# The same examples in each run of the same tests: a failure is a change of the code, not of chance.
 settings.register_profile(
     "repeatable",
     derandomize=True,

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from napari_bayes_nnunet.core.editing.closed_curve import Points, fill_curve
@@ -57,6 +57,7 @@ def test_a_quick_drag_pushes_as_a_slow_one() -> None:
 
 @settings(max_examples=50)
 @given(st.floats(0, 6.3), st.floats(3, 10), st.floats(0.5, 12), st.sampled_from([-1, 1]))
+@example(angle=0.0, radius=9.0, way=10.0, side=-1)
 def test_the_contour_stays_closed_even_and_without_corners(angle, radius, way, side) -> None:
     direction = np.array([np.sin(angle), np.cos(angle)])
     start = CENTRE + (R - side * radius) * direction

@@ -14,7 +14,7 @@ from .closed_curve import Points, space_evenly
 
 MOST_MM: Final = 15.0
 """Largest radius of the tool."""
-_DRAWN_ALONG = 3.0
+_DRAWN_ALONG = 5.0
 """Points next to the tool that its push draws along (standard deviation)."""
 _SHORTEST = 1e-9
 
