@@ -75,7 +75,7 @@ MOST_CODE = {
     "archive in the window": 789,
     "valve plane": 431,
     "long axis": 642,
-    "last finds at the desk": 47,
+    "last finds at the desk": 76,
     "hand of the lab": 494,
     "found by an attacker": 34,
 }
@@ -128,7 +128,7 @@ MOST_TEST_LINES = {
     "archive in the window": 572,
     "valve plane": 663,
     "long axis": 557,
-    "last finds at the desk": 33,
+    "last finds at the desk": 49,
     "hand of the lab": 419,
     "found by an attacker": 91,
 }

@@ -23,6 +23,7 @@ from napari_bayes_nnunet.widgets.layers.captions import CAPTION_KEY, PATIENT_HID
 from napari_bayes_nnunet.widgets.layers.front import HIDDEN, bring_to_front
 from napari_bayes_nnunet.widgets.layers.reader import read_layers
 from napari_bayes_nnunet.widgets.layers.result_layers import keep_result
+from napari_bayes_nnunet.widgets.layers.viewing import fit_view
 from napari_bayes_nnunet.widgets.review import saver as study_saver
 from napari_bayes_nnunet.widgets.review.dock import (
     ALL_SAVED,
@@ -120,7 +121,7 @@ def test_hidden_patient_is_nowhere_in_the_window(dock, window, doe, qtbot) -> No
 
 
 def test_hidden_patient_is_not_in_the_list(dock, window, doe, qtbot) -> None:
-    dock._settings.add("study_aliases", {"heart": "Mrs. Doe"})
+    dock._settings.add("study_aliases", {str(doe): "Mrs. Doe"})
     dock.list_studies(doe.parent)
     qtbot.waitUntil(lambda: len(dock.studies.studies) == 1)
     table = dock.studies.table
@@ -140,7 +141,7 @@ def test_hidden_patient_is_not_in_the_list(dock, window, doe, qtbot) -> None:
     assert not [name for name in ("Mrs. Doe", "heart", str(doe)) if name in shown()]
     dock._hide_patient.trigger()
     assert "Mrs. Doe" in shown()
-    assert dock._settings.kept.study_aliases == {"heart": "Mrs. Doe"}
+    assert dock._settings.kept.study_aliases == {str(doe): "Mrs. Doe"}
 
 
 def test_long_name_of_a_file_is_never_cut(dock, window, doe, qtbot, tmp_path) -> None:
@@ -186,6 +187,11 @@ def test_second_heart_without_a_name_closes_the_study(dock, window, doe, tmp_pat
     other.metadata["bayes"]["patient"] = PatientRecord(name="ANONYMOUS")
     qtbot.waitUntil(lambda: dock.controller is None)
     assert [layer for layer in window.layers if layer.visible] == [other]
+    settle(qtbot)  # the canvas takes the room of what belonged to the review
+    camera = window.scene.camera
+    shown = (camera.zoom, *camera.center)
+    fit_view(window, other)
+    assert (camera.zoom, *camera.center) == pytest.approx(shown)
 
 
 def test_image_that_comes_while_a_study_opens_closes_it(dock, window, doe, tmp_path, qtbot) -> None:

@@ -20,7 +20,7 @@ from napari_bayes_nnunet.io.study.patient import write_patient
 from napari_bayes_nnunet.io.study.summary import StudySummary, list_studies
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
-from napari_bayes_nnunet.widgets.layers.study_card import THUMBNAIL_SIDE
+from napari_bayes_nnunet.widgets.layers.study_card import THUMBNAIL_SIDE, alias_key
 from napari_bayes_nnunet.widgets.review.study_list import (
     NO_STUDIES,
     SEARCHING,
@@ -276,6 +276,16 @@ def test_an_alias_replaces_the_case_in_the_list(
     again.set_folder(tmp_path)
     qtbot.waitUntil(lambda: bool(again.studies))
     assert again.table.model().index(3, 0).data() == "Tuesday, bed 4"
+
+
+def test_another_study_of_the_same_name_has_no_alias(make_list: Any, tmp_path: Path) -> None:
+    assert alias_key("dicom-0123", Path("a")) == alias_key("dicom-0123", Path("b"))
+    mine, other = (replace(GOOD, folder=tmp_path / folder) for folder in ("a", "b"))
+    study_list = make_list(lambda *_: [mine, other])
+    study_list.notes.set_study(alias_key(mine.case, mine.folder))
+    study_list.notes.alias.setText("Mrs. Doe")
+    study_list.notes.alias.editingFinished.emit()
+    assert [study_list._name_of(study) for study in (mine, other)] == ["Mrs. Doe", "good"]
 
 
 def test_dates_are_shown_only_if_wanted(

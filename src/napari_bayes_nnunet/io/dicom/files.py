@@ -21,6 +21,7 @@ MOST_FILES_CHECKED: Final = 300
 STUDY_TAGS: Final = ["SOPClassUID", "Modality", "StudyInstanceUID"]
 _PREAMBLE: Final = 128
 _MARK: Final = b"DICM"
+_PSEUDONYM: Final = "dicom-"
 _HASHED_BYTES: Final = 1 << 20
 """Bytes from the start of a file that distinguish it from all others."""
 
@@ -52,7 +53,12 @@ def may_hold_dicom(path: Path) -> bool:
 
 def make_pseudonym(identity: str) -> str:
     """Return the pseudonym of UIDs: always the same for the same UIDs, without a patient's name."""
-    return f"dicom-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    return f"{_PSEUDONYM}{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+
+
+def is_pseudonym(case: str) -> bool:
+    """Return whether a case is named by `make_pseudonym`: no other patient has this name."""
+    return case.startswith(_PSEUDONYM)
 
 
 def hash_content(file: Path) -> str:

@@ -56,8 +56,9 @@ class StopTarget:
 class Kept:
     """What the docks remember; each field is a key of the file.
 
-    Folders may be missing (`existing`). ``study_aliases`` are the user's own names of cases, which
-    are never exported, and ``study_dates`` the dates of studies, {} unless dates are shown.
+    Folders may be missing (`existing`). ``study_aliases`` are the user's own names of studies by
+    `alias_key`, which are never exported, and ``study_dates`` the dates of studies, {} unless dates
+    are shown.
     ``normal_ranges`` is what `read_normal_ranges` reads, ``reader`` the name of who reads studies.
     """
 

@@ -109,7 +109,7 @@ class StackChooser(QDialog):
         return self._stacks[row]
 
     def _on_row_changed(self, row: int) -> None:
-        self.notes.set_case(self.chosen.pseudonym if row >= 0 else "")
+        self.notes.set_study(self.chosen.pseudonym if row >= 0 else "")
         self._show(classify_series(self._stacks, self.chosen))
 
     def _on_chosen(self, kind: LongAxisKind, _: int) -> None:

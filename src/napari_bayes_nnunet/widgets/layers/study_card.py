@@ -5,6 +5,7 @@ Names and dates stay in the settings of the user.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLineEdit, QWidget
 
 from ...core.heart.intensity_window import image_window
+from ...io.dicom.files import is_pseudonym
 from ..common.dock import ThemeFont
 from ..common.settings import Settings
 
@@ -30,7 +32,7 @@ DATES_HELP: Final = (
 
 
 class AliasForm(QWidget):
-    """Field for the alias of a case, and the switch for dates.
+    """Field for the alias of a study, and the switch for dates.
 
     ``changed`` is emitted when either has changed, and is already kept in the settings.
     """
@@ -40,7 +42,7 @@ class AliasForm(QWidget):
     def __init__(self, settings: Settings, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._settings = settings
-        self._case = ""
+        self._key = ""
         self.alias = QLineEdit()
         ThemeFont(self.alias)
         self.alias.setPlaceholderText(ALIAS_HINT)
@@ -55,25 +57,33 @@ class AliasForm(QWidget):
         grid.addWidget(self.dates, 1, 0)
         self.alias.editingFinished.connect(self._keep_alias)
         self.dates.toggled.connect(self._on_dates_toggled)
-        self.set_case("")
+        self.set_study("")
 
-    def set_case(self, case: str) -> None:
-        """Show the alias of a case; "" for none."""
+    def set_study(self, key: str) -> None:
+        """Show the alias kept under an `alias_key`; "" for no study."""
         self._keep_alias()
-        self._case = case
-        self.alias.setEnabled(bool(case))
-        self.alias.setText(self._settings.kept.study_aliases.get(case, ""))
+        self._key = key
+        self.alias.setEnabled(bool(key))
+        self.alias.setText(self._settings.kept.study_aliases.get(key, ""))
 
     def _keep_alias(self) -> None:
         text = self.alias.text().strip()
-        if self._case and text != self._settings.kept.study_aliases.get(self._case, ""):
-            self._settings.add("study_aliases", {self._case: text})
+        if self._key and text != self._settings.kept.study_aliases.get(self._key, ""):
+            self._settings.add("study_aliases", {self._key: text})
             self.changed.emit()
 
     def _on_dates_toggled(self, shown: bool) -> None:
         dates = self._settings.kept.study_dates if shown else {}  # forget those that are known
         self._settings.keep(shows_study_dates=shown, study_dates=dates)
         self.changed.emit()
+
+
+def alias_key(case: str, folder: Path) -> str:
+    """Return what the alias of a study is kept under: its pseudonym, else its folder.
+
+    Files of two patients often have one name, and so have their cases.
+    """
+    return case if is_pseudonym(case) else str(folder)
 
 
 def make_thumbnail(pixels: Any) -> QPixmap:

@@ -10,6 +10,7 @@ the eight ways to rotate and mirror the slice is chosen.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final, Literal
@@ -167,6 +168,38 @@ def fit_view(viewer: Any, layer: Layer) -> None:
     napari would fit all layers, and hidden ones of other patients may be larger.
     """
     zoom_to_area(viewer, layer, np.ones(layer_voxels(layer).shape[-2:], np.bool_))
+
+
+class KeptFit:
+    """Layer that stays fitted to the canvas, by ``fit``, until the camera is moved.
+
+    The canvas changes its size with the window, and while docks take their places.
+    """
+
+    def __init__(self, viewer: Any, layer: Layer, fit: Callable[[], None]) -> None:
+        self._viewer = viewer
+        self._layer = layer
+        self._fit = fit
+        self._fitted: tuple[float, ...] = ()
+        viewer.canvas.events.size.connect(self._on_resized)
+
+    def fit(self) -> None:
+        """Fit the layer now."""
+        self._fit()
+        self._fitted = self._camera_at
+
+    def release(self) -> None:
+        """Leave the camera alone."""
+        self._viewer.canvas.events.size.disconnect(self._on_resized)
+
+    @property
+    def _camera_at(self) -> tuple[float, ...]:
+        camera = self._viewer.scene.camera
+        return float(camera.zoom), *camera.center
+
+    def _on_resized(self) -> None:
+        if self._fitted == self._camera_at and self._layer in self._viewer.layers:
+            self.fit()
 
 
 def zoom_to_area(viewer: Any, layer: Layer, area: NDArray[np.bool_]) -> None:

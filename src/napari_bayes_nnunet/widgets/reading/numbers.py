@@ -185,6 +185,7 @@ INTERVAL_HELP = (
     "In {level} % of patients like the validation patients the number lies in this range once all "
     "slices are corrected."
 )
+NO_INTERVAL = "No interval: none was calibrated for this number in a case like this."
 INTERVAL_TEXT = "{level} % interval: {low} to {high} {unit}"
 SPREAD_TEXT = (
     "Spread of the models: {spread} {unit}. Not an interval, because the models share errors."
@@ -370,6 +371,8 @@ def describe_number(measured: Measured, open_slices: int | None) -> list[str]:
         low, high = (format_rounded(end, unit) for end in measured.intervals[level])
         lines.append(INTERVAL_TEXT.format(level=level, low=low, high=high, unit=unit))
         lines.append(INTERVAL_HELP.format(level=level))
+    elif open_slices:
+        lines.append(NO_INTERVAL)
     if open_slices != 0 and not math.isnan(measured.spread):
         lines.append(SPREAD_TEXT.format(spread=format_rounded(measured.spread, unit), unit=unit))
     if measured.comparison is not None:

@@ -43,6 +43,7 @@ from ..layers.review_layers import (
 )
 from ..layers.structure_contours import CONTOURS, apply_display, steps_to_show_contours
 from ..layers.viewing import (
+    KeptFit,
     Rectangle,
     is_area_shown,
     show_in_reading_orientation,
@@ -136,7 +137,7 @@ class ReviewPicture(QObject):
         self.caption = CanvasCaption(viewer, self.image)
         self._place: Place | None = None
         self._left: tuple[Center, Center] | None = None  # centre before and after `centre_on`
-        self._fitted: tuple[float, Center] | None = None  # camera after `zoom_to_heart`
+        self._fitted = KeptFit(viewer, self.edited, self._fit_heart)
         self._is_closing = self._is_lost = False
         self._soon = QSignalDebouncer(parent=self)  # one step can move several sliders
         self._soon.setTimeout(0)
@@ -145,7 +146,6 @@ class ReviewPicture(QObject):
         self._sliders_soon.setTimeout(SLIDERS_AFTER_MS)
         self._sliders_soon.triggered.connect(self._move_sliders)
         viewer.dims.events.point.connect(self._on_point)
-        viewer.canvas.events.size.connect(self._on_resized)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.canvas.grid.events.enabled.connect(self._on_grid)
@@ -265,18 +265,10 @@ class ReviewPicture(QObject):
 
     def zoom_to_heart(self) -> None:
         """Zoom in on the heart, with all slices in view, until the camera is moved."""
+        self._fitted.fit()
+
+    def _fit_heart(self) -> None:
         zoom_to_area(self._viewer, self.edited, self._session.heart)
-        self._fitted = self._camera_at
-
-    @property
-    def _camera_at(self) -> tuple[float, Center]:
-        camera = self._viewer.scene.camera
-        return float(camera.zoom), tuple(camera.center)
-
-    def _on_resized(self) -> None:
-        """Keep the heart in view, for example while the docks take their places."""
-        if self._fitted == self._camera_at:
-            self.zoom_to_heart()
 
     def _return_to_heart(self) -> None:
         """Undo `centre_on` unless the camera has moved since; show the heart if it is not shown."""
@@ -322,7 +314,7 @@ class ReviewPicture(QObject):
         self._sliders_soon.cancel()
         self._move_sliders()
         self._viewer.dims.events.point.disconnect(self._on_point)
-        self._viewer.canvas.events.size.disconnect(self._on_resized)
+        self._fitted.release()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         self._viewer.canvas.grid.events.enabled.disconnect(self._on_grid)

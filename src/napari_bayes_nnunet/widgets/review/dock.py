@@ -58,6 +58,8 @@ from ..layers.image_input import is_mask, is_segmentable
 from ..layers.keys import is_typing
 from ..layers.metadata import bayes_metadata, dicom_path, layer_patient
 from ..layers.result_layers import prepare_labels
+from ..layers.study_card import alias_key
+from ..layers.viewing import KeptFit, fit_view
 from ..reading.key_sheet import HIDE_KEY, HidePatientAction, KeysAction, menu_action
 from ..reading.picture import LayerRemovedError, OpenedStudy
 from .controller import ReviewController
@@ -457,7 +459,8 @@ class ReviewWidget(FolderDrop, DockContent):
             return
         study = self.controller.session.study
         case, patient = study.info.case, layer_patient(self.controller.picture.image)
-        alias = self._settings.kept.study_aliases.get(case, "")
+        key = alias_key(case, study.folder)
+        alias = self._settings.kept.study_aliases.get(key, "")
         whose = PATIENT_HIDDEN if is_hidden else re.sub(r"\.nii(\.gz)?", "", patient.identity)
         self.title.show_text(f"{alias} ({whose})" if alias and not is_hidden else whose)
         about = f"{patient.title}\n{case}\n{study.folder}\n{HIDE_HELP}"
@@ -581,6 +584,8 @@ class ReviewWidget(FolderDrop, DockContent):
             self.messages.ask(f"{self.messages.line.message} {waits}")
         else:
             bring_to_front(self._viewer, image)
+            self._fitted = KeptFit(self._viewer, image, partial(fit_view, self._viewer, image))
+            self._fitted.fit()
             self.messages.ask(MADE_WAY.format(image=image.name, saved=saved))
 
     def _open_study_of(self, layer: Any) -> None:

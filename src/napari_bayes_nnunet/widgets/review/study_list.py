@@ -22,7 +22,7 @@ from ..common.message_line import MessageLine
 from ..common.rows_table import Column, Row, RowsTable
 from ..common.settings import Settings
 from ..common.wording import in_the_window
-from ..layers.study_card import THUMBNAIL_SIDE, AliasForm, make_thumbnail
+from ..layers.study_card import THUMBNAIL_SIDE, AliasForm, alias_key, make_thumbnail
 
 _COLUMNS = (
     Column("Case", "Name of the study; ⚠ marks a warning. Double-click to open the study.", 140),
@@ -182,9 +182,9 @@ class StudyList(FolderDrop, QWidget):
     def _show_card(self, study: StudySummary | None) -> None:
         """Show the picture, the alias and the date of the chosen study."""
         self.card.setVisible(study is not None)
-        case = study.case if study is not None and not self._is_hidden else ""
-        self.notes.set_case(case)
-        self.date.show_message(self._settings.kept.study_dates.get(case, ""))
+        named = None if self._is_hidden else study
+        self.notes.set_study(alias_key(named.case, named.folder) if named else "")
+        self.date.show_message(self._settings.kept.study_dates.get(named.case, "") if named else "")
         self.picture.clear()
         if study is not None and not study.problem:
             show = partial(self._on_picture_read, study)
@@ -196,9 +196,9 @@ class StudyList(FolderDrop, QWidget):
 
     def _name_of(self, study: StudySummary) -> str:
         """Return the user's name for a study, else its patient or case, and the path of several."""
-        alias = self._settings.kept.study_aliases.get(study.case, "")
-        if alias:
-            return alias
+        key = alias_key(study.case, study.folder)
+        if key in self._settings.kept.study_aliases:
+            return self._settings.kept.study_aliases[key]
         folder, name = self.folder.path, study.patient or study.case
         if self._case_counts[name] < 2 or folder is None or folder not in study.folder.parents:
             return name
