@@ -129,6 +129,7 @@ MOST_TEST_LINES = {
     "valve plane": 663,
     "long axis": 557,
     "last finds at the desk": 49,
+    "schemas and containers": 152,
     "hand of the lab": 419,
     "found by an attacker": 91,
 }

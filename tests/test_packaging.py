@@ -150,6 +150,17 @@ def imported_modules(file: Path) -> Iterator[str]:
             yield str(node.module).partition(".")[0]
 
 
+def test_conda_recipe_has_version_and_dependencies_of_the_project() -> None:
+    recipe = yaml.safe_load((ROOT / "packaging" / "recipe.yaml").read_text(encoding="utf-8"))
+    needed = {
+        re.sub(r"\[.*\]|;.*", "", requirement).strip().lower().replace("torch>", "pytorch>")
+        for requirement in PROJECT["project"]["dependencies"]
+    }
+    of_conda = {r.replace(" ", "") for r in recipe["requirements"]["run"]}
+    assert needed == of_conda - {"python>=${{python_min}}", "pylibjpeg-openjpeg"}
+    assert recipe["context"]["version"] == napari_bayes_nnunet.__version__
+
+
 def test_pre_commit_has_the_versions_of_tox() -> None:
     groups: dict[str, list[Any]] = PROJECT["dependency-groups"]
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
