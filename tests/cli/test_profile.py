@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from napari_bayes_nnunet.app.prediction.predict import BASE_STAYS
+from napari_bayes_nnunet.app.prediction.predict import BASE_STAYS, OTHER_INTERVALS
 from napari_bayes_nnunet.app.prediction.request import PROFILE_AND_STUDY
 from napari_bayes_nnunet.app.review.learnt_profile import TOO_FEW_STUDIES
+from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.app.review.site_intervals import (
+    HOLDS,
+    OTHER_CALIBRATIONS,
+    SITE_WIDTH,
+    VOID,
+)
 from napari_bayes_nnunet.app.segmentation.calibration import (
     Calibration,
+    calibration_checksum,
     calibration_key,
     write_calibration,
 )
@@ -24,7 +32,7 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.heart.measurements import volumes_ml
 from napari_bayes_nnunet.core.heart.site_profile import SiteProfile
-from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
+from napari_bayes_nnunet.core.metrics.conformal import IntervalRule, RemainingChange
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.heart.site_profile import NO_FILE, read_profile, write_profile
 from napari_bayes_nnunet.io.images.nifti import read_labels
@@ -33,7 +41,7 @@ from napari_bayes_nnunet.io.study.study import read_study, save_work
 
 from ..helpers.data.cohorts import write_volume
 from ..helpers.data.models import make_model
-from ..helpers.data.studies import STRUCTURES, make_study
+from ..helpers.data.studies import STRUCTURES, made_report, make_study
 
 WIDE = SiteProfile(name="wide", es_base={"LV": 1, "RV": 1}, offset_mm={"LV": 1.5})
 ASKED = ("--members", 2, "--mirroring", "none", "--device", "cpu")
@@ -47,9 +55,18 @@ def run(*arguments: object) -> Result:
     return outcome
 
 
-def reviewed(folder: Path, *, lower: int, accepted: bool = True) -> Path:
-    """Write a study of ED 1 and ES 2 whose reader begins the LV lower at ES."""
-    make_study(folder, phases=(1, 2), case=folder.name, ed=1, es=2)
+CHANGE = RemainingChange(spreads=(0.0,), bounds_80=(0.5,), bounds_90=(1.0,), patients=16)
+
+
+def reviewed(folder: Path, *, lower: int, accepted: bool = True, bound: float = 1) -> Path:
+    """Write a study of ED 1 and ES 2 whose reader begins the LV lower at ES.
+
+    Half of the 90 % interval of its numbers is ``bound``.
+    """
+    rule = asdict(CHANGE.scaled((bound, bound)))
+    calibration = {"review": {"LV EF": rule, "LV ESV": rule}}
+    reports = {phase: made_report(calibration=calibration) for phase in (1, 2)}
+    make_study(folder, phases=(1, 2), case=folder.name, ed=1, es=2, reports=reports)
     study = read_study(folder)
     labels = study.edited.copy()
     labels[1, :lower] = 0
@@ -58,6 +75,10 @@ def reviewed(folder: Path, *, lower: int, accepted: bool = True) -> Path:
     review = replace(study.review, decisions=decisions)
     save_work(folder, labels, study.info.geometry, review)
     return folder
+
+
+def ef_of(study: Path) -> float:
+    return ReviewSession(read_study(study)).measured()["LV EF"].value
 
 
 # Made and learnt
@@ -97,6 +118,41 @@ def test_profile_is_learnt_from_reviewed_studies(tmp_path: Path) -> None:
     assert not profile.draws
 
 
+@pytest.mark.parametrize(
+    ("bound", "sentences"), [(1, (VOID, SITE_WIDTH)), (90, (HOLDS, SITE_WIDTH))]
+)
+def test_nine_studies_tell_whether_intervals_hold_and_have_their_own(
+    tmp_path: Path, bound: float, sentences: tuple[str, ...]
+) -> None:
+    studies = tmp_path / "studies"
+    for number in range(9):  # one reader agrees with the ensemble, so nothing else is learnt
+        reviewed(studies / f"p{number}", lower=number % 2, bound=bound)
+    run("profile", "learn", studies, "-o", tmp_path / "site.json")
+    profile = read_profile(tmp_path / "site.json")
+    assert not profile.draws
+    begins = {template.partition("{")[0] for template in sentences}
+    assert {b for b in begins if any(said.startswith(b) for said in profile.learnt)} == begins
+    change = abs(ef_of(studies / "p1") - ef_of(studies / "p0"))
+    assert profile.intervals["LV EF"] == pytest.approx((change / bound, change / bound))
+    assert profile.intervals.keys() == {"LV EF", "LV ESV"}
+    report = read_study(studies / "p0").info.reports[1]
+    assert profile.calibration == calibration_checksum(report["calibration"])
+
+
+def test_eight_studies_have_no_intervals_of_their_own(tmp_path: Path) -> None:
+    for number in range(8):
+        reviewed(tmp_path / "studies" / f"p{number}", lower=0)
+    run("profile", "learn", tmp_path / "studies", "-o", tmp_path / "site.json")
+    assert read_profile(tmp_path / "site.json").intervals == {}
+
+
+def test_intervals_of_two_calibrations_are_not_compared(tmp_path: Path) -> None:
+    for number in range(9):
+        reviewed(tmp_path / "studies" / f"p{number}", lower=0, bound=1 + number)
+    said = run("profile", "learn", tmp_path / "studies", "-o", tmp_path / "site.json").output
+    assert OTHER_CALIBRATIONS in said
+
+
 def test_one_reviewed_study_is_too_few(tmp_path: Path) -> None:
     reviewed(tmp_path / "studies" / "p", lower=1)
     outcome = run("profile", "learn", tmp_path / "studies", "-o", tmp_path / "site.json")
@@ -115,7 +171,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key = calibration_key(folder, SETTINGS)
     rule = IntervalRule(bias=0, half_width_80=1, half_width_90=2, patients=10)
     calibration = Calibration(
-        temperature=1.0, cases=("a",), volumes=dict.fromkeys(STRUCTURES, rule), **key
+        temperature=1.0,
+        cases=("a",),
+        volumes=dict.fromkeys(STRUCTURES, rule),
+        review={"LV EF": CHANGE, "RV EF": CHANGE},
+        **key,
     )
     write_calibration(folder, calibration)
     return model
@@ -197,6 +257,32 @@ def test_learnt_profile_that_draws_nothing_is_only_said(
     content = report(tmp_path / "said", "p_4d_frame01")
     assert content["profile"] == learnt.to_report()
     assert "interval_90" in content["volumes_ml"]["LV"]
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_intervals_of_the_site_are_those_of_its_calibration(
+    model: Path, cine: Path, tmp_path: Path, is_own: bool
+) -> None:
+    assert predict(model, cine, tmp_path / "plain").exit_code == 0
+    plain = report(tmp_path / "plain", "p_4d_frame01")["calibration"]
+    site = SiteProfile(
+        name="site",
+        learnt_from=9,
+        intervals={"LV EF": (2.0, 4.0)},
+        calibration=calibration_checksum(plain) if is_own else "of another ensemble",
+    )
+    write_profile(tmp_path / "site.json", site)
+    options = ("--profile", tmp_path / "site.json", "--save", "study")
+    outcome = predict(model, cine, tmp_path / "out", *options)
+    assert outcome.exit_code == 0
+    assert (OTHER_INTERVALS.format(profile="site") in outcome.output) is not is_own
+    content = report(tmp_path / "out", "p_4d_frame01")
+    scaled = {"LV EF": asdict(CHANGE.scaled((2.0, 4.0)))}
+    changed = {**plain, "volumes": {}, "dice": {}, "review": json.loads(json.dumps(scaled))}
+    assert content["calibration"] == (changed if is_own else plain)
+    assert predict(model, cine, tmp_path / "out", *options, "--continue").exit_code == 0
+    other = predict(model, cine, tmp_path / "out", "--save", "study", "--continue")
+    assert other.exit_code == (1 if is_own else 0)
 
 
 def test_cohort_names_the_profile_and_writes_no_studies(

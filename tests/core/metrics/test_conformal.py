@@ -1,10 +1,17 @@
 """Prediction intervals of split conformal prediction."""
 
+import math
+
 import numpy as np
 import pytest
 
 from napari_bayes_nnunet.core import InputError
-from napari_bayes_nnunet.core.metrics.conformal import IntervalRule, RemainingChange, fit_interval
+from napari_bayes_nnunet.core.metrics.conformal import (
+    IntervalRule,
+    RemainingChange,
+    chance_of_misses,
+    fit_interval,
+)
 
 
 def rule_of(residuals, *, patients=None, difficulties=None):
@@ -58,6 +65,25 @@ def test_remaining_change_is_an_interval_within_the_limits() -> None:
     assert rule.intervals(95, difficulty=7, most=100) == {80: (90, 100), 90: (86, 100)}
     assert rule.intervals(1, difficulty=2) == {80: (0, 6), 90: (0, 10)}
     assert rule.intervals(-1, difficulty=2) == rule.intervals(95) == {}
+
+
+def test_scaled_change_has_multiples_of_its_bounds_at_90() -> None:
+    rule = RemainingChange(spreads=(1, 2), bounds_80=(2, 5), bounds_90=(3, 9), patients=9)
+    scaled = rule.scaled((0.5, 2.0))
+    assert (scaled.bounds_80, scaled.bounds_90) == ((1.5, 4.5), (6, 18))
+    assert scaled.spreads == rule.spreads
+
+
+@pytest.mark.parametrize("patients", [9, 16])
+def test_misses_of_exchangeable_cases_have_their_chance(patients) -> None:
+    random = np.random.default_rng(0)
+    residuals = random.exponential(size=(20_000, patients + 12))
+    rank = math.ceil((patients + 1) * 0.9)
+    bounds = np.sort(residuals[:, :patients])[:, rank - 1 : rank]
+    missed = (residuals[:, patients:] > bounds).sum(axis=1)
+    for least in range(5):
+        chance = chance_of_misses(least, 12, patients, 90)
+        assert (missed >= least).mean() == pytest.approx(chance, abs=0.01)
 
 
 def test_interval_of_huge_numbers_is_unknown() -> None:

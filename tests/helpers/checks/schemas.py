@@ -50,6 +50,8 @@ def _tidy(node: Any) -> Any:
     tidy = {k: _tidy(v) for k, v in node.items() if k != "title" or not isinstance(v, str)}
     if "$defs" in tidy:
         tidy["$defs"] = {name.lstrip("_"): kind for name, kind in tidy["$defs"].items()}
+    if "enum" in tidy:  # typing gives one type for the same values in another order
+        tidy["enum"] = sorted(tidy["enum"])
     if isinstance(tidy.get("$ref"), str):
         tidy["$ref"] = tidy["$ref"].replace("/_", "/")
     if isinstance(tidy.get("description"), str):

@@ -37,7 +37,7 @@ from ...io.study.info import STUDY_FILE, SourceImage, StudyInfo, is_study, read_
 from ...io.study.study import check_replaceable, files_of_study, write_study
 from .. import AppError
 from ..report.output_folder import refuse_folder_of_inputs
-from ..segmentation.calibration import find_image_rule
+from ..segmentation.calibration import find_calibration, find_image_rule
 from ..segmentation.ensemble import Ensemble, PassPlan
 from ..segmentation.image_check import note_on_left_out, usable_phases
 from ..segmentation.recipe import Recipe
@@ -77,6 +77,10 @@ KIND_UNKNOWN = (
 BASE_STAYS = (
     "The base stays as the ensemble draws it, not as in the profile {profile}, because it is not "
     "known whether this is end-systole."
+)
+OTHER_INTERVALS = (
+    "The intervals of the profile {profile} are for another calibration, so they are not used. "
+    "Learn the profile again from studies of this ensemble and these settings."
 )
 NO_MAP_OF_SINGLE = "{method} is a single model, so it has no {map}."
 _LOGGER = logging.getLogger(__name__)
@@ -310,6 +314,15 @@ class _Case:
             profile=self.request.profile,
         )
 
+    def _notes_on_profile(self) -> Iterator[str]:
+        """Yield what the profile says, and that its intervals are of another calibration."""
+        profile = self.request.profile
+        yield from profile.sentences
+        calibration = find_calibration(self.ensemble.folder, self.request.settings)
+        is_own = calibration is not None and calibration.has_intervals_of(profile)
+        if profile.intervals and not is_own:
+            yield OTHER_INTERVALS.format(profile=profile.name)
+
     def leave_out_maps(self) -> None:
         """Save no map of the disagreement if one pass makes the result, and say so."""
         request = self.request
@@ -363,7 +376,7 @@ class _Case:
         self.frames = phase_images(self.name, channels, phases)
         done = tuple(frame.phase for frame in self.frames)
         self.entries = {**entries, **self.source.checksums, "notes": [*notes]}
-        self.run_notes += self.request.profile.sentences
+        self.run_notes += self._notes_on_profile()
         self.notes += [*notes, *self.run_notes]
         _claim_names(_further_names(self.name, done), self.seen)
         self._refuse_replacing([frame.name for frame in self.frames])
@@ -539,6 +552,8 @@ class _Case:
     def _write(self, frame: PhaseImage, result: Segmentation) -> dict[str, Any]:
         """Write the files of a 3D image and return its report."""
         like, save, profile = frame.channels[0], self.request.save, self.request.profile
+        if result.calibration is not None:
+            result = replace(result, calibration=result.calibration.of_site(profile))
         if profile.draws:
             result = self._drawn(frame, result)
         about: dict[str, Any] = {"case": frame.name, "image": like.source.name}
@@ -555,7 +570,7 @@ class _Case:
         return report
 
     def _drawn(self, frame: PhaseImage, result: Segmentation) -> Segmentation:
-        """Return a result with labels and volumes by the profile, and so without intervals.
+        """Return a result with labels and volumes by the profile.
 
         Volumes of members, maps and probabilities stay those of the ensemble.
         """
@@ -573,8 +588,7 @@ class _Case:
             es_base_first=base_first if frame.phase == self.entries.get("ES", 0) else None,
         )
         volumes = volumes_ml(labels, first.spacing, result.structures)
-        calibration = result.calibration and result.calibration.without_intervals()
-        return replace(result, labels=labels, volumes=volumes, notes=notes, calibration=calibration)
+        return replace(result, labels=labels, volumes=volumes, notes=notes)
 
     def _write_study(self, image: Volume, posteriors: Mapping[Phase, StoredPosterior]) -> None:
         """Write the study, with a copy of ``image`` unless the image is a single file.

@@ -15,6 +15,8 @@ from ...io.study.arrays import select_phase
 from ...io.study.study import read_study
 from .. import AppError
 from .corrected_studies import CorrectedStudy, find_corrected
+from .session import ReviewSession
+from .site_intervals import observe_intervals, with_intervals
 
 TOO_FEW_STUDIES: Final = (
     "ED and ES are reviewed in {ready} of {count} studies, but a profile is learnt from at least "
@@ -30,10 +32,12 @@ def learn_from_studies(folders: Iterable[Path], name: str) -> SiteProfile:
     fewer than `FEWEST_TO_LEARN`, and DataError if one cannot be read.
     """
     studies = [study for folder in folders for study in drain(find_corrected(folder))]
-    shown = [seen for study in studies if (seen := _observed(study))]
-    if len(shown) < FEWEST_TO_LEARN:
-        raise AppError(TOO_FEW_STUDIES, ready=len(shown), count=len(studies), least=FEWEST_TO_LEARN)
-    return learn_profile(name, shown)
+    seen = [(study.folder, shown) for study in studies if (shown := _observed(study))]
+    if len(seen) < FEWEST_TO_LEARN:
+        raise AppError(TOO_FEW_STUDIES, ready=len(seen), count=len(studies), least=FEWEST_TO_LEARN)
+    profile = learn_profile(name, [habits for _, habits in seen])
+    sessions = (ReviewSession(read_study(study)) for study, _ in seen)
+    return with_intervals(profile, [observe_intervals(s, profile) for s in sessions])
 
 
 def _observed(corrected: CorrectedStudy) -> dict[Item, float]:

@@ -6,6 +6,9 @@ stopping and largest component.
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -17,6 +20,7 @@ from annotated_types import Interval
 
 from ...core.choices import LargestComponent, Mirroring, Window
 from ...core.heart.plausibility import MassRange
+from ...core.heart.site_profile import SiteProfile
 from ...core.metrics.calibration import RANGE
 from ...core.metrics.conformal import IntervalRule, RemainingChange
 from ...core.metrics.expected_dice import DiceRule
@@ -46,6 +50,7 @@ LACKS_RULES: Final = "No {missing}: too few validation patients."
 TEMPERATURE_APPLIED: Final = "Temperature {temperature:g} was applied."
 _NAMED: Final = 2
 """Most settings that a sentence names."""
+_DIGITS: Final = 12
 _FORMAT: Final = 1
 _REPAIR: Final = "Delete it, and calibrate the ensemble again."
 
@@ -124,9 +129,23 @@ class Calibration:
         # Another training may have the same epochs.
         return self.key == wanted.key and all(map(may_be_same, known, checksums))
 
-    def without_intervals(self) -> Calibration:
-        """Return the calibration for labels that are not drawn as those it was fitted on."""
-        return replace(self, volumes={}, function={}, dice={}, review={})
+    def has_intervals_of(self, profile: SiteProfile) -> bool:
+        """Return whether the intervals of a profile are for this calibration."""
+        is_own = profile.calibration == calibration_checksum(self.to_report())
+        return bool(profile.intervals) and is_own
+
+    def of_site(self, profile: SiteProfile) -> Calibration:
+        """Return the calibration of results with a profile.
+
+        If the profile has intervals for this calibration, its numbers have those. Without, there
+        are none for labels that are drawn otherwise than those this was fitted on.
+        """
+        is_own = self.has_intervals_of(profile)
+        if not (profile.draws or is_own):
+            return self
+        known = sorted(self.review.keys() & profile.intervals) if is_own else []
+        review = {name: self.review[name].scaled(profile.intervals[name]) for name in known}
+        return replace(self, volumes={}, function={}, dice={}, review=review)
 
     def to_report(self) -> dict[str, Any]:
         """Return the entry ``calibration`` of a case's report, as it is read from its file.
@@ -334,6 +353,14 @@ def _read_file(file: Path, state: tuple[int, int, int]) -> _File:
     """Return the content of a file; ``state`` changes with it, as each result needs it."""
     with reading_json(file, repair=_REPAIR, newest=_FORMAT) as text:
         return parse_json(text, _File)
+
+
+def calibration_checksum(entry: Mapping[str, Any] | None) -> str:
+    """Return the start of the checksum of the entry ``calibration`` of a report, or "none"."""
+    if entry is None:
+        return "none"
+    text = json.dumps(entry, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
 def calibration_key(folder: EnsembleFolder, settings: SegmentationSettings) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.files.checksum import may_be_same
 from ...io.study.case_report import MEMBER_NAMES
 from .. import AppError
-from .calibration import applied_settings, find_calibration
+from .calibration import applied_settings, calibration_checksum, find_calibration
 from .methods import choose_members
 from .settings import SegmentationSettings
 
@@ -64,13 +63,13 @@ class Recipe:
         """Return the recipe of results to be made.
 
         ``image`` has the report entries that identify the image; ``spacing`` replaces that of the
-        file. With a ``profile`` that draws there are no intervals. Raises AppError or DataError if
-        the ensemble cannot meet the settings.
+        file. A ``profile`` may change the calibration. Raises AppError or DataError if the ensemble
+        cannot meet the settings.
         """
         members = choose_members(folder, settings.method, settings.members)
         calibration = find_calibration(folder, settings)
-        if calibration is not None and profile.draws:
-            calibration = calibration.without_intervals()
+        if calibration is not None:
+            calibration = calibration.of_site(profile)
         return cls(
             ensemble=folder.name,
             settings=applied_settings(folder, settings),
@@ -78,7 +77,7 @@ class Recipe:
             plans=folder.plans_sha256,
             labels=_in_words({name: n for name, n in folder.labels.items() if n != 0}),
             precision="float32" if settings.precision == "full" else "",
-            calibration=_checksum(calibration.to_report() if calibration else None),
+            calibration=calibration_checksum(calibration.to_report() if calibration else None),
             profile=profile.recipe,
             image=_files(image or {}),
             spacing=spacing,
@@ -96,7 +95,7 @@ class Recipe:
                 plans=content.get("plans_sha256", ""),
                 labels=_in_words(content.get("labels", {})),
                 precision=content.get("precision", "float32"),
-                calibration=_checksum(content.get("calibration")),
+                calibration=calibration_checksum(content.get("calibration")),
                 profile=content.get("profile", {}).get("drawn", NO_PROFILE.recipe),
                 image=_files(content),
                 spacing=tuple(content["spacing_mm"]) if is_given else None,
@@ -169,13 +168,6 @@ def _name(member: Mapping[str, Any]) -> str:
 
 def _in_words(labels: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {label}" for name, label in sorted(labels.items()))
-
-
-def _checksum(calibration: Mapping[str, Any] | None) -> str:
-    if calibration is None:
-        return "none"
-    text = json.dumps(calibration, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
 def _files(entries: Mapping[str, Any]) -> dict[str, str]:

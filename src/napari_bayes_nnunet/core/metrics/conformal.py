@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import betabinom
 
 from .. import InputError
 
@@ -126,6 +127,11 @@ class RemainingChange:
         index = min(bisect_left(self.spreads, spread), len(self.spreads) - 1)
         return self._bounds(level)[index]
 
+    def scaled(self, factors: Sequence[float]) -> RemainingChange:
+        """Return the rule whose bounds at each level are a factor times the bounds at 90 %."""
+        low, high = (tuple(factor * bound for bound in self.bounds_90) for factor in factors)
+        return replace(self, bounds_80=low, bounds_90=high)
+
     def spread_for(self, target: float, level: Coverage = 90) -> float | None:
         """Return the largest spread with a bound of at most ``target``; None if there is none."""
         count = bisect_right(self._bounds(level), target)
@@ -179,6 +185,18 @@ def fit_interval(
     scaled = _rule(bias, sizes / (floor + table[2]), weights, count, floor)
     narrow = _mean_width(scaled, table[2], weights) < _GAIN * _mean_width(constant, 0, weights)
     return scaled if narrow else constant
+
+
+def chance_of_misses(missed: int, cases: int, patients: int, level: Coverage) -> float:
+    """Return the chance that at least ``missed`` of new ``cases`` lie outside their intervals.
+
+    It is that of cases exchangeable with the ``patients`` on which a half-width was fitted as the
+    k-th smallest of n residuals. The coverage of such intervals has a beta distribution with the
+    parameters k and n + 1 − k (Vovk 2012), so the number of misses has a beta-binomial one. A small
+    chance speaks against exchangeability.
+    """
+    rank = _rank(patients, level)
+    return float(betabinom(cases, patients + 1 - rank, rank).sf(missed - 1))
 
 
 def conformal_quantile(
