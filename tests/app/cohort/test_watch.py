@@ -17,6 +17,7 @@ from napari_bayes_nnunet.app.cohort.terminal import INTERRUPTED
 from napari_bayes_nnunet.app.cohort.watch import IMAGES, OUTGOING, SENT, ArchiveWatch
 from napari_bayes_nnunet.app.prediction.request import PredictionRequest
 from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.archive import NO_ANSWER, Archive
@@ -24,7 +25,7 @@ from napari_bayes_nnunet.io.dicom.files import make_pseudonym
 from napari_bayes_nnunet.io.study.study import read_study, save_review
 
 from ...helpers.data.cines import ED, accept, make_cine
-from ...helpers.data.cohorts import write_dicom_study
+from ...helpers.data.cohorts import made_request, segment_here, write_dicom_study
 from ...helpers.data.dicoms import AXIAL, made_voxels, slice_file
 from ...helpers.data.models import make_model
 from ...helpers.processes.orthanc import HOST, run_orthanc
@@ -91,6 +92,19 @@ def test_new_cines_are_segmented_and_stored_once(archive, tmp_path, warm_command
     assert look().output == ""
 
 
+def watch_here(archive: Archive, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ArchiveWatch:
+    """Return a watch for the studies of another day, which segments in this process."""
+    ensemble = Ensemble(make_model(folder / "model", members=2))
+
+    def run(request: CohortRequest, **_: Any) -> int:
+        done = segment_here(ensemble, request)
+        return int(any(study.outcome == "failed" for study in done))
+
+    monkeypatch.setattr(watch, "run_in_terminal", run)
+    request = made_request(ensemble, (), folder / "out", skip_finished=True, phases="all")
+    return ArchiveWatch(archive, request, dates="20310101", stores=True)
+
+
 @pytest.fixture
 def made(archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArchiveWatch:
     """Return a watch for the studies of one day, which segments nothing."""
@@ -111,6 +125,48 @@ def test_a_study_that_is_being_sent_is_left_alone(made, archive, tmp_path):
     assert not folder.exists()
     made.look(waits=True)
     assert len(files_in(folder)) == 13
+
+
+def test_a_study_that_had_half_arrived_is_made_again(archive, tmp_path, monkeypatch):
+    """The rest arrives after SEG and SR of the half, which alone are no reason to begin again."""
+    made, output = watch_here(archive, tmp_path, monkeypatch), tmp_path / "out"
+    about = {"name": "half", "PatientID": "half", "StudyDate": "20310101"}
+    study = write_dicom_study(tmp_path / "half", **about)
+    case, files = make_pseudonym(study), files_in(tmp_path / "half")
+    first = [file for file in files if int(file.name[-2]) < 3]  # three of four slices
+
+    def slices_after_look() -> int:
+        assert made.look() == 0
+        return len(read_study(output / case / case).prediction[0])
+
+    drain(archive.store(first))
+    assert slices_after_look() == 3
+    written = (output / case / case / "study.json").stat().st_mtime_ns
+    assert slices_after_look() == 3
+    assert (output / case / case / "study.json").stat().st_mtime_ns == written
+    drain(archive.store([file for file in files if file not in first]))
+    assert slices_after_look() == 4
+    assert rows(output)[case]["outcome"] == "done"
+    assert not files_in(output / case / OUTGOING)
+    assert files_in(output / case / SENT)
+
+
+def test_a_study_that_grows_under_a_reader_stays(made, archive, tmp_path, capsys):
+    name = store(archive, tmp_path, "read", StudyInstanceUID=generate_uid(), StudyDate="20300101")
+    made.look()
+    (entry,) = (one for one in archive.find_studies() if one.patient.patient_id == "read")
+    study = make_cine(tmp_path / "out" / name / name)
+    session = ReviewSession(read_study(study))
+    accept(session, (ED, 2))
+    save_review(study, session.state)
+    about = {"StudyInstanceUID": entry.uid, "StudyDate": "20300101", "PatientID": "read"}
+    late = slice_file(tmp_path / "late.dcm", made_voxels()[0, 0], series=9, **about)
+    drain(archive.store([late]))
+    for _ in range(2):
+        made.look()
+    assert capsys.readouterr().err.splitlines() == [f"{name}: {watch.GREW_IN_REVIEW}"]
+    assert len(files_in(tmp_path / "out" / IMAGES / name)) == 12
+    assert (study / "study.json").exists()
 
 
 def test_a_watch_goes_on_when_the_archive_is_away(made, tmp_path, monkeypatch, capsys):
