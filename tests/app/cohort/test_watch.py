@@ -18,6 +18,7 @@ from napari_bayes_nnunet.app.cohort.watch import IMAGES, OUTGOING, SENT, Archive
 from napari_bayes_nnunet.app.prediction.request import PredictionRequest
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.archive import NO_ANSWER, Archive
@@ -52,7 +53,9 @@ def rows(output: Path) -> dict[str, dict[str, str]]:
         return {row["study"]: row for row in csv.DictReader(file)}
 
 
-def test_new_cines_are_segmented_and_stored_once(archive, tmp_path, warm_command):
+def test_new_cines_are_segmented_and_stored_once(
+    archive, tmp_path, warm_command, monkeypatch, capsys
+):
     model, output = make_model(tmp_path / "model", members=2), tmp_path / "out"
     first = store(archive, tmp_path, "first")
     scout = {"StudyInstanceUID": generate_uid(), "PatientID": "scout"}
@@ -60,11 +63,7 @@ def test_new_cines_are_segmented_and_stored_once(archive, tmp_path, warm_command
     drain(archive.store([slice_file(tmp_path / "s.dcm", made_voxels()[0, 0], **scout)]))
     asked = ("archive", "watch", archive.url, "-o", output, "--ensemble", model, "--once")
     asked += ("--store-back", "--phases", "all", *ASKED)
-
-    def look() -> Any:
-        return warm_command.run(*asked, folder=tmp_path)
-
-    done = look()
+    done = warm_command.run(*asked, folder=tmp_path)
     assert done.code == 1, done.errors  # the scout failed
     table = rows(output)
     other = make_pseudonym(scout["StudyInstanceUID"])
@@ -82,27 +81,33 @@ def test_new_cines_are_segmented_and_stored_once(archive, tmp_path, warm_command
     second = store(archive, tmp_path, "second")
     drain(archive.fetch(archive.find_studies(patient="second")[0].uid, output / IMAGES / second))
     fetched = {file: file.stat().st_mtime_ns for file in files_in(output / IMAGES)}
-    done = look()
-    assert done.code == 0, done.errors
+    again = watch_here(archive, tmp_path, monkeypatch)
+    assert again.look() == 0
     assert set(rows(output)) == {first, second, other}
     assert (output / second / SENT).exists()
     assert {file: file.stat().st_mtime_ns for file in files_in(output / IMAGES)} == fetched
     (study,) = archive.find_studies(patient="first")
     assert int(study.images) == images
-    assert look().output == ""
+    capsys.readouterr()
+    assert again.look() == 0
+    assert capsys.readouterr().out == ""
 
 
-def watch_here(archive: Archive, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ArchiveWatch:
-    """Return a watch for the studies of another day, which segments in this process."""
-    ensemble = Ensemble(make_model(folder / "model", members=2))
+def watch_here(
+    archive: Archive, folder: Path, monkeypatch: pytest.MonkeyPatch, dates: str = ""
+) -> ArchiveWatch:
+    """Return a watch that segments in this process, as the command does with what is asked."""
+    ensemble = Ensemble(folder / "model")
+    settings = SegmentationSettings(members=2, mirroring="none", device="cpu", window="whole")
 
     def run(request: CohortRequest, **_: Any) -> int:
         done = segment_here(ensemble, request)
         return int(any(study.outcome == "failed" for study in done))
 
     monkeypatch.setattr(watch, "run_in_terminal", run)
-    request = made_request(ensemble, (), folder / "out", skip_finished=True, phases="all")
-    return ArchiveWatch(archive, request, dates="20310101", stores=True)
+    asked = {"settings": settings, "skip_finished": True, "phases": "all"}
+    request = made_request(ensemble, (), folder / "out", **asked)
+    return ArchiveWatch(archive, request, dates=dates, stores=True)
 
 
 @pytest.fixture
@@ -129,7 +134,8 @@ def test_a_study_that_is_being_sent_is_left_alone(made, archive, tmp_path):
 
 def test_a_study_that_had_half_arrived_is_made_again(archive, tmp_path, monkeypatch):
     """The rest arrives after SEG and SR of the half, which alone are no reason to begin again."""
-    made, output = watch_here(archive, tmp_path, monkeypatch), tmp_path / "out"
+    make_model(tmp_path / "model", members=2)
+    made, output = watch_here(archive, tmp_path, monkeypatch, "20310101"), tmp_path / "out"
     about = {"name": "half", "PatientID": "half", "StudyDate": "20310101"}
     study = write_dicom_study(tmp_path / "half", **about)
     case, files = make_pseudonym(study), files_in(tmp_path / "half")
