@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtGui import QAction
 from qtpy.QtTest import QTest
@@ -83,6 +84,18 @@ class Hand:
             raise AssertionError(f"{hit} is in front of {part}")
         (QTest.mouseDClick if double else QTest.mouseClick)(part, LEFT, NO_KEY, point)
         self.wait()
+
+    def drag(self, part: QWidget, start: QPoint, end: QPoint) -> None:
+        """Drag something on a part of a window."""
+        QTest.mousePress(part, LEFT, NO_KEY, start)
+        QTest.mouseMove(part, end)
+        QTest.mouseRelease(part, LEFT, NO_KEY, end)
+        self.wait()
+
+    def close_notifications(self) -> None:
+        """Close what napari shows in front of the canvas."""
+        for notification in self.window.findChildren(NapariQtNotification):
+            notification.close()
 
     def press(self, key: Any, modifier: Any = NO_KEY) -> None:
         """Press a key while the canvas has the focus."""

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from napari._qt.dialogs.qt_reader_dialog import QtReaderDialog
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPointF, Qt
 from qtpy.QtWidgets import QDialogButtonBox, QMessageBox, QPushButton, QRadioButton
 from tests.helpers.windows.drops import drop
 
+from napari_bayes_nnunet.app.review.valve_points import points_on
 from napari_bayes_nnunet.widgets.archive.archive_form import AddressDialog, LoginDialog
 from napari_bayes_nnunet.widgets.archive.send import SendDialog
 from napari_bayes_nnunet.widgets.archive.window import ArchiveWindow
@@ -30,6 +32,12 @@ from .hand import Hand
 PLUGIN = "Bayesian nnU-Net"
 SAMPLE = "Cine short axis (Sunnybrook SCD0000301), 4D"
 QUICK_MEMBERS = "2"
+HINGES = {
+    "mitral": ((-4.9, -39.1, -16.1), (21.6, -28.7, -33.8)),
+    "tricuspid": ((71.1, -11.9, -62.9), (29.5, -15.1, -54.3)),
+}
+"""Hinges of the valves on the 4CH at ED, to the right, the front and the head, mm: the guide points
+that come with biv-me."""
 Key = Qt.Key
 
 
@@ -77,7 +85,7 @@ def open_dicom(hand: Hand, images: Path) -> None:
 def review_examination(
     hand: Hand, camera: Camera, images: Path, *, quick: bool = False
 ) -> ReviewWidget:
-    """Open a whole examination, look at its series, and review it next to its 4CH."""
+    """Open the examination of biv-me, look at its series, review it and mark its valves at ED."""
 
     def look(dialog: StackChooser) -> None:
         camera.take(dialog, "dicom_views")
@@ -97,9 +105,28 @@ def review_examination(
     hand.click(second.long_axis, second.long_axis.rect().center())
     hand.until(lambda: review.controller.view.place != place)
     hand.until(lambda: not review.forms.thumbnails.is_drawing)
+    hand.close_notifications()
     camera.take_window(hand.viewer, "long_axis")
+    hand.press(Key.Key_T)
+    hand.until(lambda: review.controller.view.place[0] == review.controller.session.state.ed)
+    mark_valves(hand, review)
+    camera.take(second, "valve_points")
     hand.click(review.close_button)
     return review
+
+
+def mark_valves(hand: Hand, review: ReviewWidget) -> None:
+    """Drag the points of both valves on the long axis on screen to the hinges of biv-me at ED."""
+    session, plane = review.controller.session, review.forms.second.plane
+    lie = review.forms.long_axis.lie()
+    for points in points_on(session, session.state.ed, plane):
+        hinges = plane.from_patient(np.array(HINGES[points.key[1]]))
+        if np.linalg.norm(hinges - points.pixels) > np.linalg.norm(hinges[::-1] - points.pixels):
+            hinges = hinges[::-1]
+        for place in zip(points.pixels, hinges, strict=True):
+            start, end = (lie.map(QPointF(x, y)).toPoint() for y, x in place)
+            hand.drag(review.forms.valves, start, end)
+    assert len(session.state.hinges) == len(HINGES)
 
 
 def export_dicom(

@@ -57,7 +57,11 @@ DRAWN = """() => {
 
 def write_sample(folder: Path, *, later_by_ms: float) -> None:
     """Write the sample cine as DICOM, each slice ``later_by_ms`` than the one before it."""
-    voxels = read_volume(CINE).voxels
+    sample = read_volume(CINE)
+    voxels, to_dicom = sample.voxels, np.diag([-1.0, -1.0, 1.0])  # from right and front
+    columns = to_dicom @ sample.geometry.affine[:3]
+    along = columns[:, :2] / np.linalg.norm(columns[:, :2], axis=0)
+    orientation = [float(value) for value in along.T.ravel()]
     for t, phase in enumerate(voxels):
         for z, pixels in enumerate(phase):
             trigger = 12 + 46 * t + later_by_ms * z
@@ -65,6 +69,8 @@ def write_sample(folder: Path, *, later_by_ms: float) -> None:
                 folder / f"{z:02}{t:02}.dcm", pixels.astype(np.int16), z=z, t=t,
                 number=1 + z * len(voxels) + t, TriggerTime=trigger, SliceThickness=8,
                 PixelSpacing=[PIXEL_MM, PIXEL_MM], PatientName="Sample^Heart",
+                ImagePositionPatient=[float(value) for value in columns @ (0, 0, z, 1)],
+                ImageOrientationPatient=orientation,
             )  # fmt: skip
 
 

@@ -211,6 +211,26 @@ def test_a_study_that_grows_is_not_kept(orthanc, tmp_path):
     assert drain(orthanc.fetch(study, tmp_path / "out" / "heart")) == 21
 
 
+def test_a_fetched_study_stays_until_its_growth_is_complete(orthanc, port, tmp_path):
+    study, folder = store_cine(orthanc, tmp_path / "in", 128), tmp_path / "out"
+    drain(orthanc.fetch(study, folder))
+    about, pixels = {"StudyInstanceUID": study}, made_voxels()[0, 0]
+    derived = slice_file(tmp_path / "seg.dcm", pixels, series=8, Modality="SEG", **about)
+    drain(orthanc.store([derived]))
+    assert drain(orthanc.fetch_if_grown(study, folder)) == 0
+    drain(orthanc.store([slice_file(tmp_path / "late.dcm", pixels, series=9, **about)]))
+    with line(port) as connection, pytest.raises(DataError) as caught:
+        steps = archive_at(connection.port).fetch_if_grown(study, folder)
+        next(steps)
+        connection.breaks_after = 400_000
+        drain(steps)
+    assert template_of(caught) == archive.FETCH_CUT
+    assert len(files_in(folder)) == 20
+    assert drain(orthanc.fetch_if_grown(study, folder)) == 22
+    assert len(files_in(folder)) == 22
+    assert not [*tmp_path.glob(".*")]
+
+
 def test_an_archive_that_sends_too_little_is_refused(orthanc, tmp_path, monkeypatch):
     study = store_cine(orthanc, tmp_path / "in")
     whole = DICOMwebClient.iter_study

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import ssl
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,7 +29,8 @@ from ..core.counts import format_count
 from ..core.heart.patient_record import PatientRecord
 from ..core.problems import Action, Setting
 from . import DataError
-from .dicom.headers import DAMAGED, patient_record, tolerant_reading
+from .dicom.files import group_by_study, list_files
+from .dicom.headers import DAMAGED, DERIVED, patient_record, tolerant_reading
 from .dicom.limits import read_dicom_file
 from .files.access import reading
 from .files.appearing import appearing
@@ -285,14 +287,43 @@ class Archive:
         )
         return sorted(matching, key=lambda study: study.patient.date, reverse=True)
 
-    def fetch(self, study: str, folder: Path) -> Generator[tuple[int, int], None, int]:
+    def has_grown(self, study: str, folder: Path) -> bool:
+        """Return whether a study has more images than the folder to which it was fetched.
+
+        What is derived from images does not count, such as SEG and SR that were stored meanwhile.
+        """
+        search = self._client.search_for_series
+        series = self._search(
+            search,
+            "SeriesInstanceUID",
+            study_instance_uid=study,
+            fields=["Modality", "NumberOfSeriesRelatedInstances"],
+        ).values()
+        images = [one for one in series if one.get("Modality") not in DERIVED]
+        fetched = group_by_study([*list_files(folder)])
+        count = sum(int(one.get("NumberOfSeriesRelatedInstances") or 0) for one in images)
+        return count > sum(map(len, fetched.values()))
+
+    def fetch_if_grown(self, study: str, folder: Path) -> Generator[tuple[int, int], None, int]:
+        """Fetch a study into its folder, unless that has all of its images; then return 0.
+
+        The old folder stays until the new one is complete. Else it does as `fetch`.
+        """
+        if folder.exists() and not self.has_grown(study, folder):
+            return 0
+        return (yield from self.fetch(study, folder, replaces=True))
+
+    def fetch(
+        self, study: str, folder: Path, *, replaces: bool = False
+    ) -> Generator[tuple[int, int], None, int]:
         """Fetch all images of a study into a new folder. Yields (done, total), returns the total.
 
         The folder appears when the study is complete; an error or an interruption leaves nothing.
-        Also raises DataError if the folder is not empty, the archive does not have the study, or
-        the study has grown meanwhile.
+        Also raises DataError if the folder is not empty, unless this ``replaces`` it, the archive
+        does not have the study, or the study has grown meanwhile.
         """
-        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        is_new = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+        if not (is_new or replaces):
             raise DataError(NOT_EMPTY, Action.OTHER_OUTPUT, folder=folder)
         expected = self._instances(study)
         if not expected:
@@ -315,6 +346,8 @@ class Archive:
                 raise DataError(
                     NOT_ALL_SENT, url=self.url, **_progress(len(fetched), total, "image")
                 )
+            if not is_new:
+                shutil.rmtree(folder)
         return total
 
     def store(self, files: Sequence[Path]) -> Generator[tuple[int, int], None, None]:

@@ -17,6 +17,8 @@ from napari_bayes_nnunet.app.cohort.terminal import INTERRUPTED
 from napari_bayes_nnunet.app.cohort.watch import IMAGES, OUTGOING, SENT, ArchiveWatch
 from napari_bayes_nnunet.app.prediction.request import PredictionRequest
 from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.archive import NO_ANSWER, Archive
@@ -24,7 +26,7 @@ from napari_bayes_nnunet.io.dicom.files import make_pseudonym
 from napari_bayes_nnunet.io.study.study import read_study, save_review
 
 from ...helpers.data.cines import ED, accept, make_cine
-from ...helpers.data.cohorts import write_dicom_study
+from ...helpers.data.cohorts import made_request, segment_here, write_dicom_study
 from ...helpers.data.dicoms import AXIAL, made_voxels, slice_file
 from ...helpers.data.models import make_model
 from ...helpers.processes.orthanc import HOST, run_orthanc
@@ -51,7 +53,9 @@ def rows(output: Path) -> dict[str, dict[str, str]]:
         return {row["study"]: row for row in csv.DictReader(file)}
 
 
-def test_new_cines_are_segmented_and_stored_once(archive, tmp_path, warm_command):
+def test_new_cines_are_segmented_and_stored_once(
+    archive, tmp_path, warm_command, monkeypatch, capsys
+):
     model, output = make_model(tmp_path / "model", members=2), tmp_path / "out"
     first = store(archive, tmp_path, "first")
     scout = {"StudyInstanceUID": generate_uid(), "PatientID": "scout"}
@@ -59,11 +63,7 @@ def test_new_cines_are_segmented_and_stored_once(archive, tmp_path, warm_command
     drain(archive.store([slice_file(tmp_path / "s.dcm", made_voxels()[0, 0], **scout)]))
     asked = ("archive", "watch", archive.url, "-o", output, "--ensemble", model, "--once")
     asked += ("--store-back", "--phases", "all", *ASKED)
-
-    def look() -> Any:
-        return warm_command.run(*asked, folder=tmp_path)
-
-    done = look()
+    done = warm_command.run(*asked, folder=tmp_path)
     assert done.code == 1, done.errors  # the scout failed
     table = rows(output)
     other = make_pseudonym(scout["StudyInstanceUID"])
@@ -81,14 +81,33 @@ def test_new_cines_are_segmented_and_stored_once(archive, tmp_path, warm_command
     second = store(archive, tmp_path, "second")
     drain(archive.fetch(archive.find_studies(patient="second")[0].uid, output / IMAGES / second))
     fetched = {file: file.stat().st_mtime_ns for file in files_in(output / IMAGES)}
-    done = look()
-    assert done.code == 0, done.errors
+    again = watch_here(archive, tmp_path, monkeypatch)
+    assert again.look() == 0
     assert set(rows(output)) == {first, second, other}
     assert (output / second / SENT).exists()
     assert {file: file.stat().st_mtime_ns for file in files_in(output / IMAGES)} == fetched
     (study,) = archive.find_studies(patient="first")
     assert int(study.images) == images
-    assert look().output == ""
+    capsys.readouterr()
+    assert again.look() == 0
+    assert capsys.readouterr().out == ""
+
+
+def watch_here(
+    archive: Archive, folder: Path, monkeypatch: pytest.MonkeyPatch, dates: str = ""
+) -> ArchiveWatch:
+    """Return a watch that segments in this process, as the command does with what is asked."""
+    ensemble = Ensemble(folder / "model")
+    settings = SegmentationSettings(members=2, mirroring="none", device="cpu", window="whole")
+
+    def run(request: CohortRequest, **_: Any) -> int:
+        done = segment_here(ensemble, request)
+        return int(any(study.outcome == "failed" for study in done))
+
+    monkeypatch.setattr(watch, "run_in_terminal", run)
+    asked = {"settings": settings, "skip_finished": True, "phases": "all"}
+    request = made_request(ensemble, (), folder / "out", **asked)
+    return ArchiveWatch(archive, request, dates=dates, stores=True)
 
 
 @pytest.fixture
@@ -111,6 +130,49 @@ def test_a_study_that_is_being_sent_is_left_alone(made, archive, tmp_path):
     assert not folder.exists()
     made.look(waits=True)
     assert len(files_in(folder)) == 13
+
+
+def test_a_study_that_had_half_arrived_is_made_again(archive, tmp_path, monkeypatch):
+    """The rest arrives after SEG and SR of the half, which alone are no reason to begin again."""
+    make_model(tmp_path / "model", members=2)
+    made, output = watch_here(archive, tmp_path, monkeypatch, "20310101"), tmp_path / "out"
+    about = {"name": "half", "PatientID": "half", "StudyDate": "20310101"}
+    study = write_dicom_study(tmp_path / "half", **about)
+    case, files = make_pseudonym(study), files_in(tmp_path / "half")
+    first = [file for file in files if int(file.name[-2]) < 3]  # three of four slices
+
+    def slices_after_look() -> int:
+        assert made.look() == 0
+        return len(read_study(output / case / case).prediction[0])
+
+    drain(archive.store(first))
+    assert slices_after_look() == 3
+    written = (output / case / case / "study.json").stat().st_mtime_ns
+    assert slices_after_look() == 3
+    assert (output / case / case / "study.json").stat().st_mtime_ns == written
+    drain(archive.store([file for file in files if file not in first]))
+    assert slices_after_look() == 4
+    assert rows(output)[case]["outcome"] == "done"
+    assert not files_in(output / case / OUTGOING)
+    assert files_in(output / case / SENT)
+
+
+def test_a_study_that_grows_under_a_reader_stays(made, archive, tmp_path, capsys):
+    name = store(archive, tmp_path, "read", StudyInstanceUID=generate_uid(), StudyDate="20300101")
+    made.look()
+    (entry,) = (one for one in archive.find_studies() if one.patient.patient_id == "read")
+    study = make_cine(tmp_path / "out" / name / name)
+    session = ReviewSession(read_study(study))
+    accept(session, (ED, 2))
+    save_review(study, session.state)
+    about = {"StudyInstanceUID": entry.uid, "StudyDate": "20300101", "PatientID": "read"}
+    late = slice_file(tmp_path / "late.dcm", made_voxels()[0, 0], series=9, **about)
+    drain(archive.store([late]))
+    for _ in range(2):
+        made.look()
+    assert capsys.readouterr().err.splitlines() == [f"{name}: {watch.GREW_IN_REVIEW}"]
+    assert len(files_in(tmp_path / "out" / IMAGES / name)) == 12
+    assert (study / "study.json").exists()
 
 
 def test_a_watch_goes_on_when_the_archive_is_away(made, tmp_path, monkeypatch, capsys):

@@ -54,7 +54,11 @@ def run_here(
     ensemble: Ensemble, places: Iterable[Path], output: Path, **asked: Any
 ) -> list[StudyDone]:
     """Segment all studies in this process, one after another."""
-    request = made_request(ensemble, places, output, **asked)
+    return segment_here(ensemble, made_request(ensemble, places, output, **asked))
+
+
+def segment_here(ensemble: Ensemble, request: CohortRequest) -> list[StudyDone]:
+    """Do what a request asks for in this process."""
     work = partial(segment_study, ensemble)
     with open_cohort(request) as studies:
         return list(run_cohort(request, studies, in_this_process, work=work))

@@ -38,9 +38,10 @@ class FakeViewer:
     def __init__(self) -> None:
         self.opened: list[Path] = []
 
-    def open(self, path: str, plugin: str) -> None:
+    def open(self, path: str, plugin: str) -> list[Path]:
         assert plugin == "napari-bayes-nnunet"
         self.opened.append(Path(path))
+        return self.opened
 
 
 class Asked:
@@ -86,6 +87,7 @@ def test_a_study_is_found_fetched_and_opened(make, orthanc, tmp_path, qtbot):
     who = {"PatientID": "W1", "PatientName": "Groß^Inga"}
     study = store_cine(orthanc, tmp_path / "in", **who)
     window = make()
+    window.show()
     assert not window.open_button.isEnabled()
     find(window, qtbot, "W1")
     (row,) = window.table.rows
@@ -96,9 +98,10 @@ def test_a_study_is_found_fetched_and_opened(make, orthanc, tmp_path, qtbot):
     (folder,) = window._viewer.opened
     assert len(files_in(folder)) == 20
     assert [*folder.parent.iterdir()] == [folder]
+    assert not window.isVisible()  # it would lie on the image
     window.fetch()
+    assert wait(window, qtbot) == WAS_THERE.format(folder=folder)
     assert window._viewer.opened == [folder, folder]
-    assert window.status.text() == WAS_THERE.format(folder=folder)
     about = {"StudyInstanceUID": study, "series": 8, **who}
     late = slice_file(tmp_path / "a.dcm", made_voxels()[0, 0], **about)
     drain(orthanc.store([late]))
@@ -106,8 +109,8 @@ def test_a_study_is_found_fetched_and_opened(make, orthanc, tmp_path, qtbot):
     window.table.selectRow(0)
     window.fetch()
     wait(window, qtbot)
-    assert len(files_in(window._viewer.opened[-1])) == 21
-    assert len(files_in(folder)) == 20
+    assert window._viewer.opened == [folder] * 3
+    assert len(files_in(folder)) == 21
 
 
 def test_a_login_is_asked_for_and_kept_if_wanted(make, own_keyring, qtbot):

@@ -248,6 +248,13 @@ def listed_studies(table: Path) -> list[str]:
     return [case for case, (_, outcome, *_) in _rows_in(table).items() if outcome != "failed"]
 
 
+def forget_study(table: Path, case: str) -> None:
+    """Remove the row of a study, which begins again. Raises AppError and OSError as above."""
+    rows = _rows_in(table)
+    if rows.pop(case, None):
+        write_text(table, csv_text([_head(), *rows.values()]))
+
+
 def ended_studies(table: Path) -> set[str]:
     """Return all studies in the table of an earlier run. Raises AppError and OSError as above."""
     return {*_rows_in(table)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -15,16 +16,17 @@ from ...core.counts import format_count
 from ...core.problems import Problem
 from ...core.steps import drain
 from ...io import DataError
-from ...io.archive import Archive, LoginRefusedError
+from ...io.archive import Archive, ArchivedStudy, LoginRefusedError
 from ...io.dicom.files import make_pseudonym
 from ...io.files.appearing import appearing
 from ...io.search.folder_walk import COHORT
-from ...io.study.study import has_work
+from ...io.study.study import has_corrections, has_work
 from .. import AppError
+from ..prediction.output_files import locked_output
 from ..review.dicom_export import export_session, open_session
 from ..signals import on_first_signal
 from .run import CohortRequest
-from .table import ended_studies, listed_studies
+from .table import ended_studies, forget_study, listed_studies
 from .terminal import INTERRUPTED, interrupt, run_in_terminal
 
 IMAGES: Final = "images"
@@ -35,6 +37,11 @@ HAS_WORK: Final = (
     "A reader has begun with this study, so it is not stored as unreviewed. Send it from the "
     "Review dock when it is finished."
 )
+GREW_IN_REVIEW: Final = (
+    "The archive has got more images, but a reader has begun with this study, so it stays as it "
+    "is. Fetch it in the window Archive to see all of them."
+)
+GREW: Final = "The archive has got more images, so the study is fetched and segmented again."
 SENT: Final = "sent"
 """Name of this folder when the archive has got all of them."""
 
@@ -55,6 +62,8 @@ class ArchiveWatch:
     stores: bool = False
     cluster: Mapping[str, Any] = field(default_factory=dict)
     _counts: dict[str, str] = field(default_factory=dict)
+    _whole: dict[str, str] = field(default_factory=dict)
+    """Number of images with which each fetched study was last found to be whole."""
 
     @property
     def _output(self) -> Path:
@@ -93,15 +102,42 @@ class ArchiveWatch:
         return code
 
     def _new_studies(self, *, waits: bool) -> Iterator[tuple[str, Path]]:
-        """Yield UID and folder of each MR study that is neither fetched nor segmented."""
+        """Yield UID and folder of each MR study that is neither fetched nor segmented.
+
+        One that has grown since begins again, if no reader has begun with it.
+        """
         ended = ended_studies(self._output / COHORT)
         before, self._counts = self._counts, {}
         for study in self.archive.find_studies(dates=self.dates, modality="MR"):
             name = make_pseudonym(study.uid)
             self._counts[study.uid] = study.images
             is_still = not waits or before.get(study.uid) == study.images
-            if is_still and name not in ended and not (self._output / IMAGES / name).exists():
-                yield study.uid, self._output / IMAGES / name
+            folder = self._output / IMAGES / name
+            is_new = name not in ended and not folder.exists()
+            if is_still and (is_new or (folder.exists() and self._forgets(study, folder))):
+                yield study.uid, folder
+
+    def _forgets(self, study: ArchivedStudy, folder: Path) -> bool:
+        """Forget all of a fetched study that has grown, and return whether that was done.
+
+        Its row goes first and its images last, so that after a kill it is found again.
+        """
+        case, results = folder.name, self._output / folder.name
+        known = [*folder.iterdir(), *(results / SENT).glob("*.dcm")]
+        is_known = study.images in (str(len(known)), self._whole.get(study.uid))
+        if is_known or not self.archive.has_grown(study.uid, folder):
+            self._whole[study.uid] = study.images
+            return False
+        if (results / case).exists() and has_corrections(results / case):
+            self._whole[study.uid] = study.images
+            click.echo(f"{case}: {GREW_IN_REVIEW}", err=True)
+            return False
+        click.echo(f"{case}: {GREW}")
+        with locked_output(self._output):
+            forget_study(self._output / COHORT, case)
+            for old in (results, folder):
+                shutil.rmtree(old, ignore_errors=True)
+        return True
 
     def _fetch(self, study: str, folder: Path) -> None:
         try:

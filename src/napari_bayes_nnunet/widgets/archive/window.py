@@ -48,7 +48,8 @@ STUDY_COLUMNS = (
 )
 FIND_HELP = "List the studies that match, the latest first. Empty fields match all."
 OPEN_HELP = (
-    "Fetch all images of the chosen study into a folder of its own, and open its short-axis cine."
+    "Fetch all images of the chosen study into a folder of its own, open its short-axis cine, and "
+    "close this window."
 )
 FOLDER_HELP = "Folder for fetched studies. Each has a folder named by a pseudonym."
 BAD_DATE = "“{text}” is not a date. Enter a date such as 2026-01-31, or a range such as 2026-01-01:"
@@ -118,14 +119,8 @@ class ArchiveWindow(QWidget):
         study = self._studies[row]
         self._settings.keep(fetch_folder=str(self.folder.path))
         folder = self.folder.path / make_pseudonym(study.uid)
-        kept = str(sum(1 for _ in folder.iterdir())) if folder.exists() else ""
-        if kept and study.images not in ("", kept):
-            folder = folder.with_name(f"{folder.name}_{study.images}")  # the study has grown
-        if folder.exists():
-            self._open(folder, WAS_THERE)
-        else:
-            fetch = methodcaller("fetch", study.uid, folder)
-            self._talk(FETCHING, fetch, partial(self._on_fetched, folder))
+        fetch = methodcaller("fetch_if_grown", study.uid, folder)
+        self._talk(FETCHING, fetch, partial(self._on_fetched, folder))
 
     def stop(self) -> None:
         """Stop at once; what was fetched so far is removed."""
@@ -152,11 +147,11 @@ class ArchiveWindow(QWidget):
         self.table.set_rows([Row(_cells(study)) for study in studies])
 
     def _on_fetched(self, folder: Path, images: int) -> None:
-        self._open(folder, FETCHED.format(images=format_count(images, "image"), folder="{folder}"))
-
-    def _open(self, folder: Path, sentence: str) -> None:
-        self._end(sentence.format(folder=folder))
-        self._viewer.open(str(folder), plugin=PLUGIN)
+        """Open a study, of which so many images were fetched now, and make room for it."""
+        sentence = FETCHED if images else WAS_THERE
+        self._end(sentence.format(images=format_count(images, "image"), folder=folder))
+        if self._viewer.open(str(folder), plugin=PLUGIN):
+            self.close()
 
     def _end(self, sentence: str, level: Level = "fine") -> None:
         self.progress.hide()

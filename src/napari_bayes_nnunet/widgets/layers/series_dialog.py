@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
+from napari import current_viewer
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
-    QApplication,
     QDialog,
     QDialogButtonBox,
     QFormLayout,
@@ -158,7 +158,9 @@ def ask_for_views(
     parent: QWidget | None = None,
 ) -> list[SeriesView]:
     """Let the user choose what the stacks show; return [] if the dialog is cancelled."""
-    dialog = StackChooser(stacks, views=views, parent=parent or QApplication.activeWindow())
+    viewer = current_viewer()  # no window need be active just after a drop
+    window = parent or (viewer and viewer.window._qt_window)
+    dialog = StackChooser(stacks, views=views, parent=window)
     accepted = dialog.exec() == QDialog.DialogCode.Accepted
     dialog.deleteLater()
     return dialog.views if accepted else []
