@@ -35,6 +35,7 @@ from ..files.json_files import Ordinal, parse_json, reading_json
 from ..files.limits import LFS_START, is_stored
 from ..files.nnunet_names import channel_names, check_dataset_json, check_plans, label_numbers
 from ..files.special import SPECIAL_FILE, is_special
+from .model_zip import unpacked
 from .run_folder import FOLD_NAME, RECORD, MemberRecord, TrainingRecord, read_record
 
 Few: TypeAlias = Annotated[int, Interval(ge=1, le=64)]
@@ -567,10 +568,13 @@ class _Training:
 def find_ensemble(path: Path) -> EnsembleFolder:
     """Find the ensemble that ``path`` belongs to or holds.
 
-    The folder of a fold, or a file in it, stands for this fold alone. Members that cannot be used
-    are listed as refused. Raises DataError if there is no usable model folder.
+    The folder of a fold, or a file in it, stands for this fold alone; a zip file for the folder
+    that it is `unpacked` to. Members that cannot be used are listed as refused. Raises DataError
+    if there is no usable model folder.
     """
     chosen = resolve_links(expand_home(path))
+    if chosen.suffix == ".zip" and chosen.is_file():
+        chosen = unpacked(chosen)
     start = _folder_of(chosen)
     inside = _training_around(start)
     folders = [inside] if inside else _trainings_below(start)
