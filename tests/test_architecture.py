@@ -78,7 +78,7 @@ MOST_CODE = {
     "last finds at the desk": 47,
     "hand of the lab": 494,
     "found by an attacker": 34,
-    "other people's models": 146,
+    "other people's models": 267,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -132,7 +132,7 @@ MOST_TEST_LINES = {
     "last finds at the desk": 33,
     "hand of the lab": 419,
     "found by an attacker": 91,
-    "other people's models": 176,
+    "other people's models": 323,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
