@@ -132,7 +132,7 @@ MOST_TEST_LINES = {
     "last finds at the desk": 33,
     "hand of the lab": 419,
     "found by an attacker": 91,
-    "other people's models": 323,
+    "other people's models": 325,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
