@@ -208,6 +208,26 @@ def inspect_command(folder: Path, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
+@click.command("export-model", cls=Command, short_help="Write a zip file that nnU-Net installs.")
+@click.argument("ensemble", type=PATH)
+@output_option("Zip file to write.")
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    show_default="that of the training",
+    help="Dataset under which nnU-Net installs it, such as Dataset120_heart.",
+)
+def export_model_command(ensemble: Path, output: Path, dataset: str | None) -> None:
+    """Write ENSEMBLE to a zip file for nnUNetv2_install_pretrained_model_from_zip.
+
+    nnU-Net predicts with its last member, or with the one that -chk names.
+    """
+    from ..app.model_export import export_model
+
+    name = export_model(ensemble, output, dataset)
+    click.echo(f"nnU-Net will install {output} as {name}.")
+
+
 @click.command("devices", cls=Command, short_help="List the devices that can train and segment.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def devices_command(as_json: bool) -> None:

@@ -87,6 +87,8 @@ class Predictor:
     ``slice_axis`` is the axis of an image that held the slices in the training, None if the images
     of the training had no slices.
 
+    ``class_order`` has the label of each class if these are overlapping regions, else ().
+
     When CUDA runs out of memory, the predictor steps down: smaller batches, then sums on the CPU,
     then everything on the CPU. ``notify`` receives a sentence for each step. If logits overflow in
     half precision, the predictor continues in float32.
@@ -113,7 +115,9 @@ class Predictor:
                 self._plans, self._configuration, dataset_json, ON_CPU, precision=precision
             )
             check_patch(self.network.module, self.patch_size, device)
-            self.classes = self._plans.get_label_manager(dataset_json).num_segmentation_heads
+            manager = self._plans.get_label_manager(dataset_json)
+            self.classes = manager.num_segmentation_heads
+            self.class_order = tuple(manager.regions_class_order) if manager.has_regions else ()
         except DAMAGED_PLANS as error:
             reason = str(error) or type(error).__name__
             raise ModelError(UNUSABLE_PLANS, reason=reason.rstrip(".")) from error
@@ -300,7 +304,9 @@ class Predictor:
         dropout_seed: int | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> list[torch.Tensor]:
-        """Return the softmax (C, Z, Y, X) float32 of one member on the grid of each image.
+        """Return the probabilities (C, Z, Y, X) float32 of one member on the grid of each image.
+
+        They are the softmax of the classes, or a sigmoid for each region.
 
         The slices, tiles and mirrors of all images are batched together. Outside the non-zero box
         of an image, which nnU-Net crops away, background has probability 1. Of an image with a
@@ -397,7 +403,7 @@ class Predictor:
         return [tiles.mean() for tiles in tilings]
 
     def _on_image_grid(self, logits: torch.Tensor, image: PreparedImage) -> torch.Tensor:
-        """Resample logits, apply softmax, and undo crop, transposition and order of the axes."""
+        """Resample logits, activate them, and undo crop, transposition and order of the axes."""
         back = [axis + 1 for axis in self._backward(image)]
         if image.cutout is not None:
             return self._activated(image.cutout.resample(logits)).permute(0, *back)
@@ -409,12 +415,15 @@ class Predictor:
         if tuple(probabilities.shape[1:]) != tuple(whole):
             inside = probabilities
             probabilities = torch.zeros((self.classes, *whole), device=inside.device)
-            probabilities[0] = 1
+            if not self.class_order:
+                probabilities[0] = 1
             probabilities[(slice(None), *box)] = inside
         return probabilities.permute(0, *back)
 
     def _activated(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the probabilities (C, Z, Y, X) of logits."""
+        if self.class_order:
+            return torch.sigmoid(logits.float())
         return torch.softmax(logits.float(), dim=0)
 
     def _backward(self, image: PreparedImage) -> list[int]:

@@ -34,6 +34,7 @@ from ..io.ensemble.ensemble_folder import PLANS_ENTRY
 from ..io.ensemble.run_folder import EpochReport, RunFolder, add_member
 from ..io.ensemble.trajectory import write_epoch
 from ..io.files.atomic import replacing
+from ..io.files.nnunet_names import regions_of
 from . import ModelError, Stopped
 from .augmentation import add_scanner_changes
 from .cpu_kernels import train_channels_last
@@ -290,7 +291,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         if val_outputs:
             super().on_validation_epoch_end(val_outputs)
             return
-        structures = len(self.label_manager.foreground_labels)
+        structures = len(self._structures)
         self.logger.log("mean_fg_dice", math.nan, self.current_epoch)
         self.logger.log("dice_per_class_or_region", [math.nan] * structures, self.current_epoch)
         self.logger.log("val_losses", math.nan, self.current_epoch)
@@ -379,7 +380,9 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
 
     @property
     def _structures(self) -> list[str]:
-        """Structures in the order of their label values, in which nnU-Net lists Dice."""
+        """Regions, or structures in the order of their labels, in which nnU-Net lists Dice."""
+        if regions := regions_of(self.dataset_json):
+            return [*regions]
         names = {int(value): str(name) for name, value in self.dataset_json["labels"].items()}
         return [names[value] for value in self.label_manager.foreground_labels]
 

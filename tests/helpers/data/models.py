@@ -67,10 +67,11 @@ def make_model(
     channels: int = 1,
     dropout: float = 0.0,
     written: dict[str, Any] | None = None,
+    **entries: Any,
 ) -> Path:
     """Write an nnU-Net result folder with ``members`` checkpoints of random weights in fold 0.
 
-    ``written`` are its plans, if not those of `plans`.
+    ``written`` are its plans, if not those of `plans`; ``entries`` go into ``dataset.json``.
     """
     import torch
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -87,6 +88,7 @@ def make_model(
         "labels": LABELS,
         "file_ending": ".nii.gz",
         "numTraining": 1,
+        **entries,
     }
     model = folder / f"nnUNetTrainer__nnUNetPlans__{configuration}"
     (model / "fold_0").mkdir(parents=True)

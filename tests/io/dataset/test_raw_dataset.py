@@ -24,7 +24,11 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import (
     read_dataset,
     read_splits,
 )
-from napari_bayes_nnunet.io.files.nnunet_names import LABEL_REGIONS, LABELS_NO_NUMBERS, NO_CHANNELS
+from napari_bayes_nnunet.io.files.nnunet_names import (
+    LABELS_NO_NUMBERS,
+    NO_CHANNELS,
+    REGIONS_WITHOUT_ORDER,
+)
 
 CASES = [f"patient{p:03d}_frame{f:02d}" for p in range(1, 13) for f in (1, 9)]
 
@@ -87,7 +91,7 @@ def test_label_without_its_second_channel(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
-        ({"background": 0, "heart": [1, 2]}, LABEL_REGIONS),
+        ({"background": 0, "heart": [1, 2]}, REGIONS_WITHOUT_ORDER),
         ({"0": "background", "1": "RV"}, LABELS_NO_NUMBERS),
         (["background"], LABELS_NO_NUMBERS),
         ({"LV": 10**10}, LABELS_NO_NUMBERS),

@@ -39,9 +39,9 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import (
 from napari_bayes_nnunet.io.ensemble.run_folder import TrainingRecord, write_record
 from napari_bayes_nnunet.io.files.nnunet_names import (
     FOREIGN_PART,
-    LABEL_REGIONS,
     LABELS_NO_NUMBERS,
     NO_CHANNELS,
+    REGIONS_WITHOUT_ORDER,
 )
 
 LABELS: dict[str, Any] = {"background": 0, "RV": 1, "MYO": 2}
@@ -149,10 +149,10 @@ def refusal(folder: Path) -> DataError:
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
-        ({"background": 0, "whole": [1, 2], "core": [2]}, LABEL_REGIONS),
+        ({"background": 0, "whole": [1, 2], "core": [2]}, REGIONS_WITHOUT_ORDER),
         ({"0": "background", "1": "RV"}, LABELS_NO_NUMBERS),
         ({"background": 0, "RV": "one"}, LABELS_NO_NUMBERS),
-        ({"background": 0, "RV": []}, LABEL_REGIONS),
+        ({"background": 0, "RV": []}, LABELS_NO_NUMBERS),
         ({"background": 0, "RV": 2}, LABEL_GAPS),
         ({"background": 1, "RV": 0}, LABEL_GAPS),
         (["background", "RV"], LABELS_NO_NUMBERS),

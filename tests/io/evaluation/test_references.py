@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.core.problems import statement
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.evaluation.predictions import predicted_cases
 from napari_bayes_nnunet.io.evaluation.references import (
@@ -19,6 +20,7 @@ from napari_bayes_nnunet.io.evaluation.references import (
     reference_labels,
     structure_numbers,
 )
+from napari_bayes_nnunet.io.files.nnunet_names import REGIONS_WITHOUT_ORDER
 from napari_bayes_nnunet.io.images.nifti import read_volume
 
 from ...helpers.checks.problems import says
@@ -198,7 +200,7 @@ def test_ignore_label_is_not_a_structure(tmp_path, geometry):
 @pytest.mark.parametrize(
     ("labels", "values"),
     [
-        ({"LV": 1, "heart": [1, 2]}, {"name": "heart", "value": [1, 2]}),
+        ({"LV": 1, "heart": [1, 2]}, {"reason": statement(REGIONS_WITHOUT_ORDER)}),
         ({"LV": 1, "MYO": 1}, {"name": "MYO", "value": 1}),
         ({"LV": "first"}, {"name": "LV", "value": "first"}),
         ({"LV": 70000}, {"name": "LV", "value": 70000}),

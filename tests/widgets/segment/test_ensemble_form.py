@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_bayes_nnunet.app.segmentation.calibration import UNCALIBRATED
-from napari_bayes_nnunet.io.ensemble.ensemble_folder import NOT_USED, POINTERS
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import NOT_USED, POINTERS, find_ensemble
 from napari_bayes_nnunet.io.files.limits import LFS_START
 from napari_bayes_nnunet.widgets.segment.ensemble_form import (
     DEMO_TITLE,
@@ -86,6 +89,19 @@ def test_the_button_opens_a_folder_dialog(form, ensemble_folder, qtbot, monkeypa
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a: "")
     form.choose_button.click()
     assert form.folder is not None
+
+
+def test_a_zip_file_is_chosen_and_kept(form, ensemble_folder, qtbot, monkeypatch) -> None:
+    root, name = ensemble_folder.parent, ensemble_folder.name
+    file = Path(shutil.make_archive(str(root / "model"), "zip", root, name))
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a: (str(file), ""))
+    with qtbot.waitSignal(form.found):
+        form.zip_button.click()
+    assert len(form.folder.members) == len(find_ensemble(ensemble_folder).members)
+    assert (form.path, entries(form)[-1]) == (file, file.name)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a: ("", ""))
+    form.zip_button.click()
+    assert form.path == file
 
 
 def test_refused_members_are_shown_as_sentences(form, tmp_path, qtbot) -> None:

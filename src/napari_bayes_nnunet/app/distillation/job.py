@@ -26,7 +26,7 @@ from ...io.files.atomic import removing_if_empty
 from .. import AppError
 from ..report.output_folder import refuse_foreign_settings
 from ..segmentation.inspection import inspect_ensemble
-from ..segmentation.methods import choose_members
+from ..segmentation.methods import choose_members, refuse_regions
 from ..training.job import RunJob, locked_run
 from ..training.request import (
     check_not_trained,
@@ -156,6 +156,7 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
         )
         check_not_trained(run, fold, resume=request.resume)
         folder = inspect_ensemble(teacher_run.fold(fold))
+        refuse_regions(folder, "student")
         if settled:
             present = _with_present_members(request, folder)
             kept = _settings_of(settled)

@@ -14,7 +14,7 @@ from ...core.types import Spacing
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from .. import AppError
 from ..segmentation.calibration import chosen_temperature
-from ..segmentation.methods import choose_members
+from ..segmentation.methods import choose_members, refuse_regions
 from ..segmentation.settings import SegmentationSettings
 from .output_files import SAVED_MAPS, STUDY_OUTPUT
 
@@ -107,6 +107,8 @@ def check_request(folder: EnsembleFolder, request: PredictionRequest) -> None:
             spacing=request.spacing,
         )
     choose_members(folder, request.settings.method, request.settings.members)
+    if "probabilities" in request.save:
+        refuse_regions(folder, "map of probabilities")
     chosen_temperature(folder, request.settings)
     try:
         request.output.mkdir(parents=True, exist_ok=True)

@@ -142,7 +142,8 @@ class RemoteEnsemble(Ensemble):
                 yield {reply.phase - 1: Snapshot(*counts, nothing)}
             elif isinstance(reply, PhaseDone) and reply.phase is not None:
                 last = latest.pop(reply.phase)
-                results.append(RemoteSegmentation.read(last, reply, settings))
+                order = self.folder.class_order
+                results.append(RemoteSegmentation.read(last, reply, settings, order))
                 last.delete_files()
                 reply.delete_files()
         return results
@@ -201,7 +202,11 @@ class RemoteSegmentation(Segmentation):
 
     @classmethod
     def read(
-        cls, last: SnapshotReady, done: PhaseDone, settings: SegmentationSettings
+        cls,
+        last: SnapshotReady,
+        done: PhaseDone,
+        settings: SegmentationSettings,
+        class_order: tuple[int, ...] = (),
     ) -> RemoteSegmentation:
         """Return the result in the last snapshot of a phase and the message of its end.
 
@@ -229,6 +234,7 @@ class RemoteSegmentation(Segmentation):
             warnings=tuple(done.report["warnings"]),
             run_notes=done.run_notes,
             member_labels=members,
+            class_order=class_order,
             content=done.report,
             question=done.no_cine,
         )

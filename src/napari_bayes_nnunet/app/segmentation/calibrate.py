@@ -58,7 +58,7 @@ from ..text_table import align_columns
 from .calibration import Calibration, calibration_key, read_calibrations, write_calibration
 from .ensemble import Ensemble
 from .image_kind import OF_THE_IMAGE, HeartLook, ImageRule, fit_image_rule
-from .methods import choose_members
+from .methods import choose_members, refuse_regions
 from .recipe import Recipe
 from .result import Segmentation, stored_posterior
 from .settings import SegmentationSettings
@@ -185,6 +185,7 @@ def calibrate(
     Problem if no case can be read and segmented.
     """
     folder = ensemble.folder
+    refuse_regions(folder, "calibration")
     # Before the long work.
     read_calibrations(folder.path)
     if not os.access(folder.path, os.W_OK):

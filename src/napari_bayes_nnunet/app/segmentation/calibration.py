@@ -34,7 +34,7 @@ from ...io.files.checksum import may_be_same
 from ...io.files.json_files import parse_json, reading_json
 from .. import AppError
 from .image_kind import ImageRule
-from .methods import METHODS, choose_members
+from .methods import METHODS, choose_members, refuse_regions
 from .settings import DEFAULT_WINDOW, SegmentationSettings
 
 OTHER_SETTINGS: Final = (
@@ -46,6 +46,10 @@ OTHER_WEIGHTS: Final = (
     "temperature, interval or failure score. Calibrate it again."
 )
 UNCALIBRATED: Final = "Not calibrated: no temperature, prediction intervals or failure scores."
+NOT_OF_REGIONS: Final = (
+    "The labels are regions that overlap, so there are no other answers, no level, temperature, "
+    "intervals or failure score. Check the image and every slice yourself."
+)
 LACKS_RULES: Final = "No {missing}: too few validation patients."
 TEMPERATURE_APPLIED: Final = "Temperature {temperature:g} was applied."
 _NAMED: Final = 2
@@ -172,7 +176,12 @@ class _File:
 
 
 def chosen_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -> float:
-    """Return the τ of ``settings``. Raises AppError if it should be fitted but is not yet."""
+    """Return the τ of ``settings``.
+
+    Raises AppError if it should be fitted but is not yet, and for regions.
+    """
+    if settings.temperature not in (None, 1):
+        refuse_regions(folder, "temperature")
     if settings.temperature == "fitted":
         return fitted_temperature(folder, settings)
     if settings.temperature is not None:
@@ -257,7 +266,8 @@ def uncalibrated_notes(folder: EnsembleFolder, settings: SegmentationSettings) -
     with suppress(DataError, AppError):
         own = _matching(folder, settings)
         if own is None:
-            return () if _with_intervals(folder) else (UNCALIBRATED,)
+            missing = NOT_OF_REGIONS if folder.class_order else UNCALIBRATED
+            return () if _with_intervals(folder) else (missing,)
         rules = {"prediction intervals": own.volumes, "failure scores": own.failure}
         if missing := " or ".join(name for name, rule in rules.items() if not rule):
             applied = TEMPERATURE_APPLIED.format(temperature=chosen_temperature(folder, settings))

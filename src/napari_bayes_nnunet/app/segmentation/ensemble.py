@@ -20,7 +20,7 @@ from scipy import ndimage
 from ...core.choices import LargestComponent, Mirroring, Precision, Window
 from ...core.durations import TimeLeft
 from ...core.ensemble.maps import MAPS, MUTUAL_INFORMATION
-from ...core.ensemble.posterior import RunningPosterior, entropy, most_probable
+from ...core.ensemble.posterior import RunningPosterior, drawn_labels, entropy
 from ...core.ensemble.stability import Stability
 from ...core.heart.largest_component import find_removed
 from ...core.heart.measurements import (
@@ -282,8 +282,8 @@ def widened_window(predictor: Predictor, window: Cutout, probabilities: Any) -> 
 
     def reaches(edge: VoxelBox) -> bool:
         at_edge = probabilities[(slice(None), *edge)]
-        found = most_probable(at_edge).any() or (entropy(at_edge) > UNCERTAIN).any()
-        return bool(found)
+        bits = entropy(at_edge, regions=bool(predictor.class_order))
+        return bool(drawn_labels(at_edge, predictor.class_order).any() or (bits > UNCERTAIN).any())
 
     return window.widened(reaches, by=[side // WIDENING for side in predictor.patch_size])
 
@@ -657,6 +657,7 @@ class Ensemble:
                     structures=self.structures,
                     by_student=student is not None,
                     largest_only=largest_only,
+                    class_order=self._predictor.class_order,
                 )
                 found = look.labels > 0 if found is None else found
                 self._members.keep(image)
@@ -705,7 +706,10 @@ class Ensemble:
         statistics = MemberStatistics(
             structures=self.structures,
             spacing=spacing,
-            posterior=RunningPosterior(temperature=chosen_temperature(plan.folder, plan.settings)),
+            posterior=RunningPosterior(
+                temperature=chosen_temperature(plan.folder, plan.settings),
+                class_order=self._predictor.class_order,
+            ),
             step_down=self._predictor.step_down,
             keep_members=keep_members,
             largest_only=plan.applied.largest_component == "on",
@@ -797,6 +801,7 @@ class Ensemble:
             window_box=progress.window_box,
             members_by_slice=progress.members_by_slice,
             member_labels=progress.member_labels(plan),
+            class_order=self._predictor.class_order,
         )
         return replace(result, warnings=(*result.warnings, *result.findings))
 

@@ -13,7 +13,7 @@ from ...core.metrics.conformal import Coverage, IntervalRule
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ...io.files.json_files import excerpt
 from ..text_table import align_columns
-from .calibration import UNCALIBRATED, find_image_rule, read_calibrations
+from .calibration import NOT_OF_REGIONS, UNCALIBRATED, find_image_rule, read_calibrations
 from .member_predictions import MemberChecks
 from .methods import DEFAULT_COUNT, METHODS, choose_members, refused_methods
 
@@ -172,7 +172,9 @@ def _calibrations_text(folder: EnsembleFolder) -> str:
         rows.append(("feature distance", usual))
     if rows:
         lines += ["  image, for all settings", *(f"    {line}" for line in align_columns(rows))]
-    return "\n".join(lines) if len(lines) > 1 else UNCALIBRATED
+    if len(lines) > 1:
+        return "\n".join(lines)
+    return NOT_OF_REGIONS if folder.class_order else UNCALIBRATED
 
 
 def _spread_text(spread: float | None) -> str:

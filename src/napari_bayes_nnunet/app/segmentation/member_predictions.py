@@ -22,6 +22,7 @@ from ...core.heart.surroundings import find_heart
 from ...core.types import LabelMap, VoxelBox
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...io.ensemble.student_folder import find_student
+from ...io.files.disk import RESERVE
 from ...nnunet import Stopped
 from .image_kind import HeartLook
 from .methods import ForwardPass
@@ -394,8 +395,6 @@ LIMIT = 2**30
 """Bytes: 30 members with 4 classes for two phases of 12 x 256 x 256 voxels take 720 MiB."""
 MIRRORS = 8
 """Number of mirrored copies of a 3D image, after which they repeat; also a multiple of 1, 2, 4."""
-RESERVE = 2**30
-"""Bytes to leave free on the disk."""
 Files = tuple[tuple[str, int, int], ...]
 """Path, time of the last change in ns, and size of each."""
 

@@ -102,6 +102,10 @@ def interleave_passes(passes: Sequence[ForwardPass]) -> list[ForwardPass]:
 DEFAULT_METHOD = "multi"
 DEFAULT_COUNT = 30
 """n of the paper."""
+NOT_FOR_REGIONS = (
+    "There is no {what} for labels that overlap (regions). Leave this out, or train on labels that "
+    "exclude each other."
+)
 NO_DEEP_ENSEMBLE = (
     "A deep ensemble needs several trainings, but this folder has one. Choose a folder that "
     "contains several trainings."
@@ -147,7 +151,15 @@ def choose_members(
         raise AppError("{count} members were requested. Use at least one.", count=count)
     if not folder.usable:
         raise no_usable_member(folder)
+    if METHODS[method].temperature != 1:
+        refuse_regions(folder, "temperature")
     return tuple(METHODS[method].choose(folder, count))
+
+
+def refuse_regions(folder: EnsembleFolder, what: str) -> None:
+    """Raise AppError if the labels of an ensemble overlap, because ``what`` needs others."""
+    if folder.class_order:
+        raise AppError(NOT_FOR_REGIONS, what=what)
 
 
 def no_usable_member(folder: EnsembleFolder) -> AppError:

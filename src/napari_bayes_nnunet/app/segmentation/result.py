@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.ensemble.maps import ENTROPY, MAPS, HasMaps
-from ...core.ensemble.posterior import RunningPosterior, entropy, most_probable
+from ...core.ensemble.posterior import RunningPosterior, drawn_labels, entropy
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.function import Intervals
 from ...core.heart.largest_component import Removed, largest_component
@@ -30,7 +30,7 @@ from ...io.study.case_report import (
     failure_entry,
     interval_entries,
 )
-from .calibration import Calibration
+from .calibration import NOT_OF_REGIONS, Calibration
 from .image_kind import (
     CHECKS,
     FEATURE_DISTANCE,
@@ -78,7 +78,7 @@ class MemberSums:
         elif sums is not None and not isinstance(sums, np.ndarray):
             # Either of them may have been moved off the GPU meanwhile.
             probabilities = probabilities.to(sums.device)
-        labels = to_numpy(most_probable(probabilities))
+        labels = to_numpy(drawn_labels(probabilities, self.posterior.class_order))
         self.posterior.add(probabilities, voxels)
         return labels
 
@@ -253,7 +253,8 @@ class Segmentation(HasMaps):
     its `Volume`. ``signs`` are those of a failure (`failure_signs`) and of another kind of image.
     ``precision`` is the number type of the network: "float32", "float16" or "bfloat16".
     ``window_box`` (z, y, x) are the voxels that all members saw, None for the whole image.
-    ``structures``: name → label. ``plans_sha256`` is that of the `EnsembleFolder`.
+    ``structures``: name → label. ``plans_sha256`` and ``class_order`` are those of the
+    `EnsembleFolder`.
     """
 
     labels: NDArray[np.uint8]
@@ -282,6 +283,7 @@ class Segmentation(HasMaps):
     member_labels: NDArray[np.uint8] | None = None
     window_box: VoxelBox | None = None
     members_by_slice: tuple[int, ...] = ()
+    class_order: tuple[int, ...] = ()
 
     @property
     def failure(self) -> FailureAssessment | None:
@@ -328,7 +330,9 @@ class Segmentation(HasMaps):
                 sentences.append(WEAK_STRUCTURE.format(name=name, dice=entry["value"]))
         is_known = self.knows_kind, self.is_unlike_training is not None, self.failure is not None
         missing = [what for what, known in zip(CHECKS, is_known, strict=True) if not known]
-        if missing:
+        if self.class_order:
+            sentences.append(NOT_OF_REGIONS)
+        elif missing:
             needs = ", and ".join(dict.fromkeys(CHECKS[what] for what in missing))
             sentences.append(UNCHECKED.format(what=", ".join(missing), needs=needs))
         return tuple(filter(None, sentences))
@@ -401,13 +405,21 @@ def removed_notes(removed: Removed | None) -> list[str]:
 def stored_posterior(result: Segmentation) -> StoredPosterior:
     """Return the posterior as it is stored, with maps in steps of 1/4096 bit.
 
+    That of regions is as certain of its labels as one model that is always sure, because their
+    probabilities, of which a voxel has several, offer no other answer to a review.
+
     Raises ValueError if the result lacks the labels of the members.
     """
     if result.member_labels is None:
         raise ValueError("The result lacks the labels of the members. Segment with keep_members.")
+    probabilities, members = result.probabilities, result.member_labels
+    if result.class_order:
+        drawn = drawn_labels(probabilities, result.class_order)
+        classes = np.arange(len(result.class_order) + 1).reshape(-1, 1, 1, 1)
+        probabilities, members = (drawn == classes).astype(np.float32), result.labels[np.newaxis]
     return StoredPosterior.from_members(
-        result.probabilities,
-        result.member_labels,
+        probabilities,
+        members,
         prediction=result.labels,
         maps={name: round_map(values) for name, values in result.maps.items()},
     )
@@ -442,14 +454,16 @@ class FirstLook(HasMaps):
         structures: Mapping[str, int],
         by_student: bool = False,
         largest_only: bool = False,
+        class_order: Sequence[int] = (),
     ) -> Self:
         """Return the look of (C, z, y, x) probabilities in a box of an image of this shape.
 
-        With ``largest_only`` the labels have the `largest_component` alone.
+        With ``largest_only`` the labels have the `largest_component` alone. ``class_order`` is that
+        of regions, see `RunningPosterior`.
         """
         labels, bits = np.zeros(shape, np.uint8), np.zeros(shape, np.float32)
-        labels[box] = to_numpy(most_probable(probabilities))
-        bits[box] = to_numpy(entropy(probabilities))
+        labels[box] = to_numpy(drawn_labels(probabilities, class_order))
+        bits[box] = to_numpy(entropy(probabilities, regions=bool(class_order)))
         if largest_only:
             labels *= largest_component(labels, spacing)
         volumes = volumes_ml(labels, spacing, structures)

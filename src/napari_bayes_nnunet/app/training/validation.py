@@ -45,7 +45,7 @@ def measure_validation(
     send: Callable[[Message], None],
     stop: StopRequest,
 ) -> None:
-    """Write the mean Dice to ``ensemble.json``, and fit the calibrations.
+    """Write the mean Dice to ``ensemble.json``, and fit the calibrations but for regions.
 
     Only records whether the training labels are one component if the fold has no validation cases,
     and does nothing if the dataset is not in NIfTI. Cases that cannot be read or segmented are left
@@ -70,7 +70,7 @@ def measure_validation(
     if not measured:
         return
     compared = [of_case[0] for of_case in measured]
-    if any(case.labels.size for case in compared):
+    if any(case.labels.size for case in compared) and not folder.class_order:
         steps = fit_kind_of_images(ensemble, dataset, record.patient)
         image_rule = drain(steps, lambda name: _report_look(name, send, stop))
         for of_method, results in zip(settings, zip(*measured, strict=True), strict=True):

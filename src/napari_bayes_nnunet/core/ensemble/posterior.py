@@ -45,6 +45,10 @@ class RunningPosterior:
         Number of members.
     temperature : float
         Temperature τ that calibrates the mean.
+    class_order : tuple of int
+        Label of each class if the classes are regions that overlap, with a probability each
+        (sigmoid) and no background; () if they exclude each other. The entropy is then the mean of
+        the regions' binary entropies.
 
     Examples
     --------
@@ -63,25 +67,30 @@ class RunningPosterior:
     square_sum: Array = None
     count: int = 0
     temperature: float = 1.0
+    class_order: tuple[int, ...] = ()
 
     def add(self, probabilities: Array, voxels: VoxelIndex | None = None) -> None:
-        """Add the (C, Z, Y, X) softmax probabilities of a member, which are not kept or changed.
+        """Add the (C, Z, Y, X) probabilities of a member, which are not kept or changed.
 
         With ``voxels`` (z, y, x) they are those of these only. Elsewhere mean and mutual
         information stay as they are: the member counts as the mean of the members before it.
 
         Raises InputError for another shape than the members before, without members before
-        ``voxels``, and for values that do not sum to 1 over the classes (logits, sigmoids, NaN),
-        which would otherwise stay unnoticed in the sums.
+        ``voxels``, and for values that do not sum to 1 over the classes (logits, NaN; sigmoids
+        but of regions), which would otherwise stay unnoticed in the sums.
         """
         if voxels is None:
             self._check_shape(probabilities)
         else:
             self._check_members()
-        _check_sums_to_one(probabilities)
+        if self.class_order:
+            _check_range(probabilities)
+        else:
+            _check_sums_to_one(probabilities)
         self._allocate(probabilities)
         # First, because they may run out of memory.
-        values = probabilities, entropy(probabilities), _sum_squares(probabilities)
+        entropies = entropy(probabilities, regions=bool(self.class_order))
+        values = probabilities, entropies, _sum_squares(probabilities)
         if voxels is None:
             self._add_all(values)
         else:
@@ -110,15 +119,19 @@ class RunningPosterior:
         return apply_temperature(self.probability_sum / self.count, self.temperature)
 
     def labels(self) -> Array:
-        """Return the (Z, Y, X) most probable class of the mean, uint8.
+        """Return the (Z, Y, X) most probable class of the mean, or labels of its regions, uint8.
 
         Raises InputError without members.
         """
         self._check_members()
+        if self.class_order:
+            return region_labels(self.probability_sum / self.count, self.class_order)
         return most_probable(self.probability_sum)
 
     def total_entropy(self) -> Array:
         """Return the (Z, Y, X) entropy of the mean over all classes, 0 … log2 C bit (Eq. 3).
+
+        Of regions it is 0 … 1 bit.
 
         Raises InputError without members.
         """
@@ -130,7 +143,7 @@ class RunningPosterior:
         Raises InputError without members.
         """
         self._check_members()
-        return _entropy(self.probability_sum, self.count)
+        return _entropy(self.probability_sum, self.count, regions=bool(self.class_order))
 
     def expected_entropy(self) -> Array:
         """Return the (Z, Y, X) mean entropy of the members, bit, such as the blur of a border.
@@ -204,12 +217,33 @@ def apply_temperature(probabilities: Array, temperature: float) -> Array:
     return powers
 
 
-def entropy(probabilities: Array) -> Array:
+def entropy(probabilities: Array, *, regions: bool = False) -> Array:
     """Return the (Z, Y, X) entropy of (C, Z, Y, X) probabilities, float32, 0 … log2 C bit (Eq. 3).
 
-    0·log 0 counts as 0.
+    0·log 0 counts as 0. Of C overlapping ``regions`` it is the mean of their binary entropies,
+    (1/C) Σ −p·log2 p − (1 − p)·log2(1 − p), 0 … 1 bit.
     """
-    return _entropy(probabilities, 1)
+    return _entropy(probabilities, 1, regions=regions)
+
+
+def region_labels(probabilities: Array, class_order: Sequence[int]) -> Array:
+    """Return the (Z, Y, X) labels of overlapping regions, uint8, as nnU-Net draws them.
+
+    Where the probability of a region is above 0.5 its label of the ``class_order`` (C,) is drawn,
+    over those of earlier regions.
+    """
+    xp = _namespace(probabilities)
+    labels = xp.zeros_like(probabilities[0], dtype=xp.uint8)
+    for probability, label in zip(probabilities, class_order, strict=True):
+        labels[probability > 0.5] = label
+    return labels
+
+
+def drawn_labels(probabilities: Array, class_order: Sequence[int]) -> Array:
+    """Return `region_labels`, or without a ``class_order`` those that are `most_probable`."""
+    if class_order:
+        return region_labels(probabilities, class_order)
+    return most_probable(probabilities)
 
 
 def most_probable(probabilities: Array) -> Array:
@@ -229,14 +263,18 @@ def most_probable(probabilities: Array) -> Array:
     return labels
 
 
-def _entropy(probability_sum: Array, members: int) -> Array:
+def _entropy(probability_sum: Array, members: int, *, regions: bool) -> Array:
     """Return the entropy of the mean, class by class, so that temporaries stay small."""
     xp = _namespace(probability_sum)
     total = xp.zeros_like(probability_sum[0], dtype=xp.float32)
     for class_sum in probability_sum:
         p = xp.asarray(class_sum, dtype=xp.float32) / members
         total -= p * xp.log2(p.clip(_SMALLEST))
-    return xp.clip(total, 0, math.log2(len(probability_sum)), out=total)
+        if regions:
+            total -= (1 - p) * xp.log2((1 - p).clip(_SMALLEST))
+    if regions:
+        total /= len(probability_sum)
+    return xp.clip(total, 0, 1 if regions else math.log2(len(probability_sum)), out=total)
 
 
 def _sum_squares(values: Array) -> Array:
@@ -257,6 +295,11 @@ def _check_same_shape(expected: Sequence[int], found: Sequence[int]) -> None:
             expected=expected,
             found=found,
         )
+
+
+def _check_range(probabilities: Array) -> None:
+    if not 0 <= probabilities.min() <= probabilities.max() <= 1:
+        raise InputError("Expected probabilities of regions, 0 to 1. Found other values.")
 
 
 def _check_sums_to_one(probabilities: Array) -> None:

@@ -33,8 +33,15 @@ from ..files.checksum import sha256
 from ..files.given_path import expand_home, resolve_links
 from ..files.json_files import Ordinal, parse_json, reading_json
 from ..files.limits import LFS_START, is_stored
-from ..files.nnunet_names import channel_names, check_dataset_json, check_plans, label_numbers
+from ..files.nnunet_names import (
+    channel_names,
+    check_dataset_json,
+    check_plans,
+    label_numbers,
+    regions_of,
+)
 from ..files.special import SPECIAL_FILE, is_special
+from .model_zip import unpacked
 from .run_folder import FOLD_NAME, RECORD, MemberRecord, TrainingRecord, read_record
 
 Few: TypeAlias = Annotated[int, Interval(ge=1, le=64)]
@@ -181,10 +188,17 @@ class ModelFolder:
     schedule: RestartSchedule | None = None
     problems: tuple[str, ...] = ()
 
+    @property
+    def class_order(self) -> tuple[int, ...]:
+        """Label of each overlapping region, in the order of drawing; () for exclusive labels."""
+        return tuple(label for label, _ in regions_of(self.dataset_json).values())
+
     def shared(self) -> dict[str, Any]:
         """Return all settings that must be equal in trainings that segment together."""
         shared: dict[str, Any] = {"labels": self.labels, "channels": self.channels}
         shared["transpose_forward"] = self.plans.get("transpose_forward")
+        if self.class_order:
+            shared["regions"] = [[*region] for region in regions_of(self.dataset_json).values()]
         if "CTNormalization" in self.settings.get("normalization_schemes", []):
             key = "foreground_intensity_properties_per_channel"
             shared[key] = self.plans.get(key)
@@ -209,9 +223,9 @@ def read_model(path: Path, *, checkpoint: Path | None = None) -> ModelFolder:
     (``Trainer__Plans__configuration``), else the only one of the plans, else that of
     ``checkpoint``, else 2d, else the first of the plans.
 
-    Raises DataError for nnU-Net v1, missing or damaged files, overlapping regions, a cascade, a
-    record of another training, or a network with foreign parts. Its message is a clause that does
-    not name the folder, or a sentence on a damaged file.
+    Raises DataError for nnU-Net v1, missing or damaged files, regions without an order, a
+    cascade, a record of another training, or a network with foreign parts. Its message is a clause
+    that does not name the folder, or a sentence on a damaged file.
     """
     if is_version_1(path):
         raise DataError(VERSION_1)
@@ -567,10 +581,13 @@ class _Training:
 def find_ensemble(path: Path) -> EnsembleFolder:
     """Find the ensemble that ``path`` belongs to or holds.
 
-    The folder of a fold, or a file in it, stands for this fold alone. Members that cannot be used
-    are listed as refused. Raises DataError if there is no usable model folder.
+    The folder of a fold, or a file in it, stands for this fold alone; a zip file for the folder
+    that it is `unpacked` to. Members that cannot be used are listed as refused. Raises DataError
+    if there is no usable model folder.
     """
     chosen = resolve_links(expand_home(path))
+    if chosen.suffix == ".zip" and chosen.is_file():
+        chosen = unpacked(chosen)
     start = _folder_of(chosen)
     inside = _training_around(start)
     folders = [inside] if inside else _trainings_below(start)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
@@ -17,8 +17,10 @@ import numpy as np
 from ...core.heart.structures import match_structure
 from .. import DataError
 from ..dataset.check import IGNORE
+from ..dataset.raw_dataset import UNUSABLE_JSON
 from ..files.given_path import file_identity
 from ..files.json_files import read_json
+from ..files.nnunet_names import label_numbers, regions_of
 from ..images.geometry import Geometry
 from ..images.nifti import ENDINGS, Volume, VoxelArray, read_labels
 from ..study.arrays import POSTERIOR
@@ -213,6 +215,7 @@ class _Labels:
     """The labels in a ``dataset.json``; some programs write numbers as text."""
 
     labels: dict[str, int | str | list[int]]
+    regions_class_order: list[int] | None = None
 
 
 def structure_numbers(folder: Path) -> dict[str, int] | None:
@@ -234,8 +237,13 @@ def _label_numbers(folder: Path) -> dict[str, int] | None:
     if file is None:
         return None
     repair = "It must give every structure its number, as nnU-Net's dataset.json does."
-    labels = read_json(file, _Labels, repair=repair).labels
-    return checked_numbers(labels, file)
+    content = read_json(file, _Labels, repair=repair)
+    try:
+        if regions_of(asdict(content)):
+            return {name: label for name, label in label_numbers(asdict(content)).items() if label}
+    except DataError as error:
+        raise DataError(UNUSABLE_JSON, file=file, reason=error) from error
+    return checked_numbers(content.labels, file)
 
 
 def checked_numbers(numbers: Mapping[str, int | str | list[int]], file: Path) -> dict[str, int]:

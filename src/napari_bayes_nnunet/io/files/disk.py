@@ -1,4 +1,4 @@
-"""Errors of a full disk."""
+"""Full disks: their errors, and what caches leave free."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Final
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _LEAST_FREE: Final = 2**20
 """Free bytes of a disk that counts as full."""
+RESERVE: Final = 2**30
+"""Bytes that caches leave free on the disk."""
 
 
 def is_disk_full(error: BaseException | None) -> bool:

@@ -18,8 +18,9 @@ NO_NETWORK = "plans.json does not describe its network"
 FOREIGN_PART = "the entry {entry} of {file} names something outside nnU-Net, which could run code"
 FOREIGN_PATH = "the entry {entry} of {file} is not a plain name and could lead to another folder"
 
-LABEL_REGIONS = (
-    "its labels are overlapping regions, but the entropy of Eq. 3 needs exclusive labels"
+REGIONS_WITHOUT_ORDER = (
+    "regions_class_order in dataset.json must give each region one of its labels, and each label "
+    "to one region"
 )
 LABELS_NO_NUMBERS = "the labels in dataset.json are not numbers"
 NO_CHANNELS = "dataset.json needs numbered channel_names"
@@ -92,16 +93,56 @@ def check_dataset_json(content: Mapping[str, Any]) -> None:
 
 
 def label_numbers(content: Mapping[str, Any]) -> dict[str, int]:
-    """Return the number of each label in ``dataset.json``. Raises DataError with a clause."""
+    """Return the number of each label in ``dataset.json``. Raises DataError with a clause.
+
+    The label of a region is drawn where no later region covers it, so it is called "whole only",
+    not "whole", unless the region is this label.
+    """
     labels = content.get("labels")
     if not isinstance(labels, dict):
         raise DataError(LABELS_NO_NUMBERS)
+    if regions := regions_of(content):
+        named = {
+            n if len(part) == 1 else f"{n} only": label for n, (label, part) in regions.items()
+        }
+        labels = {n: labels[n] for n in ("background", "ignore") if n in labels} | named
     values = {k: v[0] if isinstance(v, list) and len(v) == 1 else v for k, v in labels.items()}
     if any(isinstance(value, list) for value in values.values()):
-        raise DataError(LABEL_REGIONS)
+        raise DataError(LABELS_NO_NUMBERS)
     if not all(_is_number(str(value)) for value in values.values()):  # nnU-Net v1: name by number
         raise DataError(LABELS_NO_NUMBERS)
     return {name: int(value) for name, value in values.items()}
+
+
+def regions_of(content: Mapping[str, Any]) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Return region → its label by ``regions_class_order``, and all labels in it.
+
+    They are in the order of the network's outputs; {} if the labels exclude each other. Raises
+    DataError with a clause.
+    """
+    labels = content.get("labels")
+    if not isinstance(labels, dict) or not any(map(_is_region, labels.values())):
+        return {}
+    parts = {n: v if isinstance(v, list) else [v] for n, v in labels.items() if n != "ignore"}
+    regions = {name: part for name, part in parts.items() if part != [0]}
+    order = content.get("regions_class_order")
+    numbers = [number for part in regions.values() for number in part]
+    if (
+        not isinstance(order, list)
+        or not all(type(number) is int and 0 < number < 256 for number in (*order, *numbers))
+        or sorted(order) != sorted({*numbers})
+        or len(order) != len(regions)
+        or any(label not in part for label, part in zip(order, regions.values(), strict=True))
+    ):
+        raise DataError(REGIONS_WITHOUT_ORDER)
+    return {
+        name: (label, tuple(part))
+        for label, (name, part) in zip(order, regions.items(), strict=True)
+    }
+
+
+def _is_region(value: object) -> bool:
+    return isinstance(value, list) and len(value) > 1
 
 
 def channel_names(content: Mapping[str, Any]) -> list[str]:

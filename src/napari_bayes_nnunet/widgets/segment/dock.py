@@ -991,8 +991,8 @@ class SegmentWidget(FolderDrop, DockContent):
         self._background.run(import_review_dock)
 
     def can_take(self, path: Path) -> bool:
-        """Return True if ``path`` is a folder or a file of weights; images are for the viewer."""
-        return super().can_take(path) or path.suffix == ".pth"
+        """Return True if ``path`` is a folder, weights or a zip file; images are for the viewer."""
+        return super().can_take(path) or path.suffix in (".pth", ".zip")
 
     def take_dropped(self, path: Path) -> None:
         """Choose the dropped ``path`` as ensemble."""

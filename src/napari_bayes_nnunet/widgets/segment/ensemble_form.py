@@ -69,6 +69,7 @@ class EnsembleForm(QWidget):
         self.folder: EnsembleFolder | None = None
         self.folders = NarrowComboBox(letters=12)
         self.choose_button = QPushButton("Choose…")
+        self.zip_button = QPushButton("Zip…")
         self.summary = MessageLabel()
         self.summary.setTextFormat(Qt.TextFormat.RichText)
         self.kind = MessageLabel()
@@ -80,6 +81,7 @@ class EnsembleForm(QWidget):
         self._list_folders()
         self.folders.activated.connect(self._on_activated)
         self.choose_button.clicked.connect(self._on_choose_clicked)
+        self.zip_button.clicked.connect(self._on_zip_clicked)
         self._show(None)
 
     def choose(self, path: Path) -> None:
@@ -118,7 +120,8 @@ class EnsembleForm(QWidget):
             self._show(self.folder.with_refused(new))
 
     def _lay_out(self) -> None:
-        self.folders.setToolTip("Ensembles. You can also drop a folder on this dock.")
+        self.folders.setToolTip("Ensembles. You can also drop a folder or zip file here.")
+        self.zip_button.setToolTip("Choose a zip file that nnU-Net has exported.")
         self.choose_button.setToolTip(
             "Choose a training of this plugin, an nnU-Net result folder with several checkpoints "
             "or folds, or a folder with several trainings."
@@ -126,6 +129,7 @@ class EnsembleForm(QWidget):
         row = QHBoxLayout()
         row.addWidget(self.folders, 1)
         row.addWidget(self.choose_button)
+        row.addWidget(self.zip_button)
         column_layout(self, row, self.summary, self.problems)
         column_layout(self.members, self.kind, self.table)
 
@@ -160,6 +164,11 @@ class EnsembleForm(QWidget):
 
     def _on_choose_clicked(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Folder of an ensemble")
+        if chosen:
+            self.choose(Path(chosen))
+
+    def _on_zip_clicked(self) -> None:
+        chosen, _ = QFileDialog.getOpenFileName(self, "Zip file of a model", "", "Zip (*.zip)")
         if chosen:
             self.choose(Path(chosen))
 
