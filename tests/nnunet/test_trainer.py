@@ -207,7 +207,9 @@ def test_the_state_is_saved_after_all_else(trainer, run, monkeypatch):
     monkeypatch.setattr(atomic.os, "replace", note)
     trainer.on_epoch = lambda report: written.append(report.epoch)
     trainer.run_training()
-    of_epoch = written[written.index("epoch_0001.pth") :]
+    first = written.index("epoch_0001.pth")
+    assert "checkpoint_latest.pth" in written[:first]  # for a kill at the first member
+    of_epoch = written[first:]
     names = [name for name in of_epoch if name != "checkpoint_best.pth"]
     assert names == [
         *("epoch_0001.pth", "ensemble.json", 1, "checkpoint_latest.pth"),

@@ -57,7 +57,10 @@ if TYPE_CHECKING:
 _Trainer = TypeVar("_Trainer", bound="CheckpointEnsembleTrainer")
 RUN_VARIABLE = "BAYES_NNUNET_RUN"
 SAVE_EVERY = 10
-"""Epochs between two saved states while no member is kept; a kill loses at most these."""
+"""Epochs between two saved states while no member is kept; a kill loses at most these.
+
+The first epoch is saved, so that no member is ever without a state from which to resume.
+"""
 
 MOST_SKIPPED = 20
 """Steps in a row that float16 may lose; the scale of the gradients falls by a million meanwhile."""
@@ -313,7 +316,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
             if self.settings.keep_trajectory:
                 self._keep_layers(epoch)
             self.on_epoch(self._report(epoch, member))
-        saves = member or stop or (epoch + 1) % SAVE_EVERY == 0
+        saves = member or stop or epoch % SAVE_EVERY == 0
         self.save_every = 1 if saves else self.num_epochs + 1
         super().on_epoch_end()
         if stop and self.current_epoch < self.num_epochs:
@@ -326,8 +329,12 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         buffer = io.BytesIO()  # torch hides the cause of a failed write
         super().save_checkpoint(buffer)
         path = Path(filename)
-        with self._writing_explained(path), replacing(path) as temporary:
-            temporary.write_bytes(buffer.getbuffer())
+        with (
+            self._writing_explained(path),
+            replacing(path) as temporary,
+            buffer.getbuffer() as data,
+        ):
+            temporary.write_bytes(data)
 
     @property
     def _weights(self) -> dict[str, torch.Tensor]:

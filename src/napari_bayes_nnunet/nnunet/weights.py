@@ -122,8 +122,8 @@ def write_member(
     # members had different files, and would hide the cause of a failed write.
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+    with replacing(path) as temporary, buffer.getbuffer() as data:
+        temporary.write_bytes(data)
 
 
 def to_half_precision(weights: StateDict) -> StateDict:

@@ -290,7 +290,7 @@ def test_a_training_resumes_after_a_full_disk(uninterrupted, run, hearts, warm_c
     start = ("train", hearts, "--output", run.path)
     failed = warm_command.run(*start, *FLAGS, folder=tmp_path, largest_file=limit)
     assert failed.code == 1
-    assert all(word in failed.errors for word in ("checkpoint_best.pth", TOO_LARGE, "--resume"))
+    assert all(word in failed.errors for word in ("checkpoint_latest.pth", TOO_LARGE, "--resume"))
     assert ended(run)[0] == "failed"
     assert not list(run.fold("0").glob("*.pth"))
     done = warm_command.run(*start, "--resume", folder=tmp_path)
