@@ -81,7 +81,7 @@ MOST_CODE = {
     "intervals of a site": 149,
     "archive followed": 52,
     "other people's models": 267,
-    "killed at the first member": 3,
+    "killed at the first member": 6,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
