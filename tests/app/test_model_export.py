@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.model_zip import (
     DAMAGED_ZIP,
     IS_LINK,
+    IS_PACKED_OTHERWISE,
     IS_TOO_LARGE,
     IS_TWICE,
     LEADS_OUT,
@@ -73,10 +75,18 @@ def test_zip_file_of_nnunet_segments_as_its_folder(exported: Path) -> None:
     assert weights.name in answer.output
 
 
-def entry(name: str, *, kind: int = stat.S_IFREG) -> zipfile.ZipInfo:
+def test_processes_that_unpack_at_once_share_one_folder(exported: Path) -> None:
+    with ThreadPoolExecutor(4) as workers:
+        found = [*workers.map(lambda _: find_ensemble(exported).members[0].path, range(8))]
+    assert len({*found}) == 1
+
+
+def entry(
+    name: str, *, kind: int = stat.S_IFREG, packing: int = zipfile.ZIP_DEFLATED
+) -> zipfile.ZipInfo:
     made = zipfile.ZipInfo(name)
     made.external_attr = (kind | 0o644) << 16
-    made.compress_type = zipfile.ZIP_DEFLATED
+    made.compress_type = packing
     return made
 
 
@@ -90,6 +100,7 @@ def entry(name: str, *, kind: int = stat.S_IFREG) -> zipfile.ZipInfo:
         (entry("link.pth", kind=stat.S_IFLNK), b"/etc/passwd", IS_LINK),
         (entry("folder", kind=stat.S_IFLNK), b"/etc", IS_LINK),
         (entry(f"{MODEL}/PLANS.json"), b"{}", IS_TWICE),
+        (entry("packed.pth", packing=zipfile.ZIP_LZMA), b"weights", IS_PACKED_OTHERWISE),
         (entry("large.pth"), bytes(2**20), IS_TOO_LARGE),
         (entry("large.json"), bytes(2**26 + 1), IS_TOO_LARGE),
     ],

@@ -12,8 +12,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.prediction.predict import BASE_STAYS, OTHER_INTERVALS
-from napari_bayes_nnunet.app.prediction.request import PROFILE_AND_STUDY
+from napari_bayes_nnunet.app.prediction.request import (
+    PROFILE_AND_STUDY,
+    PROFILE_ELSEWHERE,
+    PredictionRequest,
+    check_request,
+)
 from napari_bayes_nnunet.app.review.learnt_profile import TOO_FEW_STUDIES
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.app.review.site_intervals import (
@@ -303,6 +309,24 @@ def test_study_is_not_drawn_by_a_profile(
     outcome = predict(model, cine, tmp_path / "out", "--profile", wide, "--save", "study")
     assert outcome.exit_code == 1
     assert PROFILE_AND_STUDY.format(profile="wide") in outcome.output
+
+
+@pytest.mark.parametrize("site", [WIDE, SiteProfile(name="wide", intervals={"LV EF": (1, 2)})])
+def test_another_computer_does_not_know_the_profile(
+    model: Path, tmp_path: Path, site: SiteProfile
+) -> None:
+    elsewhere = replace(SETTINGS, device="ssh://user@server")
+    request = PredictionRequest(images=(), output=tmp_path, settings=elsewhere, profile=site)
+    with pytest.raises(AppError) as caught:
+        check_request(find_ensemble(model), request)
+    assert caught.value.statement.template == PROFILE_ELSEWHERE
+    assert caught.value.values["profile"] == "wide"
+
+
+@pytest.mark.parametrize("widths", [(2.0, 1.0), (0.0, 0.0)])
+def test_impossible_intervals_of_a_profile_raise(widths: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="half-width"):
+        SiteProfile(name="site", intervals={"LV EF": widths})
 
 
 def test_missing_profile_is_named(model: Path, cine: Path, tmp_path: Path) -> None:

@@ -229,6 +229,12 @@ def test_a_fetched_study_stays_until_its_growth_is_complete(orthanc, port, tmp_p
     assert drain(orthanc.fetch_if_grown(study, folder)) == 22
     assert len(files_in(folder)) == 22
     assert not [*tmp_path.glob(".*")]
+    (folder / "review.json").touch()
+    drain(orthanc.store([slice_file(tmp_path / "later.dcm", pixels, series=10, **about)]))
+    with pytest.raises(DataError) as caught:  # nothing but what was fetched is replaced
+        drain(orthanc.fetch_if_grown(study, folder))
+    assert template_of(caught) == archive.NOT_EMPTY
+    assert len(files_in(folder)) == 23
 
 
 def test_an_archive_that_sends_too_little_is_refused(orthanc, tmp_path, monkeypatch):

@@ -82,9 +82,9 @@ def make_command(
 def learn_command(studies: tuple[Path, ...], output: Path, name: str | None) -> None:
     """Learn how your site draws from reviewed STUDIES, or folders of them.
 
-    Two or more studies are needed in which all queued slices of ED and ES are accepted. What they
-    show is printed in sentences, and whether the ensemble's intervals hold for them. If too few of
-    them agree, nothing is learnt. Nine studies give the profile intervals of your site.
+    Two or more studies are needed in which all queued slices of ED and ES are accepted. Prints what
+    they show, and whether the ensemble's intervals hold for them. If too few of them agree, nothing
+    is learnt. Nine studies give the profile intervals of your site.
     """
     from ..app.review.learnt_profile import learn_from_studies
 

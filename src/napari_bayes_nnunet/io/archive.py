@@ -107,6 +107,7 @@ UNKNOWN_STUDY: Final = (
     "The archive at {url} has no study {study}. Look up its UID with bayes-nnunet archive list."
 )
 NOT_EMPTY: Final = "{folder} exists and is not an empty folder."
+_FETCHED: Final = re.compile(r"\d{5,}\.dcm")
 NOT_DICOM: Final = "{file} is not a DICOM file that can be read. Leave it out."
 
 # They would log each failed request, with the name that was searched for.
@@ -319,11 +320,12 @@ class Archive:
         """Fetch all images of a study into a new folder. Yields (done, total), returns the total.
 
         The folder appears when the study is complete; an error or an interruption leaves nothing.
-        Also raises DataError if the folder is not empty, unless this ``replaces`` it, the archive
-        does not have the study, or the study has grown meanwhile.
+        Also raises DataError if the folder is not empty, unless this ``replaces`` what was fetched
+        and there is nothing else, the archive does not have the study, or it has grown meanwhile.
         """
-        is_new = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-        if not (is_new or replaces):
+        held = [*folder.iterdir()] if folder.is_dir() else []
+        is_fetched = replaces and all(_FETCHED.fullmatch(file.name) for file in held)
+        if folder.exists() and held and not is_fetched:
             raise DataError(NOT_EMPTY, Action.OTHER_OUTPUT, folder=folder)
         expected = self._instances(study)
         if not expected:
@@ -346,8 +348,10 @@ class Archive:
                 raise DataError(
                     NOT_ALL_SENT, url=self.url, **_progress(len(fetched), total, "image")
                 )
-            if not is_new:
-                shutil.rmtree(folder)
+            aside = building.with_name(building.name[:-8] + "0" * 8)  # a leftover if killed now
+            if held:
+                folder.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
         return total
 
     def store(self, files: Sequence[Path]) -> Generator[tuple[int, int], None, None]:

@@ -23,7 +23,7 @@ from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.archive import NO_ANSWER, Archive
 from napari_bayes_nnunet.io.dicom.files import make_pseudonym
-from napari_bayes_nnunet.io.study.study import read_study, save_review
+from napari_bayes_nnunet.io.study.study import open_study_lock, read_study, save_review
 
 from ...helpers.data.cines import ED, accept, make_cine
 from ...helpers.data.cohorts import made_request, segment_here, write_dicom_study
@@ -157,15 +157,20 @@ def test_a_study_that_had_half_arrived_is_made_again(archive, tmp_path, monkeypa
     assert files_in(output / case / SENT)
 
 
-def test_a_study_that_grows_under_a_reader_stays(made, archive, tmp_path, capsys):
-    name = store(archive, tmp_path, "read", StudyInstanceUID=generate_uid(), StudyDate="20300101")
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_a_study_that_grows_under_a_reader_stays(made, archive, tmp_path, capsys, is_saved):
+    patient = f"read{is_saved}"
+    name = store(archive, tmp_path, patient, StudyInstanceUID=generate_uid(), StudyDate="20300101")
     made.look()
-    (entry,) = (one for one in archive.find_studies() if one.patient.patient_id == "read")
+    (entry,) = (one for one in archive.find_studies() if one.patient.patient_id == patient)
     study = make_cine(tmp_path / "out" / name / name)
-    session = ReviewSession(read_study(study))
-    accept(session, (ED, 2))
-    save_review(study, session.state)
-    about = {"StudyInstanceUID": entry.uid, "StudyDate": "20300101", "PatientID": "read"}
+    if is_saved:
+        session = ReviewSession(read_study(study))
+        accept(session, (ED, 2))
+        save_review(study, session.state)
+    else:
+        lock = open_study_lock(study)  # as a window does, which saves later
+    about = {"StudyInstanceUID": entry.uid, "StudyDate": "20300101", "PatientID": patient}
     late = slice_file(tmp_path / "late.dcm", made_voxels()[0, 0], series=9, **about)
     drain(archive.store([late]))
     for _ in range(2):
@@ -173,6 +178,8 @@ def test_a_study_that_grows_under_a_reader_stays(made, archive, tmp_path, capsys
     assert capsys.readouterr().err.splitlines() == [f"{name}: {watch.GREW_IN_REVIEW}"]
     assert len(files_in(tmp_path / "out" / IMAGES / name)) == 12
     assert (study / "study.json").exists()
+    if not is_saved:
+        lock.release()
 
 
 def test_a_watch_goes_on_when_the_archive_is_away(made, tmp_path, monkeypatch, capsys):

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_bayes_nnunet.core.heart.patient_record import PatientRecord
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dicom.files import make_pseudonym
 from napari_bayes_nnunet.io.study.patient import write_patient
 from napari_bayes_nnunet.io.study.summary import StudySummary, list_studies
 from napari_bayes_nnunet.widgets.common.settings import Settings
@@ -279,7 +280,9 @@ def test_an_alias_replaces_the_case_in_the_list(
 
 
 def test_another_study_of_the_same_name_has_no_alias(make_list: Any, tmp_path: Path) -> None:
-    assert alias_key("dicom-0123", Path("a")) == alias_key("dicom-0123", Path("b"))
+    pseudonym = make_pseudonym("1.2.3")
+    assert alias_key(pseudonym, Path("a")) == alias_key(pseudonym, Path("b"))
+    assert alias_key("dicom-heart", Path("a")) != alias_key("dicom-heart", Path("b"))
     mine, other = (replace(GOOD, folder=tmp_path / folder) for folder in ("a", "b"))
     study_list = make_list(lambda *_: [mine, other])
     study_list.notes.set_study(alias_key(mine.case, mine.folder))

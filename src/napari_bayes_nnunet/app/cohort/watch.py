@@ -20,7 +20,7 @@ from ...io.archive import Archive, ArchivedStudy, LoginRefusedError
 from ...io.dicom.files import make_pseudonym
 from ...io.files.appearing import appearing
 from ...io.search.folder_walk import COHORT
-from ...io.study.study import has_corrections, has_work
+from ...io.study.study import has_corrections, has_work, is_open_elsewhere
 from .. import AppError
 from ..prediction.output_files import locked_output
 from ..review.dicom_export import export_session, open_session
@@ -31,19 +31,21 @@ from .terminal import INTERRUPTED, interrupt, run_in_terminal
 
 IMAGES: Final = "images"
 """Folder of the fetched studies in that of the cohort, each named by its pseudonym."""
+FRESH: Final = "new-"
+"""Start of the name of a folder whose study takes the place of an earlier one."""
 OUTGOING: Final = "outgoing"
-"""Folder of the DICOM files of a study that the archive has not got yet."""
+"""Folder of the DICOM files of a study that the archive does not have yet."""
 HAS_WORK: Final = (
     "A reader has begun with this study, so it is not stored as unreviewed. Send it from the "
     "Review dock when it is finished."
 )
 GREW_IN_REVIEW: Final = (
-    "The archive has got more images, but a reader has begun with this study, so it stays as it "
+    "The archive has more images, but a reader has begun with this study, so it stays as it "
     "is. Fetch it in the window Archive to see all of them."
 )
-GREW: Final = "The archive has got more images, so the study is fetched and segmented again."
+GREW: Final = "The archive has more images, so the study is fetched and segmented again."
 SENT: Final = "sent"
-"""Name of this folder when the archive has got all of them."""
+"""Name of this folder when the archive has all of them."""
 
 
 @dataclass
@@ -114,38 +116,45 @@ class ArchiveWatch:
             is_still = not waits or before.get(study.uid) == study.images
             folder = self._output / IMAGES / name
             is_new = name not in ended and not folder.exists()
-            if is_still and (is_new or (folder.exists() and self._forgets(study, folder))):
+            if is_still and (is_new or (folder.exists() and self._has_grown(study, folder))):
                 yield study.uid, folder
 
-    def _forgets(self, study: ArchivedStudy, folder: Path) -> bool:
-        """Forget all of a fetched study that has grown, and return whether that was done.
-
-        Its row goes first and its images last, so that after a kill it is found again.
-        """
+    def _has_grown(self, study: ArchivedStudy, folder: Path) -> bool:
+        """Return whether a fetched study has grown and no reader has begun with it."""
         case, results = folder.name, self._output / folder.name
         known = [*folder.iterdir(), *(results / SENT).glob("*.dcm")]
         is_known = study.images in (str(len(known)), self._whole.get(study.uid))
         if is_known or not self.archive.has_grown(study.uid, folder):
             self._whole[study.uid] = study.images
             return False
-        if (results / case).exists() and has_corrections(results / case):
+        study_folder = results / case
+        is_read = has_corrections(study_folder) or is_open_elsewhere(study_folder)
+        if study_folder.exists() and is_read:
             self._whole[study.uid] = study.images
             click.echo(f"{case}: {GREW_IN_REVIEW}", err=True)
             return False
         click.echo(f"{case}: {GREW}")
-        with locked_output(self._output):
-            forget_study(self._output / COHORT, case)
-            for old in (results, folder):
-                shutil.rmtree(old, ignore_errors=True)
         return True
 
     def _fetch(self, study: str, folder: Path) -> None:
+        """Fetch a study, and forget what was made from fewer images.
+
+        The row goes before the images, so that after a kill the study is found again.
+        """
+        fresh = folder.with_name(f"{FRESH}{folder.name}")
+        shutil.rmtree(fresh, ignore_errors=True)  # of a look that was killed
         try:
-            total = drain(self.archive.fetch(study, folder))
+            total = drain(self.archive.fetch(study, fresh))
         except DataError as error:  # the next look fetches it again
             click.echo(f"{folder.name}: {error}", err=True)
-        else:
-            click.echo(f"{folder.name}: fetched {format_count(total, 'image')}")
+            return
+        if folder.exists():
+            with locked_output(self._output):
+                forget_study(self._output / COHORT, folder.name)
+                for old in (self._output / folder.name, folder):
+                    shutil.rmtree(old, ignore_errors=True)
+        fresh.rename(folder)
+        click.echo(f"{folder.name}: fetched {format_count(total, 'image')}")
 
     def _to_store(self) -> Iterator[str]:
         for case in listed_studies(self._output / COHORT):

@@ -13,11 +13,13 @@ from ...core.problems import Action, Remedy, Setting
 from ...core.types import Spacing
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from .. import AppError
+from ..remote.device import is_remote
 from ..segmentation.calibration import chosen_temperature
 from ..segmentation.methods import choose_members, refuse_regions
 from ..segmentation.settings import SegmentationSettings
 from .output_files import SAVED_MAPS, STUDY_OUTPUT
 
+PROFILE_ELSEWHERE = "Another computer does not know the profile {profile}."
 PROFILE_AND_STUDY: Final = (
     "A study keeps what the ensemble draws, so it cannot be drawn by the profile {profile}."
 )
@@ -86,6 +88,12 @@ def check_request(folder: EnsembleFolder, request: PredictionRequest) -> None:
     if request.profile.draws and request.makes_studies:
         raise AppError(
             PROFILE_AND_STUDY,
+            Remedy(Action.OMIT, {"setting": Setting("profile")}),
+            profile=request.profile.name,
+        )
+    if is_remote(request.settings.device) and (request.profile.draws or request.profile.intervals):
+        raise AppError(
+            PROFILE_ELSEWHERE,
             Remedy(Action.OMIT, {"setting": Setting("profile")}),
             profile=request.profile.name,
         )

@@ -1,4 +1,4 @@
-"""Whether an ensemble's intervals hold at a site, and intervals from the site's own studies."""
+"""Test of an ensemble's intervals at a site, and intervals from the site's own studies."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ OTHER_CALIBRATIONS: Final = (
     "The studies have different calibrations, so their intervals were not compared."
 )
 SITE_WIDTH: Final = (
-    "At your site the 90 % interval of the {name} must be {factor:.1f} times as wide, say {count} "
-    "studies."
+    "From {count} studies, the 90 % interval of the {name} at your site is {factor:.1f} times that "
+    "of the ensemble."
 )
 
 
@@ -119,7 +119,7 @@ def with_intervals(profile: SiteProfile, studies: Sequence[ReviewedStudy]) -> Si
             conformal_quantile([abs(change.left) / change.bound for change in changes], c)
             for c in COVERAGES
         )
-        if low is not None and high is not None:
+        if low and high:  # not from studies that nobody has changed
             intervals[name] = low, high
     if MAIN in intervals:
         said.append(SITE_WIDTH.format(name=MAIN, factor=intervals[MAIN][1], count=len(shown[MAIN])))

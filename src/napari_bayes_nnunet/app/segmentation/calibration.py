@@ -47,8 +47,8 @@ OTHER_WEIGHTS: Final = (
 )
 UNCALIBRATED: Final = "Not calibrated: no temperature, prediction intervals or failure scores."
 NOT_OF_REGIONS: Final = (
-    "The labels are regions that overlap, so there are no other answers, no level, temperature, "
-    "intervals or failure score. Check the image and every slice yourself."
+    "The labels overlap (regions), so intervals, failure score, level and other answers are not "
+    "available. Check every slice."
 )
 LACKS_RULES: Final = "No {missing}: too few validation patients."
 TEMPERATURE_APPLIED: Final = "Temperature {temperature:g} was applied."

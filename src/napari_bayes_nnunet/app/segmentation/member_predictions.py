@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.choices import Mirroring
-from ...core.ensemble.posterior import most_probable
+from ...core.ensemble.posterior import drawn_labels
 from ...core.heart.intensity_window import muscle_to_blood
 from ...core.heart.surroundings import find_heart
 from ...core.types import LabelMap, VoxelBox
@@ -266,7 +266,7 @@ class MemberPredictor:
             ForwardPass((member,)), wholes, mirroring="none", should_stop=should_stop
         )
         for image, probabilities in zip(wholes, found, strict=True):
-            labels = to_numpy(most_probable(probabilities))
+            labels = to_numpy(drawn_labels(probabilities, self._predictor.class_order))
             yield HeartLook(
                 features=self.heart_features(member, image, labels),
                 muscle_to_blood=muscle_to_blood(image.channels[0], labels, structures),

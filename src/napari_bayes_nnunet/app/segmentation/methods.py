@@ -103,8 +103,7 @@ DEFAULT_METHOD = "multi"
 DEFAULT_COUNT = 30
 """n of the paper."""
 NOT_FOR_REGIONS = (
-    "There is no {what} for labels that overlap (regions). Leave this out, or train on labels that "
-    "exclude each other."
+    "There is no {what} for labels that overlap (regions). Train on labels that exclude each other."
 )
 NO_DEEP_ENSEMBLE = (
     "A deep ensemble needs several trainings, but this folder has one. Choose a folder that "

@@ -60,6 +60,8 @@ class SiteProfile:
     def __post_init__(self) -> None:
         is_base = all(0 <= lower <= MOST_SLICES for lower in self.es_base.values())
         is_offset = all(abs(mm) <= MOST_OFFSET_MM for mm in self.offset_mm.values())
+        if not all(0 < low <= high < math.inf for low, high in self.intervals.values()):
+            raise ValueError("A half-width of a profile's intervals is not above 0.")
         if not (is_base and is_offset) or "MYO" in self.es_base:
             raise ValueError("A profile moves the base of another structure, or moves too far.")
 
@@ -97,13 +99,13 @@ class SiteProfile:
 
     @property
     def effect(self) -> str:
-        """Sentence on what the profile does to labels."""
+        """Sentence on what the profile does to labels and intervals."""
         effect = "Labels stay as the ensemble draws them"
         if self.draws:
             what = "The base at ES is" if self.learnt_from else "Labels are"
             effect = f"{what} drawn by the profile {self.name}"
         if self.intervals:
-            return f"{effect}, with intervals of your site."
+            return f"{effect}, with intervals of your site for the ensemble of its studies."
         return f"{effect}, without prediction intervals." if self.draws else f"{effect}."
 
     def to_report(self) -> dict[str, Any]:

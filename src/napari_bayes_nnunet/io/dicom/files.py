@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -58,7 +59,7 @@ def make_pseudonym(identity: str) -> str:
 
 def is_pseudonym(case: str) -> bool:
     """Return whether a case is named by `make_pseudonym`: no other patient has this name."""
-    return case.startswith(_PSEUDONYM)
+    return re.fullmatch(f"{_PSEUDONYM}[0-9a-f]{{16}}", case) is not None
 
 
 def hash_content(file: Path) -> str:

@@ -1,7 +1,7 @@
 """Zip files of models, as ``nnUNetv2_export_model_to_zip`` writes them, unpacked into the cache.
 
-Only JSON files and weights are unpacked, and nothing is run. Behind this the folder is checked as
-any other.
+Only JSON files and weights are unpacked, and nothing is run. The folder is then checked like any
+other.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import shutil
 import stat
 import zipfile
 import zlib
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from filelock import FileLock
 from platformdirs import user_cache_path
 
 from .. import DataError
@@ -30,12 +33,14 @@ UNSAFE_ZIP: Final = (
 )
 LEADS_OUT: Final = "leads out of the folder"
 IS_LINK: Final = "is a link or another special file"
-IS_TWICE: Final = "is there twice"
+IS_TWICE: Final = "occurs twice in the file"
+IS_PACKED_OTHERWISE: Final = "is encrypted or packed in a way that nnU-Net does not use"
 IS_TOO_LARGE: Final = "is larger than such a file can be"
 NO_ROOM_TO_UNPACK: Final = (
     "{file} unpacks to {needed:.1f} GB in {folder}, where {free:.1f} GB are free. Make room, or "
     "unpack it elsewhere and choose that folder."
 )
+PACKINGS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 MOST_PACKED: Final = 50
 """Bytes of weights from one packed byte; random weights barely shrink, zeros do by 1000."""
 _KEPT: Final = (".json", ".pth")
@@ -48,7 +53,8 @@ def unpacked(file: Path) -> Path:
     and a full disk.
     """
     with reading(file):
-        name = sha256(file)[:32]
+        about = file.stat()
+        name = _checksum(file, about.st_size, about.st_mtime_ns)[:32]
     folder = user_cache_path("napari-bayes-nnunet", appauthor=False) / "models" / name
     if folder.is_dir():
         return folder
@@ -56,18 +62,17 @@ def unpacked(file: Path) -> Path:
         with reading(file), zipfile.ZipFile(file) as archive:
             kept = _checked(archive, file)
             folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            needed = sum(entry.file_size for entry in kept)
-            free = shutil.disk_usage(folder.parent).free
-            if needed + RESERVE > free:
-                sizes = {"needed": needed / 1e9, "free": free / 1e9}
-                raise DataError(NO_ROOM_TO_UNPACK, file=file, folder=folder.parent, **sizes)
-            with writing(folder), appearing(folder) as unfinished:
-                for entry in kept:
-                    _unpack(archive, entry, unfinished / entry.filename)
-    # zipfile raises RuntimeError for an encrypted entry, NotImplementedError for another packing.
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+            with FileLock(f"{folder}.lock"):  # another process may be unpacking it
+                if not folder.is_dir():
+                    _unpack(archive, kept, file, folder)
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
         raise DataError(DAMAGED_ZIP, file=file) from error
     return folder
+
+
+@lru_cache(maxsize=8)
+def _checksum(file: Path, size: int, changed_ns: int) -> str:
+    return sha256(file)
 
 
 def _checked(archive: zipfile.ZipFile, file: Path) -> list[zipfile.ZipInfo]:
@@ -93,13 +98,25 @@ def _why_unsafe(entry: zipfile.ZipInfo, names: set[str]) -> str:
         return IS_LINK
     if entry.filename.casefold() in names:
         return IS_TWICE
+    if entry.flag_bits & 1 or entry.compress_type not in PACKINGS:
+        return IS_PACKED_OTHERWISE
     most = MOST_PACKED * entry.compress_size if entry.filename.endswith(".pth") else LARGEST_TEXT
     is_kept = PurePosixPath(entry.filename).suffix in _KEPT
     return IS_TOO_LARGE if is_kept and entry.file_size > most else ""
 
 
-def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, place: Path) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    # Not more than `entry.file_size` is read, whatever the packed bytes say.
-    with archive.open(entry) as packed, place.open("xb") as whole:
-        shutil.copyfileobj(packed, whole, 2**20)
+def _unpack(
+    archive: zipfile.ZipFile, entries: Sequence[zipfile.ZipInfo], file: Path, folder: Path
+) -> None:
+    needed = sum(entry.file_size for entry in entries)
+    free = shutil.disk_usage(folder.parent).free
+    if needed + RESERVE > free:
+        sizes = {"needed": needed / 1e9, "free": free / 1e9}
+        raise DataError(NO_ROOM_TO_UNPACK, file=file, folder=folder.parent, **sizes)
+    with writing(folder), appearing(folder) as unfinished:
+        for entry in entries:
+            place = unfinished / entry.filename
+            place.parent.mkdir(parents=True, exist_ok=True)
+            # Not more than `entry.file_size` is read, whatever the packed bytes say.
+            with archive.open(entry) as packed, place.open("xb") as whole:
+                shutil.copyfileobj(packed, whole, 2**20)

@@ -146,6 +146,17 @@ def open_study_lock(folder: Path, *, wait: float = 0) -> BaseFileLock:
     return lock
 
 
+def is_open_elsewhere(folder: Path) -> bool:
+    """Return whether a window has this study open."""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        open_study_lock(folder).release()
+    except DataError as error:
+        return error.statement.template == OPEN_ELSEWHERE
+    return False
+
+
 def write_study(
     folder: Path,
     info: StudyInfo,

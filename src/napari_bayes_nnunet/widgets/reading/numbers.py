@@ -182,7 +182,7 @@ def _make_row(slice_: Contribution, name: str) -> Row:
 
 
 INTERVAL_HELP = (
-    "In {level} % of patients like the validation patients the number lies in this range once all "
+    "In {level} % of patients like those of the calibration the number lies in this range once all "
     "slices are corrected."
 )
 NO_INTERVAL = "No interval: none was calibrated for this number in a case like this."

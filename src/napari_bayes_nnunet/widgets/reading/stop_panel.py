@@ -18,10 +18,10 @@ TARGET_HELP: Final = (
     "Acceptable change of the LV EF, in points. At least ± 3, because two readings by one reader "
     "already differ by nearly as much."
 )
-LEVEL_HELP: Final = "Share of patients like the validation patients in whom the target must hold."
+LEVEL_HELP: Final = "Share of patients like those of the calibration in whom the target must hold."
 ADVICE_HELP: Final = (
     "Correcting all further slices changes the LV EF by no more than this, in the chosen share of "
-    "patients like the validation patients. The interval of the LV EF is this range."
+    "patients like those of the calibration. The interval of the LV EF is this range."
 )
 FINISH_HELP: Final = (
     "Mark the review as finished and leave the other slices as they are. Possible once the target "
