@@ -7,11 +7,11 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
+from ..io.ensemble.ensemble_files import ensemble_files
 from ..io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from ..io.files.access import writing
 from ..io.files.atomic import replacing
 from . import AppError
-from .remote.store import ensemble_files
 from .segmentation.methods import no_usable_member
 
 SEVERAL_TRAININGS: Final = (

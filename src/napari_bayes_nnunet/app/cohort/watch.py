@@ -128,8 +128,9 @@ class ArchiveWatch:
             self._whole[study.uid] = study.images
             return False
         study_folder = results / case
-        is_read = has_corrections(study_folder) or is_open_elsewhere(study_folder)
-        if study_folder.exists() and is_read:
+        if study_folder.exists() and (
+            has_corrections(study_folder) or is_open_elsewhere(study_folder)
+        ):
             self._whole[study.uid] = study.images
             click.echo(f"{case}: {GREW_IN_REVIEW}", err=True)
             return False

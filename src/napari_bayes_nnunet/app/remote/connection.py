@@ -13,6 +13,7 @@ from typing import Any, Final, TypeGuard, cast
 
 from ... import __version__
 from ...core.problems import Action, Statement, statement
+from ...io.ensemble.ensemble_files import ensemble_files
 from ...io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
 from ...io.files.limits import LARGEST_TEXT
@@ -33,7 +34,6 @@ from ..messages import (
     text_fields,
 )
 from .device import RemoteDevice
-from .store import ensemble_files
 from .stream import read_messages, write_message
 
 NO_SSH: Final = "The program ssh could not be started ({reason}). Install the OpenSSH client."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from contextlib import suppress
@@ -13,31 +12,14 @@ from platformdirs import user_cache_path
 
 from ...core.problems import Action
 from ...io import DataError
-from ...io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
-from ...io.ensemble.fingerprint import CALIBRATION_FILE, fingerprint
-from ...io.ensemble.run_folder import RECORD
-from ...io.ensemble.student_folder import find_student
+from ...io.ensemble.ensemble_folder import find_ensemble
+from ...io.ensemble.fingerprint import fingerprint
 from .. import AppError
 from ..messages import EnsembleFile
 from .stream import DAMAGED_DATA
 
 BUILT_IN_FOLDER: Final = Path(__file__).parents[2] / "demo_ensemble"
 _FINGERPRINT: Final = re.compile("[0-9a-f]{32}")
-_NEXT_TO_FOLDS: Final = ("plans.json", "dataset.json", RECORD, CALIBRATION_FILE)
-
-
-def ensemble_files(folder: EnsembleFolder) -> dict[str, Path]:
-    """Return name → file: weights, plans, records and calibrations, also of the student."""
-    student = find_student(folder)
-    weights = [member.path for member in (*folder.members, *filter(None, [student]))]
-    trainings = {
-        next(parent.parent for parent in file.parents if parent.name.startswith("fold_"))
-        for file in weights
-    }
-    root = Path(os.path.commonpath([folder.path, *trainings]))
-    texts = (training / name for training in sorted(trainings) for name in _NEXT_TO_FOLDS)
-    files = [*filter(Path.is_file, texts), *weights]
-    return {f"{root.name}/{file.relative_to(root).as_posix()}": file for file in files}
 
 
 def find_kept(folder: str, known_by: str) -> Path | None:

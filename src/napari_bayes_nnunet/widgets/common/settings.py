@@ -58,8 +58,8 @@ class Kept:
 
     Folders may be missing (`existing`). ``study_aliases`` are the user's own names of studies by
     `alias_key`, which are never exported, and ``study_dates`` the dates of studies, {} unless dates
-    are shown.
-    ``normal_ranges`` is what `read_normal_ranges` reads, ``reader`` the name of who reads studies.
+    are shown. ``normal_ranges`` is what `read_normal_ranges` reads, ``reader`` the name of who
+    reads studies.
     """
 
     recent_ensembles: tuple[str, ...] = ()
