@@ -144,8 +144,9 @@ def open_with_dicoms(dock: ReviewWidget, folder: Path, qtbot: Any) -> Path:
 
 
 def ended(dock: ReviewWidget, qtbot: Any) -> None:
-    """Wait until opening has succeeded or failed."""
+    """Wait until opening has succeeded and its slice is shown, or has failed."""
     qtbot.waitUntil(lambda: not dock.is_opening)
+    settle(qtbot, dock)  # keys do nothing before
 
 
 def edit(dock: ReviewWidget) -> np.ndarray:

@@ -158,7 +158,8 @@ class DockContent(QWidget):
             self._on_dock_closed()
         if event.type() == QEvent.Type.LayoutRequest and self.width() <= self._widened:
             QTimer.singleShot(SETTLED_MS, self._give_back_width)
-        if self.READS_IMAGES and event.type() in _LAYOUT_CHANGES:
+        is_dock = isinstance(watched, QDockWidget)
+        if self.READS_IMAGES and event.type() in (_DOCK_CHANGES if is_dock else _SLIDER_CHANGES):
             part = watched if isinstance(watched, QWidget) else None
             window = main_window(part)
             if window not in (None, part):
@@ -267,7 +268,8 @@ def dock_contents(window: QMainWindow) -> list[DockContent]:
     return [content for content in contents if isinstance(content, DockContent)]
 
 
-_LAYOUT_CHANGES = (QEvent.Type.Show, QEvent.Type.Hide, QEvent.Type.LayoutRequest)
+_DOCK_CHANGES = (QEvent.Type.Show, QEvent.Type.Hide)  # a dock lays itself out at every message
+_SLIDER_CHANGES = (QEvent.Type.LayoutRequest,)
 
 
 def quiet_window(window: QMainWindow) -> None:

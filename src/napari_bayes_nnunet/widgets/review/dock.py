@@ -386,6 +386,11 @@ class ReviewWidget(FolderDrop, DockContent):
         yield
         self._show_study(controller, opened)
         yield
+        if self._reads:
+            self._enter_layout()
+            yield
+        self._show_beside_canvas(controller)
+        yield
         self._thumbnails.open(controller.forms.thumbnails)
         yield
         self._zoom_soon()
@@ -438,16 +443,17 @@ class ReviewWidget(FolderDrop, DockContent):
         self._settings.keep(last_study=str(folder))
         self._dicom_images(case)  # known even if the layer is removed
         self._show_patient()
-        if self._reads:
-            self._enter_layout()
+        is_alone = controller.view.other_place is None
+        self.phases_button.setEnabled(not is_alone or bool(opened.session.study.long_axes))
+
+    def _show_beside_canvas(self, controller: ReviewController) -> None:
+        """Show tools and second view; next to napari's docks they might widen the window."""
         window = main_window(self)
-        if window is not None:  # only now, because next to napari's docks it may widen the window
+        if window is not None:
             beside = window.centralWidget().layout()
             beside.insertWidget(0, controller.forms.corrections.tools)
             beside.addWidget(controller.forms.second, OTHER_SHARE)
             beside.setStretch(1, CANVAS_SHARE)
-        is_alone = controller.view.other_place is None
-        self.phases_button.setEnabled(not is_alone or bool(opened.session.study.long_axes))
         self._show_phases(self._settings.kept.both_phases)
 
     def _show_patient(self) -> None:
