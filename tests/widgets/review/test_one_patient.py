@@ -151,6 +151,10 @@ def test_long_name_of_a_file_is_never_cut(dock, window, doe, qtbot, tmp_path) ->
     shown = window.canvas.overlays[STRIP_KEY].text
     assert "".join(shown.split()).replace("·", "") == "".join(whole.split())
     assert above_thumbnails(window) == whole
+    for width in range(300, 1000, 20):
+        window.canvas.size = (600, width)
+        lines = window.canvas.overlays[STRIP_KEY].text.splitlines()
+        assert not [line for line in lines if line.startswith(("nii", "gz"))]
 
 
 def test_sign_between_parts_stands_in_none(dock, window, doe, qtbot) -> None:

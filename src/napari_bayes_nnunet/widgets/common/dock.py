@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from qtpy.QtCore import QEvent, QObject, QRect, QSize, Qt, QTimer
 from qtpy.QtGui import (
@@ -58,6 +58,8 @@ def line() -> QFrame:
     return frame
 
 
+LINE_BREAK: Final = r"(?<=[_.^-])(?!nii|gz)"
+"""Where a name of a file or a person without spaces may go on in the next line."""
 _STYLE_CHANGES = (QEvent.Type.StyleChange, QEvent.Type.Polish)
 
 
@@ -483,7 +485,7 @@ class WholeLabel(QLabel):
 
     def show_text(self, text: str) -> None:
         """Show ``text``, which may have no spaces."""
-        self.setText(re.sub(r"(?<=[_.^-])", "\N{ZERO WIDTH SPACE}", text))
+        self.setText(re.sub(LINE_BREAK, "\N{ZERO WIDTH SPACE}", text))
 
 
 class TwoLineMessage(MessageLabel):

@@ -18,6 +18,7 @@ from ...core.steps import drain
 from ...core.types import Phase
 from ...io.images.geometry import Letters
 from ..common.canvas import SHADE, make_overlay, put_overlay, remove_overlay, unwrap
+from ..common.dock import LINE_BREAK
 from .front import image_in_front, image_of_labels, is_covered, is_picture
 from .metadata import layer_geometry, layer_patient, layer_spacing
 from .result_layers import UNCERTAINTY_MAPS, result_layers
@@ -463,7 +464,7 @@ def _lines(parts: Sequence[str], viewer: Any) -> list[str]:
 class _BySigns(TextWrapper):
     """Wrapper of names of files, which have no spaces; they break as in `WholeLabel`."""
 
-    wordsep_re = re.compile(r"(?<=[_.^-])(?=\w)")
+    wordsep_re = re.compile(rf"{LINE_BREAK}(?=\w)")
 
 
 def _fitting_letters(viewer: Any) -> int:
