@@ -29,6 +29,7 @@ from ...helpers.data.cines import ED, accept, make_cine
 from ...helpers.data.cohorts import made_request, segment_here, write_dicom_study
 from ...helpers.data.dicoms import AXIAL, made_voxels, slice_file
 from ...helpers.data.models import make_model
+from ...helpers.processes.clusters import cluster
 from ...helpers.processes.orthanc import HOST, run_orthanc
 from ...io.test_archive import files_in
 
@@ -205,3 +206,16 @@ def test_work_of_a_reader_is_not_stored_as_unreviewed(made, capsys) -> None:
     assert made._store("case") == 1
     assert capsys.readouterr().err.splitlines() == [f"case: {watch.HAS_WORK}"]
     assert not (study.parent / watch.OUTGOING).exists()
+
+
+def test_new_cines_go_to_the_workers_of_a_scheduler(archive, tmp_path, warm_command):
+    name = store(archive, tmp_path, "far", StudyDate="20320101")
+    model, output = make_model(tmp_path / "model", members=2), tmp_path / "out"
+    with cluster(tmp_path / "cluster", warm=warm_command) as made:
+        made.add_workers(1)
+        asked = ("-o", output, "--ensemble", model, "--once", "--date", "20320101")
+        asked += ("--scheduler", made.address, *ASKED)
+        done = warm_command.run("archive", "watch", archive.url, *asked, folder=tmp_path)
+        assert done.code == 0, done.errors
+        assert "TaskState 'study-" in made.logs
+    assert rows(output)[name]["outcome"] == "done"
