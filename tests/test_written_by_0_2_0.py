@@ -147,7 +147,7 @@ def test_continued_cohort_leaves_finished_studies_alone(
         *expected["done"]
     }
     for row in expected["rows"]:
-        renamed = {name.replace("_sd", "_models_sd"): value for name, value in row.items()}
+        renamed = {name.replace("_sd", "_members_sd"): value for name, value in row.items()}
         differing = {name for name in renamed if rows[row["study"]][name] != renamed[name]}
         assert differing <= {"outcome", "notes"}
     for name, checksum in expected["files_that_stay"].items():

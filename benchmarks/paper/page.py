@@ -110,7 +110,7 @@ class Tables:
         if table.endswith(".csv"):
             return self._of_csv(table, dict(part.split("=") for part in row.split(", ")), column)
         cell = self._cells.get((table, self._title(row), column))
-        match = re.fullmatch(r"\**([+−-]?\d+(?:\.\d+)?)\**(?: ±[\d.]+)?( \(.+\))?", cell or "")
+        match = re.fullmatch(r"\**([+−-]?\d+(?:\.\d+)?)\**(?: SD [\d.]+)?( \(.+\))?", cell or "")
         if match is None:
             raise UnknownNumberError(f"{wanted} is {cell}")
         return _typeset(match[1] + ((match[2] or "") if how else ""))

@@ -50,7 +50,7 @@ INTRODUCTION = """# The paper's experiment: tables
 Written by `python -m benchmarks.paper` (see `benchmarks/paper/`) on {machine}; preset {preset},
 T = {epochs} epochs of {iterations} iterations. [paper.md](paper.md) discusses them.
 {patients} validation patients, {volumes} volumes; 95 % intervals over patients, which do not
-include the randomness of training; ± standard deviation over volumes. The claims
+include the randomness of training; SD is the standard deviation over volumes. The claims
 about slices pool ACDC and all shifts; a slice has failed if its RV Dice is below 0.5, and a
 failure escapes if less than half of the wrong voxels have an entropy above 0.5 bit. The
 uncertain area of the RV is the area where "RV or not" has more than 0.5 bit; the uncertain area of

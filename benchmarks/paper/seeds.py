@@ -37,7 +37,7 @@ def seeds_table(methods: Mapping[str, MethodEvaluation], rows: Sequence[Row]) ->
         ece = [100 * pooled_ece(case_table(of_seed)).value for of_seed in cases.values()]
         cells = [_values(dice, 3), _over_trainings(dice, 3), _values(ece, 2)]
         lines.append([title, ", ".join(cases), *cells, _over_trainings(ece, 2)])
-    heads = ("Method", "Seeds", "Dice", "mean ± SD", "ECE %", "mean ± SD")
+    heads = ("Method", "Seeds", "Dice", "mean, SD", "ECE %", "mean, SD")
     return markdown_table(heads, lines)
 
 
@@ -57,7 +57,7 @@ def _values(values: Sequence[float], digits: int) -> str:
 
 def _over_trainings(values: Sequence[float], digits: int) -> str:
     deviation = np.std(values, ddof=1) if len(values) > 1 else np.nan
-    return f"{np.mean(values):.{digits}f} ± {deviation:.{digits}f}"
+    return f"{np.mean(values):.{digits}f} SD {deviation:.{digits}f}"
 
 
 def dice_by_cycle(

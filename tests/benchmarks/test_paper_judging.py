@@ -341,7 +341,7 @@ def test_seeds_are_compared_on_unshifted_cases() -> None:
     table = next(_trainings(methods, [first, second], {}))
     dice = f"{mean_dice(plain):.3f}"
     assert f"{mean_dice([*plain, shifted]):.3f}" != dice
-    assert f"| {first.title} | 1, 2 | {dice}, {dice} | {dice} ± 0.000 |" in table
+    assert f"| {first.title} | 1, 2 | {dice}, {dice} | {dice} SD 0.000 |" in table
 
 
 def test_only_the_contoured_slices_of_another_scanner_count(output, cases, tmp_path) -> None:

@@ -113,7 +113,7 @@ def report(tmp_path: Path) -> Path:
         )
     (tmp_path / "paper_tables.md").write_text(
         "## Dice\n\n| Method | RV | Mean |\n| --- | --- | --- |\n"
-        "| Vanilla | 0.876 ±0.040 (0.860 to 0.890) | –0 |\n"
+        "| Vanilla | 0.876 SD 0.040 (0.860 to 0.890) | –0 |\n"
         "| Ensemble, n 30 | **0.911** (0.9 to 0.92) | -0.02 (-0.03 to -0.01) |\n",
         encoding="utf-8",
     )

@@ -234,7 +234,7 @@ class Worker:
             phases = self._phases(request, ensemble, image)
             if request.part == "looks":
                 return FINISHED
-            self._send(StageStarted(text="Waiting for the first model"))
+            self._send(StageStarted(text="Waiting for the first member"))
             together = ensemble.phases_at_once(image, settings.mirroring)
             for first in range(0, len(phases), together):
                 group = phases[first : first + together]

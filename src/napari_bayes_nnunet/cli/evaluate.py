@@ -41,11 +41,11 @@ def evaluate_command(predictions: Path, labels: Path, output: Path, **flags: Any
     evaluate_in_terminal(predictions, labels, output, **flags)
 
 
-@click.command("compare-readings", cls=Command, short_help="Compare readers and models.")
+@click.command("compare-readings", cls=Command, short_help="Compare readers and the prediction.")
 @click.argument("studies", type=PATH)
 @output_option("File to write, without its ending.", metavar="REPORT")
 def compare_readings_command(studies: Path, output: Path) -> None:
-    """Compare the finished readings of STUDIES with each other and with the models.
+    """Compare the finished readings of STUDIES with each other and with the prediction.
 
     STUDIES is a study or a folder of studies. REPORT.html has EF, volumes and mass (over several
     studies with bias and limits of agreement), and Dice and the mean contour distance of each

@@ -192,7 +192,7 @@ def test_table_with_fewer_columns_is_continued(tmp_path) -> None:
     summary(tmp_path).close()
     table = tmp_path / "cohort.csv"
     head = [name for name in table.read_text().strip().split(",") if not name[-2:].isdigit()]
-    head = [name.replace("_models_sd", "_sd") for name in head if name != "state"]
+    head = [name.replace("_members_sd", "_sd") for name in head if name != "state"]
     values = {"study": "old", "outcome": "done", "predicted_quality": "0.9", "lv_ef_percent": "55"}
     values["lv_ef_percent_sd"] = "1.50"  # as version 0.2.0 named it
     line = ",".join(values.get(name, "") for name in head)
@@ -204,7 +204,7 @@ def test_table_with_fewer_columns_is_continued(tmp_path) -> None:
     with table.open() as file:
         kept = next(line for line in csv.DictReader(file) if line["study"] == "old")
     assert (kept["lv_ef_percent"], kept["lv_ef_percent_low_90"]) == ("55", "")
-    assert kept["lv_ef_percent_models_sd"] == "1.50"
+    assert kept["lv_ef_percent_members_sd"] == "1.50"
 
 
 def test_intervals_have_columns(tmp_path) -> None:
@@ -224,7 +224,7 @@ def test_intervals_have_columns(tmp_path) -> None:
         (found,) = csv.DictReader(file)
     ends = [f"lv_ef_percent_{end}_{level}" for level in (80, 90) for end in ("low", "high")]
     assert [found[name] for name in ends] == ["46.00", "54.00", "44.12", "55.00"]
-    assert (found["lv_ef_percent_models_sd"], found["state"]) == ("1.00", ONLY_PREDICTED)
+    assert (found["lv_ef_percent_members_sd"], found["state"]) == ("1.00", ONLY_PREDICTED)
 
 
 def test_corrected_row_of_an_earlier_run_has_its_warnings(tmp_path) -> None:

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.evaluation.readings import (
-    MODELS,
     NOTHING_TO_COMPARE,
+    PREDICTION_READING,
     compare_readings,
 )
 from napari_bayes_nnunet.app.evaluation.readings_report import compare_study
@@ -71,7 +71,9 @@ def test_differences_are_those_of_the_voxels(tmp_path: Path) -> None:
     assert found["Anna", "Ben", "distance_mm", "LV", "ED", "apex"].value == 0
     assert found["Anna", "Ben", "distance_mm", "LV", "ED", "middle"].value > 0
     predicted = int((read_study(folder).prediction[ED - 1] == LV).sum())
-    assert found[MODELS, "Anna", "number", "LV EDV", "", ""].first_value == predicted * ML
+    assert (
+        found[PREDICTION_READING, "Anna", "number", "LV EDV", "", ""].first_value == predicted * ML
+    )
 
 
 def test_earlier_version_is_compared_with_the_latest(tmp_path: Path) -> None:
@@ -79,7 +81,7 @@ def test_earlier_version_is_compared_with_the_latest(tmp_path: Path) -> None:
     for added in (1, 2):
         read(folder, "Anna", added)
     pairs = compare_readings(folder).pairs
-    assert pairs == [("Anna, version 1", "Anna"), (MODELS, "Anna")]
+    assert pairs == [("Anna, version 1", "Anna"), (PREDICTION_READING, "Anna")]
 
 
 def test_unfinished_reader_keeps_the_study_out(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_table_1_has_the_layout_of_the_paper():
     values = [case.number("dice", "LV") for case in methods[0].cases]
     found = table.rows[0][1][2]
     assert found.value == f"{np.mean(values):.3f}"
-    assert found.deviation == f"±{np.std(values, ddof=1):.3f}"
+    assert found.deviation == f"SD {np.std(values, ddof=1):.3f}"
     low, high = found.interval.split(" to ")
     assert float(low) <= float(found.value) <= float(high)
 
@@ -195,8 +195,8 @@ def test_difference_stands_out_if_interval_excludes_zero():
 
 
 def test_cell_text_has_all_parts():
-    cell = TableCell(value="1.0", deviation="±0.1", interval="0.9 to 1.1", stands_out=True)
-    assert str(cell).split(" ", 2) == ["**1.0**", "±0.1", "(0.9 to 1.1)"]
+    cell = TableCell(value="1.0", deviation="SD 0.1", interval="0.9 to 1.1", stands_out=True)
+    assert str(cell).split(" ", 3) == ["**1.0**", "SD", "0.1", "(0.9 to 1.1)"]
 
 
 def test_a_map_that_was_saved_has_columns_of_its_own():

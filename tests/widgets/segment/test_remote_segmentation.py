@@ -60,7 +60,7 @@ def test_remote_segmentation_finishes_stops_and_survives_loss(dock, server, qtbo
     begin(dock, qtbot)
     with qtbot.waitSignal(dock.ended):
         dock.run.stop_button.click()
-    assert "of 9 models" in dock.run.status.text()
+    assert "of 9 members" in dock.run.status.text()
 
     begin(dock, qtbot)
     with qtbot.waitSignal(dock.ended):

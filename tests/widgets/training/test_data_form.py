@@ -370,7 +370,7 @@ def test_unmatched_file_is_shown_with_its_reason(make_form, qtbot) -> None:
     form = make_form(match=fake_match(made_match()))
     match(form, qtbot, Path("/no/images"), Path("/no/labels"))
     assert texts(form)[0] == ("odd0.nii", "It has no image.")
-    assert texts(form)[1] == ("case0000", "case0000_0000.nii, frame 4", "case0000.nii")
+    assert texts(form)[1] == ("case0000", "case0000_0000.nii, phase 4", "case0000.nii")
     table = form.folders.table
     assert (table.columnSpan(0, 1), table.columnSpan(1, 1)) == (2, 1)
     color = table.model().index(0, 1).data(Qt.ItemDataRole.ForegroundRole)

@@ -203,7 +203,7 @@ _UNITS: Final = {"EF": "percent", "mass": "g"}
 _LARGEST: Final = 2**28
 """Largest table to continue, in bytes, enough for half a million studies."""
 _BOUNDS: Final = tuple(f"_{end}_{level}" for level in COVERAGES for end in ("low", "high"))
-_SPREAD: Final = "_models_sd"
+_SPREAD: Final = "_members_sd"
 ONLY_PREDICTED: Final = "prediction"
 """State of the numbers, of which no slice is accepted."""
 _CORRECTED: Final = (slice(2, 4 + len(NUMBERS) * (2 + len(_BOUNDS))), slice(-3, -2))
@@ -291,8 +291,8 @@ def _rows_in(file: Path) -> dict[str, list[Any]]:
     if not lines:
         return {}
     (found, *rows), head = lines, _head()
-    # Version 0.2.0 had another name for the spread of the models.
-    found = [re.sub("(?<!_models)_sd$", _SPREAD, name) for name in found]
+    # Version 0.2.0 had another name for the spread of the members.
+    found = [re.sub("(?<!_members)_sd$", _SPREAD, name) for name in found]
     known = found[:3] == head[:3] and set(found) <= set(head)
     if not known or any(len(row) > len(found) for row in rows):
         raise AppError(FOREIGN_TABLE, file=file, reason=OTHER_COLUMNS)

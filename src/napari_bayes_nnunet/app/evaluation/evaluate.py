@@ -73,7 +73,7 @@ REFERENCE_UNNAMED: Final = "Labels of the reference assumed to be numbered as in
 COMPARED_BY_VOXEL: Final = "Compared voxel by voxel (a file has no position)"
 NO_PROBABILITIES: Final = "No calibration (probabilities not saved)"
 NO_MUTUAL_INFORMATION: Final = "No mutual information (not saved)"
-SINGLE_MODEL: Final = "A single model, so it has no mutual information."
+SINGLE_MEMBER: Final = "A single member, so it has no mutual information."
 EMPTY_REFERENCE: Final = "Empty reference (Dice 0 for all predicted structures)"
 IDENTICAL: Final = "Identical to the reference, which may be a copy"
 NOT_IN_GROUPS: Final = "Not in groups.csv"
@@ -257,7 +257,7 @@ def _notes(remarks: Mapping[str, Sequence[str]], cases: int) -> Iterator[str]:
     """Yield a sentence for each remark, with the names of its cases unless it is of a method."""
     for remark, noted in remarks.items():
         of_cases = f"{remark}: {join_names(noted)} ({len(noted)} of {cases})."
-        yield remark if remark == SINGLE_MODEL else of_cases
+        yield remark if remark == SINGLE_MEMBER else of_cases
 
 
 def keep_common_cases(methods: Sequence[MethodEvaluation]) -> tuple[MethodEvaluation, ...]:
@@ -340,9 +340,9 @@ def _remarks(pair: CasePair) -> Iterator[str]:
     if information is None:
         made_by = prediction.made_by  # SWA names the members that it averages into one
         is_alone = made_by.get("method") == "swa" or len(made_by.get("members", ())) == 1
-        yield SINGLE_MODEL if is_alone else NO_MUTUAL_INFORMATION
+        yield SINGLE_MEMBER if is_alone else NO_MUTUAL_INFORMATION
     elif not information.any():
-        yield SINGLE_MODEL
+        yield SINGLE_MEMBER
     if np.array_equal(prediction.labels.voxels, reference.labels):
         yield IDENTICAL
     elif pair.judged and not reference.labels.any():

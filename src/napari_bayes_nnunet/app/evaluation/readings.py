@@ -1,4 +1,4 @@
-"""Comparison of the readings of studies with each other and with the models."""
+"""Comparison of the readings of studies with each other and with the prediction."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ...io.study.readings import Reading, list_readings, unfinished_readers
 from ...io.study.summary import list_studies
 from .. import AppError
 
-MODELS: Final = "models"
+PREDICTION_READING: Final = "prediction"
 PARTS: Final = ("whole", "base", "middle", "apex")
 NOTHING_TO_COMPARE: Final = (
     "{folder} has no study whose readers have finished. Finish the readings in the Review dock."
@@ -66,9 +66,9 @@ class ReadingsComparison:
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """Pairs of readings that were compared, those with the models last."""
+        """Pairs of readings that were compared, those with the prediction last."""
         pairs = dict.fromkeys((d.first, d.second) for d in self.differences)
-        return sorted(pairs, key=lambda pair: pair[0] == MODELS)
+        return sorted(pairs, key=lambda pair: pair[0] == PREDICTION_READING)
 
     def of(self, pair: tuple[str, str]) -> list[ReadingDifference]:
         """Return the known differences of a pair of readings."""
@@ -114,10 +114,10 @@ def _compare_study(
     """Yield the differences of the latest readings, and of earlier versions from the latest."""
     prediction = read_labels_on(study / PREDICTION, info.geometry)
     is_known = {info.ed, info.es} <= {*info.phases}
-    of_models = info if is_known else finished[0].review
-    reads = {MODELS: _measure(info, prediction, of_models.ed, of_models.es)}
+    of_both = info if is_known else finished[0].review
+    reads = {PREDICTION_READING: _measure(info, prediction, of_both.ed, of_both.es)}
     latest = {reading.name: reading for reading in finished}
-    pairs = [*combinations([MODELS, *latest], 2)]
+    pairs = [*combinations([PREDICTION_READING, *latest], 2)]
     for reading in finished:
         name, review = reading.name, reading.review
         if latest[name] is not reading:

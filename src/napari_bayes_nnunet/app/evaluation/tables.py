@@ -61,7 +61,7 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class TableCell:
-    """A formatted number: "0.911", "±0.052", its interval "0.893 to 0.927".
+    """A formatted number: "0.911", "SD 0.052", its interval "0.893 to 0.927".
 
     ``remark`` counts the volumes without the number; ``stands_out``: in bold.
     """
@@ -254,7 +254,7 @@ def make_cell(aggregate: Aggregate, measure: Measure) -> TableCell:
     deviation = _written(aggregate.deviation, measure)
     return TableCell(
         value=_written(aggregate.value, measure),
-        deviation=f"±{deviation}" if deviation != UNKNOWN else "",
+        deviation=f"SD {deviation}" if deviation != UNKNOWN else "",
         interval=_interval(aggregate, measure),
         remark=f"{aggregate.skipped} without" if aggregate.skipped else "",
     )

@@ -82,7 +82,7 @@ OTHER_INTERVALS = (
     "The intervals of the profile {profile} are for another calibration, so they are not used. "
     "Learn the profile again from studies of this ensemble and these settings."
 )
-NO_MAP_OF_SINGLE = "{method} is a single model, so it has no {map}."
+NO_MAP_OF_SINGLE = "{method} has a single member, so it has no {map}."
 _LOGGER = logging.getLogger(__name__)
 WAITS: Final = 30.0
 """Seconds to wait for another process: a disconnected worker may still write the same study."""

@@ -21,8 +21,8 @@ IS_LOCKED: Final = "The {structure} is locked, so it was not changed."
 NO_SLICE_LEFT: Final = "The {structure} already reaches the last slice of the image at the {end}."
 NOWHERE: Final = "The {structure} is in no slice of this phase."
 NOTHING_KNOWN: Final = (
-    "No model sees the {structure} in slice {slice}, and no other slice has it. Go to a slice in "
-    "which models see it, or paint it."
+    "No member sees the {structure} in slice {slice}, and no other slice has it. Go to a slice in "
+    "which members see it, or paint it."
 )
 UNDER_LOCKED: Final = "Locked structures cover the {structure} in slice {slice}."
 
@@ -38,7 +38,7 @@ class ShapeSource(StrEnum):
     """Origin of the shape of a structure that appears in a slice."""
 
     PREDICTION = "prediction"
-    MODELS = "models"
+    MEMBERS = "members"
     NEIGHBOUR = "neighbour"
 
 
@@ -46,8 +46,8 @@ class ShapeSource(StrEnum):
 class EndStep:
     """(Y, X) ``labels`` of the slice in which a structure appears, or from which it vanishes.
 
-    ``source`` is None if it vanishes; ``members`` is the number of models that a shape of
-    `ShapeSource.MODELS` is from.
+    ``source`` is None if it vanishes; ``members`` is the number of members that a shape of
+    `ShapeSource.MEMBERS` is from.
     """
 
     place: Place
@@ -62,7 +62,7 @@ def move_end(
     """Return the step of a structure's end by one slice, away from its middle or towards it.
 
     ``place`` is the slice on screen, in which a structure begins that no slice of the phase has. A
-    structure appears as predicted, else as most of the models draw it, else as in the next slice.
+    structure appears as predicted, else as most of the members draw it, else as in the next slice.
     If the order of the slices is unknown, the first one counts as the base. The myocardium appears
     with the LV, and vanishes with it at the base.
 
@@ -132,7 +132,7 @@ def _appear(session: ReviewSession, place: Place, label: int) -> EndStep:
     )
     if not (labels == label).any():
         raise AppError(UNDER_LOCKED, structure=name, slice=z + 1)
-    source = ShapeSource.NEIGHBOUR if seen is None else ShapeSource.MODELS
+    source = ShapeSource.NEIGHBOUR if seen is None else ShapeSource.MEMBERS
     if seen is predicted:
         source = ShapeSource.PREDICTION
     return EndStep(

@@ -17,7 +17,7 @@ from ..report.html import UNKNOWN
 
 _COLUMNS: Final = (
     "name", "title", "unit", "prediction", "value", "low", "high", "interval_percent",
-    "state", "open_slices", "prediction_models_sd", "models_sd", "among_phases", "compared_with",
+    "state", "open_slices", "prediction_members_sd", "members_sd", "among_phases", "compared_with",
     "verdict", "papillary_as_muscle", "by_valve_plane",
 )  # fmt: skip
 MUSCLE: Final = "Muscle"

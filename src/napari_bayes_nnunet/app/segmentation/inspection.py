@@ -178,7 +178,7 @@ def _calibrations_text(folder: EnsembleFolder) -> str:
 
 
 def _spread_text(spread: float | None) -> str:
-    return "no spread is small enough" if spread is None else f"spread ± {spread:.2f}"
+    return "no spread is small enough" if spread is None else f"spread of at most {spread:.2f}"
 
 
 def _rule_text(rule: IntervalRule) -> str:

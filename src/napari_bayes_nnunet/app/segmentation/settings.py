@@ -122,7 +122,7 @@ class SegmentationSettings:
         choice_help={
             "auto": "Largest component if each complete training label is one component.",
             "on": "Remove what lies apart from the largest component.",
-            "off": "Keep everything that the models draw.",
+            "off": "Keep everything that the members draw.",
         },
     )
     temperature: float | Literal["fitted"] | None = setting(

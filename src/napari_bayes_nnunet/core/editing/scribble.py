@@ -20,7 +20,7 @@ from .slice_checks import Labels, pieces_at, structure_mask
 AGREED: Final = 0.9
 """Share of the voxels of a stroke that a shape must match, because strokes are not exact."""
 UNKNOWN_SHAPE: Final = (
-    "No model has a shape that fits this stroke. Paint the structure, or edit its contour."
+    "No member has a shape that fits this stroke. Paint the structure, or edit its contour."
 )
 
 

@@ -41,11 +41,11 @@ REVIEW_SCORES: Final[Mapping[str, Score]] = MappingProxyType(
         for score in (
             Score(
                 name="mutual-information",
-                title="Disagreement of the models",
+                title="Disagreement of the members",
                 unit="mm²·bit",
                 help=(
-                    "Mutual information, summed over the voxels that only some models label as the "
-                    "structure. The default, because no other score was measurably better."
+                    "Mutual information, summed over the voxels that only some members label as "
+                    "the structure. The default, because no other score was measurably better."
                 ),
                 measure=measures.mutual_information,
             ),
@@ -55,7 +55,7 @@ REVIEW_SCORES: Final[Mapping[str, Score]] = MappingProxyType(
                 unit="mm²",
                 help=(
                     "Expected wrong area more than 3 mm from every predicted contour, so the blur "
-                    "of borders does not count. A single model is enough."
+                    "of borders does not count. A single member is enough."
                 ),
                 measure=measures.gross_error_score,
                 needs_members=False,
@@ -65,8 +65,8 @@ REVIEW_SCORES: Final[Mapping[str, Score]] = MappingProxyType(
                 title="Different outlines (1 − Dice)",
                 unit="",
                 help=(
-                    "1 − mean Dice of all pairs of models: 0 if they agree, 1 without any overlap. "
-                    "Small structures at the base and apex score high."
+                    "1 − mean Dice of all pairs of members: 0 if they agree, 1 without any "
+                    "overlap. Small structures at the base and apex score high."
                 ),
                 measure=measures.disagreement,
             ),
@@ -75,7 +75,7 @@ REVIEW_SCORES: Final[Mapping[str, Score]] = MappingProxyType(
                 title="Spread of the area",
                 unit="mL",
                 help=(
-                    "Standard deviation of the structure's area over the models, times the slice "
+                    "Standard deviation of the structure's area over the members, times the slice "
                     "distance: the contribution to the spread of the volume."
                 ),
                 measure=measures.area_spread,
@@ -85,7 +85,7 @@ REVIEW_SCORES: Final[Mapping[str, Score]] = MappingProxyType(
                 title="Total uncertainty (entropy)",
                 unit="mm²·bit",
                 help=(
-                    "Entropy, summed over the voxels that any model labels as the structure. "
+                    "Entropy, summed over the voxels that any member labels as the structure. "
                     "Borders are always uncertain, so slices with long borders come first."
                 ),
                 measure=measures.entropy_score,
@@ -160,6 +160,6 @@ def usable_score(posteriors: Iterable[StoredPosterior], score: str) -> tuple[str
     if not chosen.needs_members or all(posterior.count > 1 for posterior in posteriors):
         return score, ""
     return "entropy", (
-        f"A single model cannot disagree with itself. The slices are ordered by "
+        f"A single member cannot disagree with itself. The slices are ordered by "
         f"“{REVIEW_SCORES['entropy'].title}” instead of “{chosen.title}”."
     )

@@ -118,10 +118,10 @@ OTHER_CHANNELS = (
 LOOKS_LIKE_IMAGE = "{file} has {count} different values, so it seems to be an image."
 EMPTY_LABEL = "{file} has no labels (all voxels are 0)."
 UNNAMED_FRAME = (
-    "{file} is a single volume, but {image} is a cine of {frames} frames. Add the frame to the "
+    "{file} is a single volume, but {image} is a cine of {phases} phases. Add the phase to the "
     "name, as in {example}."
 )
-UNKNOWN_FRAME = "{file} is for frame {frame}, but {image} has the frames 1 to {frames}."
+UNKNOWN_FRAME = "{file} is for phase {phase}, but {image} has the phases 1 to {phases}."
 
 MatchingProgress: TypeAlias = tuple[int, int]
 _Reasons: TypeAlias = dict[Path, Statement]
@@ -372,11 +372,11 @@ def _frame_of(label: _Label, image: _Image) -> int:
     frame, phases = label.name.phase, image.shape[0]
     if isinstance(frame, str) and (info := read_info_cfg(image.files[0].parent, phases)):
         frame = info.ed if frame == "ED" else info.es
-    values = {"file": label.file, "image": image.files[0].name, "frames": phases}
+    values = {"file": label.file, "image": image.files[0].name, "phases": phases}
     if not isinstance(frame, int):
         raise DataError(UNNAMED_FRAME, **values, example=f"{label.name.base}_frame01_gt.nii.gz")
     if not 1 <= frame <= phases:
-        raise DataError(UNKNOWN_FRAME, **values, frame=frame)
+        raise DataError(UNKNOWN_FRAME, **values, phase=frame)
     return frame
 
 

@@ -99,7 +99,7 @@ def _patient_folders(folder: Path) -> Iterator[tuple[Path, str]]:
 
 def _read_info(patient: Path) -> tuple[CardiacPhases, dict[str, str]]:
     """Return the frames of ED and ES, and all entries of ``Info.cfg``."""
-    file = require_file(patient / "Info.cfg", "it has the frames of ED and ES")
+    file = require_file(patient / "Info.cfg", "it has the phases of ED and ES")
     with reading(file):
         text = read_small_text(file, errors="replace")
     phases = parse_info_cfg(file, text)
@@ -111,7 +111,7 @@ def _read_info(patient: Path) -> tuple[CardiacPhases, dict[str, str]]:
 def _cases(patient: Path, phases: CardiacPhases, groups: dict[str, str]) -> Iterator[ReleaseCase]:
     numbered: tuple[tuple[CardiacPhase, int], ...] = (("ED", phases.ed), ("ES", phases.es))
     for phase, frame in numbered:
-        stem, reason = f"{patient.name}_frame{frame:02d}", f"{phase} is frame {frame} in Info.cfg"
+        stem, reason = f"{patient.name}_frame{frame:02d}", f"{phase} is phase {frame} in Info.cfg"
         yield ReleaseCase(
             patient=patient.name,
             phase=phase,

@@ -169,6 +169,6 @@ def _cases(patient: Path, folder: str, row: CsvRow, table: Path) -> Iterator[Rel
 def _frame(row: CsvRow, phase: CardiacPhase, table: Path) -> int:
     """Return the frame of a phase, from 1; the table counts from 0."""
     if not re.fullmatch(r"\d{1,6}(\.0*)?", row[phase]):
-        reason = f"the {phase} frame of {row[CODE]} is {row[phase]!r} instead of a number from 0"
+        reason = f"the {phase} phase of {row[CODE]} is {row[phase]!r} instead of a number from 0"
         raise DataError(WRONG_TABLE, file=table, reason=reason)
     return int(float(row[phase])) + 1

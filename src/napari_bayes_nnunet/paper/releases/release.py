@@ -31,7 +31,7 @@ OTHER_LAYOUT = (
     "{found}). Choose the folder of the release."
 )
 MISSING_FILE = "{file} is missing, but {reason}. Restore the file."
-SAME_FRAME = "{file} has the same frame {frame} for ED and ES of {patient}. Correct the file."
+SAME_FRAME = "{file} has the same phase {frame} for ED and ES of {patient}. Correct the file."
 WRONG_CONTENT = (
     "{file} has {found}, but the release has {expected}. Restore the files of the release."
 )
@@ -163,8 +163,8 @@ def _check_grids(image: Volume, labels: Volume) -> None:
 
 def _check_frame(case: ReleaseCase, image: Volume) -> None:
     if case.frame > image.phases if case.in_cine else image.is_cine:
-        found = format_count(image.phases, "frame")
-        expected = f"frame {case.frame}, the {case.phase} of {case.patient}"
+        found = format_count(image.phases, "phase")
+        expected = f"phase {case.frame}, the {case.phase} of {case.patient}"
         raise DataError(WRONG_CONTENT, file=case.image, found=found, expected=expected)
 
 

@@ -31,7 +31,7 @@ OFFERED: Final = (
 )
 CARRIED: Final = "The carried correction was kept in {slices}. Undo with Ctrl+Z."
 NOTHING_CHANGES: Final = (
-    "This correction changes no other phase: no model agrees with it there, the slices are "
+    "This correction changes no other phase: no member agrees with it there, the slices are "
     "corrected already, or the structure is locked."
 )
 NONE_TICKED: Final = "No phase is ticked. Tick the phases to keep, or press Drop."

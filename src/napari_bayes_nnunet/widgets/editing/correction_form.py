@@ -40,10 +40,10 @@ COPIES: Final = ("slice above", "slice below", "previous phase", "next phase")
 CORRECTION_HELP: Final[Mapping[str, str]] = {
     "level": "Grow or shrink the structure in this slice along the posterior. Double-click the "
     "slider to return to the prediction.",
-    "alternatives": "Step through the answers of the models: their distinct segmentations of "
+    "alternatives": "Step through the answers of the members: their distinct segmentations of "
     "this slice, the most common first. Ctrl+Z discards the one on screen.",
     "base or apex": "Move the base or the apex of the structure by one slice. In a new slice it "
-    "appears as predicted, or as most models draw it.",
+    "appears as predicted, or as most members draw it.",
     "scribble": "Draw a stroke: the structure takes the level or the answer that agrees with "
     "it and changes least. Ctrl with the left button draws outside. J or Escape ends.",
     "push": f"{PUSH_HELP} O or Escape ends.",
@@ -51,7 +51,7 @@ CORRECTION_HELP: Final[Mapping[str, str]] = {
     "move": "Drags move the image, the wheel shows other slices. Ends every other tool.",
     "brush": "Paint the structure with napari's brush, or erase it. Z ends both.",
     "uncertain brush": "Limit brush, eraser, fill and polygon to voxels above this entropy (0 bit: "
-    "the models are certain). They are hatched while such a tool is chosen.",
+    "the members are certain). They are hatched while such a tool is chosen.",
     "interpolate": "Interpolate the structure between the nearest corrected or accepted slices.",
     "revert": "Return this slice to the prediction. Ctrl+Z undoes this.",
     "bring back": "Draw in all slices of this phase what was removed because it lies apart from "
@@ -61,10 +61,10 @@ CORRECTION_HELP: Final[Mapping[str, str]] = {
     "valve plane": "Remove the LV with its myocardium, and the RV, from the slices of this phase "
     "of which more than half lies beyond the valve plane.",
     "carry": "Carry the correction of this slice to the same slice of the other phases, along the "
-    "motion of the heart, where at least one model agrees. You see pictures before you keep it. "
+    "motion of the heart, where at least one member agrees. You see pictures before you keep it. "
     "Accepted slices stay.",
     "copy": "Copy the structure from an adjacent slice or phase.",
-    "most uncertain": "Centre on the voxel of this slice on which the models disagree most.",
+    "most uncertain": "Centre on the voxel of this slice on which the members disagree most.",
     "ED or ES": "Switch between ED and ES in the same slice.",
     "play": "Play the cine with the contours. Stop returns to the phase at which it began; , and . "
     "stop at the phase on screen.",

@@ -67,12 +67,12 @@ LEAST_CHANGE: Final = 0.1
 END_MOVED: Final[Mapping[ShapeSource | None, str]] = {
     None: "removed {}.",
     ShapeSource.PREDICTION: "the {} was added, as predicted.",
-    ShapeSource.MODELS: "the {} was added, as {models} drew it.",
+    ShapeSource.MEMBERS: "the {} was added, as {members} drew it.",
     ShapeSource.NEIGHBOUR: "the {} was copied from the next slice, as it was not predicted here.",
 }
 """Sentence after a step of base or apex, by the source of the shape."""
 BY_LEVEL: Final = "The {structure} follows the stroke."
-BY_ALTERNATIVE: Final = "The {structure} follows the stroke: answer {number}, from {models}."
+BY_ALTERNATIVE: Final = "The {structure} follows the stroke: answer {number}, from {members}."
 VOLUMES: Final = "In this slice: {before:.1f} mL before, {after:.1f} mL now."
 ALREADY_INSIDE: Final = "This stroke is already inside the {}."
 ALREADY_OUTSIDE: Final = "This stroke is already outside the {}."
@@ -80,12 +80,12 @@ NOT_KEPT: Final = (
     "Answer {number} was not kept. To keep an answer, press Enter while it is on screen, or accept "
     "the slice."
 )
-NO_CONTOUR: Final = "The {} is not in this slice. Paint it, or use an answer of the models."
+NO_CONTOUR: Final = "The {} is not in this slice. Paint it, or use an answer of the members."
 NOT_A_STRUCTURE: Final = "{label} is not a structure of this study. Choose one of {structures}."
 UNDONE: Final = "Undone: {what} ({slices})."
 REDONE: Final = "Redone: {what} ({slices})."
 TOOL_WORDS: Final[Mapping[str, str]] = {
-    "paint": "brush", "erase": "eraser", ALTERNATIVE: "answer of the models",
+    "paint": "brush", "erase": "eraser", ALTERNATIVE: "answer of the members",
     ABSENT: "marked absent", REVERT: "return to the prediction",
 }  # fmt: skip
 """Steps whose names are not those of their tools."""
@@ -188,7 +188,7 @@ class Corrections(QObject):
         return 0.0 if is_predicted else None
 
     def has_other_answer(self, place: Place) -> bool:
-        """Return whether an answer of the models would change a slice, or is on screen."""
+        """Return whether an answer of the members would change a slice, or is on screen."""
         if self._preview is not None and self._preview.tool == ALTERNATIVE:
             return True
         labels = self._session.labels_in(place)
@@ -390,9 +390,9 @@ class Corrections(QObject):
         show(step.place)
         before = self._session.labels_in(step.place).copy()
         self._put(step.place, step.labels, ENDS)
-        models, name = format_count(step.members, "model"), self._session.structure_name(label)
+        members, name = format_count(step.members, "member"), self._session.structure_name(label)
         names = self._names_of_removed(before, step.labels) if step.source is None else name
-        said = END_MOVED[step.source].format(names, models=models)
+        said = END_MOVED[step.source].format(names, members=members)
         self._tell(f"Slice {step.place[1] + 1}: {said}")
 
     def _names_of_removed(self, before: Plane, after: Plane) -> str:
@@ -439,8 +439,8 @@ class Corrections(QObject):
         if number is None:
             return BY_LEVEL.format(structure=name)
         members = self._session.alternatives_in(place)[number - 1].members
-        models = format_count(len(members), "model")
-        return BY_ALTERNATIVE.format(structure=name, number=number, models=models)
+        count = format_count(len(members), "member")
+        return BY_ALTERNATIVE.format(structure=name, number=number, members=count)
 
     def _is_locked(self, label: int) -> bool:
         """Return whether a structure must not change, and say so."""

@@ -1,4 +1,4 @@
-"""Strip of the slices of a structure: where the models see it, and where it begins and ends."""
+"""Strip of the slices of a structure: where the members see it, and where it begins and ends."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from ..common.dock import ThemeFont
 from ..reading.slice_table import APEX, BASE, small_font
 
 STRIP_HELP: Final = (
-    "Bars: share of the models that see the structure in each slice. The line below them: slices "
+    "Bars: share of the members that see the structure in each slice. The line below them: slices "
     "that have it now. Hatched from above: share beyond the valve plane. Click to go to a slice."
 )
 BAR_HEIGHT: Final = 24
-"""Height of a bar of all models, in pixels."""
+"""Height of a bar of all members, in pixels."""
 WIDEST_CELL: Final = 40
 _GAP, _LINE = 4, 3
 _TRACK, _UNDRAWN = 36, 120
@@ -67,7 +67,7 @@ class SlicePresence:
         known = []
         if self.shares is not None:
             seeing = round(self.shares[z] * self.models)
-            known.append(f"seen by {seeing} of {format_count(self.models, 'model')}")
+            known.append(f"seen by {seeing} of {format_count(self.models, 'member')}")
         known.append("drawn" if self.drawn[z] else "not drawn")
         if self.beyond is not None and self.beyond[z]:
             known.append(f"{100 * self.beyond[z]:.0f} % beyond the valve plane")

@@ -30,7 +30,7 @@ class MethodsForm(QWidget):
         self.rows: list[MethodRow] = []
         self.add_button = QPushButton("Compare with another method")
         self.add_button.setToolTip(
-            "Add predictions of the same cases by another method, such as a single model."
+            "Add predictions of the same cases by another method, such as a single network."
         )
         self._column = column_layout(self, self.add_button)
         self._column.setSpacing(10)

@@ -1,4 +1,4 @@
-"""Grid of slices and phases for navigation, coloured by the disagreement of the models."""
+"""Grid of slices and phases for navigation, coloured by the disagreement of the members."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .marks import draw_marks
 from .slice_table import GAP, NO_SCORE, SliceTable, draw_legend
 
 HEAT_HELP = (
-    "All slices and phases; bright where the models disagree. Base is at the top if known. Click "
+    "All slices and phases; bright where the members disagree. Base is at the top if known. Click "
     "or use the arrow keys to go to a slice."
 )
 WIDEST, NARROWEST = 44, 2

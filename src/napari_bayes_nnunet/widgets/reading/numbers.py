@@ -188,7 +188,7 @@ INTERVAL_HELP = (
 NO_INTERVAL = "No interval: none was calibrated for this number in a case like this."
 INTERVAL_TEXT = "{level} % interval: {low} to {high} {unit}"
 SPREAD_TEXT = (
-    "Spread of the models: {spread} {unit}. Not an interval, because the models share errors."
+    "Spread of the members: {spread} {unit}. Not an interval, because the members share errors."
 )
 BESIDE_HELP = "Normal range, or the value by the other rule that is ticked above."
 OPEN_TEXT = "Slices still to accept in its phases: {}"

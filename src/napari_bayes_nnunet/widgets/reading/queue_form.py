@@ -15,8 +15,8 @@ from ..common.patient_pattern import labelled_row
 
 ALL_STRUCTURES = "All"
 SCORE_HELP = (
-    "Score that orders the slices. Scores show where the models disagree or are uncertain; none is "
-    "a probability of error."
+    "Score that orders the slices. Scores show where the members disagree or are uncertain; none "
+    "is a probability of error."
 )
 STRUCTURE_HELP = "Order the slices by a single structure."
 PHASES_HELP = (

@@ -24,7 +24,7 @@ QUEUE_COLUMNS = (
     Column("Slice", "Slice number, counted from 1."),
     Column("Phase", "End-diastole (ED), end-systole (ES), or the number of another phase."),
     Column("Structure", "Structure with the largest score in this slice, or that of a finding."),
-    Column("Score", "Longer where the models disagree more. Not a probability of error."),
+    Column("Score", "Longer where the members disagree more. Not a probability of error."),
     Column("State", "State of the slice: accepted, flagged, edited, or with a finding."),
 )
 FINDING = "finding"

@@ -25,7 +25,7 @@ Shorter steps would draw the whole window more often, because it holds an OpenGL
 """
 THUMBNAIL_HELP: Final = (
     "All slices of ED and ES, from base to apex. The brighter and wider a frame, the more the "
-    "models disagree. Click or use the arrow keys to go to a slice."
+    "members disagree. Click or use the arrow keys to go to a slice."
 )
 NO_LANDMARKS: Final = "ED and ES are unknown. Choose them in the volume curve."
 WIDEST_FRAME: Final = 3

@@ -51,13 +51,13 @@ INCLUSION: Final = LineView(
 )
 MEMBER_LINES: Final = LineView(
     "members",
-    "Outlines, one per model",
-    "A dashed line for the structure of each model. Where the lines part, the models disagree.",
+    "Outlines, one per member",
+    "A dashed line for the structure of each member. Where the lines part, the members disagree.",
 )
 VIEWS: Final[Sequence[UncertaintyView]] = (NOTHING, INCLUSION, MEMBER_LINES, *MAPS.values())
 OUTLINES: Final[Mapping[UncertaintyView, str]] = {
-    INCLUSION: "Models: probability 10,\xa050,\xa090\xa0%",
-    MEMBER_LINES: "Models: one outline each",
+    INCLUSION: "Members: probability 10,\xa050,\xa090\xa0%",
+    MEMBER_LINES: "Members: one outline each",
 }
 """Title of the views that draw lines; it breaks at ordinary spaces only."""
 ABSENT: Final = "{structure}: absent in this slice"
@@ -86,7 +86,7 @@ class _Drawing:
 class OutlineLayers(QObject):
     """Controller of one view over one image that follows slice, phase and structure.
 
-    All lines of the models are in one layer, thin, dashed and below the contours of the labels, so
+    All lines of the members are in one layer, thin, dashed and below the contours of the labels, so
     that none is mistaken for one. Unused outlines are hidden rather than removed, because napari
     removes layers slowly. Outlines that the user has deleted are drawn again in the next slice.
 

@@ -17,9 +17,9 @@ from ..common.eliding_button import ElidingButton
 
 READER_HELP: Final = "Read this study under another name, or look at a finished reading."
 BLIND_HELP: Final = "Hidden until your own reading of this study is finished."
-CONTINUE_HELP: Final = "Continue this reader's reading, or start it from the models' prediction."
+CONTINUE_HELP: Final = "Continue this reader's reading, or start it from the prediction."
 VIEW_HELP: Final = "Show this finished reading. It cannot be changed."
-COMPARE_HELP: Final = "Compare the finished readings of this study with each other and the models."
+COMPARE_HELP: Final = "Compare the finished readings and the prediction of this study."
 NAME_READING: Final = "Name the reader…"
 OTHER_READER: Final = "Another reader…"
 RENAME: Final = "Rename {name}…"

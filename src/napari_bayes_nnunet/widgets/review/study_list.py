@@ -29,7 +29,7 @@ _COLUMNS = (
     Column(
         "Quality",
         "Predicted quality, 0 to 1: the mean expected Dice, or without a calibration the mean Dice "
-        "of all pairs of models. It is not the true quality.",
+        "of all pairs of members. It is not the true quality.",
     ),
     Column("Slices", "Number of slices accepted or flagged, of all slices."),
     Column("State", "State of the review."),

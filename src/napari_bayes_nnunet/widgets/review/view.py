@@ -57,7 +57,7 @@ NOTHING_REMOVED: Final = "Nothing was removed from this phase, or it is drawn al
 NO_ATRIUM: Final = (
     "No slice of this phase lies beyond a valve plane. Mark the valves on a long axis at ED and ES."
 )
-ONE_ALTERNATIVE: Final = "All models agree with the segmentation on screen."
+ONE_ALTERNATIVE: Final = "All members agree with the segmentation on screen."
 
 MOST_THUMBNAIL_ROWS: Final = 2
 """Number of phases up to which slices are shown as thumbnails."""
@@ -65,7 +65,7 @@ MAY_STOP: Final = "{advice} Finish the review, or continue with the queue."
 HEART_STEP: Final = 11
 """Only one of so many voxels of the heart is looked at to find its place."""
 ON_LONG_AXIS: Final = "{kind}, {slice}"
-ALTERNATIVE: Final = "Answer {number} of {count}, from {members} of {models}"
+ALTERNATIVE: Final = "Answer {} of {}, from {} of {}"
 
 
 def short_axis_stack(session: ReviewSession) -> ShortAxisStack:
@@ -348,10 +348,8 @@ class ReviewView:
         self._forms.corrections.set_alternative(number, count)
         note = ""
         if number:
-            models = format_count(total, "model")
-            note = ALTERNATIVE.format(
-                number=number, count=count, members=members[number - 1], models=models
-            )
+            given = members[number - 1], format_count(total, "member")
+            note = ALTERNATIVE.format(number, count, *given)
         self._picture.caption.set_note(note)
 
     def show_numbers(self) -> None:

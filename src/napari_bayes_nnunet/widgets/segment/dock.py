@@ -133,14 +133,14 @@ if TYPE_CHECKING:
 STOP_WITHIN_MS = 600
 """A child that has not stopped by then is killed, so that Stop takes less than a second."""
 STOPPED_EARLY = "Stopped."
-STOPPED_AFTER = "Stopped{phases} after {models}. The result so far is kept."
-PROVISIONAL_PHASES = "Provisional, from one model: {phases}."
-PHASES_BY_STUDENT = "Provisional, from the student, one model that answers for all: {phases}."
+STOPPED_AFTER = "Stopped{phases} after {members}. The result so far is kept."
+PROVISIONAL_PHASES = "Provisional, from one member: {phases}."
+PHASES_BY_STUDENT = "Provisional, from the student, one network that answers for all: {phases}."
 LEFT_OUT_OF_REVIEW = "Review… leaves out {phases}. Press Segment to finish."
 RESULT_KEPT = "The result so far is kept."
 CONNECTING = "Connecting to {address}…"
 PREPARING = "Preparing the image"
-WAITING = "Waiting for the first model"
+WAITING = "Waiting for the first member"
 OF_OTHER_ENSEMBLE = (
     "The earlier result of {phases} was removed, because the ensemble has changed since. Segment "
     "again to replace it."
@@ -148,7 +148,7 @@ OF_OTHER_ENSEMBLE = (
 STILL_LOOKING = "The ensemble is still being checked. Try again in a moment."
 CANNOT_FIND_PHASES = "ED and ES are found from the LV, which this ensemble does not segment."
 NO_ENSEMBLE = "No ensemble is chosen. Choose an ensemble first."
-NO_USABLE_MEMBER = "{ensemble} has no usable model. See Details for the reasons."
+NO_USABLE_MEMBER = "{ensemble} has no usable member. See Details for the reasons."
 WAITING_FOR_ENSEMBLE = "Waiting for the ensemble"
 IMAGE_REMOVED = "The image was removed."
 PHASES_BY_VOLUME = "ED is phase {ed}, ES is phase {es} ({source})."
@@ -1057,8 +1057,8 @@ def stopped_sentence(states: Mapping[int | None, PhaseState], *, phases: int) ->
     counts = {states[phase].done for phase in unfinished}
     least = "" if len(counts) == 1 else "at least "
     stopped_in = f" in {phase_names(unfinished)}" if phases > 1 else ""
-    models = f"{least}{min(counts)} of {states[unfinished[0]].total} models"
-    return STOPPED_AFTER.format(phases=stopped_in, models=models)
+    members = f"{least}{min(counts)} of {states[unfinished[0]].total} members"
+    return STOPPED_AFTER.format(phases=stopped_in, members=members)
 
 
 def unfinished_sentence(result: SegmentationResult) -> str:

@@ -208,14 +208,14 @@ class EnsembleForm(QWidget):
 
 
 def _kind(folder: EnsembleFolder) -> str:
-    """Return kind, configuration and number of members, the word of nnU-Net users for models.
+    """Return kind, configuration and number of members.
 
     Also whether the ensemble is not calibrated.
     """
     count, usable = len(folder.members), len(folder.usable_members)
-    members = format_count(usable, "usable member (model)", "usable members (models)")
+    members = format_count(usable, "usable member", "usable members")
     if usable < count:
-        members = f"{usable} of {count} members (models) usable"
+        members = f"{usable} of {count} members usable"
     kind = f"{folder.kind[0].upper()}{folder.kind[1:]} ({folder.configuration}), {members}."
     return " ".join([kind, *uncalibrated_notes(folder, SegmentationSettings())[:1]])
 

@@ -40,7 +40,7 @@ _STEPS = 1000
 SEGMENT_IMAGE = "Segment {title}"
 SEGMENTING_IMAGE = "Segmenting {title}"
 A_FOLDER = "Segment a folder…"
-MORE_IN_REVIEW = "Review… also shows the uncertainty as lines and as outlines of the models."
+MORE_IN_REVIEW = "Review… also shows the uncertainty as lines and as outlines of the members."
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class SegmentationProgress:
     fraction: float
 
     def __str__(self) -> str:
-        start = "Model" if self.phase is None else f"Phase {self.phase}: model"
+        start = "Member" if self.phase is None else f"Phase {self.phase}: member"
         return f"{start} {self.done} of {self.total}, {duration_text(self.eta_seconds)} left"
 
 
@@ -246,14 +246,14 @@ class RunForm(QWidget):
             text.setWordWrap(True)
 
 
-PROVISIONAL_NOTE: Final = "Open circles: provisional, from one model."
+PROVISIONAL_NOTE: Final = "Open circles: provisional, from one member."
 NOTE_BY_STUDENT: Final = (
-    "Open circles: provisional, from the student, one model that answers for all."
+    "Open circles: provisional, from the student, one network that answers for all."
 )
 LINES_NOTE: Final = " Dotted lines: ED phase {ed}, ES phase {es}."
 
 HELP: Final = (
-    "Volumes of LV and RV in every phase. An open circle is a first look by one model; it is "
+    "Volumes of LV and RV in every phase. An open circle is a first look by one member; it is "
     "replaced by a dot when the phase is segmented."
 )
 

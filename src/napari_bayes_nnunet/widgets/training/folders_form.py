@@ -25,7 +25,7 @@ from .structure_names import StructureNames
 
 LINKS, COPIES = range(2)
 LINKS_HELP = (
-    "Links need no disk space, but the originals must not be moved or renamed. Frames of a cine "
+    "Links need no disk space, but the originals must not be moved or renamed. Phases of a cine "
     "are always written as new files."
 )
 COPIES_HELP = "Copies need as much disk space as the originals, which may then be moved or deleted."
@@ -140,7 +140,7 @@ def new_dataset_folder(images: Path) -> Path:
 
 _COLUMNS = (
     Column("Case", "Name of the case in the dataset."),
-    Column("Image", "File of the image and, for a cine, the frame, counted from 1."),
+    Column("Image", "File of the image and, for a cine, the phase, counted from 1."),
     Column("Label", "File of the matching label."),
 )
 FOLDERS_HINT = "Choose both folders. Images and labels are matched by name."
@@ -177,8 +177,8 @@ class FoldersForm(WorkForm):
         return self._match
 
     def _lay_out(self) -> None:
-        self.images.setToolTip("NIfTI files: volumes, or cines with labels for some frames.")
-        self.labels.setToolTip("NIfTI files of integers, one for each image or frame.")
+        self.images.setToolTip("NIfTI files: volumes, or cines with labels for some phases.")
+        self.labels.setToolTip("NIfTI files of integers, one for each image or phase.")
         rows = form_layout(Images=self.images, Labels=self.labels)
         parts = (self.summary, self.table, self.detail, self.new, self.progress)
         column_layout(self, rows, *parts)
@@ -267,7 +267,7 @@ def _pair_row(pair: Pair) -> Row:
 
 
 def _file(file: Path, frame: int | None) -> str:
-    return file.name if frame is None else f"{file.name}, frame {frame}"
+    return file.name if frame is None else f"{file.name}, phase {frame}"
 
 
 def _summary(match: Match) -> str:
