@@ -141,7 +141,7 @@ MOST_TEST_LINES = {
     "archive followed": 97,
     "other people's models": 325,
     "killed at the first member": 4,
-    "read by a critic": 61,
+    "read by a critic": 97,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
