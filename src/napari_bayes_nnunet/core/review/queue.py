@@ -41,7 +41,7 @@ REVIEW_SCORES: Final[Mapping[str, Score]] = MappingProxyType(
         for score in (
             Score(
                 name="mutual-information",
-                title="Disagreement of the members",
+                title="Member disagreement",
                 unit="mm²·bit",
                 help=(
                     "Mutual information, summed over the voxels that only some members label as "
