@@ -8,7 +8,7 @@ or 40 studies of a site. All errors are normal; those of the site have another m
 
 import numpy as np
 
-from napari_bayes_nnunet.app.review.site_intervals import LEVEL
+from napari_bayes_nnunet.core.heart.site_intervals import LEVEL
 from napari_bayes_nnunet.core.metrics.conformal import chance_of_misses, conformal_quantile
 
 PATIENTS = 16

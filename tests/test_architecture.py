@@ -82,7 +82,8 @@ MOST_CODE = {
     "archive followed": 52,
     "other people's models": 267,
     "killed at the first member": 6,
-    "read by a critic": 59,
+    "read by a critic": 52,
+    "a site at the desk": 194,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -141,7 +142,8 @@ MOST_TEST_LINES = {
     "archive followed": 97,
     "other people's models": 325,
     "killed at the first member": 4,
-    "read by a critic": 97,
+    "read by a critic": 54,
+    "a site at the desk": 168,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

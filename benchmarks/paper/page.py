@@ -10,7 +10,7 @@ of rows, and its numbers are written as
     [[Dice single - nnU-Net, ACDC; by seed]]    its value for each training
     [[Dice single - nnU-Net, ACDC; trainings]]  its interval over trainings
     [[Dice single - nnU-Net, ACDC; verdict]]    its verdict, "–" if no claim predicts its sign
-    {{Table 1a. Dice; single; Mean}}            a cell of paper_tables.md without its interval
+    {{Table 1a. Dice; single; Mean}}            a cell of paper_tables/ without its interval
     {{Table 1a. Dice; single; Mean; interval}}  with it
     {{paper_trainings.csv; training=restarts, seed=1, last_epoch=199; pseudo_dice}}
     {{paper_averages.csv}}                      the whole table
@@ -29,6 +29,7 @@ from pathlib import Path
 
 from ..command_line import existing_folder, exiting_with_problems
 from ..markdown import markdown_table
+from .tables import read_tables
 
 AVERAGES = "paper_averages.csv"
 PAGE = Path(__file__).with_name("page.md")
@@ -80,7 +81,7 @@ class Tables:
         self._findings = {
             _key_of_finding(row["measured"]): row for row in _read(report / "paper_claims.csv")
         }
-        self._cells = dict(_cells((report / "paper_tables.md").read_text(encoding="utf-8")))
+        self._cells = dict(_cells(read_tables(report)))
 
     def finding(self, wanted: str) -> str:
         """Return a finding with its interval over patients, or what else of it is asked for."""
@@ -103,7 +104,7 @@ class Tables:
         return interval if over else f"{_rounded(found['value'], digits, sign)} ({interval})"
 
     def cell(self, wanted: str) -> str:
-        """Return a cell of the Markdown tables, or of a CSV file."""
+        """Return a cell of the listed tables, or of another CSV file."""
         if wanted == AVERAGES:
             return _typeset(averages_table(_read(self._report / wanted)).strip())
         table, row, column, *how = wanted.split("; ")

@@ -42,6 +42,7 @@ from .shifts import SHIFTS, UNSHIFTED
 from .stability import read_restarts
 from .stored_cases import case_from_json
 from .summaries import write_summaries
+from .tables import PAGE_OF_TABLES, write_tables
 from .temperatures import read_temperatures
 from .trainings import Preset, has_ended, trainings
 
@@ -71,7 +72,7 @@ all count, and the claim cannot be told."""
 def write_report(
     output: Path, report: Path, *, preset: Preset, cases: Sequence[Case], device: str = "auto"
 ) -> None:
-    """Write paper_tables.md and its pictures with the finished rows into ``report``."""
+    """Write paper_tables.md, its tables and pictures with the finished rows into ``report``."""
     report.mkdir(parents=True, exist_ok=True)
     keep_modes(output, preset)
     wanted = {
@@ -119,13 +120,13 @@ def write_report(
             _diversity(output, listed, wanted[UNSHIFTED]),
         ]
     )
-    (report / "paper_tables.md").write_text(text, encoding="utf-8")
+    write_tables(report, text)
     evaluated = (every, sunnybrook, mnms)
     lines = [line for methods in evaluated for line in csv_lines(methods, listed)]
     write_csv(report / "paper_tables.csv", lines)
     write_csv(report / "paper_claims.csv", [*claim_lines(findings)])
     write_summaries(output, report / "paper_trainings.csv", preset)
-    print(f"{len(every)} of {len(by_name)} rows are finished. Report: {report / 'paper_tables.md'}")
+    print(f"{len(every)} of {len(by_name)} rows are finished. Report: {report / PAGE_OF_TABLES}")
 
 
 def _draw(

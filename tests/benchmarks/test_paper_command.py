@@ -13,6 +13,7 @@ from benchmarks.paper import __main__ as paper
 from benchmarks.paper import archive as paper_archive
 from benchmarks.paper import forecast
 from benchmarks.paper.rows import rows
+from benchmarks.paper.tables import read_tables
 from benchmarks.paper.trainings import PRESETS
 
 from ..helpers.data.archives import unpack
@@ -126,4 +127,4 @@ def test_unpacked_archives_are_the_same_experiment(command, tmp_path, monkeypatc
     unpack(archive, output)
     assert "another preset" in archiving(monkeypatch, output, kept, "--preset", "paper")
     assert command("--only", "report") == 0
-    assert "| 15 | 0.9 | 14.6 | 0.88 |" in (output / "report" / "paper_tables.md").read_text()
+    assert "| 15 | 0.9 | 14.6 | 0.88 |" in read_tables(output / "report")

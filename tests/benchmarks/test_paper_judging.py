@@ -33,6 +33,7 @@ from benchmarks.paper.rows import SUNNYBROOK, Row, rows
 from benchmarks.paper.seeds import dice_by_cycle, mean_dice
 from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
 from benchmarks.paper.stored_cases import case_from_json
+from benchmarks.paper.tables import read_tables
 from benchmarks.paper.temperatures import measure_losses, read_temperatures
 from benchmarks.paper.trainings import PRESETS, Preset, record_of, trainings
 
@@ -237,7 +238,7 @@ def test_report_outlives_the_weights(without_weights, cases, tmp_path) -> None:
     (without_weights / "modes").mkdir()
     (without_weights / "modes" / "restarts-seed1.json").write_text("[15.04, 0.9, 14.6, 0.875]")
     write_report(without_weights, tmp_path / "report", preset=PRESET, cases=cases)
-    text = (tmp_path / "report" / "paper_tables.md").read_text(encoding="utf-8")
+    text = read_tables(tmp_path / "report")
     assert all(row.title in text for row in ROWS)
     assert "| restarts, seed 1, restart 1 |" in text  # the drop after the first restart
     assert "| restarts, seed 1 | 15 | 0.9 | 14.6 | 0.875 |" in text
@@ -259,16 +260,14 @@ def test_archives_give_the_same_tables(output, cases, tmp_path) -> None:
     assert archive.read_bytes() == before
     for experiment in (output, again):
         write_report(experiment, experiment / "report", preset=PRESET, cases=cases)
-    first, second = (
-        (experiment / "report" / "paper_tables.md").read_text() for experiment in (output, again)
-    )
+    first, second = (read_tables(experiment / "report") for experiment in (output, again))
     assert first == second
 
 
 @pytest.mark.usefixtures("blank_figures")
 def test_report_has_only_finished_rows(output, cases, tmp_path) -> None:
     write_report(output, tmp_path, preset=PRESET, cases=cases)
-    text = (tmp_path / "paper_tables.md").read_text(encoding="utf-8")
+    text = read_tables(tmp_path)
     tables, claims = text.split("## The paper's claims")
     rows_of_dice = tables.split("## Table 1a. Dice")[1].split("##")[0]
     for row in ROWS:
@@ -281,12 +280,12 @@ def test_report_has_only_finished_rows(output, cases, tmp_path) -> None:
     table = tables.split("## Temperatures fitted on other patients")[1].split("##")[0]
     for row in FITTED:
         assert f"| {row.title} | {fitted[row.name][OTHERS]:.3f} |" in table
-    assert "### Ensembles beat vanilla" in claims
+    assert "## Ensembles beat vanilla" in claims
     assert "| restarts, seed 1, restart 1 |" in claims  # the drop after the first restart
     with_pairs = [
         row.title for row in ROWS if row.method == "multi" and not row.is_fitted and not row.epochs
     ]
-    diversity = text.split("### Members of different cycles segment differently")[1]
+    diversity = text.split("## Members of different cycles segment differently")[1]
     assert [line.split(" | ")[0][2:] for line in diversity.splitlines()[4:]] == with_pairs
     names = {file.name for file in (tmp_path / "images").iterdir()}
     assert {f"paper_reliability{end}.png" for end in ("", "_fitted")} <= names
@@ -300,7 +299,7 @@ def test_cycles_and_members_have_tables_of_their_own(output, cases, tmp_path) ->
         assert file_of(output, UNSHIFTED, row).exists()
         assert not file_of(output, SHIFTS[1].name, row).exists()
     write_report(output, tmp_path, preset=PRESET, cases=cases)
-    text = (tmp_path / "paper_tables.md").read_text(encoding="utf-8")
+    text = read_tables(tmp_path)
     methods = {row.name: of_row(output, row) for row in CHOSEN}
     (of_seed,) = dice_by_cycle(methods, CHOSEN).values()
     assert len(of_seed) == 3

@@ -14,6 +14,7 @@ from benchmarks.paper.cases import mnms_cases
 from benchmarks.paper.judging import OTHERS, Case, file_of, judge, read_lines, read_reference
 from benchmarks.paper.rows import MNMS, Row, rows
 from benchmarks.paper.stored_cases import case_to_json
+from benchmarks.paper.tables import read_tables
 from benchmarks.paper.trainings import PRESETS, Preset
 
 from napari_bayes_nnunet.app.evaluation.aggregates import ALL
@@ -162,7 +163,7 @@ def report(folder: Path, dataset: Path, *options: object, monkeypatch) -> str:
         with pytest.raises(SystemExit) as end:
             paper.main()
         assert end.value.code == 0
-    return (folder / "report" / "paper_tables.md").read_text(encoding="utf-8")
+    return read_tables(folder / "report")
 
 
 def write_lines(output: Path, row: Row, cases: list[Case]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.paper.page import CELL, FINDING, PAGE, UnknownNumberError, filled
+from benchmarks.paper.tables import write_tables
 
 REPORT = Path(__file__).parents[2] / "docs" / "explanation"
 MEASURED = (
@@ -111,11 +112,11 @@ def report(tmp_path: Path) -> Path:
                 ),
             ]
         )
-    (tmp_path / "paper_tables.md").write_text(
+    write_tables(
+        tmp_path,
         "## Dice\n\n| Method | RV | Mean |\n| --- | --- | --- |\n"
         "| Vanilla | 0.876 SD 0.040 (0.860 to 0.890) | –0 |\n"
         "| Ensemble, n 30 | **0.911** (0.9 to 0.92) | -0.02 (-0.03 to -0.01) |\n",
-        encoding="utf-8",
     )
     (tmp_path / "old.csv").write_text(
         "row,measure,value\nVanilla,ECE,0.03346\nVanilla,Dice,0.8549\n", encoding="utf-8"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,12 @@ from napari_bayes_nnunet.app.prediction.request import (
     PredictionRequest,
     check_request,
 )
-from napari_bayes_nnunet.app.review.learnt_profile import TOO_FEW_STUDIES
-from napari_bayes_nnunet.app.review.session import ReviewSession
-from napari_bayes_nnunet.app.review.site_intervals import (
-    HOLDS,
-    OTHER_CALIBRATIONS,
-    SITE_WIDTH,
-    VOID,
+from napari_bayes_nnunet.app.review.learnt_profile import (
+    TOO_FEW_STUDIES,
+    learn_from_studies,
+    with_site,
 )
+from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.app.segmentation.calibration import (
     Calibration,
     calibration_checksum,
@@ -37,17 +35,25 @@ from napari_bayes_nnunet.app.segmentation.calibration import (
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.heart.measurements import volumes_ml
-from napari_bayes_nnunet.core.heart.site_profile import SiteProfile
-from napari_bayes_nnunet.core.metrics.conformal import IntervalRule, RemainingChange
+from napari_bayes_nnunet.core.heart.site_intervals import (
+    HOLDS,
+    OTHER_CALIBRATIONS,
+    SITE_WIDTH,
+    VOID,
+)
+from napari_bayes_nnunet.core.heart.site_profile import NO_PROFILE, SiteProfile
+from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.heart.site_profile import NO_FILE, read_profile, write_profile
 from napari_bayes_nnunet.io.images.nifti import read_labels
-from napari_bayes_nnunet.io.study.review_state import Decision
-from napari_bayes_nnunet.io.study.study import read_study, save_work
+from napari_bayes_nnunet.io.study.case_report import interval_rules
+from napari_bayes_nnunet.io.study.study import read_study
 
 from ..helpers.data.cohorts import write_volume
 from ..helpers.data.models import make_model
-from ..helpers.data.studies import STRUCTURES, made_report, make_study
+from ..helpers.data.reviewed import CHANGE, reviewed
+from ..helpers.data.studies import STRUCTURES
 
 WIDE = SiteProfile(name="wide", es_base={"LV": 1, "RV": 1}, offset_mm={"LV": 1.5})
 ASKED = ("--members", 2, "--mirroring", "none", "--device", "cpu")
@@ -59,28 +65,6 @@ def run(*arguments: object) -> Result:
     if outcome.exception and not isinstance(outcome.exception, SystemExit):
         raise outcome.exception
     return outcome
-
-
-CHANGE = RemainingChange(spreads=(0.0,), bounds_80=(0.5,), bounds_90=(1.0,), patients=16)
-
-
-def reviewed(folder: Path, *, lower: int, accepted: bool = True, bound: float = 1) -> Path:
-    """Write a study of ED 1 and ES 2 whose reader begins the LV lower at ES.
-
-    Half of the 90 % interval of its numbers is ``bound``.
-    """
-    rule = asdict(CHANGE.scaled((bound, bound)))
-    calibration = {"review": {"LV EF": rule, "LV ESV": rule}}
-    reports = {phase: made_report(calibration=calibration) for phase in (1, 2)}
-    make_study(folder, phases=(1, 2), case=folder.name, ed=1, es=2, reports=reports)
-    study = read_study(folder)
-    labels = study.edited.copy()
-    labels[1, :lower] = 0
-    places = [(phase, z) for phase in (1, 2) for z in range(4)] if accepted else [(1, 0)]
-    decisions = {place: Decision(state="accepted", edited=place == (2, 0)) for place in places}
-    review = replace(study.review, decisions=decisions)
-    save_work(folder, labels, study.info.geometry, review)
-    return folder
 
 
 def ef_of(study: Path) -> float:
@@ -139,10 +123,52 @@ def test_nine_studies_tell_whether_intervals_hold_and_have_their_own(
     begins = {template.partition("{")[0] for template in sentences}
     assert {b for b in begins if any(said.startswith(b) for said in profile.learnt)} == begins
     change = abs(ef_of(studies / "p1") - ef_of(studies / "p0"))
-    assert profile.intervals["LV EF"] == pytest.approx((change / bound, change / bound))
-    assert profile.intervals.keys() == {"LV EF", "LV ESV"}
+    assert profile.intervals[""]["LV EF"] == pytest.approx((change / bound, change / bound))
+    assert profile.intervals[""].keys() == {"LV EF", "LV ESV"}
+    assert bool(profile.void) is (VOID in sentences)
     report = read_study(studies / "p0").info.reports[1]
     assert profile.calibration == calibration_checksum(report["calibration"])
+
+
+def test_each_scanner_has_its_own_test_and_intervals(tmp_path: Path) -> None:
+    for number in range(9):
+        reviewed(tmp_path / "studies" / f"a{number}", lower=number % 2, scanner="A 1")
+    for number in range(2):
+        reviewed(tmp_path / "studies" / f"b{number}", lower=0)
+    run("profile", "learn", tmp_path / "studies", "-o", tmp_path / "site.json", "--keep-labels")
+    profile = read_profile(tmp_path / "site.json")
+    assert profile.intervals.keys() == {"A 1"}
+    assert profile.void
+    assert all("A 1" in sentence for sentence in profile.void)
+    assert any("unknown scanner" in sentence for sentence in profile.learnt)
+    assert profile.intervals_for(profile.calibration, "A 1")
+    assert profile.intervals_for(profile.calibration, "") is None
+    assert profile.intervals_for("another", "A 1") is None
+
+
+def test_intervals_are_those_of_the_ensemble_when_learnt_again(tmp_path: Path) -> None:
+    profile = {"name": "wide", "intervals": {"LV EF": [90, 90], "LV ESV": [90, 90]}}
+    for number in range(3):
+        reviewed(tmp_path / "plain" / f"p{number}", lower=1)
+        reviewed(tmp_path / "again" / f"p{number}", lower=1, profile=profile)
+    plain, again = (drain(learn_from_studies([tmp_path / n], "")) for n in ("plain", "again"))
+    assert again == plain
+    assert plain.void
+
+
+def test_study_has_the_intervals_of_the_site(tmp_path: Path) -> None:
+    study = read_study(reviewed(tmp_path / "study", lower=0, scanner="A 1"))
+    ensemble = ReviewSession(study).numbers.rules
+    calibration = calibration_checksum(study.info.reports[1]["calibration"])
+    site = SiteProfile(
+        name="us", intervals={"A 1": {"LV EF": (2, 3)}}, calibration=calibration, learnt_from=9
+    )
+    session = ReviewSession(with_site(study, site))
+    assert session.numbers.rules == {"LV EF": CHANGE.scaled((2, 3))}
+    assert {number.site for number in session.measured().values()} == {"us"}
+    assert ReviewSession(with_site(session.study, NO_PROFILE)).numbers.rules == ensemble
+    others = replace(site, calibration="another"), replace(site, es_base={"LV": 1})
+    assert all(with_site(study, other) is study for other in others)
 
 
 def test_eight_studies_have_no_intervals_of_their_own(tmp_path: Path) -> None:
@@ -261,7 +287,7 @@ def test_learnt_profile_that_draws_nothing_is_only_said(
     plain, said = (tmp_path / out / "p_4d.nii.gz" for out in ("plain", "said"))
     assert np.array_equal(read_labels(plain).voxels, read_labels(said).voxels)
     content = report(tmp_path / "said", "p_4d_frame01")
-    assert content["profile"] == learnt.to_report()
+    assert content["profile"] == learnt.to_report(None)
     assert "interval_90" in content["volumes_ml"]["LV"]
 
 
@@ -270,11 +296,12 @@ def test_intervals_of_the_site_are_those_of_its_calibration(
     model: Path, cine: Path, tmp_path: Path, is_own: bool
 ) -> None:
     assert predict(model, cine, tmp_path / "plain").exit_code == 0
-    plain = report(tmp_path / "plain", "p_4d_frame01")["calibration"]
+    made = report(tmp_path / "plain", "p_4d_frame01")
+    plain = made["calibration"]
     site = SiteProfile(
         name="site",
         learnt_from=9,
-        intervals={"LV EF": (2.0, 4.0)},
+        intervals={"": {"LV EF": (2.0, 4.0)}},
         calibration=calibration_checksum(plain) if is_own else "of another ensemble",
     )
     write_profile(tmp_path / "site.json", site)
@@ -283,12 +310,13 @@ def test_intervals_of_the_site_are_those_of_its_calibration(
     assert outcome.exit_code == 0
     assert (OTHER_INTERVALS.format(profile="site") in outcome.output) is not is_own
     content = report(tmp_path / "out", "p_4d_frame01")
-    scaled = {"LV EF": asdict(CHANGE.scaled((2.0, 4.0)))}
-    changed = {**plain, "volumes": {}, "dice": {}, "review": json.loads(json.dumps(scaled))}
-    assert content["calibration"] == (changed if is_own else plain)
+    assert content["calibration"] == plain
+    own = interval_rules([content])
+    assert own == ({"LV EF": CHANGE.scaled((2.0, 4.0))} if is_own else interval_rules([made]))
+    assert ("interval_90" in content["volumes_ml"]["LV"]) is not is_own
     assert predict(model, cine, tmp_path / "out", *options, "--continue").exit_code == 0
     other = predict(model, cine, tmp_path / "out", "--save", "study", "--continue")
-    assert other.exit_code == (1 if is_own else 0)
+    assert other.exit_code == 1
 
 
 def test_cohort_names_the_profile_and_writes_no_studies(
@@ -311,7 +339,9 @@ def test_study_is_not_drawn_by_a_profile(
     assert PROFILE_AND_STUDY.format(profile="wide") in outcome.output
 
 
-@pytest.mark.parametrize("site", [WIDE, SiteProfile(name="wide", intervals={"LV EF": (1, 2)})])
+@pytest.mark.parametrize(
+    "site", [WIDE, SiteProfile(name="wide", intervals={"": {"LV EF": (1, 2)}})]
+)
 def test_another_computer_does_not_know_the_profile(
     model: Path, tmp_path: Path, site: SiteProfile
 ) -> None:
@@ -326,7 +356,7 @@ def test_another_computer_does_not_know_the_profile(
 @pytest.mark.parametrize("widths", [(2.0, 1.0), (0.0, 0.0)])
 def test_impossible_intervals_of_a_profile_raise(widths: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="half-width"):
-        SiteProfile(name="site", intervals={"LV EF": widths})
+        SiteProfile(name="site", intervals={"": {"LV EF": widths}})
 
 
 def test_missing_profile_is_named(model: Path, cine: Path, tmp_path: Path) -> None:

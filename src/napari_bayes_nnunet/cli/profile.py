@@ -79,16 +79,21 @@ def make_command(
 @click.argument("studies", nargs=-1, required=True, type=PATH)
 @output_option("File to write the profile to.", metavar="SITE.json")
 @click.option("--name", show_default="name of the file", help="Name of the profile in results.")
-def learn_command(studies: tuple[Path, ...], output: Path, name: str | None) -> None:
+@click.option("--keep-labels", is_flag=True, help="Learn intervals only: labels stay as they are.")
+def learn_command(
+    studies: tuple[Path, ...], output: Path, name: str | None, keep_labels: bool
+) -> None:
     """Learn how your site draws from reviewed STUDIES, or folders of them.
 
     Two or more studies are needed in which all queued slices of ED and ES are accepted. Prints what
     they show, and whether the ensemble's intervals hold for them. If too few of them agree, nothing
-    is learnt. Nine studies give the profile intervals of your site.
+    is learnt. Nine studies of a scanner give the profile intervals of your site for it.
     """
     from ..app.review.learnt_profile import learn_from_studies
+    from ..core.steps import drain
 
-    _write(output, learn_from_studies(studies, name or output.stem))
+    learning = learn_from_studies(studies, name or output.stem, draws=not keep_labels)
+    _write(output, drain(learning))
 
 
 @profile_group.command("show", cls=Command)

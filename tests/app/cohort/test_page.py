@@ -29,6 +29,7 @@ def page(tmp_path) -> CohortPage:
         total=9,
         left_out=("Notes: 3",),
         picture_of=lambda row: tmp_path / f"{row.case}.png",
+        void=("The intervals do not hold.",),
     )
 
 
@@ -45,6 +46,7 @@ def test_failures_come_first_then_the_worst(page, tmp_path):
     assert [line[2] for line in others[1:]] == ["0.200", "0.950", "–"]
     assert "4 of 9 studies" in found.text
     assert "Notes: 3." in found.text
+    assert "The intervals do not hold." in found.text
 
 
 def test_row_has_its_numbers_warnings_and_picture(page, tmp_path):

@@ -104,6 +104,7 @@ def test_numbers_are_written_as_csv(tmp_path: Path) -> None:
         "verdict": "",
         "papillary_as_muscle": "",
         "by_valve_plane": "",
+        "interval_profile": "",
     }
     assert rows[0]["low"] == rows[0]["interval_percent"] == ""
 
@@ -128,7 +129,7 @@ def test_unknown_numbers_are_empty_fields(tmp_path: Path) -> None:
     file = tmp_path / "numbers.csv"
     write_numbers(file, {}, numbers(measured("LV EDVi", 60, unit="mL/m²")), {}, state="reviewed")
     assert file.read_text(encoding="ascii").splitlines()[1] == (
-        'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,60,,,,reviewed,,,,,,,,'
+        'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,60,,,,reviewed,,,,,,,,,'
     )
 
 

@@ -80,9 +80,9 @@ def make(folder: Path, record: PatientRecord | None = DOE) -> Path:
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 def test_header_says_whose_heart_it_is(tmp_path, entries, title, values) -> None:
-    write_cine(tmp_path / "in", series=5, **entries)
+    write_cine(tmp_path / "in", series=5, ManufacturerModelName="Model 1", **entries)
     record = read_dicom(tmp_path / "in").patient
-    assert record.title == title
+    assert (record.title, record.scanner) == (title, "made Model 1")
     height, weight, rate = values
     known = {"height_cm": height, "weight_kg": weight, "heart_rate": rate}
     years = re.search(r"(\d+) y", title)

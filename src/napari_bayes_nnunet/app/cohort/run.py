@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ...core.durations import TimeLeft
 from ...core.heart.structures import structure_colors
 from ...core.problems import Action, Problem, statement
+from ...core.steps import drain
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
@@ -49,6 +50,7 @@ from ..prediction.request import PredictionRequest, check_request
 from ..remote.connection import is_about_connection
 from ..report.output_folder import refuse_folder_of_inputs, unwritable
 from ..report.pictures import crop_around, thumbnail
+from ..review.learnt_profile import learn_from_studies
 from ..segmentation.ensemble import Ensemble
 from ..segmentation.member_predictions import MemberChecks
 from ..segmentation.recipe import Recipe
@@ -276,6 +278,7 @@ def run_cohort(
         total=len(tasks),
         left_out=cohort.left_out,
         picture_of=lambda row: pictures[row.case],
+        void=void_intervals(output),
     )
     try:
         remove_leftovers(output, COHORT, PAGE)
@@ -297,6 +300,13 @@ def run_cohort(
         if is_disk_full(error):
             raise disk_full(output) from error
         raise unwritable(output, error) from error
+
+
+def void_intervals(output: Path) -> tuple[str, ...]:
+    """Return which intervals do not hold for the reviewed studies of an earlier run."""
+    with suppress(AppError, DataError):
+        return drain(learn_from_studies([output], "")).void
+    return ()
 
 
 def _tasks(request: CohortRequest, cohort: FoundStudies) -> Iterator[StudyTask]:

@@ -357,7 +357,7 @@ class CohortPage:
     """Page of a run in ``folder``. Raises OSError if it cannot be written.
 
     ``settings`` are those to show, ``total`` is the number of studies, and ``picture_of``
-    returns the file of a study's picture.
+    returns the file of a study's picture. ``void`` says which intervals do not hold.
     """
 
     folder: Path
@@ -365,6 +365,7 @@ class CohortPage:
     total: int
     left_out: Sequence[str]
     picture_of: Callable[[StudyRow], Path]
+    void: Sequence[str] = ()
 
     def write(self, rows: Sequence[StudyRow]) -> None:
         """Write the page."""
@@ -380,7 +381,7 @@ class CohortPage:
             "cohort.html.j2",
             heading=f"{len(rows)} of {format_count(self.total, 'study', 'studies')}",
             facts=[],
-            warnings=[],
+            warnings=[*self.void],
             tiles=list(_tiles(rows, self.total, len(failed))),
             failed=failed,
             segmented=others,

@@ -37,7 +37,12 @@ from ...io.study.info import STUDY_FILE, SourceImage, StudyInfo, is_study, read_
 from ...io.study.study import check_replaceable, files_of_study, write_study
 from .. import AppError
 from ..report.output_folder import refuse_folder_of_inputs
-from ..segmentation.calibration import find_calibration, find_image_rule
+from ..segmentation.calibration import (
+    Calibration,
+    calibration_checksum,
+    find_calibration,
+    find_image_rule,
+)
 from ..segmentation.ensemble import Ensemble, PassPlan
 from ..segmentation.image_check import note_on_left_out, usable_phases
 from ..segmentation.recipe import Recipe
@@ -79,8 +84,8 @@ BASE_STAYS = (
     "known whether this is end-systole."
 )
 OTHER_INTERVALS = (
-    "The intervals of the profile {profile} are for another calibration, so they are not used. "
-    "Learn the profile again from studies of this ensemble and these settings."
+    "The intervals of the profile {profile} are for another calibration or scanner, so they are "
+    "not used. Learn the profile again from studies of this ensemble, settings and scanner."
 )
 NO_MAP_OF_SINGLE = "{method} has a single member, so it has no {map}."
 _LOGGER = logging.getLogger(__name__)
@@ -291,6 +296,7 @@ class _Case:
     seen: set[str]
     on_member: Callable[[str, Snapshot], None]
     frames: list[PhaseImage] = field(default_factory=list)
+    scanner: str = ""
     entries: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     run_notes: list[str] = field(default_factory=list)
@@ -319,9 +325,15 @@ class _Case:
         profile = self.request.profile
         yield from profile.sentences
         calibration = find_calibration(self.ensemble.folder, self.request.settings)
-        is_own = calibration is not None and calibration.has_intervals_of(profile)
-        if profile.intervals and not is_own:
+        if profile.intervals and not self._site_intervals(calibration):
             yield OTHER_INTERVALS.format(profile=profile.name)
+
+    def _site_intervals(
+        self, calibration: Calibration | None
+    ) -> Mapping[str, tuple[float, float]] | None:
+        """Return the intervals of the profile for the image, see `SiteProfile.intervals_for`."""
+        own = calibration_checksum(calibration.to_report() if calibration else None)
+        return self.request.profile.intervals_for(own, self.scanner)
 
     def leave_out_maps(self) -> None:
         """Save no map of the disagreement if one pass makes the result, and say so."""
@@ -374,6 +386,7 @@ class _Case:
             self.ensemble, self.request, image, channels, on_look=self._keep_look
         )
         self.frames = phase_images(self.name, channels, phases)
+        self.scanner = channels[0].patient.scanner
         done = tuple(frame.phase for frame in self.frames)
         self.entries = {**entries, **self.source.checksums, "notes": [*notes]}
         self.run_notes += self._notes_on_profile()
@@ -552,15 +565,18 @@ class _Case:
     def _write(self, frame: PhaseImage, result: Segmentation) -> dict[str, Any]:
         """Write the files of a 3D image and return its report."""
         like, save, profile = frame.channels[0], self.request.save, self.request.profile
-        if result.calibration is not None:
-            result = replace(result, calibration=result.calibration.of_site(profile))
+        own = result.calibration
+        site = self._site_intervals(own)
+        if own is not None:
+            result = replace(result, calibration=own.of_site(site))
         if profile.draws:
             result = self._drawn(frame, result)
         about: dict[str, Any] = {"case": frame.name, "image": like.source.name}
         about["phase"] = frame.phase
         if profile.name:
-            about["profile"] = profile.to_report()
+            about["profile"] = profile.to_report(site)
         report = {**about, **self.entries, **with_geometry(result.report(), like.geometry)}
+        report["calibration"] = own.to_report() if own else None
         report["notes"] = [*self.entries["notes"], *report["notes"], *map(str, like.notes)]
         arrays = {**result.maps, "probabilities": result.probabilities}
         arrays = {key: values for key, values in arrays.items() if key in save}

@@ -15,7 +15,7 @@ from ...core.heart.papillary import papillary_muscles
 from ...core.heart.slice_volumes import PhaseVolumes, VolumesByPhase
 from ...core.types import Phase
 from ...io.study.arrays import select_phase
-from .report_numbers import MUSCLE, VALVE
+from .report_numbers import MUSCLE, OF_SITE, VALVE
 from .session import ReviewSession
 
 PAPILLARY: Final = (
@@ -37,14 +37,14 @@ NOTHING_BY_RULE: Final = "There are no intervals and no normal ranges by this ru
 
 
 def describe_rules(session: ReviewSession) -> list[str]:
-    """Return sentences on the papillary rule and on the normal ranges of a review."""
+    """Return sentences on the papillary rule, the normal ranges and the intervals of a review."""
     ranges = session.ranges.describe(session.state.patient)
     if session.state.papillary_as_muscle:
         return [PAPILLARY, AS_MUSCLE, NOTHING_BY_RULE]
     if session.state.by_valve_plane:
         known = _measure_by_valve(session)
         return [PAPILLARY, BY_VALVE_PLANE, NOTHING_BY_RULE, *(() if known else (NO_VALVE_PLANE,))]
-    return [PAPILLARY, *ranges]
+    return [PAPILLARY, *ranges, *([OF_SITE.format(site=session.site)] if session.site else [])]
 
 
 def add_comparisons(session: ReviewSession, numbers: Mapping[str, Measured]) -> dict[str, Measured]:

@@ -18,10 +18,11 @@ from ..report.html import UNKNOWN
 _COLUMNS: Final = (
     "name", "title", "unit", "prediction", "value", "low", "high", "interval_percent",
     "state", "open_slices", "prediction_members_sd", "members_sd", "among_phases", "compared_with",
-    "verdict", "papillary_as_muscle", "by_valve_plane",
+    "verdict", "papillary_as_muscle", "by_valve_plane", "interval_profile",
 )  # fmt: skip
 MUSCLE: Final = "Muscle"
 VALVE: Final = "Valve"
+OF_SITE: Final = "Intervals are those of the site profile {site}."
 OTHER_RULES: Final = MUSCLE, VALVE
 """Titles of numbers by another rule, in the order of their columns."""
 REVIEWED: Final = "reviewed"
@@ -86,6 +87,7 @@ def describe_numbers(
         parts = [f"{level} % interval: {interval}."] if interval else []
         parts.append(f"Open slices: {row['open_slices']}.")
         parts += beside.lines if beside and not math.isnan(beside.value) else ()
+        parts += [OF_SITE.format(site=row["site"])] if interval and row["site"] else []
         described[row["name"]] = " ".join(parts)
     return described
 
@@ -111,6 +113,7 @@ def _row(
         "open_slices": UNKNOWN if open_slices is None else str(open_slices or REVIEWED),
         "change": format_change(before, after),
         "comparison": after and after.comparison,
+        "site": either.site,
     }
 
 
@@ -157,7 +160,7 @@ def write_numbers(
         beside = either.comparison or Comparison(title="", text="", lines=())
         lines = " ".join(beside.lines).replace("²", "2").replace("±", "+-")
         by_rule = (_number(beside.value) if beside.title == rule else "" for rule in OTHER_RULES)
-        compared = (lines, beside.verdict[2:], *by_rule)
+        compared = (lines, beside.verdict[2:], *by_rule, either.site)
         ends = _ends(after.get(name), level)
         rows.append((*texts, *values, *ends, *review, *spreads, among or "", *compared))
     write_or_refuse(file, csv_text(rows))

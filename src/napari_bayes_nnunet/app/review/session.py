@@ -811,8 +811,14 @@ class ReviewSession:
     def _by_rule(self, numbers: dict[str, Measured]) -> dict[str, Measured]:
         """Return numbers without intervals and spread if they are also given by another rule."""
         if not (self.state.papillary_as_muscle or self.state.by_valve_plane):
-            return numbers
+            return {name: replace(n, site=self.site) for name, n in numbers.items()}
         return {name: replace(n, intervals={}, spread=math.nan) for name, n in numbers.items()}
+
+    @property
+    def site(self) -> str:
+        """Name of the profile whose intervals the numbers have, "" for those of the ensemble."""
+        profiles = (report.get("profile", {}) for report in self.study.info.reports.values())
+        return next((str(p["name"]) for p in profiles if "intervals" in p), "")
 
     def progress(self, queue: list[QueueItem]) -> ReviewProgress:
         """Return the progress of the review."""

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from shlex import quote
@@ -19,11 +19,7 @@ from typing import Annotated, Any, Final
 from annotated_types import Interval
 
 from ...core.choices import LargestComponent, Mirroring, Window
-from ...core.heart.plausibility import MassRange
-from ...core.heart.site_profile import SiteProfile
 from ...core.metrics.calibration import RANGE
-from ...core.metrics.conformal import IntervalRule, RemainingChange
-from ...core.metrics.expected_dice import DiceRule
 from ...core.metrics.failure import FAILED_DICE, FailureRule
 from ...core.problems import Action, Remedy, Setting, option
 from ...io import DataError
@@ -32,6 +28,7 @@ from ...io.ensemble.fingerprint import CALIBRATION_FILE
 from ...io.files.atomic import null_for_nan, write_json
 from ...io.files.checksum import may_be_same
 from ...io.files.json_files import parse_json, reading_json
+from ...io.study.case_report import CalibrationRules
 from .. import AppError
 from .image_kind import ImageRule
 from .methods import METHODS, choose_members, refuse_regions
@@ -60,16 +57,12 @@ _REPAIR: Final = "Delete it, and calibrate the ensemble again."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration:
+class Calibration(CalibrationRules):
     """Fitted τ and interval rules, with the settings and the ``cases`` they were fitted on.
 
-    ``volumes`` has the rule for the volume of each structure, ``function`` that of each measurement
-    of the heart ("LV EF"), and ``dice`` those for the expected Dice of each structure, by phase
-    ("ED", "ES", and "any" if it is unknown). ``failure`` is the rule for the failure score.
-    ``least_dice`` is the expected Dice of a structure below which it may have failed; version 0.2.0
-    wrote none. ``review`` bounds the change of each measurement during the rest of a review,
-    ``mass_range`` is the usual one of the training patients, None if unknown. ``sha256`` are the
-    checksums of the members, ``plans_sha256`` is that of the `EnsembleFolder`.
+    ``failure`` is the rule for the failure score. ``least_dice`` is the expected Dice of a
+    structure below which it may have failed; version 0.2.0 wrote none. ``sha256`` are the checksums
+    of the members, ``plans_sha256`` is that of the `EnsembleFolder`.
     """
 
     temperature: Annotated[float, Interval(ge=RANGE[0], le=RANGE[1])]
@@ -80,13 +73,8 @@ class Calibration:
     until_stable: bool = False
     window: Window = "whole"
     largest_component: LargestComponent = "off"
-    volumes: dict[str, IntervalRule] = field(default_factory=dict)
-    function: dict[str, IntervalRule] = field(default_factory=dict)
-    dice: dict[str, dict[str, DiceRule]] = field(default_factory=dict)
     failure: FailureRule | None = None
     least_dice: float = FAILED_DICE
-    review: dict[str, RemainingChange] = field(default_factory=dict)
-    mass_range: MassRange | None = None
     sha256: tuple[str, ...] = ()
     plans_sha256: str = ""
 
@@ -132,24 +120,6 @@ class Calibration:
         checksums = (*wanted.sha256, wanted.plans_sha256)
         # Another training may have the same epochs.
         return self.key == wanted.key and all(map(may_be_same, known, checksums))
-
-    def has_intervals_of(self, profile: SiteProfile) -> bool:
-        """Return whether the intervals of a profile are for this calibration."""
-        is_own = profile.calibration == calibration_checksum(self.to_report())
-        return bool(profile.intervals) and is_own
-
-    def of_site(self, profile: SiteProfile) -> Calibration:
-        """Return the calibration of results with a profile.
-
-        If the profile has intervals for this calibration, its numbers have those. Without, there
-        are none for labels that are drawn otherwise than those this was fitted on.
-        """
-        is_own = self.has_intervals_of(profile)
-        if not (profile.draws or is_own):
-            return self
-        known = sorted(self.review.keys() & profile.intervals) if is_own else []
-        review = {name: self.review[name].scaled(profile.intervals[name]) for name in known}
-        return replace(self, volumes={}, function={}, dice={}, review=review)
 
     def to_report(self) -> dict[str, Any]:
         """Return the entry ``calibration`` of a case's report, as it is read from its file.

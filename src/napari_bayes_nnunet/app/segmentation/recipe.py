@@ -35,8 +35,8 @@ class Recipe:
     ``settings`` are as applied: the members that there are, the temperature, and whether only the
     largest component is kept. ``members`` and ``image`` have the checksum of each member and of
     each file of the image. ``labels`` are in words, ``calibration`` is a checksum or "none",
-    ``profile`` is what a `SiteProfile` draws, and ``spacing`` is the one given by the user. Empty
-    values are unknown, and agree with all others.
+    ``profile`` is the recipe of a `SiteProfile`, and ``spacing`` is the one given by the user.
+    Empty values are unknown, and agree with all others.
     """
 
     ensemble: str
@@ -63,13 +63,10 @@ class Recipe:
         """Return the recipe of results to be made.
 
         ``image`` has the report entries that identify the image; ``spacing`` replaces that of the
-        file. A ``profile`` may change the calibration. Raises AppError or DataError if the ensemble
-        cannot meet the settings.
+        file. Raises AppError or DataError if the ensemble cannot meet the settings.
         """
         members = choose_members(folder, settings.method, settings.members)
         calibration = find_calibration(folder, settings)
-        if calibration is not None:
-            calibration = calibration.of_site(profile)
         return cls(
             ensemble=folder.name,
             settings=applied_settings(folder, settings),

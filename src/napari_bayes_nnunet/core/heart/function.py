@@ -103,7 +103,8 @@ class Measured:
 
     ``value`` is measured in the labels of ``phases``. ``spread`` is the sample SD over the members,
     NaN if unknown. ``intervals`` has the lowest and highest plausible value at each known level.
-    All are in ``unit``. ``comparison`` is what stands beside it, None if there is nothing.
+    All are in ``unit``. ``comparison`` is what stands beside it, None if there is nothing. ``site``
+    is the profile that the intervals are of, "" if they are the ensemble's.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Measured:
     phases: tuple[Phase, ...] = ()
     intervals: Intervals = field(default_factory=dict)
     comparison: Comparison | None = None
+    site: str = ""
 
 
 @dataclass(frozen=True)

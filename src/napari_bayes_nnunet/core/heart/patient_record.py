@@ -17,7 +17,8 @@ class PatientRecord:
     """Whose heart an image shows and when, as far as its DICOM header says; else "" or None.
 
     ``birth`` and ``date`` of the study are ISO dates, or only years. ``age`` at the study is in
-    years. ``files`` are the names of NIfTI files, whose headers name no patient.
+    years. ``scanner`` is its maker and model. ``files`` are the names of NIfTI files, whose headers
+    name no patient.
     """
 
     name: str = ""
@@ -30,6 +31,7 @@ class PatientRecord:
     height_cm: float | None = None
     weight_kg: float | None = None
     heart_rate: float | None = None
+    scanner: str = ""
     files: tuple[str, ...] = ()
 
     @property

@@ -43,9 +43,10 @@ class SiteProfile:
     0 to `MOST_SLICES`. ``offset_mm``: LV, MYO (the epicardium) or RV → mm by which the contour
     lies outside of the ensemble's in the plane, negative inside. With ``papillary_as_muscle``, the
     `papillary_muscles` are myocardium. ``learnt_from`` is the number of studies, 0 for a profile
-    that was set by hand; ``learnt`` says what they showed. ``intervals``: number ("LV EF") →
-    half-widths at 80 and 90 % that these studies need, as multiples of the ensemble's at 90 %, for
-    the calibration with the checksum ``calibration``. Raises ValueError for other values.
+    that was set by hand; ``learnt`` says what they showed, ``void`` which of the ensemble's
+    intervals do not hold. ``intervals``: scanner ("" if unknown) → number ("LV EF") → half-widths
+    at 80 and 90 % that these studies need, as multiples of the ensemble's at 90 %, for the
+    calibration with the checksum ``calibration``. Raises ValueError for other values.
     """
 
     name: str
@@ -54,13 +55,17 @@ class SiteProfile:
     papillary_as_muscle: bool = False
     learnt_from: int = 0
     learnt: tuple[str, ...] = ()
-    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict, hash=False)
+    void: tuple[str, ...] = ()
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(
+        default_factory=dict, hash=False
+    )
     calibration: str = ""
 
     def __post_init__(self) -> None:
         is_base = all(0 <= lower <= MOST_SLICES for lower in self.es_base.values())
         is_offset = all(abs(mm) <= MOST_OFFSET_MM for mm in self.offset_mm.values())
-        if not all(0 < low <= high < math.inf for low, high in self.intervals.values()):
+        widths = [pair for own in self.intervals.values() for pair in own.values()]
+        if not all(0 < low <= high < math.inf for low, high in widths):
             raise ValueError("A half-width of a profile's intervals is not above 0.")
         if not (is_base and is_offset) or "MYO" in self.es_base:
             raise ValueError("A profile moves the base of another structure, or moves too far.")
@@ -79,11 +84,11 @@ class SiteProfile:
 
     @property
     def recipe(self) -> str:
-        """Name and checksum of what is drawn, "none" for nothing."""
-        if not self.draws:
+        """Name and checksum of what is drawn and of the intervals, "none" for nothing."""
+        if not (self.draws or self.intervals):
             return "none"
         moved = ({name: f"{n:g}" for name, n in x.items()} for x in (self.es_base, self.offset_mm))
-        drawn = repr((*moved, self.papillary_as_muscle))
+        drawn = repr((*moved, self.papillary_as_muscle, self.intervals, self.calibration))
         return f"{self.name} {hashlib.sha256(drawn.encode()).hexdigest()[:12]}"
 
     @property
@@ -108,9 +113,22 @@ class SiteProfile:
             return f"{effect}, with intervals of your site for the ensemble of its studies."
         return f"{effect}, without prediction intervals." if self.draws else f"{effect}."
 
-    def to_report(self) -> dict[str, Any]:
-        """Return the entry ``profile`` of a case's report."""
-        return {"name": self.name, "drawn": self.recipe, "sentences": [*self.sentences]}
+    def intervals_for(
+        self, calibration: str, scanner: str
+    ) -> Mapping[str, tuple[float, float]] | None:
+        """Return the intervals of results with the checksum ``calibration`` from a ``scanner``.
+
+        {} if the profile draws and has none for them, None if those of the ensemble stay.
+        """
+        own = self.intervals.get(scanner, {}) if calibration == self.calibration else {}
+        return own if own or self.draws else None
+
+    def to_report(self, intervals: Mapping[str, tuple[float, float]] | None) -> dict[str, Any]:
+        """Return the entry ``profile`` of a case's report, with its `intervals_for`."""
+        said = {"name": self.name, "drawn": self.recipe, "sentences": [*self.sentences]}
+        if intervals is None:
+            return said
+        return {**said, "intervals": {name: [*pair] for name, pair in intervals.items()}}
 
 
 NO_PROFILE: Final = SiteProfile(name="")

@@ -145,6 +145,7 @@ def patient_record(header: pydicom.Dataset) -> PatientRecord:
         height_cm=None if height is None else round(100 * height, 1),
         weight_kg=_measure("PatientWeight", header),
         heart_rate=_measure("HeartRate", header),
+        scanner=f"{text('Manufacturer')} {text('ManufacturerModelName')}".strip(),
     )
 
 

@@ -13,6 +13,8 @@ from ..files.atomic import write_json
 from ..files.json_files import read_json
 
 NO_FILE: Final = "The profile {file} does not exist. Make one with bayes-nnunet profile."
+SITE_FILE: Final = "site.json"
+"""Name of the profile that is learnt in a window, in the folder of its studies."""
 _FORMAT: Final = 1
 _REPAIR: Final = "Make or learn the profile again with bayes-nnunet profile."
 

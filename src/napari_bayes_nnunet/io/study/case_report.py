@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, Self, TypeAlias
 
 from annotated_types import Interval
 
@@ -43,12 +43,41 @@ class _UsedMember:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Calibration:
+class CalibrationRules:
+    """Rules of a calibration for the intervals of its results.
+
+    ``volumes`` has the rule for the volume of each structure, ``function`` that of each measurement
+    of the heart ("LV EF"), and ``dice`` those for the expected Dice of each structure, by phase
+    ("ED", "ES", and "any" if it is unknown). ``review`` bounds the change of each measurement
+    during the rest of a review, ``mass_range`` is the usual one of the training patients, None if
+    unknown.
+    """
+
     volumes: dict[str, IntervalRule] = field(default_factory=dict)
     function: dict[str, IntervalRule] = field(default_factory=dict)
     dice: dict[str, dict[str, DiceRule]] = field(default_factory=dict)
     review: dict[str, RemainingChange] = field(default_factory=dict)
     mass_range: MassRange | None = None
+
+    def of_site(self, intervals: Mapping[str, Sequence[float]] | None) -> Self:
+        """Return the rules of results with a profile that has these ``intervals``.
+
+        Its numbers have those, and others none: the rules are not for labels that are drawn
+        otherwise. None leaves the rules as they are.
+        """
+        if intervals is None:
+            return self
+        known = [name for name in self.review if name in intervals]
+        review = {name: self.review[name].scaled(intervals[name]) for name in known}
+        return replace(self, volumes={}, function={}, dice={}, review=review)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Profile:
+    """Profile of a site; ``intervals`` are None if those of the calibration apply."""
+
+    name: str = ""
+    intervals: dict[str, tuple[float, float]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +115,8 @@ class ReportEntries:
     plans_sha256: str = ""
     pairwise_dice: dict[str, float | None] = field(default_factory=dict)
     volumes_ml: dict[str, _Volume] = field(default_factory=dict)
-    calibration: _Calibration | None = None
+    calibration: CalibrationRules | None = None
+    profile: _Profile | None = None
     expected_dice: dict[str, ExpectedDiceEntry] = field(default_factory=dict)
     function_warnings: list[str] = field(default_factory=list)
     failure: FailureEntry | None = None
@@ -207,18 +237,19 @@ def mass_range(reports: Iterable[Mapping[str, Any]]) -> MassRange | None:
     return _common_calibration(reports).mass_range
 
 
-def _common_calibration(reports: Iterable[Mapping[str, Any]]) -> _Calibration:
+def _common_calibration(reports: Iterable[Mapping[str, Any]]) -> CalibrationRules:
     """Return the calibration of all ``reports``, an empty one unless they have the same.
 
     It is also empty for a warned image, for which it was not validated.
     """
     reports = list(reports)
     if is_no_cine(reports) or is_unlike_training(reports):
-        return _Calibration()
-    contents = [report.get("calibration") for report in reports]
-    if not contents or not contents[0] or any(content != contents[0] for content in contents):
-        return _Calibration()
-    return parse_json(json.dumps(contents[0]), _Calibration)
+        return CalibrationRules()
+    contents = [(report.get("calibration"), report.get("profile")) for report in reports]
+    if not contents or not contents[0][0] or any(content != contents[0] for content in contents):
+        return CalibrationRules()
+    calibration = parse_json(json.dumps(contents[0][0]), CalibrationRules)
+    return calibration.of_site((contents[0][1] or {}).get("intervals"))
 
 
 def predicted_quality(reports: Iterable[Mapping[str, Any]]) -> float | None:

@@ -36,6 +36,7 @@ from ..common.process import JobProcess
 from ..common.progress_row import ProgressRow
 from ..common.rows_table import Column, Row, RowsTable
 from ..common.settings import Settings
+from ..common.site_form import SiteForm
 from ..common.wording import in_the_window
 from .command import (
     ALL,
@@ -101,6 +102,7 @@ class CohortWindow(FolderDrop, QWidget):
         self.progress = ProgressRow(can_stop=False)
         self.status = MessageLabel()
         self.made_by = MessageLabel()
+        self.site = SiteForm(settings)
         self.table = CohortList()
         self._explain()
         self._lay_out()
@@ -196,7 +198,7 @@ class CohortWindow(FolderDrop, QWidget):
         column.addWidget(self.form)
         column.addWidget(self.chosen)
         column.addLayout(buttons)
-        for part in (self.progress, self.status, self.made_by):
+        for part in (self.progress, self.status, self.site, self.made_by):
             column.addWidget(part)
         column.addWidget(self.table, 1)
 
@@ -206,6 +208,7 @@ class CohortWindow(FolderDrop, QWidget):
         self.review_button.clicked.connect(self._on_review_clicked)
         self.form.images.chosen.connect(self._remove_outdated_refusal)
         self.form.results.chosen.connect(self._remove_outdated_refusal)
+        self.form.results.chosen.connect(self.site.set_folder)
         self._shower.triggered.connect(self._show_studies)
         self._run.message_received.connect(self._on_message)
         self._run.ended.connect(self._on_ended)
@@ -307,6 +310,7 @@ class CohortWindow(FolderDrop, QWidget):
         self.stop_button.setEnabled(running)
         self.review_button.setEnabled(self.table.done > 0)
         self.progress.setVisible(running)
+        self.site.set_folder(None if running else self.form.results.path)
         self.refresh_settings()
 
     def _show_message(self, sentence: str, level: Level = "fine") -> None:

@@ -58,8 +58,8 @@ class Kept:
 
     Folders may be missing (`existing`). ``study_aliases`` are the user's own names of studies by
     `alias_key`, which are never exported, and ``study_dates`` the dates of studies, {} unless dates
-    are shown. ``normal_ranges`` is what `read_normal_ranges` reads, ``reader`` the name of who
-    reads studies.
+    are shown. ``normal_ranges`` is what `read_normal_ranges` reads, ``site_profile`` the file with
+    the intervals of the site, "" for the ensemble's, ``reader`` the name of who reads studies.
     """
 
     recent_ensembles: tuple[str, ...] = ()
@@ -84,6 +84,7 @@ class Kept:
     study_dates: dict[str, str] = field(default_factory=dict)
     stop_target: StopTarget | None = None
     normal_ranges: str = PETERSEN
+    site_profile: str = ""
     reader: str = ""
     last_archive: str = ""
     fetch_folder: str = ""

@@ -14,6 +14,7 @@ from superqt.utils import signals_blocked
 from ...app.report.html import UNKNOWN
 from ...app.review.comparisons import AS_MUSCLE, BY_VALVE_PLANE
 from ...app.review.report_numbers import (
+    OF_SITE,
     REVIEWED,
     format_change,
     format_interval,
@@ -371,6 +372,7 @@ def describe_number(measured: Measured, open_slices: int | None) -> list[str]:
         low, high = (format_rounded(end, unit) for end in measured.intervals[level])
         lines.append(INTERVAL_TEXT.format(level=level, low=low, high=high, unit=unit))
         lines.append(INTERVAL_HELP.format(level=level))
+        lines += [OF_SITE.format(site=measured.site)] if measured.site else []
     elif open_slices:
         lines.append(NO_INTERVAL)
     if open_slices != 0 and not math.isnan(measured.spread):

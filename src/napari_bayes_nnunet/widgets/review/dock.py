@@ -312,7 +312,8 @@ class ReviewWidget(FolderDrop, DockContent):
         self._note, self._opening = note, folder
         self._arrived.clear()  # what was there before is hidden without a word
         kept = self._settings.kept
-        whose |= {"ranges": kept.normal_ranges, "reader": kept.reader}
+        whose |= {"ranges": kept.normal_ranges, "site": kept.site_profile, "reader": kept.reader}
+        self.studies.site.stop_testing()
         work = partial(open_study, folder, image=image, **whose)
         on_read = partial(self._on_read, folder)
         self._background.run(work, on_read, partial(self._on_not_read, folder, image))

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from qtpy.QtCore import QObject
 
+from ...app.review.report_numbers import OF_SITE
 from ..common.dock import MessageLabel
 from ..common.message_line import MessageLine
 from ..layers.captions import CanvasNotice
@@ -66,7 +67,9 @@ class ReviewMessages(QObject):
         """Show the problems that were found when a study was opened."""
         info = opened.session.study.info
         self.show(self.line.message)
+        site = opened.session.site
         sentences = (*opened.problems, *info.warnings, *opened.session.number_warnings())
+        sentences = (*sentences, OF_SITE.format(site=site)) if site else sentences
         self.line.keep(PROBLEMS, "\n".join(filter(None, sentences)))
         if info.lacking:
             self.notice.show(info.lacking)

@@ -8,10 +8,12 @@ from typing import Final
 
 import numpy as np
 
+from ...app.review.learnt_profile import with_site
 from ...app.review.session import ReviewSession
 from ...core.heart.intensity_window import heart_window
 from ...io import DataError
 from ...io.heart.normal_ranges import PETERSEN, read_normal_ranges
+from ...io.heart.site_profile import read_profile
 from ...io.images.nifti import Volume
 from ...io.study.arrays import EDITED, IMAGE
 from ...io.study.info import find_image, read_study_image
@@ -34,21 +36,23 @@ def open_study(
     *,
     image: Path | None = None,
     ranges: str = PETERSEN,
+    site: str = "",
     reader: str = "",
     named: bool = False,
     reading: Path | None = None,
 ) -> OpenedStudy:
     """Read the study in ``folder``, with ``image`` if its image cannot be found.
 
-    ``ranges`` are the normal ranges to compare its numbers with, see `read_normal_ranges`. The
-    reading is that of the ``reader``, see `open_reading`, or in the folder of a kept ``reading``,
-    which can only be viewed.
+    ``ranges`` are the normal ranges to compare its numbers with, see `read_normal_ranges`, and
+    ``site`` is the file with the intervals of the site, see `with_site`, "" for none. The reading
+    is that of the ``reader``, see `open_reading`, or in the folder of a kept ``reading``, which can
+    only be viewed.
 
     ``problems`` of the result lists what is wrong but does not prevent a review. The study is
     locked before it is read, so that no other window can save in between. Raises DataError.
     """
     if reading is not None:
-        return _read_all(folder, image, ranges, reading)
+        return _read_all(folder, image, ranges, site, reading)
     try:
         lock, lock_problem = open_study_lock(folder), ""
     except DataError as error:
@@ -58,7 +62,7 @@ def open_study(
     try:
         if lock is not None:
             open_reading(folder, reader, named=named)
-        opened = _read_all(folder, image, ranges)
+        opened = _read_all(folder, image, ranges, site)
     except BaseException:
         if lock is not None:
             lock.release()
@@ -68,7 +72,7 @@ def open_study(
 
 
 def _read_all(
-    folder: Path, image: Path | None, ranges: str, reading: Path | None = None
+    folder: Path, image: Path | None, ranges: str, site: str, reading: Path | None = None
 ) -> OpenedStudy:
     study = read_study(folder, reading=reading)
     if study.edited.dtype != np.uint8:
@@ -80,6 +84,10 @@ def _read_all(
         )
     volume, problem = _read_chosen(study, image) if image is not None else _find(study)
     problems = (*study.problems, problem) if problem else study.problems
+    try:
+        study = with_site(study, read_profile(Path(site))) if site else study
+    except DataError as error:
+        problems = (*problems, in_the_window(error))
     session = ReviewSession(study, volume.voxels if volume is not None else None)
     try:
         session.ranges = read_normal_ranges(ranges)

@@ -21,6 +21,7 @@ from ..common.levels import Level
 from ..common.message_line import MessageLine
 from ..common.rows_table import Column, Row, RowsTable
 from ..common.settings import Settings
+from ..common.site_form import SiteForm
 from ..common.wording import in_the_window
 from ..layers.study_card import THUMBNAIL_SIDE, AliasForm, alias_key, make_thumbnail
 
@@ -75,6 +76,7 @@ class StudyList(FolderDrop, QWidget):
         self.card = QWidget()
         self.open_button = QPushButton("Open")
         self.refresh_button = QPushButton("Refresh")
+        self.site = SiteForm(self._settings)
         self._lay_out()
         self.setAcceptDrops(True)
         self.folder.chosen.connect(self.set_folder)
@@ -141,10 +143,11 @@ class StudyList(FolderDrop, QWidget):
         row = QHBoxLayout()
         row.addWidget(self.open_button, 2)
         row.addWidget(self.refresh_button, 1)
-        column_layout(self, self.folder, self.table, self.card, self.detail, row)
+        column_layout(self, self.folder, self.table, self.card, self.detail, row, self.site)
 
     def _on_listed(self, studies: Sequence[StudySummary]) -> None:
         self._show(list(studies))
+        self.site.set_folder(self.folder.path if any(s.reviewed for s in studies) else None)
         self.detail.show_message("" if studies else NO_STUDIES)
 
     def _on_summarised(self, study: StudySummary) -> None:
