@@ -430,8 +430,7 @@ def test_two_methods_are_shown_with_the_best_bold(ready, folders, qtbot) -> None
         texts = [row[column] for row in cells(dock)]
         best = (min if column == 4 else max)(texts, key=float)
         assert bold == [text == best for text in texts]
-    assert len(dock.results.pictures.pictures) == 2
-    assert len({picture.size().width() for picture in dock.results.pictures.pictures}) == 1
+    assert dock.results.picture.picture.width() > 400
 
 
 # Running and results
@@ -455,7 +454,7 @@ def test_evaluation_writes_and_shows_its_results(ready, folders, user, qtbot) ->
     assert results.table.item(0, 1).toolTip().startswith("multi, RV: 0.")
     assert "±" in results.table.item(0, 1).toolTip()
     assert results.diagram_caption.text() == DIAGRAM_CAPTION
-    assert results.pictures.pictures[0].width() > 200
+    assert 200 < results.picture.picture.width() < 400
     assert dock.progress.isHidden()
     assert dock.form.isEnabled()
     assert dock.evaluate_button.isEnabled()
@@ -529,7 +528,7 @@ def test_predictions_without_probabilities_have_no_diagram(make_dock, folders, q
     assert evaluated(dock, qtbot) == ""
     assert has_result(dock)
     assert cells(dock)[0][-1] == "–"
-    assert dock.results.pictures.isHidden()
+    assert dock.results.picture.isHidden()
     assert dock.results.diagram_caption.text() == NO_DIAGRAM
     assert dock.results.outcome.notes
     assert all(note in dock.results.notes_text.text() for note in dock.results.outcome.notes)
@@ -708,19 +707,8 @@ def test_dock_with_long_names_stays_narrow(ready, folders, outcome, qtbot) -> No
     assert content.width() == dock._area.viewport().width()
     table = dock.results.table
     assert sum(table.columnWidth(column) for column in range(5)) <= table.viewport().width()
-    pictures = dock.results.pictures
-    assert all(place.right() < pictures.width() for place in pictures.places())
-    assert pictures.height() == pictures.places()[-1].bottom() + 1
-
-
-def test_wide_dock_shows_pictures_side_by_side(ready, outcome, qtbot) -> None:
-    dock = ready(outcome=outcome)
-    evaluated(dock, qtbot)
-    pictures = dock.results.pictures
-    pictures.resize(380, pictures.height())
-    assert [place.y() for place in pictures.places()] == [0, 0]
-    pictures.resize(270, pictures.height())
-    assert [place.x() for place in pictures.places()] == [0, 0]
+    picture = dock.results.picture
+    assert picture.height() == round(picture.pixmap().deviceIndependentSize().height())
 
 
 def test_tab_key_reaches_controls_in_order(ready, folders, outcome, qtbot) -> None:
@@ -763,10 +751,10 @@ def test_controls_have_tooltips(make_dock) -> None:
 def test_picture_has_the_resolution_of_the_screen(ready, outcome, qtbot) -> None:
     dock = ready(outcome=outcome)
     evaluated(dock, qtbot)
-    pictures = dock.results.pictures
-    dock.resize(400, 900)
+    picture = dock.results.picture
+    dock.resize(300, 900)
     dock.show()
     qtbot.waitExposed(dock)
     QApplication.processEvents()
-    place, scaled = pictures.places()[0], pictures._scaled[0]
-    assert scaled.width() == round(place.width() * pictures.devicePixelRatioF())
+    width = min(picture.width(), picture.picture.width())
+    assert picture.pixmap().width() == round(width * picture.devicePixelRatioF())

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtCore import QEvent, QRect, Qt
-from qtpy.QtGui import QFont, QPainter, QPaintEvent, QPixmap, QResizeEvent
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QFont, QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
     QHeaderView,
+    QLabel,
     QPushButton,
     QSizePolicy,
     QTableWidget,
@@ -25,73 +26,37 @@ from ..common.dialogs import NOT_OPENED, open_path
 from ..common.dock import CollapsibleSection, MessageLabel, ThemeFont, column_layout, heading
 from ..common.rows_table import ROW_HEIGHT
 
-NARROWEST, WIDEST = 160, 260
-"""Width of a picture in pixels; text in a narrower one cannot be read."""
-_GAP = 6
 
+class ScaledPicture(QLabel):
+    """A picture that is scaled down to the width of the widget, which sets its own height."""
 
-class PictureFlow(QWidget):
-    """PNG files of one size, scaled to the width of the widget, which sets its own height."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._pictures: list[QPixmap] = []
-        self._scaled: list[QPixmap] = []
+    def __init__(self) -> None:
+        super().__init__()
+        self.picture = QPixmap()
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
-    @property
-    def pictures(self) -> Sequence[QPixmap]:
-        """The pictures at their full size."""
-        return self._pictures
-
-    def set_pictures(self, pictures: Sequence[bytes]) -> None:
-        """Show the contents of PNG files; hide the widget if there are none."""
-        self._pictures = []
-        for content in pictures:
-            picture = QPixmap()
-            picture.loadFromData(content, "PNG")
-            self._pictures.append(picture)
-        self.setVisible(bool(pictures))
+    def set_picture(self, content: bytes | None) -> None:
+        """Show the content of a PNG file; hide the widget if there is none."""
+        self.picture = QPixmap()
+        self.picture.loadFromData(content or b"", "PNG")
+        self.setVisible(content is not None)
         self._fit()
 
-    def places(self) -> list[QRect]:
-        """Return the rectangle of each picture."""
-        if not self._pictures:
-            return []
-        columns = max(1, min(len(self._pictures), (self.width() + _GAP) // (NARROWEST + _GAP)))
-        width = min(WIDEST, (self.width() - (columns - 1) * _GAP) // columns)
-        size = self._pictures[0].size()
-        height = round(width * size.height() / max(1, size.width()))
-        return [
-            QRect((n % columns) * (width + _GAP), (n // columns) * (height + _GAP), width, height)
-            for n in range(len(self._pictures))
-        ]
-
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Fit the pictures to the width."""
+        """Fit the picture to the width."""
         super().resizeEvent(event)
         if event.oldSize().width() != event.size().width():
             self._fit()
 
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw the pictures."""
-        painter = QPainter(self)
-        for place, picture in zip(self.places(), self._scaled, strict=True):
-            painter.drawPixmap(place, picture)
-        painter.end()
-
     def _fit(self) -> None:
-        places, ratio = self.places(), self.devicePixelRatioF()
-        self._scaled = [
-            picture.scaled(
-                place.size() * ratio,
-                Qt.AspectRatioMode.IgnoreAspectRatio,
-                Qt.TransformationMode.SmoothTransformation,
-            )
-            for place, picture in zip(places, self._pictures, strict=True)
-        ]
-        self.setFixedHeight(places[-1].bottom() + 1 if places else 0)
-        self.update()
+        if self.picture.isNull():
+            return
+        ratio = self.devicePixelRatioF()
+        width = round(ratio * max(1, min(self.width(), self.picture.width())))
+        scaled = self.picture.scaledToWidth(width, Qt.TransformationMode.SmoothTransformation)
+        scaled.setDevicePixelRatio(ratio)
+        self.setPixmap(scaled)
+        self.setFixedHeight(round(scaled.deviceIndependentSize().height()))
 
 
 TABLE_CAPTION = (
@@ -126,13 +91,13 @@ class EvaluationResults(QWidget):
         self.table = EvaluationTable()
         self.caption = MessageLabel(TABLE_CAPTION)
         self.diagram_caption = MessageLabel()
-        self.pictures = PictureFlow()
+        self.picture = ScaledPicture()
         self.notes_text = MessageLabel()
         self.notes = CollapsibleSection("", self.notes_text)
         self.report_button = QPushButton("Open report")
         self.folder_button = QPushButton("Open folder")
         self.problem = MessageLabel()
-        self.pictures.setAccessibleName("Reliability diagrams")
+        self.picture.setAccessibleName("Reliability diagrams")
         self._lay_out()
         self.report_button.clicked.connect(lambda: self._open(self._page))
         self.folder_button.clicked.connect(lambda: self._open(self._page.parent))
@@ -151,8 +116,8 @@ class EvaluationResults(QWidget):
             folder = outcome.page.parent
             self.summary.show_message(REPORT_WRITTEN.format(extent=outcome.extent, folder=folder))
             self.table.set_table(outcome.table)
-            self.diagram_caption.show_message(DIAGRAM_CAPTION if outcome.pictures else NO_DIAGRAM)
-            self.pictures.set_pictures(outcome.pictures)
+            self.diagram_caption.show_message(DIAGRAM_CAPTION if outcome.picture else NO_DIAGRAM)
+            self.picture.set_picture(outcome.picture)
             self._show_notes(outcome.notes)
             self.report_button.setToolTip(f"Open {outcome.page} in the browser.")
             self.folder_button.setToolTip(f"Open {folder} in the file manager.")
@@ -165,7 +130,7 @@ class EvaluationResults(QWidget):
         column_layout(
             self,
             *(heading("Result"), self.summary, buttons, self.problem, self.table, self.caption),
-            *(self.pictures, self.diagram_caption, self.notes),
+            *(self.picture, self.diagram_caption, self.notes),
         )
 
     def _show_notes(self, notes: tuple[str, ...]) -> None:
