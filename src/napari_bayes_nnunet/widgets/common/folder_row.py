@@ -40,8 +40,8 @@ class FolderRow(FolderDrop, QWidget):
 
     chosen = Signal(object)
 
-    def __init__(self, title: str, *, hint: str = DROP_HINT, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, title: str, *, hint: str = DROP_HINT) -> None:
+        super().__init__()
         self._title = title
         self._path: Path | None = None
         self.edit = HintedLine(hint)

@@ -81,10 +81,8 @@ class EvaluationResults(QWidget):
     ``open_path`` opens a file or a folder and returns False on failure.
     """
 
-    def __init__(
-        self, *, open_path: Callable[[Path], bool] = open_path, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, *, open_path: Callable[[Path], bool] = open_path) -> None:
+        super().__init__()
         self._open_path = open_path
         self._outcome: EvaluationOutcome | None = None
         self.summary = MessageLabel()
@@ -162,8 +160,8 @@ _DICE_HELP = "Dice of the {structure}: overlap with the reference. 1 is perfect.
 class EvaluationTable(QTableWidget):
     """A read-only table. The tooltip of a number has its deviation and interval."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setAccessibleName("Dice and calibration error of the methods")
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)

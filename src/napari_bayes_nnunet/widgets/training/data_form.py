@@ -40,9 +40,8 @@ class TrainingDataForm(FolderDrop, QWidget):
         folder: DatasetFolderForm | None = None,
         folders: FoldersForm | None = None,
         studies: StudiesForm | None = None,
-        parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self._dataset: RawDataset | None = None
         self.source = NarrowComboBox()
         self.folder = folder or DatasetFolderForm()

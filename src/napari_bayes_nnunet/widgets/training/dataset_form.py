@@ -28,8 +28,8 @@ class DatasetSource(QWidget):
 
     dataset_changed = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._dataset: RawDataset | None = None
 
     @property
@@ -46,10 +46,8 @@ class DatasetSource(QWidget):
 class WorkForm(DatasetSource):
     """Form that makes a dataset of what it lists, in a thread that can be stopped."""
 
-    def __init__(
-        self, columns: Sequence[Column], *, hint: str, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, columns: Sequence[Column], *, hint: str) -> None:
+        super().__init__()
         self._work = LongWork(self)
         self.summary = MessageLabel(hint)
         self.table = RowsTable(columns)
@@ -86,9 +84,8 @@ class DatasetFolderForm(DatasetSource):
         read: Callable[[Path], RawDataset] = read_dataset,
         label: str = "Folder",
         hint: str = DROP_HINT,
-        parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self._read = read
         self._background = Background(self)
         self.folder = FolderRow("Folder of an nnU-Net dataset", hint=hint)

@@ -33,8 +33,8 @@ class RunChooser(QWidget):
     new_requested = Signal()
     run_chosen = Signal(object)
 
-    def __init__(self, settings: Settings, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
         self._settings = settings
         self._background = Background(self)
         self.runs = NarrowComboBox(letters=12)

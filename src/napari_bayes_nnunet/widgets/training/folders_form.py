@@ -44,8 +44,8 @@ class NewDatasetForm(QWidget):
 
     write_requested = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._count = 1
         self.structures = StructureNames()
         self.channel = QLineEdit("MRI")
@@ -159,9 +159,8 @@ class FoldersForm(WorkForm):
         *,
         match: Callable[[Path, Path], Steps] = match_folders,
         write: Callable[..., Steps] = write_dataset,
-        parent: QWidget | None = None,
     ) -> None:
-        super().__init__(_COLUMNS, hint=FOLDERS_HINT, parent=parent)
+        super().__init__(_COLUMNS, hint=FOLDERS_HINT)
         self._match_work, self._write_work = match, write
         self._match: Match | None = None
         self.images = FolderRow("Folder of images")

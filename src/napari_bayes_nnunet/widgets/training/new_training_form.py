@@ -46,9 +46,8 @@ class NewTrainingForm(QWidget):
         data: TrainingDataForm | None = None,
         preflight: PreflightForm | None = None,
         settings: Settings | None = None,
-        parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self._background = Background(self)
         self._settings = settings
         self._proposes, self._is_proposed = True, False

@@ -106,9 +106,8 @@ class PreflightForm(QWidget):
             [TrainingRequest, RawDataset, Sequence[CaseCheck]], Preflight
         ] = assess_request,
         find_devices: Callable[[], Mapping[str, str]] = find_devices,
-        parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self._check, self._assess, self._find_devices = check, assess, find_devices
         self._dataset: RawDataset | None = None
         self._checks: Sequence[CaseCheck] | None = None

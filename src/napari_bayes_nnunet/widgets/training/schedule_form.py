@@ -99,10 +99,8 @@ class ScheduleForm(QWidget):
     changed = Signal()
     preset_picked = Signal(str)
 
-    def __init__(
-        self, presets: Mapping[Preset, TrainingSettings] = PRESETS, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, presets: Mapping[Preset, TrainingSettings] = PRESETS) -> None:
+        super().__init__()
         self._presets = presets
         self._run: TrainingSettings | None = None
         self._values: ScheduleValues | None = None

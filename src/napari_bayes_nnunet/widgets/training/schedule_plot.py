@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QWidget
 
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ..common.plotting import EPOCH_AXIS, MEMBER_COLOR, EpochPlot, faint, pen, pg
@@ -66,9 +65,7 @@ class SchedulePlot(EpochPlot):
     The done part is solid. Restarts that would flatten the curve are cut off and marked.
     """
 
-    def __init__(
-        self, *, bottom: str = EPOCH_AXIS, height: int = _HEIGHT, parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, *, bottom: str = EPOCH_AXIS, height: int = _HEIGHT) -> None:
         self._curve: ScheduleCurve | None = None
         self._done = 0
         self._kept: NDArray[np.int64] | None = None
@@ -79,7 +76,7 @@ class SchedulePlot(EpochPlot):
         self._filled = pg.ScatterPlotItem(size=_DOT, brush=MEMBER_COLOR, pen=None)
         self._cut = pg.ScatterPlotItem(size=9, symbol="t1", pen=None)
         self._restart = pg.TextItem(anchor=(0, 0.5))
-        super().__init__(left="learning rate", bottom=bottom, height=height, parent=parent)
+        super().__init__(left="learning rate", bottom=bottom, height=height)
         for item in self._items:
             self.addItem(item, ignoreBounds=True)
         self._restart.hide()

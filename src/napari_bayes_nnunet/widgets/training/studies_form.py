@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton
 
 from ...core.counts import format_count
 from ...core.problems import Statement
@@ -68,9 +68,8 @@ class StudiesForm(FolderDrop, WorkForm):
         find: Callable[[Path], Steps] = find_corrected_later,
         add: Callable[[Sequence[Path], Path], Steps] = add_studies_later,
         target: DatasetFolderForm | None = None,
-        parent: QWidget | None = None,
     ) -> None:
-        super().__init__(_COLUMNS, hint=STUDIES_HINT, parent=parent)
+        super().__init__(_COLUMNS, hint=STUDIES_HINT)
         self._find, self._add = find, add
         self._studies: Sequence[CorrectedStudy] = ()
         self.folder = FolderRow("Folder of studies")
