@@ -245,15 +245,13 @@ def has_result(dock: EvaluationWidget) -> bool:
 
 def cells(dock: EvaluationWidget) -> list[list[str]]:
     table = dock.results.table
-    return [
-        [table.item(row, column).text() for column in range(table.columnCount())]
-        for row in range(table.rowCount())
-    ]
+    return [list(row.cells) for row in table.rows]
 
 
 def column_titles(dock: EvaluationWidget) -> list[str]:
     table = dock.results.table
-    return [table.horizontalHeaderItem(column).text() for column in range(table.columnCount())]
+    header, columns = table.model().headerData, range(table.model().columnCount())
+    return [header(column, Qt.Orientation.Horizontal) for column in columns]
 
 
 def drop(row: Any, path: Path) -> None:
@@ -426,10 +424,12 @@ def test_two_methods_are_shown_with_the_best_bold(ready, folders, qtbot) -> None
         assert numbers == [*dices, f"{100 * measures['ece_pooled']['value']:.2f}"]
     table = dock.results.table
     for column in range(1, 5):
-        bold = [table.item(row, column).font().bold() for row in range(2)]
+        bold = [column in row.bold for row in table.rows]
         texts = [row[column] for row in cells(dock)]
         best = (min if column == 4 else max)(texts, key=float)
         assert bold == [text == best for text in texts]
+        font = table.model().index(bold.index(True), column).data(Qt.ItemDataRole.FontRole)
+        assert font.bold()
     assert dock.results.picture.picture.width() > 400
 
 
@@ -450,9 +450,11 @@ def test_evaluation_writes_and_shows_its_results(ready, folders, user, qtbot) ->
     assert results.summary.text() == REPORT_WRITTEN.format(extent=extent, folder=report)
     assert column_titles(dock) == ["Method", "RV", "MYO", "LV", "ECE, %"]
     assert [row[0] for row in cells(dock)] == ["multi"]
-    assert structure_title("RV") in results.table.horizontalHeaderItem(1).toolTip()
-    assert results.table.item(0, 1).toolTip().startswith("multi, RV: 0.")
-    assert "±" in results.table.item(0, 1).toolTip()
+    tip, model = Qt.ItemDataRole.ToolTipRole, results.table.model()
+    assert structure_title("RV") in model.headerData(1, Qt.Orientation.Horizontal, tip)
+    assert model.index(0, 1).data(tip).startswith("multi, RV: 0.")
+    assert "±" in model.index(0, 1).data(tip)
+    assert not model.index(0, 0).data(Qt.ItemDataRole.FontRole)
     assert results.diagram_caption.text() == DIAGRAM_CAPTION
     assert 200 < results.picture.picture.width() < 400
     assert dock.progress.isHidden()

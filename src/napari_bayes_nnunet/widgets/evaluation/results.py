@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QFont, QPixmap, QResizeEvent
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QHBoxLayout,
     QHeaderView,
     QLabel,
     QPushButton,
     QSizePolicy,
-    QTableWidget,
-    QTableWidgetItem,
     QWidget,
 )
 
@@ -23,8 +20,8 @@ from ...app.evaluation.request import CALIBRATION, DICE, EvaluationOutcome
 from ...app.evaluation.tables import Table, TableCell
 from ...core.heart.structures import structure_title
 from ..common.dialogs import NOT_OPENED, open_path
-from ..common.dock import CollapsibleSection, MessageLabel, ThemeFont, column_layout, heading
-from ..common.rows_table import ROW_HEIGHT
+from ..common.dock import CollapsibleSection, MessageLabel, column_layout, heading
+from ..common.rows_table import Column, Row, RowsTable
 
 
 class ScaledPicture(QLabel):
@@ -86,7 +83,7 @@ class EvaluationResults(QWidget):
         self._open_path = open_path
         self._outcome: EvaluationOutcome | None = None
         self.summary = MessageLabel()
-        self.table = EvaluationTable()
+        self.table = RowsTable((), rows_shown=_ROWS_SHOWN)
         self.caption = MessageLabel(TABLE_CAPTION)
         self.diagram_caption = MessageLabel()
         self.picture = ScaledPicture()
@@ -95,6 +92,10 @@ class EvaluationResults(QWidget):
         self.report_button = QPushButton("Open report")
         self.folder_button = QPushButton("Open folder")
         self.problem = MessageLabel()
+        self.table.setAccessibleName("Dice and calibration error of the methods")
+        self.table.setTabKeyNavigation(False)
+        self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.table.horizontalHeader().setStretchLastSection(False)
         self.picture.setAccessibleName("Reliability diagrams")
         self._lay_out()
         self.report_button.clicked.connect(lambda: self._open(self._page))
@@ -113,7 +114,8 @@ class EvaluationResults(QWidget):
         if outcome is not None:
             folder = outcome.page.parent
             self.summary.show_message(REPORT_WRITTEN.format(extent=outcome.extent, folder=folder))
-            self.table.set_table(outcome.table)
+            self.table.set_rows(table_rows(outcome.table), table_columns(outcome.table))
+            self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
             self.diagram_caption.show_message(DIAGRAM_CAPTION if outcome.picture else NO_DIAGRAM)
             self.picture.set_picture(outcome.picture)
             self._show_notes(outcome.notes)
@@ -148,8 +150,6 @@ class EvaluationResults(QWidget):
 
 
 _ROWS_SHOWN = 8
-NARROWEST_COLUMN = 48
-"""Smallest width of a column, pixels."""
 ECE_HELP = (
     "Expected calibration error over the voxels of all volumes: the mean gap between confidence "
     "and accuracy. 0 is perfect."
@@ -157,83 +157,27 @@ ECE_HELP = (
 _DICE_HELP = "Dice of the {structure}: overlap with the reference. 1 is perfect."
 
 
-class EvaluationTable(QTableWidget):
-    """A read-only table. The tooltip of a number has its deviation and interval."""
+def table_columns(table: Table) -> list[Column]:
+    """Return the columns of a table of results."""
+    heads = ((block, title) for block, titles in table.heads for title in titles)
+    numbers = (Column(title, _help(block, title)) for block, title in heads)
+    return [Column("Method", "Name of the method."), *numbers]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.setAccessibleName("Dice and calibration error of the methods")
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setTabKeyNavigation(False)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.verticalHeader().hide()
-        header = self.horizontalHeader()
-        header.setMinimumSectionSize(NARROWEST_COLUMN)
-        header.setHighlightSections(False)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        ThemeFont(self, header)
 
-    def set_table(self, table: Table) -> None:
-        """Show ``table``."""
-        heads = [(block, column) for block, columns in table.heads for column in columns]
-        self.clear()
-        self.setColumnCount(1 + len(heads))
-        self.setRowCount(len(table.rows))
-        self._set_head(0, "Method", "Name of the method.")
-        for column, (block, title) in enumerate(heads, start=1):
-            self._set_head(column, title, _help(block, title))
-        for row, (name, cells) in enumerate(table.rows):
-            self._set_cell(row, 0, name, name)
-            for column, cell in enumerate(cells, start=1):
-                tooltip = f"{name}, {heads[column - 1][1]}: {cell_text(cell)}"
-                self._set_cell(row, column, cell.value, tooltip, bold=cell.stands_out)
-        self.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self._fit_height()
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Fit the rows to a new font."""
-        super().changeEvent(event)
-        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
-            self._fit_height()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Make room for the scroll bar where the columns need one."""
-        super().resizeEvent(event)
-        self._fit_height()
-
-    def _set_head(self, column: int, text: str, tooltip: str) -> None:
-        item = QTableWidgetItem(text)
-        item.setToolTip(tooltip)
-        self.setHorizontalHeaderItem(column, item)
-
-    def _set_cell(
-        self, row: int, column: int, text: str, tooltip: str, *, bold: bool = False
-    ) -> None:
-        item = QTableWidgetItem(text)
-        item.setToolTip(tooltip)
-        if bold:
-            font = QFont()  # with the size of the table
-            font.setBold(True)
-            item.setFont(font)
-        self.setItem(row, column, item)
-
-    def _fit_height(self) -> None:
-        """Fit the height to the rows, up to ``_ROWS_SHOWN``, and a bar if the columns need one."""
-        row = max(ROW_HEIGHT, self.fontMetrics().height() + 6)
-        self.verticalHeader().setDefaultSectionSize(row)
-        rows = min(max(self.rowCount(), 1), _ROWS_SHOWN) * row
-        header = self.horizontalHeader()
-        scrolls = header.length() > self.viewport().width()
-        bar = self.horizontalScrollBar().sizeHint().height() if scrolls else 0
-        height = header.sizeHint().height() + rows + bar + 2 * self.frameWidth() + 2
-        if height != self.height():
-            self.setFixedHeight(height)
+def table_rows(table: Table) -> list[Row]:
+    """Return a row for each method; the tooltip of a number has its deviation and interval."""
+    titles = [title for _, titles in table.heads for title in titles]
+    return [
+        Row(
+            (name, *(cell.value for cell in cells)),
+            helps=(
+                name,
+                *(f"{name}, {t}: {cell_text(c)}" for t, c in zip(titles, cells, strict=True)),
+            ),
+            bold=tuple(n for n, cell in enumerate(cells, start=1) if cell.stands_out),
+        )
+        for name, cells in table.rows
+    ]
 
 
 def cell_text(cell: TableCell) -> str:
