@@ -30,6 +30,8 @@ from napari_bayes_nnunet.widgets.common.background import UNEXPECTED_ERROR
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.common.patient_pattern import ONE_GROUP
 from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.evaluation import dock as evaluation_dock
+from napari_bayes_nnunet.widgets.evaluation import results as evaluation_results
 from napari_bayes_nnunet.widgets.evaluation.dock import (
     CASES_FOUND,
     EVALUATION_STOPPED,
@@ -156,7 +158,11 @@ def user() -> FakeUser:
 
 @pytest.fixture
 def make_dock(
-    request: pytest.FixtureRequest, settings: Settings, user: FakeUser, qtbot: Any
+    request: pytest.FixtureRequest,
+    settings: Settings,
+    user: FakeUser,
+    qtbot: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[..., EvaluationWidget]]:
     """Make a dock, with or without a window around it.
 
@@ -174,13 +180,10 @@ def make_dock(
             request.getfixturevalue("make_napari_viewer")(show=True) if window else ViewerModel()
         )
         work = halting or (run_evaluation if outcome is None else FakeRun(outcome))
-        dock = EvaluationWidget(
-            viewer,
-            settings=settings,
-            run=work,
-            may_replace=user.replace,
-            open_path=user.open,
-        )
+        monkeypatch.setattr(evaluation_dock, "run_evaluation", work)
+        monkeypatch.setattr(evaluation_dock, "ask_to_replace", user.replace)
+        monkeypatch.setattr(evaluation_results, "open_path", user.open)
+        dock = EvaluationWidget(viewer, settings=settings)
         if window:
             viewer.window.add_dock_widget(dock, name="Evaluate", area="right")
         else:
@@ -552,7 +555,7 @@ def test_failed_evaluation_names_the_damaged_file(ready, folders, qtbot) -> None
     assert has_result(dock)
 
 
-def test_unexpected_error_is_shown_and_raised(ready, qtbot) -> None:
+def test_unexpected_error_is_shown_and_raised(ready, qtbot, monkeypatch) -> None:
     error = ZeroDivisionError("by mistake")
 
     def wrong(_: Any) -> Any:
@@ -560,7 +563,7 @@ def test_unexpected_error_is_shown_and_raised(ready, qtbot) -> None:
         yield
 
     dock = ready()
-    dock.run = wrong
+    monkeypatch.setattr(evaluation_dock, "run_evaluation", wrong)
     with qtbot.captureExceptions() as raised:
         assert evaluated(dock, qtbot) == UNEXPECTED_ERROR.format(error=error)
     assert raised[0][0] is ZeroDivisionError
@@ -601,12 +604,12 @@ def test_evaluation_that_writes_files_cannot_be_stopped(ready, outcome, qtbot) -
     qtbot.waitUntil(lambda: has_result(dock))
 
 
-def test_stopped_evaluation_can_be_restarted_at_once(ready, outcome, qtbot) -> None:
+def test_stopped_evaluation_can_be_restarted_at_once(ready, outcome, qtbot, monkeypatch) -> None:
     halting = Halting(0)
     dock = ready(halting=halting)
     begin(dock, halting, qtbot)
     dock.progress.stop_button.click()
-    dock.run = FakeRun(outcome)
+    monkeypatch.setattr(evaluation_dock, "run_evaluation", FakeRun(outcome))
     assert evaluated(dock, qtbot) == ""
     assert has_result(dock)
     assert not halting.has_ended.is_set()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Generator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QTimer
@@ -21,7 +19,7 @@ from ...app.evaluation.request import (
     run_evaluation,
 )
 from ...core.counts import format_count
-from ..common.dialogs import ask_to_replace, open_path
+from ..common.dialogs import ask_to_replace
 from ..common.dock import DockContent, FittingScrollArea, MessageLabel, column_layout
 from ..common.levels import Level
 from ..common.long_work import LongWork, Steps
@@ -37,29 +35,13 @@ FEW_LABELS = "{cases} of {patients}, {labelled} with reference labels."
 
 
 class EvaluationWidget(DockContent):
-    """The Evaluate dock: the form, the background work and the results.
-
-    ``may_replace`` asks whether existing files may be replaced. ``open_path`` opens a file or a
-    folder. ``run`` evaluates.
-    """
+    """The Evaluate dock: the form, the background work and the results."""
 
     TITLE = "Evaluate"
 
-    def __init__(
-        self,
-        napari_viewer: Any,
-        *,
-        settings: Settings | None = None,
-        run: Callable[
-            [EvaluationRequest], Generator[Stage, None, EvaluationOutcome]
-        ] = run_evaluation,
-        may_replace: Callable[[QWidget, Sequence[str]], bool] = ask_to_replace,
-        open_path: Callable[[Path], bool] = open_path,
-    ) -> None:
+    def __init__(self, napari_viewer: Any, *, settings: Settings | None = None) -> None:
         super().__init__()
         self._settings = open_settings(settings)
-        self._may_replace = may_replace
-        self.run = run
         self.job, self._looking = LongWork(self), LongWork(self)
         self._preview: EvaluationPreview | None = None
         self._problem = ""
@@ -68,7 +50,7 @@ class EvaluationWidget(DockContent):
         self.evaluate_button = QPushButton("Evaluate")
         self.progress = ProgressRow()
         self.status = MessageLabel()
-        self.results = EvaluationResults(open_path=open_path)
+        self.results = EvaluationResults()
         self._lay_out()
         self.form.set_folders(self._settings.kept.last_evaluation)
         self._connect()
@@ -85,13 +67,13 @@ class EvaluationWidget(DockContent):
         if request is None or self._preview is None or self.job.is_running:
             return
         existing = [f"{file.parent.name}/{file.name}" for file in existing_files(request.report)]
-        if existing and not self._may_replace(self, existing):
+        if existing and not ask_to_replace(self, existing):
             return
         self._settings.keep(last_evaluation=dict(self.form.folders()))
         self.results.set_outcome(None)
         self.status.show_message("")
         self._set_running(True)
-        self.job.start(partial(self.run, request), self._on_finished, self._on_failed)
+        self.job.start(partial(run_evaluation, request), self._on_finished, self._on_failed)
 
     def _lay_out(self) -> None:
         content = QWidget()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from qtpy.QtCore import Qt
@@ -73,14 +72,10 @@ REPORT_WRITTEN = "{extent}. The report is in {folder}."
 
 
 class EvaluationResults(QWidget):
-    """Results of one evaluation, hidden until there are any.
+    """Results of one evaluation, hidden until there are any."""
 
-    ``open_path`` opens a file or a folder and returns False on failure.
-    """
-
-    def __init__(self, *, open_path: Callable[[Path], bool] = open_path) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._open_path = open_path
         self._outcome: EvaluationOutcome | None = None
         self.summary = MessageLabel()
         self.table = RowsTable((), rows_shown=_ROWS_SHOWN)
@@ -145,7 +140,7 @@ class EvaluationResults(QWidget):
         return self._outcome.page
 
     def _open(self, path: Path) -> None:
-        opened = path.exists() and self._open_path(path)
+        opened = path.exists() and open_path(path)
         self.problem.show_message("" if opened else NOT_OPENED.format(path=path))
 
 

@@ -34,19 +34,13 @@ class TrainingDataForm(FolderDrop, QWidget):
 
     dataset_changed = Signal(object)
 
-    def __init__(
-        self,
-        *,
-        folder: DatasetFolderForm | None = None,
-        folders: FoldersForm | None = None,
-        studies: StudiesForm | None = None,
-    ) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self._dataset: RawDataset | None = None
         self.source = NarrowComboBox()
-        self.folder = folder or DatasetFolderForm()
-        self.folders = folders or FoldersForm()
-        self.studies = studies or StudiesForm()
+        self.folder = DatasetFolderForm()
+        self.folders = FoldersForm()
+        self.studies = StudiesForm()
         self._forms: dict[int, DatasetFolderForm | FoldersForm | StudiesForm] = {
             DATASET: self.folder,
             FOLDERS: self.folders,

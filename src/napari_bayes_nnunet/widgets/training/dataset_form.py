@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -78,15 +78,8 @@ class WorkForm(DatasetSource):
 class DatasetFolderForm(DatasetSource):
     """Folder and summary of a dataset."""
 
-    def __init__(
-        self,
-        *,
-        read: Callable[[Path], RawDataset] = read_dataset,
-        label: str = "Folder",
-        hint: str = DROP_HINT,
-    ) -> None:
+    def __init__(self, *, label: str = "Folder", hint: str = DROP_HINT) -> None:
         super().__init__()
-        self._read = read
         self._background = Background(self)
         self.folder = FolderRow("Folder of an nnU-Net dataset", hint=hint)
         self.summary = MessageLabel()
@@ -104,7 +97,7 @@ class DatasetFolderForm(DatasetSource):
         self._set_dataset(None)
         self.summary.show_message("" if path is None else READING_DATASET.format(name=path.name))
         if path is not None:
-            work = partial(self._read, path)
+            work = partial(read_dataset, path)
             callbacks = partial(self._on_read, path), partial(self._on_not_read, path)
             self._background.run(work, *callbacks)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -154,14 +154,8 @@ PARTLY_MATCHED = "{cases} matched, {files} without a match."
 class FoldersForm(WorkForm):
     """A dataset made from two folders."""
 
-    def __init__(
-        self,
-        *,
-        match: Callable[[Path, Path], Steps] = match_folders,
-        write: Callable[..., Steps] = write_dataset,
-    ) -> None:
+    def __init__(self) -> None:
         super().__init__(_COLUMNS, hint=FOLDERS_HINT)
-        self._match_work, self._write_work = match, write
         self._match: Match | None = None
         self.images = FolderRow("Folder of images")
         self.labels = FolderRow("Folder of labels")
@@ -195,7 +189,7 @@ class FoldersForm(WorkForm):
             self._end(FOLDERS_HINT)
             return
         self._begin("Reading file {done} of {total}")
-        work = partial(_match_and_target, self._match_work, images, labels)
+        work = partial(_match_and_target, images, labels)
         self._work.start(work, self._on_matched, self._end, partial(self._end, MATCHING_STOPPED))
 
     def _on_matched(self, result: tuple[Match, Path, LabelExample | None]) -> None:
@@ -215,7 +209,7 @@ class FoldersForm(WorkForm):
         self._enable(False)
         self._begin("Writing case {done} of {total}")
         work = partial(
-            self._write_work,
+            write_dataset,
             match,
             target,
             names=self.new.structures.names,
@@ -243,8 +237,8 @@ class FoldersForm(WorkForm):
         self._set_dataset(None)
 
 
-def _match_and_target(match: Callable[[Path, Path], Steps], images: Path, labels: Path) -> Steps:
-    result = yield from match(images, labels)
+def _match_and_target(images: Path, labels: Path) -> Steps:
+    result = yield from match_folders(images, labels)
     return result, new_dataset_folder(images), example_of_pairs(result.pairs)
 
 

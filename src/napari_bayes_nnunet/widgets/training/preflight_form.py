@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -98,17 +98,8 @@ class PreflightForm(QWidget):
 
     changed = Signal()
 
-    def __init__(
-        self,
-        *,
-        check: Callable[[RawDataset], Steps] = check_cases,
-        assess: Callable[
-            [TrainingRequest, RawDataset, Sequence[CaseCheck]], Preflight
-        ] = assess_request,
-        find_devices: Callable[[], Mapping[str, str]] = find_devices,
-    ) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._check, self._assess, self._find_devices = check, assess, find_devices
         self._dataset: RawDataset | None = None
         self._checks: Sequence[CaseCheck] | None = None
         self._plan: _Plan | None = None
@@ -188,7 +179,7 @@ class PreflightForm(QWidget):
         if dataset is not None:
             self.progress.begin("Checking case {done} of {total}")
             self._checking.start(
-                partial(self._check, dataset), self._on_checked, self._on_check_failed
+                partial(check_cases, dataset), self._on_checked, self._on_check_failed
             )
         self.changed.emit()
 
@@ -259,7 +250,7 @@ class PreflightForm(QWidget):
         if not self._has_searched_devices:
             self._has_searched_devices = True
             unknown = self.devices.set_unknown
-            self._background.run(self._find_devices, self._on_devices_found, unknown)
+            self._background.run(find_devices, self._on_devices_found, unknown)
 
     def _on_devices_found(self, devices: Mapping[str, str]) -> None:
         self.devices.set_devices(devices)
@@ -305,7 +296,7 @@ class PreflightForm(QWidget):
         if self.patients.pattern is None or misnamed:
             self.changed.emit()
             return
-        work = partial(_assess_steps, self._assess, self.request(dataset), dataset, checks)
+        work = partial(_assess_steps, self.request(dataset), dataset, checks)
         self._assessing.start(work, self._on_assessed, self._on_assess_failed)
 
     def request(self, dataset: RawDataset) -> TrainingRequest:
@@ -406,14 +397,11 @@ class PreflightForm(QWidget):
 
 
 def _assess_steps(
-    assess: Callable[[TrainingRequest, RawDataset, Sequence[CaseCheck]], Preflight],
-    request: TrainingRequest,
-    dataset: RawDataset,
-    checks: Sequence[CaseCheck],
+    request: TrainingRequest, dataset: RawDataset, checks: Sequence[CaseCheck]
 ) -> Steps:
     """Return the preflight and its rows."""
     yield 0, 1
-    preflight = assess(request, dataset, checks)
+    preflight = assess_request(request, dataset, checks)
     return preflight, case_rows(preflight)
 
 

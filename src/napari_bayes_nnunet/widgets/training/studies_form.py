@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,18 +62,11 @@ def add_studies_later(folders: Sequence[Path], dataset: Path) -> Steps:
 class StudiesForm(FolderDrop, WorkForm):
     """Studies to add to a dataset; ``dataset`` is the extended one."""
 
-    def __init__(
-        self,
-        *,
-        find: Callable[[Path], Steps] = find_corrected_later,
-        add: Callable[[Sequence[Path], Path], Steps] = add_studies_later,
-        target: DatasetFolderForm | None = None,
-    ) -> None:
+    def __init__(self) -> None:
         super().__init__(_COLUMNS, hint=STUDIES_HINT)
-        self._find, self._add = find, add
         self._studies: Sequence[CorrectedStudy] = ()
         self.folder = FolderRow("Folder of studies")
-        self.target = target or DatasetFolderForm(label="Add to", hint="The training dataset")
+        self.target = DatasetFolderForm(label="Add to", hint="The training dataset")
         self.add_button = QPushButton("Add to dataset")
         self.refresh_button = QPushButton("Refresh")
         self._explain()
@@ -102,7 +95,7 @@ class StudiesForm(FolderDrop, WorkForm):
             return
         self._enable(True)
         self._begin("Reading study {done} of {total}")
-        work = partial(self._find, folder)
+        work = partial(find_corrected_later, folder)
         self._work.start(work, self._on_found, self._end, partial(self._end, SEARCH_STOPPED))
 
     def add(self) -> None:
@@ -113,7 +106,7 @@ class StudiesForm(FolderDrop, WorkForm):
         self._set_dataset(None)
         self._enable(False)
         self._begin("Adding study {done} of {total}")
-        work = partial(self._add, ready, dataset.path)
+        work = partial(add_studies_later, ready, dataset.path)
         self._work.start(work, self._on_added, self._end, self._on_adding_stopped)
 
     def can_take(self, path: Path) -> bool:
