@@ -83,7 +83,7 @@ MOST_CODE = {
     "other people's models": 267,
     "killed at the first member": 6,
     "read by a critic": 52,
-    "a lighter house": -216,
+    "a lighter house": -249,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {

@@ -35,7 +35,10 @@ FEW_LABELS = "{cases} of {patients}, {labelled} with reference labels."
 
 
 class EvaluationWidget(DockContent):
-    """The Evaluate dock: the form, the background work and the results."""
+    """The Evaluate dock: the form, the background work and the results.
+
+    ``preview`` has the cases to evaluate, None until the folders have been read.
+    """
 
     TITLE = "Evaluate"
 
@@ -43,7 +46,7 @@ class EvaluationWidget(DockContent):
         super().__init__()
         self._settings = open_settings(settings)
         self.job, self._looking = LongWork(self), LongWork(self)
-        self._preview: EvaluationPreview | None = None
+        self.preview: EvaluationPreview | None = None
         self._problem = ""
         self.form = EvaluationForm()
         self.hint = MessageLabel()
@@ -56,15 +59,10 @@ class EvaluationWidget(DockContent):
         self._connect()
         self._on_changed()
 
-    @property
-    def preview(self) -> EvaluationPreview | None:
-        """The cases to evaluate, or None until the folders have been read."""
-        return self._preview
-
     def evaluate(self) -> None:
         """Start the evaluation; do nothing if an input is missing."""
         request = self.form.request()
-        if request is None or self._preview is None or self.job.is_running:
+        if request is None or self.preview is None or self.job.is_running:
             return
         existing = [f"{file.parent.name}/{file.name}" for file in existing_files(request.report)]
         if existing and not ask_to_replace(self, existing):
@@ -96,7 +94,7 @@ class EvaluationWidget(DockContent):
     def _on_changed(self) -> None:
         """Read the folders in the background, because they may be on a slow drive."""
         self._looking.drop()
-        self._preview, self._problem = None, ""
+        self.preview, self._problem = None, ""
         request = self.form.request()
         self.form.patient.show_example("")
         if request is not None:
@@ -105,7 +103,7 @@ class EvaluationWidget(DockContent):
         self._show_readiness()
 
     def _on_previewed(self, preview: EvaluationPreview) -> None:
-        self._preview = preview
+        self.preview = preview
         case = preview.cases[0]
         self.form.patient.show_example(f"{case} → {preview.patient_of[case]}")
         self._show_readiness()
@@ -116,7 +114,7 @@ class EvaluationWidget(DockContent):
 
     def _show_readiness(self) -> None:
         """Enable Evaluate, or say why it cannot start."""
-        request, preview = self.form.request(), self._preview
+        request, preview = self.form.request(), self.preview
         text = self.form.missing or self._problem or _READING
         level: Level = "blocking" if self._problem else "fine"
         self.hint.show_message(text if preview is None else _summary(preview), level)

@@ -72,11 +72,14 @@ REPORT_WRITTEN = "{extent}. The report is in {folder}."
 
 
 class EvaluationResults(QWidget):
-    """Results of one evaluation, hidden until there are any."""
+    """Results of one evaluation, hidden until there are any.
+
+    ``outcome`` is the one that is shown.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._outcome: EvaluationOutcome | None = None
+        self.outcome: EvaluationOutcome | None = None
         self.summary = MessageLabel()
         self.table = RowsTable((), rows_shown=_ROWS_SHOWN)
         self.caption = MessageLabel(TABLE_CAPTION)
@@ -97,14 +100,9 @@ class EvaluationResults(QWidget):
         self.folder_button.clicked.connect(lambda: self._open(self._page.parent))
         self.set_outcome(None)
 
-    @property
-    def outcome(self) -> EvaluationOutcome | None:
-        """The outcome that is shown."""
-        return self._outcome
-
     def set_outcome(self, outcome: EvaluationOutcome | None) -> None:
         """Show an outcome, or nothing."""
-        self._outcome = outcome
+        self.outcome = outcome
         self.problem.show_message("")
         if outcome is not None:
             folder = outcome.page.parent
@@ -136,8 +134,8 @@ class EvaluationResults(QWidget):
 
     @property
     def _page(self) -> Path:
-        assert self._outcome is not None  # without one, there are no buttons
-        return self._outcome.page
+        assert self.outcome is not None  # without one, there are no buttons
+        return self.outcome.page
 
     def _open(self, path: Path) -> None:
         opened = path.exists() and open_path(path)

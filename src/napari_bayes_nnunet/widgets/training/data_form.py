@@ -30,13 +30,16 @@ SOURCES = (
 
 
 class TrainingDataForm(FolderDrop, QWidget):
-    """The source of the training data. ``dataset_changed`` carries the RawDataset, or None."""
+    """The source of the training data. ``dataset_changed`` carries the RawDataset, or None.
+
+    ``dataset`` is the one to train on.
+    """
 
     dataset_changed = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
-        self._dataset: RawDataset | None = None
+        self.dataset: RawDataset | None = None
         self.source = NarrowComboBox()
         self.folder = DatasetFolderForm()
         self.folders = FoldersForm()
@@ -54,11 +57,6 @@ class TrainingDataForm(FolderDrop, QWidget):
         self.source.currentIndexChanged.connect(self._on_source_changed)
         self._on_source_changed(DATASET)
 
-    @property
-    def dataset(self) -> RawDataset | None:
-        """The dataset to train on."""
-        return self._dataset
-
     def choose(self, path: Path) -> None:
         """Choose the nnU-Net dataset in ``path``."""
         self.source.setCurrentIndex(DATASET)
@@ -73,9 +71,9 @@ class TrainingDataForm(FolderDrop, QWidget):
     def _on_dataset_changed(self, _: RawDataset | None = None) -> None:
         """Use the dataset of the form that is shown."""
         shown = self._forms[self.source.currentIndex()]
-        if shown.dataset is not self._dataset:
-            self._dataset = shown.dataset
-            self.dataset_changed.emit(self._dataset)
+        if shown.dataset is not self.dataset:
+            self.dataset = shown.dataset
+            self.dataset_changed.emit(self.dataset)
 
     def take_dropped(self, path: Path) -> None:
         """Choose a dropped folder as the dataset, or as studies while these are the source."""

@@ -30,16 +30,11 @@ class DatasetSource(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._dataset: RawDataset | None = None
-
-    @property
-    def dataset(self) -> RawDataset | None:
-        """The dataset that was chosen or made, None if there is none."""
-        return self._dataset
+        self.dataset: RawDataset | None = None
 
     def _set_dataset(self, dataset: RawDataset | None) -> None:
-        if dataset is not self._dataset:
-            self._dataset = dataset
+        if dataset is not self.dataset:
+            self.dataset = dataset
             self.dataset_changed.emit(dataset)
 
 

@@ -152,22 +152,20 @@ PARTLY_MATCHED = "{cases} matched, {files} without a match."
 
 
 class FoldersForm(WorkForm):
-    """A dataset made from two folders."""
+    """A dataset made from two folders.
+
+    ``match`` has the pairs of images and labels, and the files without a partner.
+    """
 
     def __init__(self) -> None:
         super().__init__(_COLUMNS, hint=FOLDERS_HINT)
-        self._match: Match | None = None
+        self.match: Match | None = None
         self.images = FolderRow("Folder of images")
         self.labels = FolderRow("Folder of labels")
         self.new = NewDatasetForm()
         self._lay_out()
         self._connect()
         self._show_match(None)
-
-    @property
-    def match(self) -> Match | None:
-        """The pairs of images and labels, and the files without a partner."""
-        return self._match
 
     def _lay_out(self) -> None:
         self.images.setToolTip("NIfTI files: volumes, or cines with labels for some frames.")
@@ -202,7 +200,7 @@ class FoldersForm(WorkForm):
         )
 
     def _on_write_requested(self) -> None:
-        match, target = self._match, self.new.target.path
+        match, target = self.match, self.new.target.path
         assert match is not None
         assert target is not None
         self._set_dataset(None)
@@ -229,7 +227,7 @@ class FoldersForm(WorkForm):
             part.setEnabled(enabled)
 
     def _show_match(self, match: Match | None) -> None:
-        self._match = match
+        self.match = match
         rows = [] if match is None else _rows(match)
         self.table.set_rows(rows)
         self.table.setVisible(bool(rows))

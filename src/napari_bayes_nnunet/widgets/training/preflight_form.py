@@ -94,7 +94,11 @@ class _Plan:
 
 
 class PreflightForm(QWidget):
-    """The check of a dataset. ``changed`` is emitted for a new ``preflight`` or device."""
+    """The check of a dataset. ``changed`` is emitted for a new ``preflight`` or device.
+
+    ``preflight`` is the result for the current plan, None until it is known.
+    ``split`` is the split file that the user has chosen.
+    """
 
     changed = Signal()
 
@@ -103,8 +107,8 @@ class PreflightForm(QWidget):
         self._dataset: RawDataset | None = None
         self._checks: Sequence[CaseCheck] | None = None
         self._plan: _Plan | None = None
-        self._split: Path | None = None
-        self._preflight: Preflight | None = None
+        self.split: Path | None = None
+        self.preflight: Preflight | None = None
         self._problems: list[DatasetProblem] = []
         self._has_searched_devices = False
         self._checking, self._assessing = LongWork(self), LongWork(self)
@@ -113,11 +117,6 @@ class PreflightForm(QWidget):
         self._lay_out()
         self._connect()
         self.set_dataset(None)
-
-    @property
-    def preflight(self) -> Preflight | None:
-        """The result of the check for the current plan, None until it is known."""
-        return self._preflight
 
     @property
     def fold(self) -> str:
@@ -151,11 +150,6 @@ class PreflightForm(QWidget):
         return plan is not None and plan.values is not None and plan.values.add_cycle
 
     @property
-    def split(self) -> Path | None:
-        """The split file the user has chosen."""
-        return self._split
-
-    @property
     def device(self) -> str:
         """The name of a device, or "auto" for the fastest."""
         return self.devices.device
@@ -168,7 +162,7 @@ class PreflightForm(QWidget):
     def set_dataset(self, dataset: RawDataset | None) -> None:
         """Check ``dataset`` in the background, and discard the last result."""
         self._checking.drop()
-        self._dataset, self._checks, self._split = dataset, None, None
+        self._dataset, self._checks, self.split = dataset, None, None
         self.structures.show_names({}, None)
         self._discard_result()
         self.table.set_rows(())
@@ -241,7 +235,7 @@ class PreflightForm(QWidget):
 
     def choose_split(self, file: Path | None, *_: object) -> None:
         """Read the folds from ``file``; None divides the patients again."""
-        self._split = file
+        self.split = file
         self._reassess()
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -280,14 +274,14 @@ class PreflightForm(QWidget):
 
     def _discard_result(self) -> None:
         self._assessing.drop()
-        self._preflight = None
+        self.preflight = None
         self._show_problems(())
 
     def _reassess(self, *_: object) -> None:
         """Assess again, in the background, because the output folder may be on a slow drive."""
         self._assessing.drop()
-        self._preflight = None
-        self.no_split_button.setVisible(self._split is not None)
+        self.preflight = None
+        self.no_split_button.setVisible(self.split is not None)
         dataset, checks = self._dataset, self._checks
         if dataset is None or checks is None:
             return
@@ -315,7 +309,7 @@ class PreflightForm(QWidget):
             output=plan.output,
             configuration=CONFIGURATION,
             fold=self.fold,
-            split=self._split,
+            split=self.split,
             patient=self.patient,
             labels=self.label_names,
             device=self.device,
@@ -323,15 +317,15 @@ class PreflightForm(QWidget):
         )
 
     def _on_assessed(self, result: tuple[Preflight, list[Row]]) -> None:
-        self._preflight, rows = result
+        self.preflight, rows = result
         if rows != self.table.rows:  # keeps the chosen row and the scroll position
             self.table.set_rows(rows)
             self.table.setColumnHidden(PROBLEM, not faults_text(rows))
-        self._show(self._preflight, rows)
+        self._show(self.preflight, rows)
         self.changed.emit()
 
     def _on_assess_failed(self, sentence: str) -> None:
-        self._show_problems([DatasetProblem(sentence, self._split)])
+        self._show_problems([DatasetProblem(sentence, self.split)])
         self.changed.emit()
 
     def _show(self, preflight: Preflight, rows: Sequence[Row]) -> None:
@@ -343,7 +337,7 @@ class PreflightForm(QWidget):
             example = f"{first.check.name} → {first.patient}"
             self.patients.show_example(f"{example}; {patients_text(preflight)}.")
         self.patients.set_given(self._continues_run)
-        self.split_text.show_message(_split_text(preflight, self._split))
+        self.split_text.show_message(_split_text(preflight, self.split))
         self.split_text.setToolTip(str(preflight.split_file or ""))
         self._offer_folds(preflight)
         disk = preflight.disk

@@ -63,10 +63,11 @@ class SchedulePlot(EpochPlot):
     """A plot of the learning rate of every epoch.
 
     The done part is solid. Restarts that would flatten the curve are cut off and marked.
+    ``curve`` is the drawn one; if greyed, that of the last valid schedule.
     """
 
     def __init__(self, *, bottom: str = EPOCH_AXIS, height: int = _HEIGHT) -> None:
-        self._curve: ScheduleCurve | None = None
+        self.curve: ScheduleCurve | None = None
         self._done = 0
         self._kept: NDArray[np.int64] | None = None
         self._borders = pg.PlotCurveItem(connect="pairs")
@@ -82,11 +83,6 @@ class SchedulePlot(EpochPlot):
         self._restart.hide()
 
     @property
-    def curve(self) -> ScheduleCurve | None:
-        """The drawn curve; if greyed, that of the last valid schedule."""
-        return self._curve
-
-    @property
     def is_greyed(self) -> bool:
         """Whether the curve is greyed, because the current schedule is invalid."""
         return bool(self._past.opacity() < 1)
@@ -98,9 +94,9 @@ class SchedulePlot(EpochPlot):
         for item in self._items:
             item.setOpacity(GREYED if schedule is None else 1)
         if schedule is not None:
-            self._curve = make_schedule_curve(schedule, selection or MemberSelection())
-            self._draw_frame(self._curve)
-            self._draw(self._curve)
+            self.curve = make_schedule_curve(schedule, selection or MemberSelection())
+            self._draw_frame(self.curve)
+            self._draw(self.curve)
 
     def set_done(self, epochs: int, *, kept: Iterable[int] | None = None) -> None:
         """Draw the first ``epochs`` epochs solid and the others dashed.
@@ -109,12 +105,12 @@ class SchedulePlot(EpochPlot):
         """
         self._done = epochs
         self._kept = None if kept is None else np.fromiter(kept, np.int64)
-        if self._curve is not None:
-            self._draw(self._curve)
+        if self.curve is not None:
+            self._draw(self.curve)
 
     def reading(self, epoch: int) -> str:
         """Return the rate of ``epoch``, and whether it is a restart or a member, as text."""
-        curve = self._curve
+        curve = self.curve
         if curve is None or not 0 <= epoch < curve.rates.size:
             return ""
         restart = ", restart" if epoch in curve.restarts else ""

@@ -60,11 +60,14 @@ def add_studies_later(folders: Sequence[Path], dataset: Path) -> Steps:
 
 
 class StudiesForm(FolderDrop, WorkForm):
-    """Studies to add to a dataset; ``dataset`` is the extended one."""
+    """Studies to add to a dataset; ``dataset`` is the extended one.
+
+    ``studies`` are listed in the order of the rows.
+    """
 
     def __init__(self) -> None:
         super().__init__(_COLUMNS, hint=STUDIES_HINT)
-        self._studies: Sequence[CorrectedStudy] = ()
+        self.studies: Sequence[CorrectedStudy] = ()
         self.folder = FolderRow("Folder of studies")
         self.target = DatasetFolderForm(label="Add to", hint="The training dataset")
         self.add_button = QPushButton("Add to dataset")
@@ -74,11 +77,6 @@ class StudiesForm(FolderDrop, WorkForm):
         self._connect()
         self._show(())
         self._enable(True)
-
-    @property
-    def studies(self) -> Sequence[CorrectedStudy]:
-        """The listed studies, in the order of the rows."""
-        return self._studies
 
     def take_dropped(self, folder: Path) -> None:
         """Choose a dropped folder as the dataset if it is one, otherwise as studies."""
@@ -100,7 +98,7 @@ class StudiesForm(FolderDrop, WorkForm):
 
     def add(self) -> None:
         """Add all ready phases to the dataset, in a thread."""
-        dataset, ready = self.target.dataset, [s.folder for s in self._studies if s.ready]
+        dataset, ready = self.target.dataset, [s.folder for s in self.studies if s.ready]
         if dataset is None or not ready:
             return
         self._set_dataset(None)
@@ -150,9 +148,9 @@ class StudiesForm(FolderDrop, WorkForm):
         self._enable(self.folder.isEnabled())
 
     def _on_added(self, result: AddedStudies) -> None:
-        self._show(self._studies, added=result.added, failed=result.failed)
+        self._show(self.studies, added=result.added, failed=result.failed)
         self.target.show_dataset(result.dataset)
-        self._end("\n".join(_added_lines(result, self._studies)))
+        self._end("\n".join(_added_lines(result, self.studies)))
         self._set_dataset(result.dataset if result.added else None)
 
     def _on_adding_stopped(self) -> None:
@@ -163,7 +161,7 @@ class StudiesForm(FolderDrop, WorkForm):
         for part in (self.folder, self.target):
             part.setEnabled(enabled)
         self.refresh_button.setEnabled(enabled and self.folder.path is not None)
-        any_ready = any(study.ready for study in self._studies)
+        any_ready = any(study.ready for study in self.studies)
         self.add_button.setEnabled(enabled and any_ready and self.target.dataset is not None)
 
     def _show(
@@ -173,7 +171,7 @@ class StudiesForm(FolderDrop, WorkForm):
         added: Mapping[Path, Sequence[str]] | None = None,
         failed: Mapping[Path, Statement] | None = None,
     ) -> None:
-        self._studies = studies
+        self.studies = studies
         added, failed = added or {}, failed or {}
         self.table.set_rows(
             [
