@@ -84,6 +84,7 @@ MOST_CODE = {
     "killed at the first member": 6,
     "read by a critic": 52,
     "a site at the desk": 194,
+    "a lighter house": -249,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -144,6 +145,7 @@ MOST_TEST_LINES = {
     "killed at the first member": 4,
     "read by a critic": 54,
     "a site at the desk": 168,
+    "a lighter house": -54,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -18,6 +18,7 @@ from npe2 import PluginManager, PluginManifest
 import napari_bayes_nnunet
 from napari_bayes_nnunet.io.images.nifti import read_volume
 from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.training import dock as training_dock
 from napari_bayes_nnunet.widgets.training.data_form import FOLDERS
 from napari_bayes_nnunet.widgets.training.dock import STOP_TRAINING, TrainingWidget
 
@@ -122,11 +123,9 @@ def viewer(make_napari_viewer, monkeypatch):
 def test_two_folders_to_a_segmented_heart(viewer, folders, tmp_path, qtbot, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     settings = Settings(tmp_path / "settings.json")
-    answers: dict[str, Any] = {
-        "ask_killing": lambda *_: True,
-        "ask_closing": lambda *_: STOP_TRAINING,
-    }
-    dock = TrainingWidget(viewer, settings=settings, **answers)
+    monkeypatch.setattr(training_dock, "ask_to_kill", lambda *_: True)
+    monkeypatch.setattr(training_dock, "ask_on_closing", lambda *_: STOP_TRAINING)
+    dock = TrainingWidget(viewer, settings=settings)
     viewer.window.add_dock_widget(dock, name="Train", area="right")
     clock = SlotClock()
     with clock.running():

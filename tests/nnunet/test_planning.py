@@ -21,7 +21,7 @@ from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import PLANS_ENTRY
 from napari_bayes_nnunet.io.ensemble.run_folder import read_record
-from napari_bayes_nnunet.nnunet import ModelError, memory, planning
+from napari_bayes_nnunet.nnunet import ModelError, memory, planning, seals
 from napari_bayes_nnunet.nnunet.network import Network
 from napari_bayes_nnunet.nnunet.planning import (
     DAMAGED_PLANS_FILE,
@@ -245,14 +245,14 @@ def test_images_of_kept_plans_are_not_those_of_new_plans(complete):
         assert blosc2.open(str(file)).shape == shape
 
 
-@pytest.mark.parametrize("entry", ["made_from", "seal"])
-def test_workspace_of_earlier_version_is_made_again(complete, entry):
+def test_images_of_another_installation_are_made_again(complete, tmp_path, monkeypatch):
     workspace, dataset = complete
-    note = workspace / "preprocessed" / dataset.nnunet_name / DONE
-    content = json.loads(note.read_text())
-    note.write_text(json.dumps({key: value for key, value in content.items() if key != entry}))
+    folder = workspace / "preprocessed" / dataset.nnunet_name
+    assert read_preprocessed_plans(folder, dataset.signature(), "2d", dataset)
+    monkeypatch.setattr(seals, "_folder", lambda: tmp_path / "seals")
+    assert not read_preprocessed_plans(folder, dataset.signature(), "2d", dataset)
     plan_and_preprocess(dataset, workspace, configuration="2d")
-    assert json.loads(note.read_text()) == content
+    assert read_preprocessed_plans(folder, dataset.signature(), "2d", dataset)
 
 
 def test_images_of_others_are_made_again(complete):

@@ -42,11 +42,7 @@ from .plans import open_plans, refuse_foreign_parts
 from .seals import is_sealed, seal_files
 
 DONE = "preprocessed.json"
-"""File written last: the dataset for which the workspace is complete, and nnU-Net's plans.
-
-``made_from`` has what else the preprocessed images depend on, ``seal`` shows that they are those of
-this installation, see `seal_files`. Earlier versions did not write it.
-"""
+"""File with nnU-Net's own plans, after which the preprocessed images are sealed."""
 
 AUGMENTATION_PROCESSES = "nnUNet_n_proc_DA"
 """Variable that a training may set to 0, at which nnU-Net's planning fails."""
@@ -127,10 +123,9 @@ def plan_and_preprocess(
             write_plans(dataset, workspace, plans or done)
             _preprocess(dataset, configuration, (plans or done)["plans_name"])
             write_json(folder / "dataset.json", dataset.json)
-            content = {"signature": signature, "configuration": configuration, "plans": done}
-            made_from = _made_from(dataset, plans or done, configuration)
-            seal = seal_files(_image_files(folder, plans or done, configuration))
-            write_json(folder / DONE, {**content, "made_from": made_from, "seal": seal})
+            write_json(folder / DONE, {"plans": done})
+            made_from = _made_from(dataset, signature, plans or done, configuration)
+            seal_files(_image_files(folder, plans or done, configuration), made_from)
     elif not _holds(folder / "dataset.json", dataset.json):  # the structures were renamed
         write_json(folder / "dataset.json", dataset.json)
     return plans or done
@@ -268,17 +263,12 @@ def read_preprocessed_plans(
     with ``plans``, by default nnU-Net's own.
     """
     try:
-        content = parse_json(read_small(folder / DONE), dict[str, Any])
-    except (FileNotFoundError, ValueError):
+        own = parse_json(read_small(folder / DONE), dict[str, dict[str, Any]])["plans"]
+    except (FileNotFoundError, ValueError, KeyError):
         return None
-    same = content.get("signature") == signature and content.get("configuration") == configuration
-    own = content.get("plans")
-    if not same or not isinstance(own, dict):
-        return None
-    wanted = _made_from(data, plans or own, configuration)
+    made_from = _made_from(data, signature, plans or own, configuration)
     files = _image_files(folder, plans or own, configuration)
-    is_own = content.get("made_from") == wanted and is_sealed(files, content.get("seal"))
-    return own if is_own else None
+    return own if is_sealed(files, made_from) else None
 
 
 def _image_files(folder: Path, plans: dict[str, Any], configuration: str) -> list[Path]:
@@ -292,11 +282,16 @@ def image_folder(folder: Path, plans: dict[str, Any], configuration: str) -> Pat
 
 
 def _made_from(
-    data: RawDataset | TrainingRecord, plans: dict[str, Any], configuration: str
+    data: RawDataset | TrainingRecord,
+    signature: dict[str, Any],
+    plans: dict[str, Any],
+    configuration: str,
 ) -> dict[str, Any]:
-    """Return what preprocessed images depend on, besides the files of the dataset."""
+    """Return what preprocessed images depend on; ``signature`` is that of the dataset's files."""
     settings = plans.get("configurations", {}).get(configuration, {})
     return {
+        "dataset": signature,
+        "configuration": configuration,
         "channels": list(data.channels),
         "labels": sorted(data.labels.values()),
         "ignored": data.labels.get(IGNORE),

@@ -6,10 +6,10 @@ blosc2 starts Python for codecs that it does not know, so images of others are m
 
 from __future__ import annotations
 
-import hmac
-import os
-import secrets
-from collections.abc import Iterable
+import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -17,44 +17,32 @@ from platformdirs import user_data_path
 from ..io import DataError
 from ..io.files.checksum import sha256
 
-KEY = "key"
-"""File with the secret number of this installation; without it, no seal is valid."""
-_LENGTH = 32
 
+def seal_files(files: Sequence[Path], *about: object) -> None:
+    """Note that this installation made the files, with what is known ``about`` them as JSON.
 
-def seal_files(files: Iterable[Path]) -> str:
-    """Return a text that only this installation can make for the names and contents of files.
-
-    It is "" without files or without a secret number, which a container without a home cannot
-    keep. Raises OSError if a file cannot be read.
+    A container without a home cannot keep the note, and makes them again.
     """
-    key = _secret_number()
-    lines = [f"{sha256(file)} {file.name}" for file in sorted(files)] if key else []
-    return hmac.digest(key, "\n".join(lines).encode(), "sha256").hex() if lines else ""
+    with suppress(OSError):
+        note = _note(files, about)
+        note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        note.touch()
 
 
-def is_sealed(files: Iterable[Path], seal: object) -> bool:
-    """Return whether the seal is that of the files, which are only read if there is one."""
+def is_sealed(files: Sequence[Path], *about: object) -> bool:
+    """Return whether this installation made files of these names and contents, see `seal_files`."""
     try:
-        return bool(seal) and seal_files(files) == seal
+        return bool(files) and _note(files, about).exists()
     except (OSError, DataError):
         return False
 
 
-def _key_folder() -> Path:
-    return user_data_path("napari-bayes-nnunet", appauthor=False)
+def _note(files: Sequence[Path], about: Sequence[object]) -> Path:
+    """Return the empty file that stands for the files, outside of any run folder."""
+    lines = [f"{sha256(file)} {file.name}" for file in sorted(files)]
+    content = json.dumps([*about, *lines], sort_keys=True)
+    return _folder() / hashlib.sha256(content.encode()).hexdigest()
 
 
-def _secret_number() -> bytes:
-    file = _key_folder() / KEY
-    try:
-        if not file.exists():
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fresh = file.with_name(f"{KEY}-{os.getpid()}")
-            fresh.touch(0o600)
-            fresh.write_bytes(secrets.token_bytes(_LENGTH))
-            fresh.replace(file)
-        key = file.read_bytes()
-    except OSError:
-        return b""
-    return key if len(key) == _LENGTH and not os.path.islink(file) else b""
+def _folder() -> Path:
+    return user_data_path("napari-bayes-nnunet", appauthor=False) / "seals"

@@ -29,7 +29,7 @@ from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.nnunet import ModelError, inference
-from napari_bayes_nnunet.nnunet.inference import FEWER_SLICES, WRONG_SIZE, Predictor
+from napari_bayes_nnunet.nnunet.inference import WRONG_SIZE, Predictor
 from tests.helpers.data.models import made_image, make_model
 
 SPACING = (8.0, 1.2, 1.9)
@@ -332,36 +332,6 @@ def test_a_new_job_starts_without_the_steps_down_of_the_last(tmp_path, job):
     assert predictor.batch_size < first
     jobs[job]()
     assert predictor.batch_size == first
-
-
-def test_runs_that_take_turns_keep_their_notes_and_steps_down(tmp_path):
-    ensemble = Ensemble(make_model(tmp_path, members=3), device="cpu")
-    predictor = ensemble._predictor
-    most = predictor.batch_size
-    image = made_image((2, 40, 50))
-    settings = SegmentationSettings(members=3)
-    first, second = (ensemble.steps(image, SPACING, settings) for _ in range(2))
-    next(first)
-    predictor.step_down(torch.OutOfMemoryError("CUDA out of memory."))
-    next(second)
-    assert predictor.batch_size < most
-    next(first)
-    assert drain(second).notes == ()
-    assert drain(first).notes == (FEWER_SLICES.format(slices="1 slice"),)
-    ensemble.phases_at_once(image[None])
-    assert predictor.batch_size == most
-
-
-def test_a_closed_run_no_longer_keeps_its_steps_down(tmp_path):
-    ensemble = Ensemble(make_model(tmp_path, members=2), device="cpu")
-    predictor = ensemble._predictor
-    most = predictor.batch_size
-    steps = ensemble.steps(made_image((2, 40, 50)), SPACING, SegmentationSettings())
-    next(steps)
-    predictor.step_down(torch.OutOfMemoryError("CUDA out of memory."))
-    steps.close()
-    ensemble.phases_at_once(made_image((2, 40, 50))[None])
-    assert predictor.batch_size == most
 
 
 def test_public_names():

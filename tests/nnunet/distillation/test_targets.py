@@ -67,8 +67,7 @@ def test_only_whole_targets_of_the_image_count(image_file, target_file, answer, 
     target_file.write_bytes(target_file.read_bytes()[:-9])
     assert not has_targets(target_file, image_file)
     write_targets(target_file, *answer)
-    target_file.with_suffix(".seal").unlink()
-    assert not has_targets(target_file, image_file)
+    assert has_targets(target_file, image_file)
 
 
 def test_largest_size_counts_channels_of_two_bytes(image_file):

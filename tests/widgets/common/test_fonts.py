@@ -16,7 +16,6 @@ from napari_bayes_nnunet.widgets.editing.presence_strip import PresenceStrip
 from napari_bayes_nnunet.widgets.editing.slice_buttons import SliceButtons
 from napari_bayes_nnunet.widgets.editing.structure_chips import StructureChips
 from napari_bayes_nnunet.widgets.evaluation.form import MethodRow
-from napari_bayes_nnunet.widgets.evaluation.results import EvaluationTable
 from napari_bayes_nnunet.widgets.layers.study_card import AliasForm
 from napari_bayes_nnunet.widgets.reading.heat_grid import HeatGrid
 from napari_bayes_nnunet.widgets.reading.patient_fields import PatientFields
@@ -73,11 +72,11 @@ def test_tables_and_grids_grow_with_the_font_of_the_theme(qtbot: Any) -> None:
     window = QWidget()
     qtbot.addWidget(window)
     grid, strip = HeatGrid(), PresenceStrip()
-    table, results = RowsTable([Column("Slice", "")]), EvaluationTable()
+    table = RowsTable([Column("Slice", "")])
     table.set_rows([Row(("1",))])
     grid.set_scores(np.ones((4, 2)), (1, 2), "", top=1)
     column = QVBoxLayout(window)
-    for part in (grid, strip, table, results):
+    for part in (grid, strip, table):
         column.addWidget(part)
     window.show()
     sizes = []
@@ -85,10 +84,8 @@ def test_tables_and_grids_grow_with_the_font_of_the_theme(qtbot: Any) -> None:
         style = get_stylesheet("dark", extra_variables={"font_size": f"{points}pt"})
         window.setStyleSheet(style)
         QApplication.processEvents()
-        tables = table, results
-        parts = grid, strip, *tables, *(part.horizontalHeader() for part in tables)
+        parts = grid, strip, table, table.horizontalHeader()
         assert {part.font().pointSizeF() for part in parts} == {points}
         sizes.append([part.sizeHint().height() for part in (grid, strip)])
-        sizes[-1] += [part.height() for part in tables]
-        sizes[-1].append(grid.cell_rect(1, 0).height())
+        sizes[-1] += [table.height(), grid.cell_rect(1, 0).height()]
     assert all(large > small for small, large in zip(*sizes, strict=True))

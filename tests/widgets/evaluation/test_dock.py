@@ -30,6 +30,8 @@ from napari_bayes_nnunet.widgets.common.background import UNEXPECTED_ERROR
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.common.patient_pattern import ONE_GROUP
 from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.evaluation import dock as evaluation_dock
+from napari_bayes_nnunet.widgets.evaluation import results as evaluation_results
 from napari_bayes_nnunet.widgets.evaluation.dock import (
     CASES_FOUND,
     EVALUATION_STOPPED,
@@ -156,7 +158,11 @@ def user() -> FakeUser:
 
 @pytest.fixture
 def make_dock(
-    request: pytest.FixtureRequest, settings: Settings, user: FakeUser, qtbot: Any
+    request: pytest.FixtureRequest,
+    settings: Settings,
+    user: FakeUser,
+    qtbot: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[..., EvaluationWidget]]:
     """Make a dock, with or without a window around it.
 
@@ -174,13 +180,10 @@ def make_dock(
             request.getfixturevalue("make_napari_viewer")(show=True) if window else ViewerModel()
         )
         work = halting or (run_evaluation if outcome is None else FakeRun(outcome))
-        dock = EvaluationWidget(
-            viewer,
-            settings=settings,
-            run=work,
-            may_replace=user.replace,
-            open_path=user.open,
-        )
+        monkeypatch.setattr(evaluation_dock, "run_evaluation", work)
+        monkeypatch.setattr(evaluation_dock, "ask_to_replace", user.replace)
+        monkeypatch.setattr(evaluation_results, "open_path", user.open)
+        dock = EvaluationWidget(viewer, settings=settings)
         if window:
             viewer.window.add_dock_widget(dock, name="Evaluate", area="right")
         else:
@@ -245,15 +248,13 @@ def has_result(dock: EvaluationWidget) -> bool:
 
 def cells(dock: EvaluationWidget) -> list[list[str]]:
     table = dock.results.table
-    return [
-        [table.item(row, column).text() for column in range(table.columnCount())]
-        for row in range(table.rowCount())
-    ]
+    return [list(row.cells) for row in table.rows]
 
 
 def column_titles(dock: EvaluationWidget) -> list[str]:
     table = dock.results.table
-    return [table.horizontalHeaderItem(column).text() for column in range(table.columnCount())]
+    header, columns = table.model().headerData, range(table.model().columnCount())
+    return [header(column, Qt.Orientation.Horizontal) for column in columns]
 
 
 def drop(row: Any, path: Path) -> None:
@@ -426,12 +427,13 @@ def test_two_methods_are_shown_with_the_best_bold(ready, folders, qtbot) -> None
         assert numbers == [*dices, f"{100 * measures['ece_pooled']['value']:.2f}"]
     table = dock.results.table
     for column in range(1, 5):
-        bold = [table.item(row, column).font().bold() for row in range(2)]
+        bold = [column in row.bold for row in table.rows]
         texts = [row[column] for row in cells(dock)]
         best = (min if column == 4 else max)(texts, key=float)
         assert bold == [text == best for text in texts]
-    assert len(dock.results.pictures.pictures) == 2
-    assert len({picture.size().width() for picture in dock.results.pictures.pictures}) == 1
+        font = table.model().index(bold.index(True), column).data(Qt.ItemDataRole.FontRole)
+        assert font.bold()
+    assert dock.results.picture.picture.width() > 400
 
 
 # Running and results
@@ -451,11 +453,13 @@ def test_evaluation_writes_and_shows_its_results(ready, folders, user, qtbot) ->
     assert results.summary.text() == REPORT_WRITTEN.format(extent=extent, folder=report)
     assert column_titles(dock) == ["Method", "RV", "MYO", "LV", "ECE, %"]
     assert [row[0] for row in cells(dock)] == ["multi"]
-    assert structure_title("RV") in results.table.horizontalHeaderItem(1).toolTip()
-    assert results.table.item(0, 1).toolTip().startswith("multi, RV: 0.")
-    assert "SD 0" in results.table.item(0, 1).toolTip()
+    tip, model = Qt.ItemDataRole.ToolTipRole, results.table.model()
+    assert structure_title("RV") in model.headerData(1, Qt.Orientation.Horizontal, tip)
+    assert model.index(0, 1).data(tip).startswith("multi, RV: 0.")
+    assert "SD 0" in model.index(0, 1).data(tip)
+    assert not model.index(0, 0).data(Qt.ItemDataRole.FontRole)
     assert results.diagram_caption.text() == DIAGRAM_CAPTION
-    assert results.pictures.pictures[0].width() > 200
+    assert 200 < results.picture.picture.width() < 400
     assert dock.progress.isHidden()
     assert dock.form.isEnabled()
     assert dock.evaluate_button.isEnabled()
@@ -529,7 +533,7 @@ def test_predictions_without_probabilities_have_no_diagram(make_dock, folders, q
     assert evaluated(dock, qtbot) == ""
     assert has_result(dock)
     assert cells(dock)[0][-1] == "–"
-    assert dock.results.pictures.isHidden()
+    assert dock.results.picture.isHidden()
     assert dock.results.diagram_caption.text() == NO_DIAGRAM
     assert dock.results.outcome.notes
     assert all(note in dock.results.notes_text.text() for note in dock.results.outcome.notes)
@@ -551,7 +555,7 @@ def test_failed_evaluation_names_the_damaged_file(ready, folders, qtbot) -> None
     assert has_result(dock)
 
 
-def test_unexpected_error_is_shown_and_raised(ready, qtbot) -> None:
+def test_unexpected_error_is_shown_and_raised(ready, qtbot, monkeypatch) -> None:
     error = ZeroDivisionError("by mistake")
 
     def wrong(_: Any) -> Any:
@@ -559,7 +563,7 @@ def test_unexpected_error_is_shown_and_raised(ready, qtbot) -> None:
         yield
 
     dock = ready()
-    dock.run = wrong
+    monkeypatch.setattr(evaluation_dock, "run_evaluation", wrong)
     with qtbot.captureExceptions() as raised:
         assert evaluated(dock, qtbot) == UNEXPECTED_ERROR.format(error=error)
     assert raised[0][0] is ZeroDivisionError
@@ -600,12 +604,12 @@ def test_evaluation_that_writes_files_cannot_be_stopped(ready, outcome, qtbot) -
     qtbot.waitUntil(lambda: has_result(dock))
 
 
-def test_stopped_evaluation_can_be_restarted_at_once(ready, outcome, qtbot) -> None:
+def test_stopped_evaluation_can_be_restarted_at_once(ready, outcome, qtbot, monkeypatch) -> None:
     halting = Halting(0)
     dock = ready(halting=halting)
     begin(dock, halting, qtbot)
     dock.progress.stop_button.click()
-    dock.run = FakeRun(outcome)
+    monkeypatch.setattr(evaluation_dock, "run_evaluation", FakeRun(outcome))
     assert evaluated(dock, qtbot) == ""
     assert has_result(dock)
     assert not halting.has_ended.is_set()
@@ -708,19 +712,8 @@ def test_dock_with_long_names_stays_narrow(ready, folders, outcome, qtbot) -> No
     assert content.width() == dock._area.viewport().width()
     table = dock.results.table
     assert sum(table.columnWidth(column) for column in range(5)) <= table.viewport().width()
-    pictures = dock.results.pictures
-    assert all(place.right() < pictures.width() for place in pictures.places())
-    assert pictures.height() == pictures.places()[-1].bottom() + 1
-
-
-def test_wide_dock_shows_pictures_side_by_side(ready, outcome, qtbot) -> None:
-    dock = ready(outcome=outcome)
-    evaluated(dock, qtbot)
-    pictures = dock.results.pictures
-    pictures.resize(380, pictures.height())
-    assert [place.y() for place in pictures.places()] == [0, 0]
-    pictures.resize(270, pictures.height())
-    assert [place.x() for place in pictures.places()] == [0, 0]
+    picture = dock.results.picture
+    assert picture.height() == round(picture.pixmap().deviceIndependentSize().height())
 
 
 def test_tab_key_reaches_controls_in_order(ready, folders, outcome, qtbot) -> None:
@@ -763,10 +756,10 @@ def test_controls_have_tooltips(make_dock) -> None:
 def test_picture_has_the_resolution_of_the_screen(ready, outcome, qtbot) -> None:
     dock = ready(outcome=outcome)
     evaluated(dock, qtbot)
-    pictures = dock.results.pictures
-    dock.resize(400, 900)
+    picture = dock.results.picture
+    dock.resize(300, 900)
     dock.show()
     qtbot.waitExposed(dock)
     QApplication.processEvents()
-    place, scaled = pictures.places()[0], pictures._scaled[0]
-    assert scaled.width() == round(place.width() * pictures.devicePixelRatioF())
+    width = min(picture.width(), picture.picture.width())
+    assert picture.pixmap().width() == round(width * picture.devicePixelRatioF())

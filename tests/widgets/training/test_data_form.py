@@ -21,6 +21,7 @@ from napari_bayes_nnunet.io.dataset.matching import Match, Mismatch, Pair
 from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset, TrainingCase, read_dataset
 from napari_bayes_nnunet.widgets.common.folder_row import FolderRow
 from napari_bayes_nnunet.widgets.common.levels import ON_LIGHT
+from napari_bayes_nnunet.widgets.training import dataset_form, folders_form
 from napari_bayes_nnunet.widgets.training.data_form import (
     DATASET,
     FOLDERS,
@@ -47,7 +48,6 @@ from napari_bayes_nnunet.widgets.training.folders_form import (
     PARTLY_MATCHED,
     WHOLE_PATH,
     WRITTEN,
-    FoldersForm,
     NewDatasetForm,
     new_dataset_folder,
 )
@@ -71,6 +71,9 @@ def hearts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_dataset(tmp_path_factory.mktemp("data") / "hearts", patients=2)
 
 
+FUNCTIONS = {"match": "match_folders", "write": "write_dataset"}
+
+
 @pytest.fixture
 def folders(hearts, tmp_path) -> tuple[Path, Path]:
     """Make a folder of images and one of labels, with 4 cases."""
@@ -83,9 +86,11 @@ def folders(hearts, tmp_path) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def make_form(qtbot):
+def make_form(qtbot, monkeypatch):
     def make(**fakes: Any) -> TrainingDataForm:
-        form = TrainingDataForm(folders=FoldersForm(**fakes) if fakes else None)
+        for name, fake in fakes.items():
+            monkeypatch.setattr(folders_form, FUNCTIONS[name], fake)
+        form = TrainingDataForm()
         qtbot.addWidget(form)
         return form
 
@@ -217,7 +222,7 @@ def test_folder_without_a_dataset_is_refused(form, hearts, tmp_path, qtbot) -> N
     assert form.dataset is None
 
 
-def test_late_result_of_another_folder_is_ignored(qtbot, hearts) -> None:
+def test_late_result_of_another_folder_is_ignored(qtbot, hearts, monkeypatch) -> None:
     released = threading.Event()
 
     def read(path: Path) -> RawDataset:
@@ -226,7 +231,8 @@ def test_late_result_of_another_folder_is_ignored(qtbot, hearts) -> None:
             raise DataError("Too late.")
         return read_dataset(path)
 
-    form = DatasetFolderForm(read=read)
+    monkeypatch.setattr(dataset_form, "read_dataset", read)
+    form = DatasetFolderForm()
     qtbot.addWidget(form)
     form.folder.choose(Path("/slow"))
     with qtbot.waitSignal(form.dataset_changed):
@@ -411,9 +417,10 @@ def test_newer_choice_replaces_a_running_match(make_form, qtbot) -> None:
     assert form.folders.summary.text() == FOLDERS_HINT
 
 
-def test_running_match_ends_with_the_window(qtbot) -> None:
+def test_running_match_ends_with_the_window(qtbot, monkeypatch) -> None:
     ended, began = threading.Event(), threading.Event()
-    form = TrainingDataForm(folders=FoldersForm(match=endless(ended, began)))
+    monkeypatch.setattr(folders_form, "match_folders", endless(ended, began))
+    form = TrainingDataForm()
     choose_folders(form, Path("/no/images"), Path("/no/labels"))
     qtbot.waitUntil(began.is_set)
     assert not ended.is_set()

@@ -20,6 +20,7 @@ from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, write_record
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
+from napari_bayes_nnunet.widgets.training import dock as training_dock
 from napari_bayes_nnunet.widgets.training.dock import (
     KEEP_TRAINING,
     STAY_OPEN,
@@ -49,9 +50,9 @@ def make_dock(
             ViewerModel(),
             command=[sys.executable, FAKE, *map(str, flags)],
             settings=settings,
-            ask_closing=lambda parent, running: closing,
-            ask_killing=lambda parent: killing,
         )
+        monkeypatch.setattr(training_dock, "ask_on_closing", lambda parent, running: closing)
+        monkeypatch.setattr(training_dock, "ask_to_kill", lambda parent: killing)
         docks.append(dock)
         qtbot.addWidget(dock)
         return dock

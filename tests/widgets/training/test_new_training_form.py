@@ -15,20 +15,20 @@ from napari_bayes_nnunet.io.ensemble.run_folder import (
     TrainingRecord,
     write_record,
 )
+from napari_bayes_nnunet.widgets.training import preflight_form
 from napari_bayes_nnunet.widgets.training.new_training_form import PROPOSED, SLOW, NewTrainingForm
-from napari_bayes_nnunet.widgets.training.preflight_form import PreflightForm
 from napari_bayes_nnunet.widgets.training.schedule_form import EXTENSION
 
 CPU, CARD = {"cpu": "CPU, 2 threads"}, {"cuda:0": "Some card", "cpu": "CPU, 2 threads"}
 
 
 @pytest.fixture
-def make_form(settings, qtbot) -> Callable[[dict[str, str]], NewTrainingForm]:
+def make_form(settings, qtbot, monkeypatch) -> Callable[[dict[str, str]], NewTrainingForm]:
     """Return a function that makes a form on a computer with the given devices."""
 
     def make(devices: dict[str, str]) -> NewTrainingForm:
-        preflight = PreflightForm(find_devices=lambda: devices)
-        form = NewTrainingForm(preflight=preflight, settings=settings)
+        monkeypatch.setattr(preflight_form, "find_devices", lambda: devices)
+        form = NewTrainingForm(settings=settings)
         qtbot.addWidget(form)
         form.show()
         qtbot.waitUntil(lambda: form.preflight.devices.count() > 1)

@@ -34,6 +34,7 @@ from napari_bayes_nnunet.widgets.common.patient_pattern import (
     OWN,
     pattern_problem,
 )
+from napari_bayes_nnunet.widgets.training import preflight_form
 from napari_bayes_nnunet.widgets.training.preflight_form import (
     DATASET_FOLDS,
     DISK_SPACE,
@@ -84,10 +85,15 @@ def change_label(path: Path, case: str, change: Any) -> None:
     nibabel.save(nibabel.Nifti1Image(voxels, image.affine), file)
 
 
+FUNCTIONS = {"check": "check_cases", "assess": "assess_request"}
+
+
 @pytest.fixture
-def make_form(qtbot):
+def make_form(qtbot, monkeypatch):
     def make(**fakes: Any) -> PreflightForm:
-        form = PreflightForm(**({"find_devices": lambda: DEVICES} | fakes))
+        for name, fake in ({"find_devices": lambda: DEVICES} | fakes).items():
+            monkeypatch.setattr(preflight_form, FUNCTIONS.get(name, name), fake)
+        form = PreflightForm()
         qtbot.addWidget(form)
         return form
 
@@ -573,7 +579,7 @@ def test_unexpected_error_is_shown_and_raised(make_form, hearts, qtbot) -> None:
     assert not form.progress.isVisibleTo(form)
 
 
-def test_running_check_ends_with_the_window(qtbot, hearts) -> None:
+def test_running_check_ends_with_the_window(qtbot, hearts, monkeypatch) -> None:
     ended, began = threading.Event(), threading.Event()
 
     def endless(dataset):
@@ -585,7 +591,8 @@ def test_running_check_ends_with_the_window(qtbot, hearts) -> None:
         finally:
             ended.set()
 
-    form = PreflightForm(check=endless, find_devices=dict)
+    monkeypatch.setattr(preflight_form, "check_cases", endless)
+    form = PreflightForm()
     form.set_dataset(hearts)
     qtbot.waitUntil(began.is_set)
     assert not ended.is_set()

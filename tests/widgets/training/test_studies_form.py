@@ -19,6 +19,7 @@ from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import save_review
 from napari_bayes_nnunet.widgets.common.levels import ON_LIGHT
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
+from napari_bayes_nnunet.widgets.training import studies_form
 from napari_bayes_nnunet.widgets.training.studies_form import (
     ADDED,
     ADDING_STOPPED,
@@ -54,10 +55,15 @@ def data(tmp_path: Path) -> Path:
     return make_dataset(tmp_path / "data", patients=3)
 
 
+FUNCTIONS = {"find": "find_corrected_later", "add": "add_studies_later"}
+
+
 @pytest.fixture
-def make_form(qtbot: Any) -> Callable[..., StudiesForm]:
+def make_form(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., StudiesForm]:
     def make(**fakes: Any) -> StudiesForm:
-        form = StudiesForm(**fakes)
+        for name, fake in fakes.items():
+            monkeypatch.setattr(studies_form, FUNCTIONS[name], fake)
+        form = StudiesForm()
         qtbot.addWidget(form)
         return form
 
@@ -310,9 +316,10 @@ def test_another_dataset_discards_the_result(make_form, data, tmp_path, qtbot) -
     assert changed.args == [None]
 
 
-def test_running_search_ends_with_the_window(qtbot) -> None:
+def test_running_search_ends_with_the_window(qtbot, monkeypatch) -> None:
     ended, began = threading.Event(), threading.Event()
-    form = StudiesForm(find=endless(ended, began))
+    monkeypatch.setattr(studies_form, "find_corrected_later", endless(ended, began))
+    form = StudiesForm()
     form.folder.choose(Path("studies"))
     qtbot.waitUntil(began.is_set)
     form.deleteLater()

@@ -125,7 +125,7 @@ def _keep_targets_of(teacher: Teacher, folder: Path) -> None:
     with suppress(OSError, ValueError):
         if parse_json(file.read_bytes(), dict[str, Any]) == content:
             return
-    for target in (*folder.glob("*.b2nd"), *folder.glob("*.seal")):
+    for target in folder.glob("*.b2nd"):
         target.unlink()
     write_json(file, content)
 

@@ -37,18 +37,24 @@ _SCORES_PER_ROW = 3
 _PER_ROW: Final = 4
 
 
-def reliability_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
-    """Return accuracy against confidence of all voxels pooled; None without probabilities."""
+def reliability_picture(
+    methods: Sequence[MethodEvaluation], *, columns: int | None = None
+) -> bytes | None:
+    """Return accuracy against confidence of all voxels pooled; None without probabilities.
+
+    Up to ``columns`` methods are side by side, by default as many as fit on a page.
+    """
     known = [(n, m, pooled_bins(m.table)) for n, m in enumerate(methods)]
     known = [(n, m, bins) for n, m, bins in known if bins.voxel_count]
     if not known:
         return None
-    figure, panels = _grid(len(known), height=3.1)
+    columns = columns and min(columns, len(known))
+    figure, panels = _grid(len(known), height=3.1, columns=columns)
     for index, (panel, (n, method, bins)) in enumerate(zip(panels, known, strict=True)):
         _reliability(panel, bins, METHOD_COLORS[n % len(METHOD_COLORS)])
         _title(panel, method.name)
         panel.set_xlabel(f"confidence, %\n{_calibration_text(bins)}", fontsize=9)
-        if index % _PER_ROW == 0:
+        if index % (columns or _PER_ROW) == 0:
             panel.set_ylabel("correct, %", fontsize=9)
     return encode_png(figure)
 
@@ -183,12 +189,17 @@ def _pairs(method: MethodEvaluation, score: CaseScore) -> NDArray[np.float64]:
 
 
 def _grid(
-    count: int, *, height: float, per_row: int = _PER_ROW, share: bool = False
+    count: int,
+    *,
+    height: float,
+    per_row: int = _PER_ROW,
+    columns: int | None = None,
+    share: bool = False,
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure with ``count`` panels in rows."""
+    """Return a figure with ``count`` panels in rows of ``columns``, by default as many as fit."""
     from matplotlib.figure import Figure
 
-    columns = min(max(count, 2), per_row)
+    columns = columns or min(max(count, 2), per_row)
     rows = math.ceil(count / columns)
     figure = Figure(
         figsize=(FIGURE_WIDTH * columns / per_row, rows * height), dpi=DPI, layout="constrained",

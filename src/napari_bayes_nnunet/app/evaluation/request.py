@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
-
-import numpy as np
 
 from ...core.steps import map_steps
 from ...io.dataset.groups import patients_of
@@ -39,8 +36,8 @@ from .tables import Block, Table, describe_extent, describe_methods, evaluation_
 FILES = (PAGE, CASES, SUMMARY)
 DICE, CALIBRATION = "Dice", "Calibration error"
 DRAWING, MAKING, WRITING = "Drawing the figures", "Making the report", "Writing the report"
-MARGIN = 8
-"""White margin on the right of a picture, pixels."""
+COLUMNS = 2
+"""Reliability diagrams side by side in the dock."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,14 +106,14 @@ class Stage:
 class EvaluationOutcome:
     """The report's ``page`` and the results shown in the dock, warnings before the ``extent``.
 
-    ``table``: Dice of each structure and pooled calibration error; ``pictures``: reliability
-    diagrams as PNG, one for each method with probabilities.
+    ``table``: Dice of each structure and pooled calibration error; ``picture``: reliability
+    diagrams of the methods with probabilities as PNG, None without any.
     """
 
     page: Path
     extent: str
     table: Table
-    pictures: tuple[bytes, ...]
+    picture: bytes | None
     notes: tuple[str, ...]
 
 
@@ -161,7 +158,7 @@ def run_evaluation(request: EvaluationRequest) -> Generator[Stage, None, Evaluat
         page=request.report / PAGE,
         extent="\n".join((*describe_methods(methods)[1], describe_extent(methods))),
         table=main_table(methods),
-        pictures=tuple(reliability_pictures(methods)),
+        picture=reliability_picture(methods, columns=COLUMNS),
         notes=tuple(_notes(methods)),
     )
     yield Stage(MAKING)
@@ -182,16 +179,6 @@ def main_table(methods: Sequence[MethodEvaluation]) -> Table:
     return evaluation_table(methods, blocks)
 
 
-def reliability_pictures(methods: Sequence[MethodEvaluation]) -> Iterator[bytes]:
-    """Yield the reliability diagram of each method as a PNG, in its colour in the report."""
-    single = [
-        [replace(other, cases=other.cases if other is method else ()) for other in methods]
-        for method in methods
-    ]
-    pictures = map(reliability_picture, single)
-    yield from _trimmed([picture for picture in pictures if picture is not None])
-
-
 def _measured(request: EvaluationRequest) -> Generator[Stage, None, tuple[MethodEvaluation, ...]]:
     steps = evaluate_methods(request.methods, request.labels, patient=request.patient)
     return (yield from map_steps(steps, _stage))
@@ -209,15 +196,3 @@ def _notes(methods: Sequence[MethodEvaluation]) -> Iterator[str]:
             names_of.setdefault(note, []).append(method.name)
     for note, names in names_of.items():
         yield note if len(names) == len(methods) else f"{' and '.join(names)}: {note}"
-
-
-def _trimmed(pictures: Sequence[bytes]) -> Iterator[bytes]:
-    """Yield the pictures without the white on the right, all equally wide."""
-    from matplotlib.image import imread, imsave
-
-    pixels = [imread(BytesIO(picture)) for picture in pictures]
-    ends = [int(np.flatnonzero((p[..., :3] < 1).any(axis=(0, 2)))[-1]) for p in pixels]
-    for picture in pixels:
-        file = BytesIO()
-        imsave(file, picture[:, : max(ends) + MARGIN], format="png")
-        yield file.getvalue()

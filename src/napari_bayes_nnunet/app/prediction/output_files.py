@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from ...core.ensemble.maps import MAPS
@@ -231,35 +231,16 @@ def _enter(stack: ExitStack, output: Path, name: str) -> None:
     Do nothing if the folder is not writable or its drive has no locks. Writing the results reports
     a folder that is not writable.
     """
-    folder = output / LOCKS
-    file = folder / f"{name}.lock"
+    file = output / LOCKS / f"{name}.lock"
     lock = FileLock(file, timeout=0, thread_local=False)
     try:
-        while not _holds(lock, file):
-            lock.release()
-            folder.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError):
-                lock.acquire()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
     except Timeout as error:
         raise AppError(OUTPUT_IN_USE, Action.WAIT, Action.OTHER_OUTPUT, folder=output) from error
     except OSError:
         return
     stack.callback(_leave, lock, file)
-
-
-def _holds(lock: BaseFileLock, file: Path) -> bool:
-    """Return whether the locked file is the one that other processes find at its path.
-
-    Its last owner may have removed it between opening and locking, and a third process may have
-    locked a new file of this name.
-    """
-    locked = lock._context.lock_file_fd  # filelock has no public name for it
-    if locked is None:
-        return False
-    try:
-        return os.path.samestat(os.fstat(locked), file.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _leave(lock: FileLock, file: Path) -> None:

@@ -60,7 +60,6 @@ from .member_predictions import (
     MemberChecks,
     MemberPredictor,
     PredictionCache,
-    PredictorRuns,
 )
 from .methods import (
     METHODS,
@@ -340,7 +339,8 @@ class Ensemble:
 
         if not isinstance(folder, EnsembleFolder):
             folder = find_ensemble(given_path(folder))
-        self._runs = PredictorRuns(notify)
+        self._notify = notify
+        self._notes: list[str] = []
         chosen = choose_device(device)
         self.checks = MemberChecks(folder)
         self._made: tuple[Predictor, MemberPredictor] | None = None
@@ -352,9 +352,18 @@ class Ensemble:
                 folder.configuration,
                 device=chosen,
                 precision=precision,
-                notify=self._runs.note,
+                notify=self._note,
             )
             self._made = predictor, MemberPredictor(predictor, folder, cache)
+
+    def _note(self, sentence: str) -> None:
+        self._notes.append(sentence)
+        self._notify(sentence)
+
+    def _start_over(self, notes: list[str] | None = None) -> None:
+        """Undo the predictor's steps down, and add its next notes to ``notes``."""
+        self._notes = [] if notes is None else notes
+        self._predictor.start_over()
 
     @cached_property
     def folder(self) -> EnsembleFolder:
@@ -449,7 +458,7 @@ class Ensemble:
 
         The steps down of earlier images are undone, because these may be smaller.
         """
-        self._runs.start_over(self._predictor)
+        self._start_over()
         mirrors = 4 if mirroring == "full" else 1
         return self._predictor.images_at_once(slices=image.shape[-3], mirrors=mirrors)
 
@@ -469,9 +478,8 @@ class Ensemble:
         ``until_stable`` is set. With either it or ``keep_members`` the results have the labels of
         every member, a byte per member and voxel (24 MB for 30 members of 12 x 256 x 256 voxels);
         without them memory does not grow with the members. Device and precision are those of the
-        ensemble, not of ``settings``. Several runs may take turns, one step after the other. The
-        kind of the images is judged before the first member, also by the ``doubt`` of their
-        `Volume`.
+        ensemble, not of ``settings``. The kind of the images is judged before the first member,
+        also by the ``doubt`` of their `Volume`.
         """
         plan = PassPlan(folder=self._folder_to_start(settings), settings=settings, doubt=doubt)
         order = plan.order
@@ -482,29 +490,27 @@ class Ensemble:
         keep = keep_members or settings.until_stable
         every = [self._start(image, spacing, plan, keep_members=keep) for image in images]
         time_left = TimeLeft(latest=LATEST, average=mean_of_computed)
-        with self._runs.run(self._predictor, notes):
-            self._judge(every, plan, should_stop)
-            for done, forward_pass in enumerate(order, start=1):
-                self._runs.resume(notes)
-                active = {index: image for index, image in enumerate(every) if not image.is_stable}
-                self._make_pass(forward_pass, [*active.values()], plan, should_stop)
-                time_left.step()
-                is_over = all(image.is_stable for image in every)
-                eta = 0.0 if is_over else time_left.seconds(len(order) - done) or 0.0
-                totals = {i: done if image.is_stable else len(order) for i, image in active.items()}
-                yield {
-                    index: Snapshot(done, totals[index], eta, image.statistics)
-                    for index, image in active.items()
-                }
-                if is_over or self.folder.members != plan.folder.members:
-                    break
+        self._start_over(notes)
+        self._judge(every, plan, should_stop)
+        for done, forward_pass in enumerate(order, start=1):
+            active = {index: image for index, image in enumerate(every) if not image.is_stable}
+            self._make_pass(forward_pass, [*active.values()], plan, should_stop)
+            time_left.step()
+            is_over = all(image.is_stable for image in every)
+            eta = 0.0 if is_over else time_left.seconds(len(order) - done) or 0.0
+            totals = {i: done if image.is_stable else len(order) for i, image in active.items()}
+            yield {
+                index: Snapshot(done, totals[index], eta, image.statistics)
+                for index, image in active.items()
+            }
+            if is_over or self.folder.members != plan.folder.members:
+                break
         if self.folder.members != plan.folder.members:  # one was refused meanwhile
             again = self.phase_steps(
                 images, spacing, settings, keep_members=keep, doubt=doubt, should_stop=should_stop
             )
             next(again)  # the first member is shown already
             return (yield from again)
-        self._runs.resume(notes)
         seconds = (perf_counter() - started) / len(images)
         return [self._result(image, plan, seconds, notes) for image in every]
 
@@ -556,7 +562,7 @@ class Ensemble:
     ) -> Iterator[Any]:
         """Yield each pass's softmax (C, Z, Y, X) float32, a tensor on the device."""
         images = [self._input(image, spacing)]
-        self._runs.start_over(self._predictor)
+        self._start_over()
         for forward_pass in passes:
             yield from self._members.predict(
                 forward_pass, images, mirroring=mirroring, should_stop=should_stop
@@ -735,7 +741,7 @@ class Ensemble:
 
         Raises AppError if the image cannot be segmented.
         """
-        self._runs.start_over(self._predictor)
+        self._start_over()
         images = [self._input(image, spacing)]
         return next(self._members.heart_looks(self.last_member(), images, self.structures))
 

@@ -6,7 +6,6 @@ import hashlib
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -173,46 +172,6 @@ class PreparedImages:
         """Forget all images but those with these digests."""
         self._kept = {digest: image for digest, image in self._kept.items() if digest in but}
         self._ahead.clear()
-
-
-class PredictorRuns:
-    """Notes of the runs that take turns on a predictor, and whether its steps down may be undone.
-
-    ``notify`` receives every note.
-    """
-
-    def __init__(self, notify: Callable[[str], None]) -> None:
-        self._notify = notify
-        self._notes: list[str] = []
-        self._under_way: set[object] = set()
-
-    def note(self, sentence: str) -> None:
-        """Add a sentence to the notes of the run that computes now."""
-        self._notes.append(sentence)
-        self._notify(sentence)
-
-    def start_over(self, predictor: Predictor, notes: list[str] | None = None) -> None:
-        """Undo the predictor's steps down, unless a run that is under way needs them.
-
-        The next notes are added to ``notes``, and not to those of another run.
-        """
-        self._notes = [] if notes is None else notes
-        if not self._under_way:
-            predictor.start_over()
-
-    @contextmanager
-    def run(self, predictor: Predictor, notes: list[str]) -> Iterator[None]:
-        """Start over for a run with these notes, which is under way until the block ends."""
-        self.start_over(predictor, notes)
-        self._under_way.add(token := object())
-        try:
-            yield
-        finally:
-            self._under_way.discard(token)
-
-    def resume(self, notes: list[str]) -> None:
-        """Give the turn to the run with these notes."""
-        self._notes = notes
 
 
 class MemberPredictor:

@@ -18,7 +18,7 @@ from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from numpy.typing import NDArray
 
-from ...io.files.atomic import replacing, write_text
+from ...io.files.atomic import replacing
 from ..seals import is_sealed, seal_files
 
 STEPS: Final = 4096
@@ -42,11 +42,7 @@ def write_targets(
     array = blosc2.asarray(np.ascontiguousarray(steps), chunks=chunks)
     with replacing(file) as temporary:
         temporary.write_bytes(array.to_cframe())
-    write_text(_seal_of(file), seal_files([file]))
-
-
-def _seal_of(file: Path) -> Path:
-    return file.with_suffix(".seal")
+    seal_files([file])
 
 
 def has_targets(file: Path, image: Path) -> bool:
@@ -54,11 +50,7 @@ def has_targets(file: Path, image: Path) -> bool:
 
     Others could run code when they are opened.
     """
-    seal = _seal_of(file)
-    text = seal.read_text(errors="replace") if seal.is_file() else ""
-    if not is_sealed([file], text):
-        return False
-    return bool(_open(file).shape[1:] == image_shape(image))
+    return is_sealed([file]) and bool(_open(file).shape[1:] == image_shape(image))
 
 
 def _open(file: Path) -> Any:

@@ -35,8 +35,8 @@ class ArchiveForm(QWidget):
 
     changed = Signal()
 
-    def __init__(self, settings: Settings, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
         self._settings = settings
         self._archives: dict[str, KnownArchive] = {}
         self.problem = ""

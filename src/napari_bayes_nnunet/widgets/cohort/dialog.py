@@ -362,8 +362,8 @@ class CohortForm(QWidget):
     New images set the results to a folder next to them.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._images: Path | None = None
         self.images = FolderRow("Folder of images")
         self.results = FolderRow("Folder for the results")
@@ -413,8 +413,8 @@ _LEVELS: dict[str, Level] = {"failed": "blocking", "finished before": "done"}
 class CohortList(QWidget):
     """Table of studies with the text of the chosen one; `refresh` shows the added studies."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._failed: list[Row] = []
         self._others: list[Row] = []
         self._images: Path | None = None

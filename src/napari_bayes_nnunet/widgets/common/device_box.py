@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QWidget
 
 from .form import NarrowComboBox
 
@@ -27,8 +26,8 @@ def device_choices(devices: Mapping[str, str]) -> tuple[dict[str, str], dict[str
 class DeviceBox(NarrowComboBox):
     """The choice "Automatic", then the devices of this computer."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._fastest = ""
         self.set_choices({AUTO: "Automatic"}, {AUTO: LOOKING})
         self.setToolTip("Device for the training. A GPU is 10 to 100 times faster than a CPU.")

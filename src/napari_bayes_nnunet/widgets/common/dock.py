@@ -102,8 +102,8 @@ class QuietScrollBar(QScrollBar):
 class ContentScrollArea(QScrollArea):
     """Scroll area without a frame, whose own size follows that of its content."""
 
-    def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
         self.setWidget(content)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -121,8 +121,8 @@ class FittingScrollArea(ContentScrollArea):
     The content has the same width with and without something to scroll.
     """
 
-    def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
-        super().__init__(content, parent)
+    def __init__(self, content: QWidget) -> None:
+        super().__init__(content)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollBar(QuietScrollBar())
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
@@ -364,8 +364,8 @@ QPushButton:hover, QPushButton:focus { text-decoration: underline; }
 class CollapsibleSection(QCollapsible):
     """Content below a button that shows and hides it; hidden at first."""
 
-    def __init__(self, title: str, content: QWidget, parent: QWidget | None = None) -> None:
-        super().__init__(title, parent, QIcon(), QIcon())  # its arrows ignore napari's theme
+    def __init__(self, title: str, content: QWidget) -> None:
+        super().__init__(title, None, QIcon(), QIcon())  # its arrows ignore napari's theme
         self._title = title
         self.toggleButton().setStyleSheet(_FLAT)
         self.content().setParent(None)

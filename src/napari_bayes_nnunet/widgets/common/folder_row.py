@@ -36,14 +36,17 @@ class HintedLine(QLineEdit):
 
 
 class FolderRow(FolderDrop, QWidget):
-    """Field and button for a folder; ``chosen`` carries its Path, or None, after a change."""
+    """Field and button for a folder; ``chosen`` carries its Path, or None, after a change.
+
+    ``path`` is the folder, None if the field is empty.
+    """
 
     chosen = Signal(object)
 
-    def __init__(self, title: str, *, hint: str = DROP_HINT, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, title: str, *, hint: str = DROP_HINT) -> None:
+        super().__init__()
         self._title = title
-        self._path: Path | None = None
+        self.path: Path | None = None
         self.edit = HintedLine(hint)
         self.edit.setAcceptDrops(False)  # the row takes the drop; the field would insert a URL
         self.button = QPushButton("Choose…")
@@ -55,14 +58,9 @@ class FolderRow(FolderDrop, QWidget):
         self.edit.editingFinished.connect(self.commit)
         self.button.clicked.connect(self._on_choose_clicked)
 
-    @property
-    def path(self) -> Path | None:
-        """The folder, None if the field is empty."""
-        return self._path
-
     def set_path(self, path: Path | None) -> None:
         """Show ``path`` without a signal."""
-        self._path = path
+        self.path = path
         self.edit.setText("" if path is None else str(path))
         self.edit.setToolTip(self.edit.text())
 
@@ -78,11 +76,11 @@ class FolderRow(FolderDrop, QWidget):
         """
         text = self.edit.text().strip()
         path = expand_home(text) if text else None
-        if path != self._path:
+        if path != self.path:
             self.choose(path)
 
     def _on_choose_clicked(self) -> None:
-        start = "" if self._path is None else str(self._path.parent)
+        start = "" if self.path is None else str(self.path.parent)
         chosen = QFileDialog.getExistingDirectory(self, self._title, start)
         if chosen:
             self.choose(Path(chosen))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QVBoxLayout
 
 from .dock import MessageLabel
 from .eliding_button import ElidingButton
@@ -25,11 +25,11 @@ class MessageLine(ElidingButton):
     and is shown while there is no message.
     """
 
-    def __init__(self, message: str = "", parent: QWidget | None = None) -> None:
+    def __init__(self, message: str = "") -> None:
         self._message: tuple[str, Level] = (message, "fine")
         self._notices: dict[str, tuple[str, Level]] = {}
         self._is_styling = False
-        super().__init__("", parent, mode=Qt.TextElideMode.ElideRight)
+        super().__init__("", mode=Qt.TextElideMode.ElideRight)
         self.panel: QFrame | None = None
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setAccessibleName("Messages")

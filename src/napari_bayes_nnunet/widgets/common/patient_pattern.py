@@ -37,8 +37,8 @@ class PatientForm(QWidget):
 
     changed = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.choice = NarrowComboBox()
         self.own = QLineEdit()
         ThemeFont(self.own)

@@ -10,7 +10,7 @@ from typing import Any
 import qtpy
 from qtpy.QtCore import QEvent, QRectF, Qt
 from qtpy.QtGui import QColor, QMouseEvent, QPalette, QShowEvent, QWheelEvent
-from qtpy.QtWidgets import QLabel, QToolTip, QWidget
+from qtpy.QtWidgets import QLabel, QToolTip
 
 _CHOICE = "PYQTGRAPH_QT_LIB"
 _before = os.environ.get(_CHOICE)
@@ -45,12 +45,10 @@ def pen(color: Any, *, width: float = 1.5, dashed: bool = False) -> Any:
 class EpochPlot(pg.PlotWidget):
     """A plot over epochs that ignores the wheel and shows `reading` of the epoch at the mouse."""
 
-    def __init__(
-        self, *, left: str, bottom: str = "", height: int, parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, *, left: str, bottom: str = "", height: int) -> None:
         self._foreground: QColor | None = None
         self._is_made = False
-        super().__init__(parent, background=None, enableMenu=False)
+        super().__init__(background=None, enableMenu=False)
         self._is_made = True
         self.setFixedHeight(height)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -157,8 +155,8 @@ def _luminance(color: QColor) -> float:
 class Legend(QLabel):
     """Title of a plot with `MORE`, and each name after a square in the colour of its line."""
 
-    def __init__(self, title: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, title: str) -> None:
+        super().__init__()
         self._title, self._more = title, ""
         self._colors: Mapping[str, str] = {}
         self.setWordWrap(True)

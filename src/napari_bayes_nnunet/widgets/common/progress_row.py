@@ -21,8 +21,8 @@ class ProgressBar(QProgressBar):
     Qt's own bar paints at once in each `setValue`, and with it the whole window and its canvas.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setTextVisible(False)
         self.setFixedHeight(8)
 
@@ -38,8 +38,8 @@ class ProgressRow(QWidget):
 
     stop_requested = Signal()
 
-    def __init__(self, *, can_stop: bool = True, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, *, can_stop: bool = True) -> None:
+        super().__init__()
         self._words = ""
         self.text = QElidingLabel()
         self.text.setElideMode(Qt.TextElideMode.ElideMiddle)

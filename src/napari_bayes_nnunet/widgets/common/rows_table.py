@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QEvent, QModelIndex, Qt, Signal
-from qtpy.QtGui import QColor, QCursor, QFocusEvent, QKeyEvent
+from qtpy.QtGui import QColor, QCursor, QFocusEvent, QFont, QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QApplication,
@@ -49,7 +49,8 @@ class Row:
     """Texts of a row, its tooltip ``help``, and the ``file`` that it describes.
 
     If there are fewer texts than columns, the last text spans the remaining columns. ``share``, 0
-    to 1, can be drawn as a bar.
+    to 1, can be drawn as a bar. ``helps`` are tooltips of the cells in place of ``help``, and
+    ``bold`` the numbers of cells in bold.
     """
 
     cells: tuple[str, ...]
@@ -57,6 +58,8 @@ class Row:
     level: Level = "fine"
     file: Path | None = None
     share: float | None = None
+    helps: tuple[str, ...] = ()
+    bold: tuple[int, ...] = ()
 
 
 class RowsModel(QAbstractTableModel):
@@ -68,10 +71,10 @@ class RowsModel(QAbstractTableModel):
         self._columns = tuple(columns)
         self.rows: Sequence[Row] = ()
 
-    def set_rows(self, rows: Sequence[Row]) -> None:
-        """Replace the rows."""
+    def set_rows(self, rows: Sequence[Row], columns: Sequence[Column]) -> None:
+        """Replace the rows and the columns."""
         self.beginResetModel()
-        self.rows = rows
+        self.rows, self._columns = rows, tuple(columns)
         self.endResetModel()
 
     def replace_row(self, number: int, row: Row) -> None:
@@ -95,7 +98,11 @@ class RowsModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return text
         if role == Qt.ItemDataRole.ToolTipRole:
-            return row.help or text
+            return row.helps[column] if row.helps else row.help or text
+        if role == Qt.ItemDataRole.FontRole and column in row.bold:
+            font = QFont(self._table.font())
+            font.setBold(True)
+            return font
         if role == Qt.ItemDataRole.ForegroundRole:
             color = level_color(row.level, self._table)
             return QColor(color) if color else None
@@ -163,10 +170,14 @@ class RowsTable(QTableView):
         """The rows, from the top."""
         return self._model.rows
 
-    def set_rows(self, rows: Sequence[Row]) -> None:
-        """Show ``rows``, none of them chosen, and fit the height to them."""
+    def set_rows(self, rows: Sequence[Row], columns: Sequence[Column] = ()) -> None:
+        """Show ``rows``, none of them chosen, and fit the height to them.
+
+        They have the columns of the table, unless others are given.
+        """
         self.clearSpans()
-        self._model.set_rows(rows)
+        self._columns = tuple(columns) or self._columns
+        self._model.set_rows(rows, self._columns)
         self._span(rows)
         self._fit_columns(rows[:MEASURED_ROWS])
         self._fit_height()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Generator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QTimer
@@ -21,7 +19,7 @@ from ...app.evaluation.request import (
     run_evaluation,
 )
 from ...core.counts import format_count
-from ..common.dialogs import ask_to_replace, open_path
+from ..common.dialogs import ask_to_replace
 from ..common.dock import DockContent, FittingScrollArea, MessageLabel, column_layout
 from ..common.levels import Level
 from ..common.long_work import LongWork, Steps
@@ -39,59 +37,41 @@ FEW_LABELS = "{cases} of {patients}, {labelled} with reference labels."
 class EvaluationWidget(DockContent):
     """The Evaluate dock: the form, the background work and the results.
 
-    ``may_replace`` asks whether existing files may be replaced. ``open_path`` opens a file or a
-    folder. ``run`` evaluates.
+    ``preview`` has the cases to evaluate, None until the folders have been read.
     """
 
     TITLE = "Evaluate"
 
-    def __init__(
-        self,
-        napari_viewer: Any,
-        *,
-        settings: Settings | None = None,
-        run: Callable[
-            [EvaluationRequest], Generator[Stage, None, EvaluationOutcome]
-        ] = run_evaluation,
-        may_replace: Callable[[QWidget, Sequence[str]], bool] = ask_to_replace,
-        open_path: Callable[[Path], bool] = open_path,
-    ) -> None:
+    def __init__(self, napari_viewer: Any, *, settings: Settings | None = None) -> None:
         super().__init__()
         self._settings = open_settings(settings)
-        self._may_replace = may_replace
-        self.run = run
         self.job, self._looking = LongWork(self), LongWork(self)
-        self._preview: EvaluationPreview | None = None
+        self.preview: EvaluationPreview | None = None
         self._problem = ""
         self.form = EvaluationForm()
         self.hint = MessageLabel()
         self.evaluate_button = QPushButton("Evaluate")
         self.progress = ProgressRow()
         self.status = MessageLabel()
-        self.results = EvaluationResults(open_path=open_path)
+        self.results = EvaluationResults()
         self._lay_out()
         self.form.set_folders(self._settings.kept.last_evaluation)
         self._connect()
         self._on_changed()
 
-    @property
-    def preview(self) -> EvaluationPreview | None:
-        """The cases to evaluate, or None until the folders have been read."""
-        return self._preview
-
     def evaluate(self) -> None:
         """Start the evaluation; do nothing if an input is missing."""
         request = self.form.request()
-        if request is None or self._preview is None or self.job.is_running:
+        if request is None or self.preview is None or self.job.is_running:
             return
         existing = [f"{file.parent.name}/{file.name}" for file in existing_files(request.report)]
-        if existing and not self._may_replace(self, existing):
+        if existing and not ask_to_replace(self, existing):
             return
         self._settings.keep(last_evaluation=dict(self.form.folders()))
         self.results.set_outcome(None)
         self.status.show_message("")
         self._set_running(True)
-        self.job.start(partial(self.run, request), self._on_finished, self._on_failed)
+        self.job.start(partial(run_evaluation, request), self._on_finished, self._on_failed)
 
     def _lay_out(self) -> None:
         content = QWidget()
@@ -114,7 +94,7 @@ class EvaluationWidget(DockContent):
     def _on_changed(self) -> None:
         """Read the folders in the background, because they may be on a slow drive."""
         self._looking.drop()
-        self._preview, self._problem = None, ""
+        self.preview, self._problem = None, ""
         request = self.form.request()
         self.form.patient.show_example("")
         if request is not None:
@@ -123,7 +103,7 @@ class EvaluationWidget(DockContent):
         self._show_readiness()
 
     def _on_previewed(self, preview: EvaluationPreview) -> None:
-        self._preview = preview
+        self.preview = preview
         case = preview.cases[0]
         self.form.patient.show_example(f"{case} → {preview.patient_of[case]}")
         self._show_readiness()
@@ -134,7 +114,7 @@ class EvaluationWidget(DockContent):
 
     def _show_readiness(self) -> None:
         """Enable Evaluate, or say why it cannot start."""
-        request, preview = self.form.request(), self._preview
+        request, preview = self.form.request(), self.preview
         text = self.form.missing or self._problem or _READING
         level: Level = "blocking" if self._problem else "fine"
         self.hint.show_message(text if preview is None else _summary(preview), level)

@@ -25,8 +25,8 @@ class MethodsForm(QWidget):
 
     changed = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.rows: list[MethodRow] = []
         self.add_button = QPushButton("Compare with another method")
         self.add_button.setToolTip(
@@ -104,8 +104,8 @@ class MethodRow(QWidget):
     changed = Signal()
     remove_requested = Signal(object)
 
-    def __init__(self, *, removable: bool = False, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, *, removable: bool = False) -> None:
+        super().__init__()
         self.folder = FolderRow("Folder of predictions")
         self.name_edit = QLineEdit()
         ThemeFont(self.name_edit)
@@ -182,8 +182,8 @@ class EvaluationForm(QWidget):
 
     changed = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._has_own_report = False
         self.methods = MethodsForm()
         self.labels = FolderRow("Folder of reference labels")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from qtpy.QtCore import QEvent, QRect, Qt
-from qtpy.QtGui import QFont, QPainter, QPaintEvent, QPixmap, QResizeEvent
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QHBoxLayout,
     QHeaderView,
+    QLabel,
     QPushButton,
     QSizePolicy,
-    QTableWidget,
-    QTableWidgetItem,
     QWidget,
 )
 
@@ -22,76 +19,40 @@ from ...app.evaluation.request import CALIBRATION, DICE, EvaluationOutcome
 from ...app.evaluation.tables import Table, TableCell
 from ...core.heart.structures import structure_title
 from ..common.dialogs import NOT_OPENED, open_path
-from ..common.dock import CollapsibleSection, MessageLabel, ThemeFont, column_layout, heading
-from ..common.rows_table import ROW_HEIGHT
-
-NARROWEST, WIDEST = 160, 260
-"""Width of a picture in pixels; text in a narrower one cannot be read."""
-_GAP = 6
+from ..common.dock import CollapsibleSection, MessageLabel, column_layout, heading
+from ..common.rows_table import Column, Row, RowsTable
 
 
-class PictureFlow(QWidget):
-    """PNG files of one size, scaled to the width of the widget, which sets its own height."""
+class ScaledPicture(QLabel):
+    """A picture that is scaled down to the width of the widget, which sets its own height."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._pictures: list[QPixmap] = []
-        self._scaled: list[QPixmap] = []
+    def __init__(self) -> None:
+        super().__init__()
+        self.picture = QPixmap()
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
-    @property
-    def pictures(self) -> Sequence[QPixmap]:
-        """The pictures at their full size."""
-        return self._pictures
-
-    def set_pictures(self, pictures: Sequence[bytes]) -> None:
-        """Show the contents of PNG files; hide the widget if there are none."""
-        self._pictures = []
-        for content in pictures:
-            picture = QPixmap()
-            picture.loadFromData(content, "PNG")
-            self._pictures.append(picture)
-        self.setVisible(bool(pictures))
+    def set_picture(self, content: bytes | None) -> None:
+        """Show the content of a PNG file; hide the widget if there is none."""
+        self.picture = QPixmap()
+        self.picture.loadFromData(content or b"", "PNG")
+        self.setVisible(content is not None)
         self._fit()
 
-    def places(self) -> list[QRect]:
-        """Return the rectangle of each picture."""
-        if not self._pictures:
-            return []
-        columns = max(1, min(len(self._pictures), (self.width() + _GAP) // (NARROWEST + _GAP)))
-        width = min(WIDEST, (self.width() - (columns - 1) * _GAP) // columns)
-        size = self._pictures[0].size()
-        height = round(width * size.height() / max(1, size.width()))
-        return [
-            QRect((n % columns) * (width + _GAP), (n // columns) * (height + _GAP), width, height)
-            for n in range(len(self._pictures))
-        ]
-
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Fit the pictures to the width."""
+        """Fit the picture to the width."""
         super().resizeEvent(event)
         if event.oldSize().width() != event.size().width():
             self._fit()
 
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw the pictures."""
-        painter = QPainter(self)
-        for place, picture in zip(self.places(), self._scaled, strict=True):
-            painter.drawPixmap(place, picture)
-        painter.end()
-
     def _fit(self) -> None:
-        places, ratio = self.places(), self.devicePixelRatioF()
-        self._scaled = [
-            picture.scaled(
-                place.size() * ratio,
-                Qt.AspectRatioMode.IgnoreAspectRatio,
-                Qt.TransformationMode.SmoothTransformation,
-            )
-            for place, picture in zip(places, self._pictures, strict=True)
-        ]
-        self.setFixedHeight(places[-1].bottom() + 1 if places else 0)
-        self.update()
+        if self.picture.isNull():
+            return
+        ratio = self.devicePixelRatioF()
+        width = round(ratio * max(1, min(self.width(), self.picture.width())))
+        scaled = self.picture.scaledToWidth(width, Qt.TransformationMode.SmoothTransformation)
+        scaled.setDevicePixelRatio(ratio)
+        self.setPixmap(scaled)
+        self.setFixedHeight(round(scaled.deviceIndependentSize().height()))
 
 
 TABLE_CAPTION = (
@@ -113,46 +74,43 @@ REPORT_WRITTEN = "{extent}. The report is in {folder}."
 class EvaluationResults(QWidget):
     """Results of one evaluation, hidden until there are any.
 
-    ``open_path`` opens a file or a folder and returns False on failure.
+    ``outcome`` is the one that is shown.
     """
 
-    def __init__(
-        self, *, open_path: Callable[[Path], bool] = open_path, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(parent)
-        self._open_path = open_path
-        self._outcome: EvaluationOutcome | None = None
+    def __init__(self) -> None:
+        super().__init__()
+        self.outcome: EvaluationOutcome | None = None
         self.summary = MessageLabel()
-        self.table = EvaluationTable()
+        self.table = RowsTable((), rows_shown=_ROWS_SHOWN)
         self.caption = MessageLabel(TABLE_CAPTION)
         self.diagram_caption = MessageLabel()
-        self.pictures = PictureFlow()
+        self.picture = ScaledPicture()
         self.notes_text = MessageLabel()
         self.notes = CollapsibleSection("", self.notes_text)
         self.report_button = QPushButton("Open report")
         self.folder_button = QPushButton("Open folder")
         self.problem = MessageLabel()
-        self.pictures.setAccessibleName("Reliability diagrams")
+        self.table.setAccessibleName("Dice and calibration error of the methods")
+        self.table.setTabKeyNavigation(False)
+        self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.table.horizontalHeader().setStretchLastSection(False)
+        self.picture.setAccessibleName("Reliability diagrams")
         self._lay_out()
         self.report_button.clicked.connect(lambda: self._open(self._page))
         self.folder_button.clicked.connect(lambda: self._open(self._page.parent))
         self.set_outcome(None)
 
-    @property
-    def outcome(self) -> EvaluationOutcome | None:
-        """The outcome that is shown."""
-        return self._outcome
-
     def set_outcome(self, outcome: EvaluationOutcome | None) -> None:
         """Show an outcome, or nothing."""
-        self._outcome = outcome
+        self.outcome = outcome
         self.problem.show_message("")
         if outcome is not None:
             folder = outcome.page.parent
             self.summary.show_message(REPORT_WRITTEN.format(extent=outcome.extent, folder=folder))
-            self.table.set_table(outcome.table)
-            self.diagram_caption.show_message(DIAGRAM_CAPTION if outcome.pictures else NO_DIAGRAM)
-            self.pictures.set_pictures(outcome.pictures)
+            self.table.set_rows(table_rows(outcome.table), table_columns(outcome.table))
+            self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+            self.diagram_caption.show_message(DIAGRAM_CAPTION if outcome.picture else NO_DIAGRAM)
+            self.picture.set_picture(outcome.picture)
             self._show_notes(outcome.notes)
             self.report_button.setToolTip(f"Open {outcome.page} in the browser.")
             self.folder_button.setToolTip(f"Open {folder} in the file manager.")
@@ -165,7 +123,7 @@ class EvaluationResults(QWidget):
         column_layout(
             self,
             *(heading("Result"), self.summary, buttons, self.problem, self.table, self.caption),
-            *(self.pictures, self.diagram_caption, self.notes),
+            *(self.picture, self.diagram_caption, self.notes),
         )
 
     def _show_notes(self, notes: tuple[str, ...]) -> None:
@@ -176,17 +134,15 @@ class EvaluationResults(QWidget):
 
     @property
     def _page(self) -> Path:
-        assert self._outcome is not None  # without one, there are no buttons
-        return self._outcome.page
+        assert self.outcome is not None  # without one, there are no buttons
+        return self.outcome.page
 
     def _open(self, path: Path) -> None:
-        opened = path.exists() and self._open_path(path)
+        opened = path.exists() and open_path(path)
         self.problem.show_message("" if opened else NOT_OPENED.format(path=path))
 
 
 _ROWS_SHOWN = 8
-NARROWEST_COLUMN = 48
-"""Smallest width of a column, pixels."""
 ECE_HELP = (
     "Expected calibration error over the voxels of all volumes: the mean gap between confidence "
     "and accuracy. 0 is perfect."
@@ -194,83 +150,27 @@ ECE_HELP = (
 _DICE_HELP = "Dice of the {structure}: overlap with the reference. 1 is perfect."
 
 
-class EvaluationTable(QTableWidget):
-    """A read-only table. The tooltip of a number has its deviation and interval."""
+def table_columns(table: Table) -> list[Column]:
+    """Return the columns of a table of results."""
+    heads = ((block, title) for block, titles in table.heads for title in titles)
+    numbers = (Column(title, _help(block, title)) for block, title in heads)
+    return [Column("Method", "Name of the method."), *numbers]
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setAccessibleName("Dice and calibration error of the methods")
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setTabKeyNavigation(False)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.verticalHeader().hide()
-        header = self.horizontalHeader()
-        header.setMinimumSectionSize(NARROWEST_COLUMN)
-        header.setHighlightSections(False)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        ThemeFont(self, header)
 
-    def set_table(self, table: Table) -> None:
-        """Show ``table``."""
-        heads = [(block, column) for block, columns in table.heads for column in columns]
-        self.clear()
-        self.setColumnCount(1 + len(heads))
-        self.setRowCount(len(table.rows))
-        self._set_head(0, "Method", "Name of the method.")
-        for column, (block, title) in enumerate(heads, start=1):
-            self._set_head(column, title, _help(block, title))
-        for row, (name, cells) in enumerate(table.rows):
-            self._set_cell(row, 0, name, name)
-            for column, cell in enumerate(cells, start=1):
-                tooltip = f"{name}, {heads[column - 1][1]}: {cell_text(cell)}"
-                self._set_cell(row, column, cell.value, tooltip, bold=cell.stands_out)
-        self.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self._fit_height()
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Fit the rows to a new font."""
-        super().changeEvent(event)
-        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
-            self._fit_height()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Make room for the scroll bar where the columns need one."""
-        super().resizeEvent(event)
-        self._fit_height()
-
-    def _set_head(self, column: int, text: str, tooltip: str) -> None:
-        item = QTableWidgetItem(text)
-        item.setToolTip(tooltip)
-        self.setHorizontalHeaderItem(column, item)
-
-    def _set_cell(
-        self, row: int, column: int, text: str, tooltip: str, *, bold: bool = False
-    ) -> None:
-        item = QTableWidgetItem(text)
-        item.setToolTip(tooltip)
-        if bold:
-            font = QFont()  # with the size of the table
-            font.setBold(True)
-            item.setFont(font)
-        self.setItem(row, column, item)
-
-    def _fit_height(self) -> None:
-        """Fit the height to the rows, up to ``_ROWS_SHOWN``, and a bar if the columns need one."""
-        row = max(ROW_HEIGHT, self.fontMetrics().height() + 6)
-        self.verticalHeader().setDefaultSectionSize(row)
-        rows = min(max(self.rowCount(), 1), _ROWS_SHOWN) * row
-        header = self.horizontalHeader()
-        scrolls = header.length() > self.viewport().width()
-        bar = self.horizontalScrollBar().sizeHint().height() if scrolls else 0
-        height = header.sizeHint().height() + rows + bar + 2 * self.frameWidth() + 2
-        if height != self.height():
-            self.setFixedHeight(height)
+def table_rows(table: Table) -> list[Row]:
+    """Return a row for each method; the tooltip of a number has its deviation and interval."""
+    titles = [title for _, titles in table.heads for title in titles]
+    return [
+        Row(
+            (name, *(cell.value for cell in cells)),
+            helps=(
+                name,
+                *(f"{name}, {t}: {cell_text(c)}" for t, c in zip(titles, cells, strict=True)),
+            ),
+            bold=tuple(n for n, cell in enumerate(cells, start=1) if cell.stands_out),
+        )
+        for name, cells in table.rows
+    ]
 
 
 def cell_text(cell: TableCell) -> str:

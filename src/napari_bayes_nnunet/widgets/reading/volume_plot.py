@@ -172,14 +172,14 @@ class CurvesPlot(EpochPlot):
 
     dragged = Signal(int, int)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self) -> None:
         self._curves: tuple[VolumeCurve, ...] = ()
         self.measured: tuple[int, ...] = ()
         """Phases that may be ED or ES, which are not provisional."""
         self._drawn: dict[Structure, _Curve] = {}
         self._proposed = [pg.InfiniteLine(), pg.InfiniteLine()]
         self._lines = {name: PhaseLine(name) for name in (ED, ES)}
-        super().__init__(left="mL", bottom="phase", height=_HEIGHT, parent=parent)
+        super().__init__(left="mL", bottom="phase", height=_HEIGHT)
         for line in (*self._proposed, *self._lines.values()):
             line.hide()
             self.addItem(line, ignoreBounds=True)

@@ -57,10 +57,8 @@ class EnsembleForm(QWidget):
     found = Signal(object)
     failed = Signal(str)
 
-    def __init__(
-        self, settings: Settings, *, demo: Path | None = None, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, settings: Settings, *, demo: Path | None = None) -> None:
+        super().__init__()
         self._settings = settings
         self._demo = demo or demo_folder()
         self._background = Background(self)

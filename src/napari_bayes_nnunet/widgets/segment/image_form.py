@@ -120,8 +120,8 @@ class ImageForm(QWidget):
     image_picked = Signal(object)
     title_changed = Signal(str)
 
-    def __init__(self, viewer: Any, *, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
         self._viewer = viewer
         self.layer: Image | None = None
         self._known: CardiacPhases | None = None
@@ -504,8 +504,8 @@ def _spacing_hint(layer: Image) -> str:
 class SpacingRow(QWidget):
     """Three lengths in mm, between slices (z), rows (y) and columns (x)."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         self.boxes = [QDoubleSpinBox() for _ in range(3)]

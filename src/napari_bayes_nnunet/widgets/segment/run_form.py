@@ -66,8 +66,8 @@ class RunForm(QWidget):
 
     map_chosen = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.segment_button = ElidingButton(SEGMENT_IMAGE.format(title="").strip())
         self.stop_button = QPushButton("Stop")
         self.save_button = QPushButton("Save…")
@@ -261,8 +261,8 @@ HELP: Final = (
 class CurveForm(QWidget):
     """Curves of LV and RV; hidden if there are few phases, or none is segmented."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.plot: CurvesPlot | None = None
         self.note = LevelLabel(level="done")
         self.note.setWordWrap(True)
@@ -321,8 +321,8 @@ class ResultsForm(QWidget):
     chosen = Signal(str)
     remove_requested = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._group = QButtonGroup(self)
         self.blocks: dict[str, ResultBlock] = {}
         self._rows = QVBoxLayout()
@@ -362,8 +362,8 @@ class ResultsForm(QWidget):
 class ResultBlock(QWidget):
     """Name of a method, with buttons to show and to remove its result, above its numbers."""
 
-    def __init__(self, method: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, method: str) -> None:
+        super().__init__()
         self.head = QWidget()
         self.show_button = QRadioButton(f"{METHODS[method].title} ({method})")
         self.show_button.setToolTip(SHOW_HELP)

@@ -30,24 +30,20 @@ SOURCES = (
 
 
 class TrainingDataForm(FolderDrop, QWidget):
-    """The source of the training data. ``dataset_changed`` carries the RawDataset, or None."""
+    """The source of the training data. ``dataset_changed`` carries the RawDataset, or None.
+
+    ``dataset`` is the one to train on.
+    """
 
     dataset_changed = Signal(object)
 
-    def __init__(
-        self,
-        *,
-        folder: DatasetFolderForm | None = None,
-        folders: FoldersForm | None = None,
-        studies: StudiesForm | None = None,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(parent)
-        self._dataset: RawDataset | None = None
+    def __init__(self) -> None:
+        super().__init__()
+        self.dataset: RawDataset | None = None
         self.source = NarrowComboBox()
-        self.folder = folder or DatasetFolderForm()
-        self.folders = folders or FoldersForm()
-        self.studies = studies or StudiesForm()
+        self.folder = DatasetFolderForm()
+        self.folders = FoldersForm()
+        self.studies = StudiesForm()
         self._forms: dict[int, DatasetFolderForm | FoldersForm | StudiesForm] = {
             DATASET: self.folder,
             FOLDERS: self.folders,
@@ -60,11 +56,6 @@ class TrainingDataForm(FolderDrop, QWidget):
         self.setAcceptDrops(True)
         self.source.currentIndexChanged.connect(self._on_source_changed)
         self._on_source_changed(DATASET)
-
-    @property
-    def dataset(self) -> RawDataset | None:
-        """The dataset to train on."""
-        return self._dataset
 
     def choose(self, path: Path) -> None:
         """Choose the nnU-Net dataset in ``path``."""
@@ -80,9 +71,9 @@ class TrainingDataForm(FolderDrop, QWidget):
     def _on_dataset_changed(self, _: RawDataset | None = None) -> None:
         """Use the dataset of the form that is shown."""
         shown = self._forms[self.source.currentIndex()]
-        if shown.dataset is not self._dataset:
-            self._dataset = shown.dataset
-            self.dataset_changed.emit(self._dataset)
+        if shown.dataset is not self.dataset:
+            self.dataset = shown.dataset
+            self.dataset_changed.emit(self.dataset)
 
     def take_dropped(self, path: Path) -> None:
         """Choose a dropped folder as the dataset, or as studies while these are the source."""

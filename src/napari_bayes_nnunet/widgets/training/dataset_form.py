@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,28 +28,21 @@ class DatasetSource(QWidget):
 
     dataset_changed = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._dataset: RawDataset | None = None
-
-    @property
-    def dataset(self) -> RawDataset | None:
-        """The dataset that was chosen or made, None if there is none."""
-        return self._dataset
+    def __init__(self) -> None:
+        super().__init__()
+        self.dataset: RawDataset | None = None
 
     def _set_dataset(self, dataset: RawDataset | None) -> None:
-        if dataset is not self._dataset:
-            self._dataset = dataset
+        if dataset is not self.dataset:
+            self.dataset = dataset
             self.dataset_changed.emit(dataset)
 
 
 class WorkForm(DatasetSource):
     """Form that makes a dataset of what it lists, in a thread that can be stopped."""
 
-    def __init__(
-        self, columns: Sequence[Column], *, hint: str, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, columns: Sequence[Column], *, hint: str) -> None:
+        super().__init__()
         self._work = LongWork(self)
         self.summary = MessageLabel(hint)
         self.table = RowsTable(columns)
@@ -80,16 +73,8 @@ class WorkForm(DatasetSource):
 class DatasetFolderForm(DatasetSource):
     """Folder and summary of a dataset."""
 
-    def __init__(
-        self,
-        *,
-        read: Callable[[Path], RawDataset] = read_dataset,
-        label: str = "Folder",
-        hint: str = DROP_HINT,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(parent)
-        self._read = read
+    def __init__(self, *, label: str = "Folder", hint: str = DROP_HINT) -> None:
+        super().__init__()
         self._background = Background(self)
         self.folder = FolderRow("Folder of an nnU-Net dataset", hint=hint)
         self.summary = MessageLabel()
@@ -107,7 +92,7 @@ class DatasetFolderForm(DatasetSource):
         self._set_dataset(None)
         self.summary.show_message("" if path is None else READING_DATASET.format(name=path.name))
         if path is not None:
-            work = partial(self._read, path)
+            work = partial(read_dataset, path)
             callbacks = partial(self._on_read, path), partial(self._on_not_read, path)
             self._background.run(work, *callbacks)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,8 +33,8 @@ class RunChooser(QWidget):
     new_requested = Signal()
     run_chosen = Signal(object)
 
-    def __init__(self, settings: Settings, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
         self._settings = settings
         self._background = Background(self)
         self.runs = NarrowComboBox(letters=12)
@@ -135,11 +135,7 @@ def ask_to_kill(parent: QWidget) -> bool:
 
 
 class TrainingWidget(DockContent):
-    """The Train dock: a form for a new training, and a view of a run.
-
-    ``ask_closing`` is called if the window closes while trainings that it started are running, and
-    returns "continue", "stop" or "stay". ``ask_killing`` returns whether to kill a training.
-    """
+    """The Train dock: a form for a new training, and a view of a run."""
 
     TITLE = "Train"
 
@@ -149,14 +145,10 @@ class TrainingWidget(DockContent):
         *,
         command: Sequence[str] = BAYES_NNUNET,
         settings: Settings | None = None,
-        ask_closing: Callable[[QWidget, Sequence[Path]], str] = ask_on_closing,
-        ask_killing: Callable[[QWidget], bool] = ask_to_kill,
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
         self._settings = open_settings(settings)
-        self._ask_closing = ask_closing
-        self._ask_killing = ask_killing
         self.progress = NOTHING_YET
         self.state: RunState | None = None
         self._window: QWidget | None = None
@@ -247,7 +239,7 @@ class TrainingWidget(DockContent):
         self.watch.stop_after_epoch()
 
     def _on_kill_requested(self) -> None:
-        if self._ask_killing(self):
+        if ask_to_kill(self):
             self.error.show_message("")
             self.watch.kill()
 
@@ -292,7 +284,7 @@ class TrainingWidget(DockContent):
         """
         if event.type() == QEvent.Type.Close and watched is self._window:
             running = self.watch.started_here()
-            answer = self._ask_closing(self, running) if running else KEEP_TRAINING
+            answer = ask_on_closing(self, running) if running else KEEP_TRAINING
             if answer == STAY_OPEN:
                 event.ignore()
                 return True

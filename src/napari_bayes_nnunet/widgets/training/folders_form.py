@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -44,8 +44,8 @@ class NewDatasetForm(QWidget):
 
     write_requested = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._count = 1
         self.structures = StructureNames()
         self.channel = QLineEdit("MRI")
@@ -152,29 +152,20 @@ PARTLY_MATCHED = "{cases} matched, {files} without a match."
 
 
 class FoldersForm(WorkForm):
-    """A dataset made from two folders."""
+    """A dataset made from two folders.
 
-    def __init__(
-        self,
-        *,
-        match: Callable[[Path, Path], Steps] = match_folders,
-        write: Callable[..., Steps] = write_dataset,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(_COLUMNS, hint=FOLDERS_HINT, parent=parent)
-        self._match_work, self._write_work = match, write
-        self._match: Match | None = None
+    ``match`` has the pairs of images and labels, and the files without a partner.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_COLUMNS, hint=FOLDERS_HINT)
+        self.match: Match | None = None
         self.images = FolderRow("Folder of images")
         self.labels = FolderRow("Folder of labels")
         self.new = NewDatasetForm()
         self._lay_out()
         self._connect()
         self._show_match(None)
-
-    @property
-    def match(self) -> Match | None:
-        """The pairs of images and labels, and the files without a partner."""
-        return self._match
 
     def _lay_out(self) -> None:
         self.images.setToolTip("NIfTI files: volumes, or cines with labels for some phases.")
@@ -196,7 +187,7 @@ class FoldersForm(WorkForm):
             self._end(FOLDERS_HINT)
             return
         self._begin("Reading file {done} of {total}")
-        work = partial(_match_and_target, self._match_work, images, labels)
+        work = partial(_match_and_target, images, labels)
         self._work.start(work, self._on_matched, self._end, partial(self._end, MATCHING_STOPPED))
 
     def _on_matched(self, result: tuple[Match, Path, LabelExample | None]) -> None:
@@ -209,14 +200,14 @@ class FoldersForm(WorkForm):
         )
 
     def _on_write_requested(self) -> None:
-        match, target = self._match, self.new.target.path
+        match, target = self.match, self.new.target.path
         assert match is not None
         assert target is not None
         self._set_dataset(None)
         self._enable(False)
         self._begin("Writing case {done} of {total}")
         work = partial(
-            self._write_work,
+            write_dataset,
             match,
             target,
             names=self.new.structures.names,
@@ -236,7 +227,7 @@ class FoldersForm(WorkForm):
             part.setEnabled(enabled)
 
     def _show_match(self, match: Match | None) -> None:
-        self._match = match
+        self.match = match
         rows = [] if match is None else _rows(match)
         self.table.set_rows(rows)
         self.table.setVisible(bool(rows))
@@ -244,8 +235,8 @@ class FoldersForm(WorkForm):
         self._set_dataset(None)
 
 
-def _match_and_target(match: Callable[[Path, Path], Steps], images: Path, labels: Path) -> Steps:
-    result = yield from match(images, labels)
+def _match_and_target(images: Path, labels: Path) -> Steps:
+    result = yield from match_folders(images, labels)
     return result, new_dataset_folder(images), example_of_pairs(result.pairs)
 
 

@@ -40,21 +40,14 @@ class NewTrainingForm(QWidget):
 
     start_requested = Signal(object)
 
-    def __init__(
-        self,
-        *,
-        data: TrainingDataForm | None = None,
-        preflight: PreflightForm | None = None,
-        settings: Settings | None = None,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, *, settings: Settings | None = None) -> None:
+        super().__init__()
         self._background = Background(self)
         self._settings = settings
         self._proposes, self._is_proposed = True, False
         self._record: TrainingRecord | None = None
-        self.data = data or TrainingDataForm()
-        self.preflight = preflight or PreflightForm()
+        self.data = TrainingDataForm()
+        self.preflight = PreflightForm()
         self.schedule = ScheduleForm()
         self.output = FolderRow("Folder of the ensemble", hint="Output folder")
         self.start_button = QPushButton("Start training")

@@ -49,10 +49,8 @@ def make_curves(values: Mapping[int, Mapping[str, float | None]]) -> Curves:
 class HistoryPlot(EpochPlot):
     """A plot with a line for every curve and a dot at its latest value."""
 
-    def __init__(
-        self, *, left: str, bottom: str = "", height: int = _HEIGHT, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(left=left, bottom=bottom, height=height, parent=parent)
+    def __init__(self, *, left: str, bottom: str = "", height: int = _HEIGHT) -> None:
+        super().__init__(left=left, bottom=bottom, height=height)
         self._curves: Curves = {}
         self._lines: dict[str, tuple[pg.PlotCurveItem, pg.ScatterPlotItem]] = {}
         self._colors: dict[str, str] = {}
@@ -110,8 +108,8 @@ class TrainingPlots(QWidget):
     Of several folds, the one that reported last is shown.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._reports: dict[int, EpochReport] = {}
         self.rate_plot = SchedulePlot(bottom="", height=_HEIGHT)
         self.loss_plot = HistoryPlot(left="loss")

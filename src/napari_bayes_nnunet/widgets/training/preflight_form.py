@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -94,27 +94,21 @@ class _Plan:
 
 
 class PreflightForm(QWidget):
-    """The check of a dataset. ``changed`` is emitted for a new ``preflight`` or device."""
+    """The check of a dataset. ``changed`` is emitted for a new ``preflight`` or device.
+
+    ``preflight`` is the result for the current plan, None until it is known.
+    ``split`` is the split file that the user has chosen.
+    """
 
     changed = Signal()
 
-    def __init__(
-        self,
-        *,
-        check: Callable[[RawDataset], Steps] = check_cases,
-        assess: Callable[
-            [TrainingRequest, RawDataset, Sequence[CaseCheck]], Preflight
-        ] = assess_request,
-        find_devices: Callable[[], Mapping[str, str]] = find_devices,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(parent)
-        self._check, self._assess, self._find_devices = check, assess, find_devices
+    def __init__(self) -> None:
+        super().__init__()
         self._dataset: RawDataset | None = None
         self._checks: Sequence[CaseCheck] | None = None
         self._plan: _Plan | None = None
-        self._split: Path | None = None
-        self._preflight: Preflight | None = None
+        self.split: Path | None = None
+        self.preflight: Preflight | None = None
         self._problems: list[DatasetProblem] = []
         self._has_searched_devices = False
         self._checking, self._assessing = LongWork(self), LongWork(self)
@@ -123,11 +117,6 @@ class PreflightForm(QWidget):
         self._lay_out()
         self._connect()
         self.set_dataset(None)
-
-    @property
-    def preflight(self) -> Preflight | None:
-        """The result of the check for the current plan, None until it is known."""
-        return self._preflight
 
     @property
     def fold(self) -> str:
@@ -161,11 +150,6 @@ class PreflightForm(QWidget):
         return plan is not None and plan.values is not None and plan.values.add_cycle
 
     @property
-    def split(self) -> Path | None:
-        """The split file the user has chosen."""
-        return self._split
-
-    @property
     def device(self) -> str:
         """The name of a device, or "auto" for the fastest."""
         return self.devices.device
@@ -178,7 +162,7 @@ class PreflightForm(QWidget):
     def set_dataset(self, dataset: RawDataset | None) -> None:
         """Check ``dataset`` in the background, and discard the last result."""
         self._checking.drop()
-        self._dataset, self._checks, self._split = dataset, None, None
+        self._dataset, self._checks, self.split = dataset, None, None
         self.structures.show_names({}, None)
         self._discard_result()
         self.table.set_rows(())
@@ -189,7 +173,7 @@ class PreflightForm(QWidget):
         if dataset is not None:
             self.progress.begin("Checking case {done} of {total}")
             self._checking.start(
-                partial(self._check, dataset), self._on_checked, self._on_check_failed
+                partial(check_cases, dataset), self._on_checked, self._on_check_failed
             )
         self.changed.emit()
 
@@ -251,7 +235,7 @@ class PreflightForm(QWidget):
 
     def choose_split(self, file: Path | None, *_: object) -> None:
         """Read the folds from ``file``; None divides the patients again."""
-        self._split = file
+        self.split = file
         self._reassess()
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -260,7 +244,7 @@ class PreflightForm(QWidget):
         if not self._has_searched_devices:
             self._has_searched_devices = True
             unknown = self.devices.set_unknown
-            self._background.run(self._find_devices, self._on_devices_found, unknown)
+            self._background.run(find_devices, self._on_devices_found, unknown)
 
     def _on_devices_found(self, devices: Mapping[str, str]) -> None:
         self.devices.set_devices(devices)
@@ -290,14 +274,14 @@ class PreflightForm(QWidget):
 
     def _discard_result(self) -> None:
         self._assessing.drop()
-        self._preflight = None
+        self.preflight = None
         self._show_problems(())
 
     def _reassess(self, *_: object) -> None:
         """Assess again, in the background, because the output folder may be on a slow drive."""
         self._assessing.drop()
-        self._preflight = None
-        self.no_split_button.setVisible(self._split is not None)
+        self.preflight = None
+        self.no_split_button.setVisible(self.split is not None)
         dataset, checks = self._dataset, self._checks
         if dataset is None or checks is None:
             return
@@ -306,7 +290,7 @@ class PreflightForm(QWidget):
         if self.patients.pattern is None or misnamed:
             self.changed.emit()
             return
-        work = partial(_assess_steps, self._assess, self.request(dataset), dataset, checks)
+        work = partial(_assess_steps, self.request(dataset), dataset, checks)
         self._assessing.start(work, self._on_assessed, self._on_assess_failed)
 
     def request(self, dataset: RawDataset) -> TrainingRequest:
@@ -325,7 +309,7 @@ class PreflightForm(QWidget):
             output=plan.output,
             configuration=CONFIGURATION,
             fold=self.fold,
-            split=self._split,
+            split=self.split,
             patient=self.patient,
             labels=self.label_names,
             device=self.device,
@@ -333,15 +317,15 @@ class PreflightForm(QWidget):
         )
 
     def _on_assessed(self, result: tuple[Preflight, list[Row]]) -> None:
-        self._preflight, rows = result
+        self.preflight, rows = result
         if rows != self.table.rows:  # keeps the chosen row and the scroll position
             self.table.set_rows(rows)
             self.table.setColumnHidden(PROBLEM, not faults_text(rows))
-        self._show(self._preflight, rows)
+        self._show(self.preflight, rows)
         self.changed.emit()
 
     def _on_assess_failed(self, sentence: str) -> None:
-        self._show_problems([DatasetProblem(sentence, self._split)])
+        self._show_problems([DatasetProblem(sentence, self.split)])
         self.changed.emit()
 
     def _show(self, preflight: Preflight, rows: Sequence[Row]) -> None:
@@ -353,7 +337,7 @@ class PreflightForm(QWidget):
             example = f"{first.check.name} → {first.patient}"
             self.patients.show_example(f"{example}; {patients_text(preflight)}.")
         self.patients.set_given(self._continues_run)
-        self.split_text.show_message(_split_text(preflight, self._split))
+        self.split_text.show_message(_split_text(preflight, self.split))
         self.split_text.setToolTip(str(preflight.split_file or ""))
         self._offer_folds(preflight)
         disk = preflight.disk
@@ -407,14 +391,11 @@ class PreflightForm(QWidget):
 
 
 def _assess_steps(
-    assess: Callable[[TrainingRequest, RawDataset, Sequence[CaseCheck]], Preflight],
-    request: TrainingRequest,
-    dataset: RawDataset,
-    checks: Sequence[CaseCheck],
+    request: TrainingRequest, dataset: RawDataset, checks: Sequence[CaseCheck]
 ) -> Steps:
     """Return the preflight and its rows."""
     yield 0, 1
-    preflight = assess(request, dataset, checks)
+    preflight = assess_request(request, dataset, checks)
     return preflight, case_rows(preflight)
 
 

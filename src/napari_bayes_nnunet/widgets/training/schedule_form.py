@@ -99,14 +99,12 @@ class ScheduleForm(QWidget):
     changed = Signal()
     preset_picked = Signal(str)
 
-    def __init__(
-        self, presets: Mapping[Preset, TrainingSettings] = PRESETS, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, presets: Mapping[Preset, TrainingSettings] = PRESETS) -> None:
+        super().__init__()
         self._presets = presets
         self._run: TrainingSettings | None = None
         self._values: ScheduleValues | None = None
-        self._problem = ""
+        self.problem = ""
         self.preset = NarrowComboBox()
         self.reset_button = QPushButton("Reset to preset")
         self.explanation = MessageLabel()
@@ -127,11 +125,6 @@ class ScheduleForm(QWidget):
             form.changed.connect(self._on_edited)
         self.set_extension(None)
         self._on_preset_chosen()
-
-    @property
-    def problem(self) -> str:
-        """A sentence on the first invalid number, "" if all are valid."""
-        return self._problem
 
     @property
     def is_preset(self) -> bool:
@@ -187,7 +180,7 @@ class ScheduleForm(QWidget):
         self.reset_button.setVisible(numbers != start)
         self._show_problems(self._find_problems())
         self._values = None
-        if not self._problem:
+        if not self.problem:
             settings = from_values(TrainingSettings, numbers)
             self._values = ScheduleValues(settings=settings, add_cycle=self._adds_cycle)
         self._show_notes()
@@ -224,7 +217,7 @@ class ScheduleForm(QWidget):
 
     def _show_problems(self, problems: Mapping[str, str]) -> None:
         label, text = next(((self.fields[n].label, t) for n, t in problems.items()), ("", ""))
-        self._problem = text if text.startswith(label) else f"{label}: {text}"
+        self.problem = text if text.startswith(label) else f"{label}: {text}"
         for form in (self.usual, self.rare):
             form.show_problems(problems)
         if any(name in problems for name in RARE_FIELDS):

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QWidget
 
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ..common.plotting import EPOCH_AXIS, MEMBER_COLOR, EpochPlot, faint, pen, pg
@@ -64,12 +63,11 @@ class SchedulePlot(EpochPlot):
     """A plot of the learning rate of every epoch.
 
     The done part is solid. Restarts that would flatten the curve are cut off and marked.
+    ``curve`` is the drawn one; if greyed, that of the last valid schedule.
     """
 
-    def __init__(
-        self, *, bottom: str = EPOCH_AXIS, height: int = _HEIGHT, parent: QWidget | None = None
-    ) -> None:
-        self._curve: ScheduleCurve | None = None
+    def __init__(self, *, bottom: str = EPOCH_AXIS, height: int = _HEIGHT) -> None:
+        self.curve: ScheduleCurve | None = None
         self._done = 0
         self._kept: NDArray[np.int64] | None = None
         self._borders = pg.PlotCurveItem(connect="pairs")
@@ -79,15 +77,10 @@ class SchedulePlot(EpochPlot):
         self._filled = pg.ScatterPlotItem(size=_DOT, brush=MEMBER_COLOR, pen=None)
         self._cut = pg.ScatterPlotItem(size=9, symbol="t1", pen=None)
         self._restart = pg.TextItem(anchor=(0, 0.5))
-        super().__init__(left="learning rate", bottom=bottom, height=height, parent=parent)
+        super().__init__(left="learning rate", bottom=bottom, height=height)
         for item in self._items:
             self.addItem(item, ignoreBounds=True)
         self._restart.hide()
-
-    @property
-    def curve(self) -> ScheduleCurve | None:
-        """The drawn curve; if greyed, that of the last valid schedule."""
-        return self._curve
 
     @property
     def is_greyed(self) -> bool:
@@ -101,9 +94,9 @@ class SchedulePlot(EpochPlot):
         for item in self._items:
             item.setOpacity(GREYED if schedule is None else 1)
         if schedule is not None:
-            self._curve = make_schedule_curve(schedule, selection or MemberSelection())
-            self._draw_frame(self._curve)
-            self._draw(self._curve)
+            self.curve = make_schedule_curve(schedule, selection or MemberSelection())
+            self._draw_frame(self.curve)
+            self._draw(self.curve)
 
     def set_done(self, epochs: int, *, kept: Iterable[int] | None = None) -> None:
         """Draw the first ``epochs`` epochs solid and the others dashed.
@@ -112,12 +105,12 @@ class SchedulePlot(EpochPlot):
         """
         self._done = epochs
         self._kept = None if kept is None else np.fromiter(kept, np.int64)
-        if self._curve is not None:
-            self._draw(self._curve)
+        if self.curve is not None:
+            self._draw(self.curve)
 
     def reading(self, epoch: int) -> str:
         """Return the rate of ``epoch``, and whether it is a restart or a member, as text."""
-        curve = self._curve
+        curve = self.curve
         if curve is None or not 0 <= epoch < curve.rates.size:
             return ""
         restart = ", restart" if epoch in curve.restarts else ""

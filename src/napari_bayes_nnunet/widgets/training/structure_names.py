@@ -46,8 +46,8 @@ UNNAMED_LV = (
 class LabelPicture(QWidget):
     """A slice of ``example`` and the names of its values, in the colours that they will have."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.example: LabelExample | None = None
         self.picture = QLabel()
         self.caption = QLabel()
@@ -117,8 +117,8 @@ class StructureNames(QWidget):
 
     changed = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._kept: dict[int, str] = {}
         self.picture = LabelPicture()
         self.table = QTableWidget(0, 2)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton
 
 from ...core.counts import format_count
 from ...core.problems import Statement
@@ -60,21 +60,16 @@ def add_studies_later(folders: Sequence[Path], dataset: Path) -> Steps:
 
 
 class StudiesForm(FolderDrop, WorkForm):
-    """Studies to add to a dataset; ``dataset`` is the extended one."""
+    """Studies to add to a dataset; ``dataset`` is the extended one.
 
-    def __init__(
-        self,
-        *,
-        find: Callable[[Path], Steps] = find_corrected_later,
-        add: Callable[[Sequence[Path], Path], Steps] = add_studies_later,
-        target: DatasetFolderForm | None = None,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(_COLUMNS, hint=STUDIES_HINT, parent=parent)
-        self._find, self._add = find, add
-        self._studies: Sequence[CorrectedStudy] = ()
+    ``studies`` are listed in the order of the rows.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_COLUMNS, hint=STUDIES_HINT)
+        self.studies: Sequence[CorrectedStudy] = ()
         self.folder = FolderRow("Folder of studies")
-        self.target = target or DatasetFolderForm(label="Add to", hint="The training dataset")
+        self.target = DatasetFolderForm(label="Add to", hint="The training dataset")
         self.add_button = QPushButton("Add to dataset")
         self.refresh_button = QPushButton("Refresh")
         self._explain()
@@ -82,11 +77,6 @@ class StudiesForm(FolderDrop, WorkForm):
         self._connect()
         self._show(())
         self._enable(True)
-
-    @property
-    def studies(self) -> Sequence[CorrectedStudy]:
-        """The listed studies, in the order of the rows."""
-        return self._studies
 
     def take_dropped(self, folder: Path) -> None:
         """Choose a dropped folder as the dataset if it is one, otherwise as studies."""
@@ -103,18 +93,18 @@ class StudiesForm(FolderDrop, WorkForm):
             return
         self._enable(True)
         self._begin("Reading study {done} of {total}")
-        work = partial(self._find, folder)
+        work = partial(find_corrected_later, folder)
         self._work.start(work, self._on_found, self._end, partial(self._end, SEARCH_STOPPED))
 
     def add(self) -> None:
         """Add all ready phases to the dataset, in a thread."""
-        dataset, ready = self.target.dataset, [s.folder for s in self._studies if s.ready]
+        dataset, ready = self.target.dataset, [s.folder for s in self.studies if s.ready]
         if dataset is None or not ready:
             return
         self._set_dataset(None)
         self._enable(False)
         self._begin("Adding study {done} of {total}")
-        work = partial(self._add, ready, dataset.path)
+        work = partial(add_studies_later, ready, dataset.path)
         self._work.start(work, self._on_added, self._end, self._on_adding_stopped)
 
     def can_take(self, path: Path) -> bool:
@@ -158,9 +148,9 @@ class StudiesForm(FolderDrop, WorkForm):
         self._enable(self.folder.isEnabled())
 
     def _on_added(self, result: AddedStudies) -> None:
-        self._show(self._studies, added=result.added, failed=result.failed)
+        self._show(self.studies, added=result.added, failed=result.failed)
         self.target.show_dataset(result.dataset)
-        self._end("\n".join(_added_lines(result, self._studies)))
+        self._end("\n".join(_added_lines(result, self.studies)))
         self._set_dataset(result.dataset if result.added else None)
 
     def _on_adding_stopped(self) -> None:
@@ -171,7 +161,7 @@ class StudiesForm(FolderDrop, WorkForm):
         for part in (self.folder, self.target):
             part.setEnabled(enabled)
         self.refresh_button.setEnabled(enabled and self.folder.path is not None)
-        any_ready = any(study.ready for study in self._studies)
+        any_ready = any(study.ready for study in self.studies)
         self.add_button.setEnabled(enabled and any_ready and self.target.dataset is not None)
 
     def _show(
@@ -181,7 +171,7 @@ class StudiesForm(FolderDrop, WorkForm):
         added: Mapping[Path, Sequence[str]] | None = None,
         failed: Mapping[Path, Statement] | None = None,
     ) -> None:
-        self._studies = studies
+        self.studies = studies
         added, failed = added or {}, failed or {}
         self.table.set_rows(
             [

@@ -195,8 +195,8 @@ class WatchForm(QWidget):
     use_requested = Signal()
     log_toggled = Signal(bool)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._drawn = 0
         self._is_stopping = False
         self._has_record = self._is_student = False
