@@ -15,6 +15,8 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+from napari_bayes_nnunet.core.metrics import bootstrap
+
 from .helpers.data.hearts import make_dataset
 from .helpers.processes.command import bayes_nnunet
 from .helpers.processes.warm_command import WarmCommand
@@ -74,6 +76,23 @@ def empty_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         patch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
         patch.setenv("XDG_DATA_HOME", str(shared / "data"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_sync() -> Iterator[None]:
+    """Leave written files to the system, because no test cuts the power; a disk takes its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def few_resamples() -> Iterator[None]:
+    """Resample 50 times instead of 2000, for tests of what is around an interval."""
+    with pytest.MonkeyPatch.context() as patch:
+        for function in (bootstrap.bootstrap, bootstrap.mean_estimate):
+            patch.setitem(function.__kwdefaults__, "resamples", 50)
         yield
 
 
