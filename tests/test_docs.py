@@ -31,7 +31,7 @@ TEXTS = [README, *GUIDES, PACKAGE / "demo_ensemble" / "README.md", *PAGES]
 MOST_README_LINES = 120
 LAYERS_WITH_ROOMS = ("core", "io", "app", "paper", "widgets")
 TERMS = (
-    "agreement alternative case cohort level member pass phase run score slice spread structure "
+    "agreement answer case cohort level member pass phase run score slice spread structure "
     "study"
 )
 OPTIONS_OF_OTHERS = {

@@ -269,7 +269,7 @@ def test_a_painter_ends_even_if_it_is_still_referenced(qtbot, monkeypatch) -> No
     monkeypatch.setattr(module, "QStylePainter", Kept)
     box = NarrowComboBox()
     qtbot.addWidget(box)
-    box.addItem("Disagreement of the members")
+    box.addItem("Member disagreement")
     box.grab()
     assert painters
     assert not any(painter.isActive() for painter in painters)
