@@ -82,7 +82,7 @@ MOST_CODE = {
     "archive followed": 52,
     "other people's models": 267,
     "killed at the first member": 6,
-    "read by a critic": 52,
+    "read by a critic": 59,
     "a site at the desk": 194,
     "a lighter house": -249,
 }
@@ -143,7 +143,7 @@ MOST_TEST_LINES = {
     "archive followed": 97,
     "other people's models": 325,
     "killed at the first member": 4,
-    "read by a critic": 54,
+    "read by a critic": 153,
     "a site at the desk": 168,
     "a lighter house": -54,
 }
