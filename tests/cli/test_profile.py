@@ -138,6 +138,7 @@ def test_each_scanner_has_its_own_test_and_intervals(tmp_path: Path) -> None:
     run("profile", "learn", tmp_path / "studies", "-o", tmp_path / "site.json", "--keep-labels")
     profile = read_profile(tmp_path / "site.json")
     assert profile.intervals.keys() == {"A 1"}
+    assert not profile.es_base
     assert profile.void
     assert all("A 1" in sentence for sentence in profile.void)
     assert any("unknown scanner" in sentence for sentence in profile.learnt)
