@@ -82,8 +82,8 @@ MOST_CODE = {
     "archive followed": 52,
     "other people's models": 267,
     "killed at the first member": 6,
-    "read by a critic": 59,
-    "a site at the desk": 194,
+    "read by a critic": 52,
+    "a site at the desk": 197,
     "a lighter house": -249,
 }
 """Lines of code of the package, by what needs them."""
@@ -143,8 +143,8 @@ MOST_TEST_LINES = {
     "archive followed": 97,
     "other people's models": 325,
     "killed at the first member": 4,
-    "read by a critic": 153,
-    "a site at the desk": 168,
+    "read by a critic": 54,
+    "a site at the desk": 171,
     "a lighter house": -54,
 }
 """Lines of the tests, by what needs them."""

@@ -31,8 +31,7 @@ TEXTS = [README, *GUIDES, PACKAGE / "demo_ensemble" / "README.md", *PAGES]
 MOST_README_LINES = 120
 LAYERS_WITH_ROOMS = ("core", "io", "app", "paper", "widgets")
 TERMS = (
-    "agreement answer case cohort level member pass phase run score slice spread structure "
-    "study"
+    "agreement answer case cohort level member pass phase run score slice spread structure study"
 )
 OPTIONS_OF_OTHERS = {
     *("--dashboard-address", "--death-timeout", "--memory-limit", "--no-dashboard", "--nthreads"),

@@ -138,6 +138,7 @@ def test_each_scanner_has_its_own_test_and_intervals(tmp_path: Path) -> None:
     run("profile", "learn", tmp_path / "studies", "-o", tmp_path / "site.json", "--keep-labels")
     profile = read_profile(tmp_path / "site.json")
     assert profile.intervals.keys() == {"A 1"}
+    assert not profile.es_base
     assert profile.void
     assert all("A 1" in sentence for sentence in profile.void)
     assert any("unknown scanner" in sentence for sentence in profile.learnt)
@@ -291,18 +292,19 @@ def test_learnt_profile_that_draws_nothing_is_only_said(
     assert "interval_90" in content["volumes_ml"]["LV"]
 
 
-@pytest.mark.parametrize("is_own", [True, False])
-def test_intervals_of_the_site_are_those_of_its_calibration(
-    model: Path, cine: Path, tmp_path: Path, is_own: bool
+@pytest.mark.parametrize(("scanner", "ensemble"), [("", ""), ("A 1", ""), ("", "another")])
+def test_intervals_of_the_site_are_those_of_its_calibration_and_scanner(
+    model: Path, cine: Path, tmp_path: Path, scanner: str, ensemble: str
 ) -> None:
+    is_own = not (scanner or ensemble)  # a NIfTI file is of an unknown scanner
     assert predict(model, cine, tmp_path / "plain").exit_code == 0
     made = report(tmp_path / "plain", "p_4d_frame01")
     plain = made["calibration"]
     site = SiteProfile(
         name="site",
         learnt_from=9,
-        intervals={"": {"LV EF": (2.0, 4.0)}},
-        calibration=calibration_checksum(plain) if is_own else "of another ensemble",
+        intervals={scanner: {"LV EF": (2.0, 4.0)}},
+        calibration=ensemble or calibration_checksum(plain),
     )
     write_profile(tmp_path / "site.json", site)
     options = ("--profile", tmp_path / "site.json", "--save", "study")

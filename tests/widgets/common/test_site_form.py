@@ -62,6 +62,7 @@ def test_one_click_calibrates_for_the_site(
 def test_stopped_calibration_changes_nothing(form: SiteForm, studies: Path, qtbot: Any) -> None:
     form.set_folder(studies)
     form.button.click()
+    form.set_folder(studies)  # as after a study was closed
     form.progress.stop_button.click()
     qtbot.waitUntil(lambda: form.message.text() == NOT_CALIBRATED)
     assert not (studies / SITE_FILE).exists()

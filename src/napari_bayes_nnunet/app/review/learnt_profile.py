@@ -36,8 +36,8 @@ def learn_from_studies(
 
     Studies count if all slices of ED and ES in the queue are accepted. Intervals are compared with
     the ensemble's own, also in studies that were segmented with a profile. Without ``draws``,
-    labels stay the ensemble's. Yields (done, total). Raises AppError if there are fewer than
-    `FEWEST_TO_LEARN`, and DataError if one cannot be read.
+    nothing is learnt about contours and base, so labels stay the ensemble's. Yields (done, total).
+    Raises AppError if there are fewer than `FEWEST_TO_LEARN`, and DataError if one cannot be read.
     """
     studies: list[CorrectedStudy] = []
     for folder in folders:
@@ -51,9 +51,9 @@ def learn_from_studies(
     if len(shown) < FEWEST_TO_LEARN:
         values = {"ready": len(shown), "count": len(studies), "least": FEWEST_TO_LEARN}
         raise AppError(TOO_FEW_STUDIES, **values)
-    profile = learn_profile(name, [*shown.values()])
-    if not draws:
-        profile = replace(profile, es_base={})
+    kinds = ("EF", "es_base", "offset_mm") if draws else ("EF",)
+    habits_of = [{i: n for i, n in habits.items() if i[0] in kinds} for habits in shown.values()]
+    profile = learn_profile(name, habits_of)
     reviewed = []
     for done, folder in enumerate(shown, start=len(shown)):
         yield done, 2 * len(shown)

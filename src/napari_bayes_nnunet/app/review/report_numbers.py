@@ -22,7 +22,7 @@ _COLUMNS: Final = (
 )  # fmt: skip
 MUSCLE: Final = "Muscle"
 VALVE: Final = "Valve"
-OF_SITE: Final = "Intervals are those of the site profile {site}."
+OF_SITE: Final = "Intervals are those of the site profile “{site}”."
 OTHER_RULES: Final = MUSCLE, VALVE
 """Titles of numbers by another rule, in the order of their columns."""
 REVIEWED: Final = "reviewed"

@@ -65,11 +65,14 @@ class SiteForm(QWidget):
 
     def set_folder(self, folder: Path | None) -> None:
         """Test the intervals with the reviewed studies in a folder, in the background."""
+        if folder == self._folder and not self.progress.isHidden():  # the list was refreshed
+            return
         self._work.drop()
         self._end("")
         self._folder = folder or Path()
         self.button.setEnabled(folder is not None)
         self._show_used()
+        self.used.setVisible(self.used.isChecked() or bool(folder and os.path.exists(self._file)))
         if folder is not None:
             work = partial(learn_from_studies, [folder], folder.name)
             self._work.start(work, self._on_tested, lambda sentence: None)
@@ -105,7 +108,7 @@ class SiteForm(QWidget):
         used = self._settings.kept.site_profile
         self._file = Path(used) if used else self._folder / SITE_FILE
         self.used.setChecked(bool(used))
-        self.used.setVisible(bool(used) or os.path.exists(self._file))
+        self.used.setVisible(bool(used))
 
     def _on_used_clicked(self, is_used: bool) -> None:
         self._settings.keep(site_profile=str(self._file) if is_used else "")
