@@ -84,7 +84,7 @@ MOST_CODE = {
     "killed at the first member": 6,
     "read by a critic": 52,
     "a site at the desk": 197,
-    "a lighter house": -249,
+    "a lighter house": -261,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -145,7 +145,7 @@ MOST_TEST_LINES = {
     "killed at the first member": 4,
     "read by a critic": 54,
     "a site at the desk": 171,
-    "a lighter house": -54,
+    "a lighter house": -52,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

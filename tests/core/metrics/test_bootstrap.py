@@ -5,7 +5,9 @@ import pytest
 from scipy import stats
 
 from napari_bayes_nnunet.core import InputError
+from napari_bayes_nnunet.core.metrics import bootstrap as module
 from napari_bayes_nnunet.core.metrics.bootstrap import (
+    RESAMPLES,
     Estimate,
     bootstrap,
     mean_estimate,
@@ -31,9 +33,9 @@ def test_few_patients_have_no_interval():
 
 def test_the_number_itself_counts_every_case_once():
     values, patients = [1.0, 2.0, 6.0, 3.0, 0.0, 6.0], [*"aabcde"]
-    found = bootstrap(weighted_mean(values), patients, resamples=10)
+    found = bootstrap(weighted_mean(values), patients)
     assert found.value == mean_estimate(values, patients).value == 3
-    assert len(found.resampled) == 10
+    assert len(found.resampled) == RESAMPLES
 
 
 def test_means_are_those_of_the_loop():
@@ -44,12 +46,13 @@ def test_means_are_those_of_the_loop():
     np.testing.assert_allclose(found.resampled, expected.resampled)
 
 
-def test_the_interval_is_that_of_scipy():
+def test_the_interval_is_that_of_scipy(monkeypatch):
+    monkeypatch.setattr(module, "RESAMPLES", 20_000)
     values = np.random.default_rng(4).gamma(2, size=40)
     expected = stats.bootstrap(
         (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)
     ).confidence_interval
-    found = mean_estimate(values, numbered(40), resamples=20_000).interval
+    found = mean_estimate(values, numbered(40)).interval
     assert found == pytest.approx((expected.low, expected.high), rel=0.01)
 
 
@@ -61,7 +64,7 @@ def test_two_methods_are_compared_draw_by_draw():
 
 def test_an_estimate_without_draws_has_no_interval():
     assert np.isnan(Estimate(1.0, np.zeros(0)).interval).all()
-    assert np.isnan(mean_estimate([1.0], ["a"], resamples=0).interval).all()
+    assert np.isnan(mean_estimate([1.0], ["a"]).interval).all()
 
 
 def test_without_a_patient_nothing_is_drawn():

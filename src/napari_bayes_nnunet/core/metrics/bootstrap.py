@@ -13,6 +13,8 @@ from .. import InputError
 
 FEWEST_PATIENTS = 5
 """Patients needed for an interval: with fewer it would be far too narrow."""
+RESAMPLES = 2000
+SEED = 2022
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,22 +39,16 @@ class Estimate:
         return Estimate(self.value / other.value if other.value else np.nan, ratios)
 
 
-def bootstrap(
-    statistic: Callable[[NDArray[np.int64]], float],
-    patients: Sequence[str],
-    *,
-    resamples: int = 2000,
-    seed: int = 2022,
-) -> Estimate:
+def bootstrap(statistic: Callable[[NDArray[np.int64]], float], patients: Sequence[str]) -> Estimate:
     """Return a statistic of n cases with its values for resampled patients.
 
     ``patients`` (n,) names the patient of each case. ``statistic`` gets the (n,) `case_weights`,
     all 1 for the value itself. A resample whose statistic is NaN does not enter the interval. The
-    same patients and seed give the same resamples, so methods can be compared resample by resample.
+    same patients give the same resamples, so methods can be compared resample by resample.
 
     Raises InputError without a case.
     """
-    weights = case_weights(patients, resamples=resamples, seed=seed)
+    weights = case_weights(patients)
     # With few patients, the same counts are drawn again and again.
     distinct, drawn = np.unique(weights, axis=0, return_inverse=True)
     values = np.array([statistic(counts) for counts in distinct], np.float64)
@@ -61,11 +57,7 @@ def bootstrap(
 
 
 def mean_estimate(
-    values: Sequence[float] | NDArray[np.floating],
-    patients: Sequence[str],
-    *,
-    resamples: int = 2000,
-    seed: int = 2022,
+    values: Sequence[float] | NDArray[np.floating], patients: Sequence[str]
 ) -> Estimate:
     """Return the mean of (n,) values of cases, NaN left out; NaN without any value.
 
@@ -74,14 +66,14 @@ def mean_estimate(
     values = np.asarray(values, np.float64)
     present = ~np.isnan(values)
     if not present.any():
-        return Estimate(math.nan, np.full(resamples, math.nan))
-    weights = case_weights(patients, resamples=resamples, seed=seed)[:, present]
+        return Estimate(math.nan, np.full(RESAMPLES, math.nan))
+    weights = case_weights(patients)[:, present]
     with np.errstate(invalid="ignore"):
         resampled = (weights @ values[present]) / weights.sum(axis=1)
     return Estimate(float(values[present].mean()), resampled)
 
 
-def case_weights(patients: Sequence[str], *, resamples: int, seed: int) -> NDArray[np.int64]:
+def case_weights(patients: Sequence[str]) -> NDArray[np.int64]:
     """Return (B, n) counts of n cases when as many patients are drawn as there are.
 
     All cases of a patient are drawn together. B is 0 for fewer than `FEWEST_PATIENTS`. Raises
@@ -90,10 +82,9 @@ def case_weights(patients: Sequence[str], *, resamples: int, seed: int) -> NDArr
     names, owner = np.unique(np.asarray(patients, np.str_), return_inverse=True)
     if not len(names):
         raise InputError("No patients to resample.")
-    if len(names) < FEWEST_PATIENTS:
-        resamples = 0
+    resamples = 0 if len(names) < FEWEST_PATIENTS else RESAMPLES
     equal = np.full(len(names), 1 / len(names))
-    drawn = np.random.default_rng(seed).multinomial(len(names), equal, size=resamples)
+    drawn = np.random.default_rng(SEED).multinomial(len(names), equal, size=resamples)
     return np.asarray(drawn[:, owner], np.int64)
 
 

@@ -78,9 +78,7 @@ def in_random_order(review: ReviewedSlices) -> ReviewedSlices:
     return replace(review, errors=np.full(len(review.errors), review.errors.mean()))
 
 
-def queue_yield(
-    reviews: Sequence[ReviewedSlices], *, resamples: int = 2000, seed: int = 2022
-) -> QueueYield:
+def queue_yield(reviews: Sequence[ReviewedSlices]) -> QueueYield:
     """Return the share of all wrong voxels found after a share of the slices of every study.
 
     A part of a slice counts in proportion. NaN without any wrong voxel. Intervals come from
@@ -93,9 +91,8 @@ def queue_yield(
     shares = np.arange(CURVE_STEPS + 1) / CURVE_STEPS
     numbers = np.array([_numbers(review, shares) for review in reviews])
     patients = [review.patient for review in reviews]
-    weights = case_weights(patients, resamples=resamples, seed=seed)
     *curve, at_share, area = _shares(numbers.sum(axis=0))
-    resampled = _shares(weights @ numbers)
+    resampled = _shares(case_weights(patients) @ numbers)
     return QueueYield(
         curve=np.array(curve),
         at_share=Estimate(float(at_share), resampled[:, -2]),

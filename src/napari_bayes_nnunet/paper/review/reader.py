@@ -359,7 +359,7 @@ def _removed_share(
 
 def _ratio(part: _Values, whole: _Values, names: Sequence[str]) -> Estimate:
     """Return the pooled share of (n,) parts of (n,) wholes, for resampled patients."""
-    weights = case_weights(names, resamples=2000, seed=2022)
+    weights = case_weights(names)
     with np.errstate(invalid="ignore", divide="ignore"):
         value = float(np.divide(part.sum(), whole.sum()))
         return Estimate(value, np.asarray((weights @ part) / (weights @ whole), np.float64))
