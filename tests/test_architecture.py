@@ -82,7 +82,7 @@ MOST_CODE = {
     "archive followed": 52,
     "other people's models": 267,
     "killed at the first member": 6,
-    "read by a critic": 52,
+    "read by a critic": 59,
     "a site at the desk": 197,
     "a lighter house": -261,
 }
@@ -143,7 +143,7 @@ MOST_TEST_LINES = {
     "archive followed": 97,
     "other people's models": 325,
     "killed at the first member": 4,
-    "read by a critic": 54,
+    "read by a critic": 152,
     "a site at the desk": 171,
     "a lighter house": -52,
 }
