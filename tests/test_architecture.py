@@ -84,7 +84,7 @@ MOST_CODE = {
     "killed at the first member": 6,
     "read by a critic": 59,
     "a site at the desk": 197,
-    "a lighter house": -261,
+    "a lighter house": -303,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -145,7 +145,7 @@ MOST_TEST_LINES = {
     "killed at the first member": 4,
     "read by a critic": 152,
     "a site at the desk": 171,
-    "a lighter house": -52,
+    "a lighter house": -58,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -304,7 +304,7 @@ def test_changed_dataset_is_refused_with_the_difference(trained_run, hearts, tmp
     ("data", "output", "flags", "parts"),
     [
         ("none", "run", [], ["none", "dataset.json"]),
-        ("one patient", "run", [], [advice(Action.TRAIN_ON_ALL).rstrip(".")]),
+        ("one patient", "run", [], ["Set --fold to all"]),
         ("hearts", "run", ["--resume"], [advice(Action.START_NEW)]),
         ("hearts", "run", ["--add-cycle"], [advice(Action.START_NEW)]),
         ("hearts", "hearts", [], [advice(Action.OTHER_OUTPUT)]),
@@ -320,7 +320,7 @@ def test_changed_dataset_is_refused_with_the_difference(trained_run, hearts, tmp
         ("hearts", "run", ["--patient", "("], ["'('"]),
         (
             *("hearts", "run", ["--patient", "pat"]),
-            [TOO_FEW_PATIENTS.format(patient="pat"), advice(Action.TRAIN_ON_ALL).rstrip(".")],
+            [TOO_FEW_PATIENTS.format(patient="pat"), "Set --fold to all"],
         ),
         ("hearts", "run", ["--patient", "^(heart)"], ["^(heart)", "patient001_frame01"]),
         ("hearts", "run", ["--fold", "4"], ["fold 4", "from 0 to 3."]),

@@ -14,10 +14,11 @@ from napari_bayes_nnunet.core.problems import (
     Remedy,
     Setting,
     Statement,
+    change,
 )
 from napari_bayes_nnunet.io import DataError
 
-SIZE = Remedy(Action.OTHER_BATCH_SIZE, {"size": 8})
+SIZE = change("batch_size", 8)
 STARTED = AppError(
     "{folder} was started with {setting} {kept:g}.",
     SIZE,
@@ -36,8 +37,7 @@ def test_statements_of_like_exceptions_are_equal():
 
 def test_a_sentence_is_followed_by_what_to_do():
     assert str(STARTED) == (
-        "run was started with --batch-size 16. Start again with --batch-size 8, or choose another "
-        "--output."
+        "run was started with --batch-size 16. Set --batch-size to 8, or choose another --output."
     )
 
 
@@ -82,7 +82,7 @@ def test_another_process_words_the_same_statement():
         {"template": "{0} was started with {kept:g}."},
         {"template": "{folder.name} was started."},
         {"values": None},
-        {"remedies": [{"action": "other batch size", "values": {}}]},
+        {"remedies": [{"action": "set to", "values": {}}]},
         {"remedies": [{"action": "unknown", "values": {}}]},
     ],
 )

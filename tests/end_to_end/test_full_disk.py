@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.prediction.output_files import DISK_FULL
 from napari_bayes_nnunet.app.review.dicom_export import export_session
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.app.segmentation.calibration import UNCALIBRATED
@@ -90,7 +91,7 @@ def rows(folder: Path) -> dict[str, str]:
 
 def assert_full(error: AppError, folder: Path) -> None:
     assert error.values["folder"] == folder
-    assert [remedy.action for remedy in error.remedies] == [Action.MAKE_ROOM]
+    assert error.statement.template == DISK_FULL
 
 
 @pytest.mark.parametrize("leaving", [0, 150_000])

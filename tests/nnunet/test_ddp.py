@@ -16,7 +16,7 @@ import torch
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
-from napari_bayes_nnunet.core.problems import Action, Remedy
+from napari_bayes_nnunet.core.problems import Action, Remedy, change
 from napari_bayes_nnunet.io.ensemble.run_folder import EpochReport, RunFolder, read_record
 from napari_bayes_nnunet.nnunet import ModelError, Stopped, ddp
 
@@ -74,7 +74,7 @@ def test_unequal_batch_is_refused_with_equal_one(batch_size, size, monkeypatch):
     with pytest.raises(ModelError) as caught:
         ddp.check_gpus(2, device="auto", batch_size=batch_size)
     assert caught.value.values == {"batch_size": batch_size, "gpus": 2}
-    assert caught.value.remedies == (Remedy(Action.OTHER_BATCH_SIZE, {"size": size}), OTHER_GPUS)
+    assert caught.value.remedies == (change("batch_size", size), OTHER_GPUS)
 
 
 def test_the_saved_epoch_is_that_of_nnunets_state(run):

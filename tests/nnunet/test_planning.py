@@ -331,7 +331,7 @@ def check_filled(workspace, dataset):
     with pytest.raises(ModelError) as caught:
         plan_and_preprocess(dataset, workspace, configuration="2d")
     assert caught.value.statement.template == PLANNING_FILLED_DISK
-    assert caught.value.remedies == (Remedy(Action.FREE_AND_REPEAT),)
+    assert caught.value.remedies == (Remedy(Action.START_AGAIN),)
     assert not [file for file in workspace.rglob("*") if file.is_file()]
 
 

@@ -19,7 +19,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.ensemble.training_settings import TrainingSettings
-from napari_bayes_nnunet.core.problems import Action, Remedy
+from napari_bayes_nnunet.core.problems import Action, Remedy, change
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import PLANS_ENTRY
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 from napari_bayes_nnunet.io.ensemble.trajectory import read_trajectory
@@ -235,7 +235,7 @@ def assert_too_large(error, file):
     assert error.values["file"] == file
     assert error.values["reason"] == os.strerror(errno.EFBIG)
     assert error.values["free"] > 0
-    assert error.remedies == (Remedy(Action.FREE_SPACE),)
+    assert error.remedies == (Remedy(Action.RESUME),)
 
 
 def test_a_failed_save_leaves_the_last_state(trainer, run):
@@ -292,9 +292,11 @@ def test_layers_that_cannot_be_written_are_explained(trainer, run):
 
 def assert_diverged(error, template):
     rate = SETTINGS.schedule.learning_rate(0)
-    assert error.statement.template == template + trainer_module._RESUMING_REPEATS
+    assert (
+        error.statement.template
+        == template + trainer_module._RESUMING_REPEATS + trainer_module._LOWER_RATE
+    )
     assert (error.values["epoch"], error.values["rate"]) == (0, rate)
-    assert error.remedies == (Remedy(Action.LOWER_RATE),)
 
 
 def test_weights_that_overflow_float16_are_not_kept(trainer, run):
@@ -376,12 +378,9 @@ def steps_with(trainer, network):
 @pytest.mark.parametrize(
     ("batch_size", "gpus", "remedy"),
     [
-        (2, 1, Remedy(Action.OTHER_BATCH_SIZE, {"size": 1})),
-        (1, 1, Remedy(Action.SMALLER_NETWORK)),
-        *(
-            (20, gpus, Remedy(Action.OTHER_BATCH_SIZE, {"size": size}))
-            for gpus, size in ((2, 10), (4, 8), (3, 9))
-        ),
+        (2, 1, change("batch_size", 1)),
+        (1, 1, change("preset", "demo")),
+        *((20, gpus, change("batch_size", size)) for gpus, size in ((2, 10), (4, 8), (3, 9))),
     ],
 )
 def test_too_large_a_batch_suggests_one_that_fits(batch_size, gpus, remedy, trainer, monkeypatch):
@@ -395,7 +394,7 @@ def test_too_large_a_batch_suggests_one_that_fits(batch_size, gpus, remedy, trai
         with pytest.raises(ModelError) as caught:
             step()
         assert caught.value.values == {"device": "cpu", "batch_size": batch_size}
-        assert caught.value.remedies == (remedy,)
+        assert caught.value.remedies[0] == remedy
 
 
 @pytest.fixture
@@ -449,7 +448,8 @@ def test_a_skipped_step_with_weights_beyond_float16_ends_the_training(scaled):
 def test_only_repeatable_trainings_are_said_to_repeat(trainer, seed, device):
     trainer.settings, trainer.device = replace(SETTINGS, seed=seed), torch.device(device)
     error = trainer._diverged(trainer_module._LOSS_DIVERGED, loss="nan")
-    assert error.statement.template == trainer_module._LOSS_DIVERGED
+    expected = trainer_module._LOSS_DIVERGED + trainer_module._LOWER_RATE
+    assert error.statement.template == expected
 
 
 @pytest.mark.parametrize("fast", [True, False])
@@ -492,7 +492,7 @@ def test_the_suggested_batch_fits_the_gpus(trainer, monkeypatch):
         monkeypatch.setattr(torch.distributed, "get_world_size", lambda gpus=gpus: gpus)
         with pytest.raises(ModelError) as caught:
             trainer.train_step(batch)
-        assert caught.value.remedies == (Remedy(Action.OTHER_BATCH_SIZE, {"size": smaller}),)
+        assert caught.value.remedies == (change("batch_size", smaller),)
 
 
 def test_nnunet_does_not_validate_a_run_folder(trainer, run):

@@ -26,85 +26,24 @@ class Action(Enum):
 
     RESUME = "continue with --resume", "press Resume to continue"
     RESUME_RUN = "continue with: {command}", "press Resume to continue"
-    RUN = "run: {command}", "run in a terminal: {command}"
-    START_NEW = "start a training without --resume and --add-cycle", "start a new training"
-    START_AGAIN = "start it again with the same command", "start it again"
-    OTHER_OUTPUT = "choose another --output", "choose another folder"
-    OVERWRITE = "use --overwrite to replace it", "choose another folder for the results"
     CONTINUE = "use --continue to do only what is missing", "start again to do only what is missing"
-    OTHER_BATCH_SIZE = (
-        "start again with --batch-size {size}",
-        "start again with the batch size {size}",
-    )
-    SMALLER_NETWORK = (
-        "try --preset demo or another --device",
-        "try the preset Demo or another device",
-    )
-    LOWER_RATE = (
-        "start again in another --output with a lower --restart-lr or --initial-lr, or with "
-        "--no-restart-first-cycle",
-        "start again in another folder with a lower “Restart αᵣ” or “Rate α₀”, or without "
-        "“Restart in the first cycle”",
-    )
-    FREE_SPACE = (
-        "free some disk space, then continue with --resume",
-        "free some disk space, then resume the training",
-    )
-    CHOOSE_FOLD = "choose one with --fold", "choose the fold"
-    TRAIN_ON_ALL = "train with --fold all", "train on all cases (fold “all”)"
-    NAME_PATIENT = (
-        "name the patient's part of the case name with --patient",
-        "name the patient's part of the case name",
-    )
-    LEAVE_OUT = (
-        "leave out {setting} to continue as it was started",
-        "use the same {setting} to continue",
-    )
-    NAME_DATASET = (
-        "name the training data with --dataset, or copy the run",
-        "name the training data in a terminal",
-    )
-    NAME_SPLIT = (
-        "use the split file it was started with (--split)",
-        "choose the split file it was started with",
-    )
-    KEEP_TRAJECTORY = (
-        "train again with --keep-trajectory",
-        "train again in a terminal with --keep-trajectory",
-    )
-    FIT_TEMPERATURE = (
-        "run {command}, or choose a temperature",
-        "run {command} in a terminal, or choose a temperature",
-    )
+    START_AGAIN = "start it again with the same command", "start it again"
+    START_NEW = "start a training without --resume and --add-cycle", "start a new training"
+    RUN = "run: {command}", "run in a terminal: {command}"
+    WAIT = "wait until that process has ended", "wait until that process has ended"
     RESTORE = (
         "put the file back from a backup, or train in another --output",
         "put the file back from a backup, or train in another folder",
     )
-    CHOOSE_SERIES = "choose a series with --series", "choose a series"
-    TRAIN_WITH = "train with {setting} {value}", "train with the {setting} {value}"
-    SAVE_STUDIES = (
-        "write studies with bayes-nnunet predict --save study",
-        "segment the images and save them as studies",
-    )
-    OMIT = "leave out {setting}", "keep the default of “{setting}”"
+    OVERWRITE = "use --overwrite to replace it", "choose another folder for the results"
+    OTHER_OUTPUT = "choose another --output", "choose another folder"
     OTHER_VALUE = "choose another {setting}", "choose another value of “{setting}”"
-    WAIT = "wait until that process has ended", "wait until that process has ended"
-    GIVE_SPACING = "give the correct voxel size with --spacing", "enter the correct voxel size"
-    NAME_STRUCTURES = (
-        "name the structures, for example with --labels {labels}",
-        "name the structures",
-    )
-    MAKE_ROOM = (
-        "free some disk space, then use --continue to do only what is missing",
-        "free some disk space, then start again to do only what is missing",
-    )
-    FREE_AND_REPEAT = (
-        "free some disk space, then start it again with the same command",
-        "free some disk space, then start it again",
-    )
-    SEGMENT_ANYWAY = (
-        "use --anyway to segment it all the same",
-        "segment it all the same in a terminal with --anyway",
+    SET = "set {setting}", "set “{setting}”"
+    SET_TO = "set {setting} to {value}", "set “{setting}” to {value}"
+    OMIT = "leave out {setting}", "keep the default of “{setting}”"
+    LEAVE_OUT = (
+        "leave out {setting} to continue as it was started",
+        "use the same {setting} to continue",
     )
 
     @property
@@ -136,6 +75,12 @@ class Remedy:
 
     action: Action
     values: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+def change(setting: str, value: object = "") -> Remedy:
+    """Return the remedy to set a setting, to a ``value`` if one is given."""
+    values: dict[str, Any] = {"setting": Setting(setting)}
+    return Remedy(Action.SET_TO, values | {"value": value}) if value else Remedy(Action.SET, values)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from threading import Event, Thread
 import torch
 from torch.multiprocessing.spawn import ProcessException
 
-from ..core.problems import Action, Remedy, Setting, statement
+from ..core.problems import Action, Remedy, Setting, change, statement
 from ..io.ensemble.run_folder import EpochReport, RunFolder
 from ..io.files.json_files import parse_json
 from . import ModelError, Stopped
@@ -63,7 +63,7 @@ def check_gpus(gpus: int, *, device: str, batch_size: int) -> None:
         size = max(batch_size // gpus, 1) * gpus
         raise ModelError(
             "A batch of {batch_size} cannot be shared equally among {gpus} GPUs.",
-            Remedy(Action.OTHER_BATCH_SIZE, {"size": size}),
+            change("batch_size", size),
             other_gpus,
             batch_size=batch_size,
             gpus=gpus,

@@ -67,7 +67,9 @@ DAMAGED_PLANS_FILE = "{file} is damaged or from another version of nnU-Net ({rea
 NO_DICTIONARY = "it is not a JSON dictionary"
 UNUSUAL_ENTRY = "an entry has a type or value that nnU-Net does not write"
 OTHER_DATASET = "it names a different dataset from ensemble.json"
-PLANNING_FILLED_DISK = "The disk is full, so the images could not be preprocessed in {folder}."
+PLANNING_FILLED_DISK = (
+    "The disk is full, so the images could not be preprocessed in {folder}. Free some disk space."
+)
 PLANNING_FAILED = (
     "nnU-Net could not plan and preprocess the dataset ({reason}). See train.log for details."
 )
@@ -367,9 +369,7 @@ def _explained(workspace: Path) -> Iterator[None]:
     except (OSError, RuntimeError, AssertionError) as error:
         if has_filled_disk(error, workspace.parent):
             _clear(workspace)
-            raise ModelError(
-                PLANNING_FILLED_DISK, Action.FREE_AND_REPEAT, folder=workspace
-            ) from error
+            raise ModelError(PLANNING_FILLED_DISK, Action.START_AGAIN, folder=workspace) from error
         if isinstance(error, OSError):
             raise
         reason = str(error).partition("\n")[0].rstrip(".")

@@ -29,7 +29,7 @@ from torch._dynamo import OptimizedModule
 from ..core.durations import TimeLeft
 from ..core.ensemble.schedule import MemberSelection, RestartSchedule
 from ..core.ensemble.training_settings import TrainingSettings
-from ..core.problems import Action, Remedy
+from ..core.problems import Action, Remedy, Setting, change
 from ..io.ensemble.ensemble_folder import PLANS_ENTRY
 from ..io.ensemble.run_folder import EpochReport, RunFolder, add_member
 from ..io.ensemble.trajectory import write_epoch
@@ -69,7 +69,13 @@ _LOSS_DIVERGED = "The loss became {loss} in epoch {epoch} at learning rate {rate
 _WEIGHTS_DIVERGED = "The weights became infinite or NaN in epoch {epoch} at learning rate {rate:g}."
 _RESUMING_REPEATS = " Resuming would repeat this."
 _OUT_OF_MEMORY = "The {device} ran out of memory with batch size {batch_size}."
-_NOT_WRITTEN = "{file} could not be written ({reason}; {free:.0f} MiB are free)."
+_NOT_WRITTEN = (
+    "{file} could not be written ({reason}; {free:.0f} MiB are free). Free some disk space."
+)
+_LOWER_RATE = (
+    " Start again in another folder with a lower {restart} or {initial}, or without a restart in "
+    "the first cycle."
+)
 MEMBERS_USABLE = " The members so far can still be used."
 
 
@@ -404,8 +410,9 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         is_repeatable = self.settings.seed is not None and self.device.type != "cuda"
         repeats = _RESUMING_REPEATS if is_repeatable else ""
         return ModelError(
-            template + repeats + self._members_usable,
-            Action.LOWER_RATE,
+            template + repeats + self._members_usable + _LOWER_RATE,
+            restart=Setting("restart_lr"),
+            initial=Setting("initial_lr"),
             epoch=self.current_epoch,
             rate=rate,
             **values,
@@ -447,13 +454,11 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
             size = self.configuration_manager.batch_size
             gpus = torch.distributed.get_world_size() if self.is_ddp else 1
             smaller = size // 2 // gpus * gpus
-            remedy = (
-                Remedy(Action.OTHER_BATCH_SIZE, {"size": smaller})
-                if smaller
-                else Remedy(Action.SMALLER_NETWORK)
-            )
+            remedies = [change("batch_size", smaller)] if smaller else [
+                change("preset", "demo"), Remedy(Action.OTHER_VALUE, {"setting": Setting("device")})
+            ]  # fmt: skip
             raise ModelError(
-                _OUT_OF_MEMORY, remedy, device=self.device.type, batch_size=size
+                _OUT_OF_MEMORY, *remedies, device=self.device.type, batch_size=size
             ) from error
 
     @contextmanager
@@ -463,7 +468,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         except OSError as error:
             raise ModelError(
                 _NOT_WRITTEN + self._members_usable,
-                Action.FREE_SPACE,
+                Action.RESUME,
                 file=path,
                 reason=error.strerror,
                 free=shutil.disk_usage(self.run.path).free / 2**20,

@@ -34,7 +34,7 @@ from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.recipe import Recipe
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli import main
-from napari_bayes_nnunet.core.problems import Action, Remedy, statement
+from napari_bayes_nnunet.core.problems import Action, Remedy, change, statement
 from napari_bayes_nnunet.core.types import Spacing
 from napari_bayes_nnunet.io.evaluation.predictions import read_prediction
 from napari_bayes_nnunet.io.images.geometry import make_geometry
@@ -209,7 +209,7 @@ def test_affine_decides_the_volumes_and_report_has_both(ensemble: Ensemble, tmp_
     said = str(
         statement(
             TWO_VOXEL_SIZES,
-            Action.GIVE_SPACING,
+            change("spacing"),
             affine="10 × 1.9 × 1.2",
             pixdim="5 × 1.9 × 1.2",
             factor=0.5,
@@ -242,7 +242,7 @@ def test_skewed_axes_are_noted_with_their_factor(
 )
 def test_unknown_distance_of_slices_is_noted(slices: int, spacing: Spacing, noted: bool) -> None:
     geometry = make_geometry((slices, 50, 40), spacing)
-    notes = [str(statement(CLOSE_SLICES, Action.GIVE_SPACING, distance=1.0))] * noted
+    notes = [str(statement(CLOSE_SLICES, change("spacing"), distance=1.0))] * noted
     assert with_geometry({}, geometry)["notes"] == notes
     assert with_geometry({}, replace(geometry, given_spacing=(10.0, 1.4, 1.4)))["notes"] == []
 

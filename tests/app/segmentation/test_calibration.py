@@ -255,12 +255,12 @@ def test_temperature_that_was_not_fitted_raises(calibrated: Path) -> None:
         "largest_component": "on",
     }
     command = f"bayes-nnunet calibrate {calibrated} DATASET --method swa --members 30"
-    (remedy,) = caught.value.remedies
+    _, remedy = caught.value.remedies
     options = "--mirroring full --window heart --largest-component on"
-    assert remedy == Remedy(Action.FIT_TEMPERATURE, {"command": f"{command} {options}"})
+    assert remedy == Remedy(Action.RUN, {"command": f"{command} {options}"})
     with pytest.raises(AppError) as caught:
         fitted_temperature(folder, settings_of("multi", until_stable=True))
-    command = caught.value.remedies[0].values["command"]
+    command = caught.value.remedies[1].values["command"]
     assert command.endswith("--window whole --largest-component on --until-stable")
 
 
@@ -322,7 +322,7 @@ def test_temperature_of_another_fold_is_not_used(calibrated: Path) -> None:
     other = replace(folder, members=tuple(replace(m, fold="1") for m in folder.members))
     with pytest.raises(AppError) as caught:
         fitted_temperature(other, settings_of("multi"))
-    assert [remedy.action for remedy in caught.value.remedies] == [Action.FIT_TEMPERATURE]
+    assert [remedy.action for remedy in caught.value.remedies] == [Action.SET, Action.RUN]
 
 
 def test_read_only_ensemble_is_refused_before_the_work(
@@ -416,7 +416,7 @@ def test_temperature_of_another_training_is_not_used(calibrated: Path) -> None:
     other = replace(folder, members=tuple(replace(m, sha256="0" * 64) for m in folder.members))
     with pytest.raises(AppError) as caught:
         fitted_temperature(other, settings_of("multi"))
-    assert [remedy.action for remedy in caught.value.remedies] == [Action.FIT_TEMPERATURE]
+    assert [remedy.action for remedy in caught.value.remedies] == [Action.SET, Action.RUN]
     with pytest.raises(AppError):
         fitted_temperature(replace(folder, plans_sha256="0" * 64), settings_of("multi"))
     unknown = replace(folder, members=tuple(replace(m, sha256="") for m in folder.members))

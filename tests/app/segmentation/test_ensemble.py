@@ -26,7 +26,7 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.posterior import entropy
 from napari_bayes_nnunet.core.ensemble.stability import Stability
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
-from napari_bayes_nnunet.core.problems import Action, Remedy
+from napari_bayes_nnunet.core.problems import change
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.nnunet import ModelError, inference
 from napari_bayes_nnunet.nnunet.inference import WRONG_SIZE, Predictor
@@ -60,7 +60,7 @@ def test_spacing_that_contradicts_the_shape_is_refused(ensemble):
     image, cine = made_image((4, 40, 50)), made_image((3, 4, 40, 50))
     with pytest.raises(AppError) as caught:
         ensemble.segment(image, (1.2, 1.9, 8.0))
-    assert caught.value.remedies == (Remedy(Action.GIVE_SPACING),)
+    assert caught.value.remedies == (change("spacing"),)
     assert caught.value.values == {"spacing": "1.2 × 1.9 × 8", "shape": "4 × 40 × 50"}
     with pytest.raises(AppError) as caught:
         ensemble.find_phases(cine[None], (1.2, 1.9, 8.0))

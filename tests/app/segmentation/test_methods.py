@@ -18,13 +18,12 @@ from napari_bayes_nnunet.app.segmentation.methods import (
     refused_methods,
 )
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
-from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, EnsembleKind, Member
 from napari_bayes_nnunet.io.ensemble.run_folder import TrainingRecord
 
 PAPER = RestartSchedule()
-DROPOUT = Remedy(Action.TRAIN_WITH, {"setting": "dropout", "value": "0.1"})
-COSINE = Remedy(Action.TRAIN_WITH, {"setting": "schedule", "value": "cosine"})
+DROPOUT = {"setting": "dropout"}
+COSINE = {"setting": "schedule"}
 
 
 def make_members(
@@ -185,10 +184,10 @@ def test_refused_methods_have_reasons_and_remedies() -> None:
     assert [name for name in METHODS if name not in refused] == [
         *("multi", "single", "vanilla", "temperature", "swa")
     ]
-    assert refused["mc-dropout"].remedies == (DROPOUT,)
+    assert refused["mc-dropout"].values == DROPOUT
     assert refused["deep-ensemble"].statement.template == NO_DEEP_ENSEMBLE
     assert refused["cross-validation"].statement.template == NO_CROSS_VALIDATION
-    assert refused["snapshot"].remedies == (COSINE,)
+    assert refused["snapshot"].values == COSINE
     refused = refused_methods(CROSS_VALIDATION)
     assert not {"multi", "vanilla", "cross-validation"} & refused.keys()
     for method in ("single", "swa"):
@@ -217,7 +216,7 @@ def test_mc_dropout_repeats_the_last_epoch() -> None:
     never = {**architecture, "dropout_op_kwargs": {"p": 0.0}}
     plans = {"configurations": {"2d": {"architecture": {"arch_kwargs": never}}}}
     without = replace(PAPERS_RUN, plans=plans)
-    assert refused_methods(without)["mc-dropout"].remedies == (DROPOUT,)
+    assert refused_methods(without)["mc-dropout"].values == DROPOUT
 
 
 def test_deep_ensemble_uses_last_epoch_of_every_training() -> None:
@@ -240,7 +239,7 @@ def test_snapshots_are_the_last_of_every_cosine() -> None:
     assert epochs(folder, "snapshot") == [9, 19, 29]
     assert epochs(folder, "snapshot", 2) == [19, 29]
     restarts = replace(folder, record=record_of(RestartSchedule(epochs=30)))
-    assert refused_methods(restarts)["snapshot"].remedies == (COSINE,)
+    assert refused_methods(restarts)["snapshot"].values == COSINE
 
 
 @pytest.mark.parametrize("count", [0, -3])

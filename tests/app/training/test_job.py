@@ -14,7 +14,7 @@ import pytest
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.training.job import LINKED_FILE, prepare_job
 from napari_bayes_nnunet.app.training.request import TrainingRequest
-from napari_bayes_nnunet.core.problems import Action, Remedy
+from napari_bayes_nnunet.core.problems import Action, Remedy, change
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_lost_split_must_be_named(hearts, run, tmp_path) -> None:
     folds = json.loads(own.read_text())
     other = tmp_path / "other.json"
     other.write_text(json.dumps([*folds[1:], folds[0]]))
-    assert refusal(hearts, run, other).remedies == (Remedy(Action.NAME_SPLIT),)
+    assert refusal(hearts, run, other).remedies == (change("split", "that file"),)
     request = TrainingRequest(dataset=hearts, output=run, add_cycle=True, split=own)
     with prepare_job(request) as job:
         assert [list(split.train) for split in job.splits] == [fold["train"] for fold in folds]

@@ -16,7 +16,7 @@ from napari_bayes_nnunet.app.training.preflight import (
 )
 from napari_bayes_nnunet.app.training.request import EVERY_CASE, TrainingRequest
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
-from napari_bayes_nnunet.core.problems import Action, Remedy, statement
+from napari_bayes_nnunet.core.problems import Action, Remedy, change, statement
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.dataset.patients import DEFAULT_PATIENT
 from napari_bayes_nnunet.io.dataset.raw_dataset import (
@@ -158,7 +158,7 @@ def test_a_single_case(tmp_path):
 def test_cases_of_a_single_patient(tmp_path):
     data = make_dataset(tmp_path / "data", patients=1, frames=2)
     preflight = judge(ask(data))
-    remedies = (Action.TRAIN_ON_ALL, Action.NAME_PATIENT)
+    remedies = (change("fold", "all"), change("patient"))
     expected = statement(TOO_FEW_PATIENTS, *remedies, patient="patient001")
     assert only(preflight.problems).text == expected
     assert (preflight.splits, preflight.ready) == (None, False)
@@ -200,7 +200,7 @@ def test_names_without_patients_are_said_to_be_patients(tmp_path):
     preflight = judge(ask(data))
     problem = only(preflight.problems)
     assert (problem.text.template, problem.text.values) == (EVERY_CASE, {"count": 3})
-    assert problem.text.remedies == (Remedy(Action.NAME_PATIENT),)
+    assert problem.text.remedies == (change("patient"),)
     assert preflight.ready
 
 

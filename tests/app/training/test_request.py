@@ -23,7 +23,7 @@ from napari_bayes_nnunet.app.training.request import (
 )
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.ensemble.training_settings import PRESETS
-from napari_bayes_nnunet.core.problems import Action, Remedy, Setting
+from napari_bayes_nnunet.core.problems import Action, Remedy, Setting, change
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import (
     Split,
@@ -103,7 +103,7 @@ def test_a_resume_takes_the_only_fold():
         with pytest.raises(AppError) as caught:
             choose_fold(asked(resume=True, fold=fold), several)
         assert caught.value.values["folds"] == "0, 1"
-        assert caught.value.remedies == (Remedy(Action.CHOOSE_FOLD),)
+        assert caught.value.remedies == (change("fold"),)
 
 
 def test_settings_without_a_request_agree():

@@ -71,7 +71,7 @@ def test_full_disk_names_its_remedy(has_begun, request_and_run, monkeypatch):
     monkeypatch.setattr(training_terminal, "run_job", fill)
     with pytest.raises(AppError) as caught:
         train_in_terminal(request, jsonl=False)
-    again = Action.FREE_SPACE if has_begun else Action.FREE_AND_REPEAT
+    again = Action.RESUME if has_begun else Action.START_AGAIN
     assert caught.value.remedies == (Remedy(again),)
     last = from_line(run.progress.read_text().splitlines()[-1])
     assert last.statement == caught.value.statement.to_json()

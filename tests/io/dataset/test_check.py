@@ -11,7 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core.problems import Action, Remedy, statement
+from napari_bayes_nnunet.core.problems import change, statement
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.check import (
     CINE_CASE,
@@ -386,6 +386,4 @@ def test_names_without_an_lv_are_a_warning(tmp_path):
     problem = only(problems_of(data))
     assert not problem.blocks
     assert problem.file == data / "dataset.json"
-    assert problem.text.remedies == (
-        Remedy(Action.NAME_STRUCTURES, {"labels": "1=structure 1,2=structure 2,3=LV"}),
-    )
+    assert problem.text.remedies == (change("labels", "1=structure 1,2=structure 2,3=LV"),)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from napari_bayes_nnunet.core.problems import Action, statement
+from napari_bayes_nnunet.core.problems import change, statement
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.patients import patient_of, without_patient
 from napari_bayes_nnunet.io.dataset.raw_dataset import (
@@ -153,7 +153,7 @@ def test_few_patients_give_fewer_folds() -> None:
     with pytest.raises(DataError) as caught:
         patient_splits(CASES[:2])
     assert caught.value.values == {"patient": "patient001"}
-    assert [r.action for r in caught.value.remedies] == [Action.TRAIN_ON_ALL, Action.NAME_PATIENT]
+    assert caught.value.remedies == (change("fold", "all"), change("patient"))
 
 
 def test_training_only_cases_are_never_validated_with() -> None:

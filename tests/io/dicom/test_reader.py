@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from napari_bayes_nnunet.core.problems import Action
+from napari_bayes_nnunet.core.problems import change
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.files import may_hold_dicom
 from napari_bayes_nnunet.io.dicom.headers import tolerant_reading
@@ -233,7 +233,7 @@ def test_two_short_axis_cines_need_a_choice(tmp_path: Path) -> None:
     assert several.value.statement.template == SEVERAL_SHORT_AXES
     assert several.value.values["count"] == 2
     assert "series 5 'sax_pre': 4 slices × 5" in several.value.values["stacks"]
-    assert [remedy.action for remedy in several.value.remedies] == [Action.CHOOSE_SERIES]
+    assert several.value.remedies == (change("series"),)
     check_is_made_cine(tmp_path, first, series=5)
     check_is_made_cine(tmp_path, second, series=30)
     with pytest.raises(DataError) as missing:
@@ -307,7 +307,7 @@ def test_no_short_axis_among_several(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         read_dicom(tmp_path)
     assert error.value.statement.template == NO_SHORT_AXIS
-    assert [remedy.action for remedy in error.value.remedies] == [Action.CHOOSE_SERIES]
+    assert error.value.remedies == (change("series"),)
 
 
 # --- voxels ----------------------------------------------------------------------------------

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from napari_bayes_nnunet.core.problems import Action, Remedy
+from napari_bayes_nnunet.core.problems import change
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.search.case_image import case_image, study_image
+from napari_bayes_nnunet.io.search.case_image import NO_CINE_TAGS, case_image, study_image
 from napari_bayes_nnunet.io.search.studies import find_studies
 
 from ...helpers.data.dicoms import made_voxels, write_cine
@@ -26,7 +26,7 @@ def test_other_tags_are_refused(late_enhancement: Path) -> None:
     with pytest.raises(DataError) as caught:
         case_image(late_enhancement)
     assert "280 ms" in str(caught.value)
-    assert caught.value.remedies == (Remedy(Action.SEGMENT_ANYWAY),)
+    assert caught.value.statement.template == NO_CINE_TAGS
     (volume,) = case_image(late_enhancement, anyway=True).read()
     assert volume.shape == (4, 12, 10)
 
@@ -37,7 +37,7 @@ def test_other_tags_are_refused_in_a_tree(late_enhancement: Path) -> None:
     ).inputs
     with pytest.raises(DataError) as caught:
         study_image(study).read()
-    assert caught.value.remedies == (Remedy(Action.SEGMENT_ANYWAY),)
+    assert caught.value.statement.template == NO_CINE_TAGS
     (volume,) = study_image(study, anyway=True).read()
     assert volume.shape == (4, 12, 10)
 
@@ -49,7 +49,7 @@ def test_single_stack_is_guessed_outside_trees_only(tmp_path: Path) -> None:
     (study,) = find_studies([tmp_path], output=tmp_path / "out").inputs
     with pytest.raises(DataError) as caught:
         study_image(study, anyway=True).read()
-    assert caught.value.remedies == (Remedy(Action.CHOOSE_SERIES),)
+    assert caught.value.remedies == (change("series"),)
     assert study_image(study, series=5).read()[0].shape == (5, 2, 12, 10)
 
 

@@ -15,7 +15,6 @@ from napari_bayes_nnunet.app.evaluation.evaluate import (
     IDENTICAL,
     REFERENCE_UNNAMED,
 )
-from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.core.review.queue import REVIEW_SCORES
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.evaluation.references import SHARED_REFERENCE
@@ -33,6 +32,7 @@ from napari_bayes_nnunet.paper.review.queue import (
     queue_text,
 )
 from napari_bayes_nnunet.paper.review.referenced_studies import (
+    NO_STUDIES,
     PHASES_LEFT_OUT,
     SAME_CASE,
     UNDRAWN,
@@ -212,8 +212,8 @@ def test_missing_posterior_is_noted(studies, labels):
 def test_folder_without_studies_is_refused(labels, tmp_path):
     with pytest.raises(AppError) as caught:
         evaluate_queue(tmp_path, labels)
-    assert caught.value.values == {"studies": tmp_path}
-    assert caught.value.remedies == (Remedy(Action.SAVE_STUDIES),)
+    assert caught.value.values == {"studies": tmp_path, "setting": "save"}
+    assert caught.value.statement.template == NO_STUDIES
 
 
 def test_folder_without_references_is_refused(studies, tmp_path):

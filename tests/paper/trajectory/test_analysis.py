@@ -13,7 +13,7 @@ import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
-from napari_bayes_nnunet.core.problems import Action, Remedy
+from napari_bayes_nnunet.core.problems import change
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record, write_record
 from napari_bayes_nnunet.io.ensemble.trajectory import read_trajectory, write_epoch
@@ -169,14 +169,14 @@ def test_a_kept_trajectory_is_that_of_the_members(
     with pytest.raises(AppError) as caught:
         analyse_trajectory(run.path)
     (longer,) = caught.value.remedies
-    assert (longer.action, longer.values["value"]) == (Action.TRAIN_WITH, "5 or more")
+    assert longer == change("epochs", "5 or more")
     # A member has the weights of its epoch, in half precision.
     record = read_record(run.record)
     shutil.rmtree(run.trajectory("0"))
     with pytest.raises(AppError) as caught:
         analyse_trajectory(run.path)
     assert caught.value.values == {"folder": run.fold("0"), "count": 3, "needed": 5}
-    assert caught.value.remedies == (Remedy(Action.KEEP_TRAJECTORY),)
+    assert caught.value.remedies == (change("keep_trajectory"),)
     rows = [{**row, "epoch": 10 * n} for n, row in enumerate(record.folds["0"]["members"] * 2)]
     record.folds["0"]["members"] = rows
     write_record(run.record, replace(record, schedule=replace(record.schedule, epochs=90)))
@@ -226,7 +226,7 @@ def test_a_missing_training_or_fold_is_refused(tmp_path: Path, run: RunFolder) -
     with pytest.raises(AppError) as caught:
         analyse_trajectory(run.path, fold="3")
     assert caught.value.values == {"folder": run.path, "fold": "3", "folds": "0"}
-    assert caught.value.remedies == (Remedy(Action.CHOOSE_FOLD),)
+    assert caught.value.remedies == (change("fold"),)
 
 
 def test_a_training_without_weights_is_refused(run: RunFolder) -> None:

@@ -8,7 +8,7 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.training.process import command_arguments
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
-from napari_bayes_nnunet.core.problems import Action, Remedy, Setting, statement
+from napari_bayes_nnunet.core.problems import Action, Setting, change, statement
 from napari_bayes_nnunet.widgets.common.wording import WINDOW_PHRASES, field_name, in_the_window
 
 
@@ -16,10 +16,7 @@ def test_every_action_has_a_phrase() -> None:
     assert set(WINDOW_PHRASES) == set(Action)
 
 
-IN_A_TERMINAL = {Action.KEEP_TRAJECTORY, Action.FIT_TEMPERATURE, Action.SEGMENT_ANYWAY}
-
-
-@pytest.mark.parametrize("action", [a for a in Action if a not in IN_A_TERMINAL])
+@pytest.mark.parametrize("action", Action)
 def test_a_phrase_names_no_option(action: Action) -> None:
     assert "--" not in WINDOW_PHRASES[action]
 
@@ -27,13 +24,12 @@ def test_a_phrase_names_no_option(action: Action) -> None:
 def test_a_setting_is_called_as_its_field() -> None:
     told = statement(
         "{setting} was 8.",
-        Remedy(Action.OTHER_BATCH_SIZE, {"size": 4}),
+        change("batch_size", 4),
         setting=Setting("batch_size"),
     )
-    phrase = WINDOW_PHRASES[Action.OTHER_BATCH_SIZE].format(size=4)
     sentence, advice = in_the_window(told).split(". ")
     assert sentence == "Batch size was 8"
-    assert advice == f"{phrase[0].upper()}{phrase[1:]}."
+    assert advice == "Set “Batch size” to 4."
 
 
 def test_errors_and_plain_sentences_are_shown_unchanged() -> None:

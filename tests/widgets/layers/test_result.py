@@ -17,7 +17,7 @@ from napari_bayes_nnunet.app.prediction.output_files import (
 )
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.core.heart.measurements import volumes_ml
-from napari_bayes_nnunet.core.problems import Action, statement
+from napari_bayes_nnunet.core.problems import change, statement
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.io.study.arrays import FOREIGN_POSTERIOR, write_posterior
@@ -80,8 +80,8 @@ def test_unusual_files_are_said_in_the_window() -> None:
     result.count(None, 2, 2)
     result.finish(None, report)
     values = {"affine": "1.25 × 8 × 1.5", "pixdim": "1.25 × 5 × 1.5", "factor": 0.625}
-    sizes = statement(TWO_VOXEL_SIZES, Action.GIVE_SPACING, **values)
-    close = statement(CLOSE_SLICES, Action.GIVE_SPACING, distance=1.25)
+    sizes = statement(TWO_VOXEL_SIZES, change("spacing"), **values)
+    close = statement(CLOSE_SLICES, change("spacing"), distance=1.25)
     assert result.notes == [
         "Half precision.",
         SLICES_STORED.format(axis="x"),

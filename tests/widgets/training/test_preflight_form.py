@@ -715,7 +715,7 @@ def test_unknown_structures_are_named_in_the_check(form, tmp_path, qtbot) -> Non
     assert form.label_names == given | {3: "cavity"}
     qtbot.waitUntil(lambda: form.preflight is not None)
     (problem,) = form.preflight.problems
-    assert [remedy.action for remedy in problem.text.remedies] == [Action.NAME_STRUCTURES]
+    assert [remedy.action for remedy in problem.text.remedies] == [Action.SET_TO]
     assert form.preflight.ready
     form.structures.table.item(3, 1).setText("RV")  # twice
     assert form.label_names is None

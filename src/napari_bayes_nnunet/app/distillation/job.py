@@ -51,7 +51,8 @@ CHANGED_MEMBERS = (
 CHANGED_PLANS = "The plans of the ensemble that the student in {folder} learns from have changed."
 NO_PREPROCESSED_IMAGES = (
     "{folder} lacks the preprocessed images of the training, or another installation made them. "
-    "They cannot be made again, because the training data have moved or the run is read-only."
+    "They cannot be made again, because the training data have moved or the run is read-only. "
+    "Name the training data in a terminal with --dataset, or copy the run."
 )
 
 
@@ -141,7 +142,7 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
     teacher_run = RunFolder(Path(os.path.abspath(request.run)))
     taught = read_record(teacher_run.record)
     if not (request.dataset or teacher_run.workspace.is_dir() or teacher_run.job.exists()):
-        raise AppError(NO_PREPROCESSED_IMAGES, Action.NAME_DATASET, folder=teacher_run.workspace)
+        raise AppError(NO_PREPROCESSED_IMAGES, folder=teacher_run.workspace)
     output = request.output or teacher_run.path / STUDENT
     run = RunFolder(Path(os.path.abspath(output)))
     _refuse_part_of(teacher_run, run)
@@ -308,4 +309,4 @@ def _dataset_to_preprocess(
         if dataset and os.access(folder.path, os.W_OK) and dataset.signature() == signature:
             names = {int(value): name for value, name in record.named.items()}
             return replace(dataset.with_names(names), known_as=str(folder.plans["dataset_name"]))
-    raise AppError(NO_PREPROCESSED_IMAGES, Action.NAME_DATASET, folder=teacher_run.workspace)
+    raise AppError(NO_PREPROCESSED_IMAGES, folder=teacher_run.workspace)

@@ -37,7 +37,8 @@ TARGETS_RECORD: Final = "targets.json"
 """Ensemble by which the targets in a folder were computed."""
 NEEDED_SPACE = "The targets of {cases} training cases take at most {size} in {folder}."
 TARGETS_NEED_SPACE = (
-    "The targets of {cases} training cases take up to {size}, but {folder} has only {free} free."
+    "The targets of {cases} training cases take up to {size}, but {folder} has only {free} free. "
+    "Free some disk space."
 )
 FOREIGN_TARGETS = "{folder} contains files that are not targets of a student."
 COMPUTING_TARGETS = "Asking {members} members: {done} of {total} cases done"
@@ -138,7 +139,7 @@ def _check_space(job: DistillationJob, images: list[Path], send: Send) -> None:
     free = shutil.disk_usage(job.targets).free
     values = {"cases": len(images), "size": size_text(size), "folder": job.targets}
     if size > free:
-        raise AppError(TARGETS_NEED_SPACE, Action.FREE_AND_REPEAT, free=size_text(free), **values)
+        raise AppError(TARGETS_NEED_SPACE, Action.START_AGAIN, free=size_text(free), **values)
     send(Notice(**text_fields(statement(NEEDED_SPACE, **values))))
 
 

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from ...core.ensemble.maps import MAPS
-from ...core.problems import Action, Statement, statement
+from ...core.problems import Action, Statement, change, statement
 from ...core.types import Spacing
 from ...io import DataError
 from ...io.files.atomic import remove_leftovers, replacing, write_json, write_text
@@ -35,7 +35,10 @@ FOUND_AMONG_CHOSEN = "largest and smallest LV volume among the chosen phases"
 """Source of the phases ED and ES in a report."""
 RESULTS_NOT_WRITTEN = "The results cannot be written to {folder} ({reason})."
 IS_IMAGE = "The labels would replace the image {image}."
-DISK_FULL = "The disk is full, so nothing more can be written to {folder}. Complete results stay."
+DISK_FULL = (
+    "The disk is full, so nothing more can be written to {folder}. Complete results stay. Free "
+    "some disk space."
+)
 
 
 def frame_name(case: str, phase: int | None, phase_cases: Sequence[str] = ()) -> str:
@@ -118,13 +121,12 @@ def whole_or_absent(*files: Path) -> Iterator[None]:
 
 def disk_full(folder: Path) -> AppError:
     """Return the error that ends a run, because all further images would fail too."""
-    return AppError(DISK_FULL, Action.MAKE_ROOM, folder=folder)
+    return AppError(DISK_FULL, Action.CONTINUE, folder=folder)
 
 
 def is_about_full_disk(failure: Statement | str) -> bool:
     """Return whether a failure, perhaps of a worker, is `disk_full`."""
-    remedies = failure.remedies if isinstance(failure, Statement) else ()
-    return any(remedy.action == Action.MAKE_ROOM for remedy in remedies)
+    return isinstance(failure, Statement) and failure.template == DISK_FULL
 
 
 def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> None:
@@ -301,7 +303,7 @@ def with_geometry(
     distance, *_ = geometry.spacing
     is_shallow = distance < _CLOSE and geometry.shape[-3] * distance < _SHALLOW
     if is_shallow and geometry.given_spacing is None:
-        notes.append(statement(CLOSE_SLICES, Action.GIVE_SPACING, distance=distance))
+        notes.append(statement(CLOSE_SLICES, change("spacing"), distance=distance))
     pixdim = geometry.other_spacing
     if pixdim is not None and geometry.given_spacing is None:
         factor = prod(pixdim) / prod(geometry.spacing)
@@ -319,4 +321,4 @@ def with_geometry(
 def _two_spacings(affine: Spacing, pixdim: Spacing, factor: float) -> Statement:
     texts = (" × ".join(f"{step:.4g}" for step in spacing) for spacing in (affine, pixdim))
     sizes = dict(zip(("affine", "pixdim"), texts, strict=True))
-    return statement(TWO_VOXEL_SIZES, Action.GIVE_SPACING, factor=factor, **sizes)
+    return statement(TWO_VOXEL_SIZES, change("spacing"), factor=factor, **sizes)

@@ -19,7 +19,7 @@ from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.measurements import volumes_ml
 from ...core.heart.site_profile import draw_by_profile
 from ...core.heart.slice_volumes import base_is_first, heart_structures
-from ...core.problems import Action, Problem, Remedy, Setting
+from ...core.problems import Action, Problem, Remedy, Setting, change
 from ...core.steps import drain
 from ...core.types import Phase
 from ...io import DataError
@@ -658,7 +658,7 @@ def refuse_outdating_study(folder: Path) -> None:
         check_replaceable(folder)
         raise AppError(
             "The study {study} in {folder} would no longer agree with the new results.",
-            *(Action.SAVE_STUDIES, Action.OTHER_OUTPUT),
+            *(change("save", "study"), Action.OTHER_OUTPUT),
             study=folder.name,
             folder=folder.parent,
         )

@@ -21,7 +21,7 @@ from annotated_types import Interval
 from ...core.choices import LargestComponent, Mirroring, Window
 from ...core.metrics.calibration import RANGE
 from ...core.metrics.failure import FAILED_DICE, FailureRule
-from ...core.problems import Action, Remedy, Setting, option
+from ...core.problems import Action, Remedy, Setting, change, option
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...io.ensemble.fingerprint import CALIBRATION_FILE
@@ -179,7 +179,8 @@ def fitted_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -
     raise AppError(
         "No temperature has been fitted for the method {method} with {members} members, "
         "mirroring {mirroring} and window {window}.",
-        Remedy(Action.FIT_TEMPERATURE, {"command": command}),
+        change("temperature"),
+        Remedy(Action.RUN, {"command": command}),
         **values,
     )
 

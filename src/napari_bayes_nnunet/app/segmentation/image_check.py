@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.counts import format_count, phase_names
-from ...core.problems import Action
+from ...core.problems import change
 from ...core.slice_axis import contradicts_shape, find_slice_axis
 from ...core.types import Spacing
 from .. import AppError
@@ -153,7 +153,7 @@ SLICES_FOUND: Final = (
 def check_slices(shape: Sequence[int], spacing: Spacing) -> None:
     """Raise AppError if spacing and shape (z, y, x) cannot both be right."""
     if contradicts_shape(shape, spacing):
-        raise AppError(CONTRADICTION, Action.GIVE_SPACING, **_values(shape, spacing))
+        raise AppError(CONTRADICTION, change("spacing"), **_values(shape, spacing))
 
 
 def slice_warnings(shape: Sequence[int], spacing: Spacing) -> tuple[str, ...]:

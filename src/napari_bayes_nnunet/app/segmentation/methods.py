@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ...core.choices import Mirroring
 from ...core.ensemble.schedule import select_latest
-from ...core.problems import Action, Remedy, Setting
+from ...core.problems import Setting
 from .. import AppError
 
 if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
@@ -210,8 +210,8 @@ def _snapshot(folder: EnsembleFolder, count: int) -> Sequence[Member]:
     members = _members_with_cycles(folder)
     if folder.record is None or folder.record.schedule.shape != "cosine":
         raise AppError(
-            "Snapshot ensembles need a training with cosine restarts.",
-            Remedy(Action.TRAIN_WITH, {"setting": Setting("schedule"), "value": "cosine"}),
+            "Snapshot ensembles need a training with cosine restarts. Train with {setting} cosine.",
+            setting=Setting("schedule"),
         )
     return list({member.cycle: member for member in members}.values())[-count:]
 
@@ -245,8 +245,8 @@ def _mc_dropout(folder: EnsembleFolder, count: int) -> Sequence[Member]:
     """Return the last epoch ``count`` times."""
     if not _has_dropout(folder):
         raise AppError(
-            "MC-Dropout needs a network that was trained with dropout.",
-            Remedy(Action.TRAIN_WITH, {"setting": Setting("dropout"), "value": "0.1"}),
+            "MC-Dropout needs a network that was trained with dropout. Train with {setting} 0.1.",
+            setting=Setting("dropout"),
         )
     return list(_vanilla(folder, 1)) * count
 

@@ -18,7 +18,7 @@ from typing import Any
 from ...core.choices import Augmentation
 from ...core.ensemble.training_settings import TrainingSettings
 from ...core.fields import given_values
-from ...core.problems import Action
+from ...core.problems import Action, change
 from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
 from ...io.dataset.raw_dataset import RawDataset, Split, read_dataset
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
@@ -226,6 +226,9 @@ def _check_same_data(settled: TrainingRecord, dataset: RawDataset, fold: str) ->
         )
 
 
+DIFFERENT_SPLIT = "The training was started with the split of another file."
+
+
 def _check_same_split(
     record: TrainingRecord, fold: str, splits: list[Split] | None, *, frozen: Path | None
 ) -> None:
@@ -234,7 +237,7 @@ def _check_same_split(
     if splits is None or list(splits[int(fold)].train) == began:
         return
     if frozen is None:
-        raise AppError("The training was started with a different split.", Action.NAME_SPLIT)
+        raise AppError(DIFFERENT_SPLIT, change("split", "that file"))
     raise AppError(
         "The split in {file} has changed since the training was started.",
         Action.RESTORE,

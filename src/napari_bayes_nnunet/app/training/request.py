@@ -16,7 +16,7 @@ from ...core.counts import format_count
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...core.ensemble.training_settings import PRESETS, Preset, TrainingSettings
 from ...core.fields import differences, given_values
-from ...core.problems import Action, Remedy, Setting, Statement, statement
+from ...core.problems import Action, Remedy, Setting, Statement, change, statement
 from ...io.dataset.patients import (
     DEFAULT_PATIENT,
     no_patient_is_shared,
@@ -197,7 +197,7 @@ def trained_fold(run: Path, record: TrainingRecord, fold: str | None) -> str:
     if fold not in folds:
         raise AppError(
             "{run} has trainings of the folds {folds}.",
-            Action.CHOOSE_FOLD,
+            change("fold"),
             run=run,
             folds=", ".join(folds),
         )
@@ -300,7 +300,7 @@ def pattern_warning(pattern: str | None, cases: Sequence[str]) -> Statement | No
     """
     if pattern is None or pattern == DEFAULT_PATIENT:
         if no_patient_is_shared({case: patient_of(case) for case in cases}):
-            return statement(EVERY_CASE, Action.NAME_PATIENT, count=len(cases))
+            return statement(EVERY_CASE, change("patient"), count=len(cases))
         return None
     unmatched = without_patient(cases, pattern)
     if len(unmatched) == len(cases):

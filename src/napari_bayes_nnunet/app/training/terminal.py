@@ -35,7 +35,9 @@ from .request import TrainingRequest
 from .run import Send, run_job
 from .run_state import write_process_record
 
-TRAINING_FILLED_DISK = "The disk is full, so nothing more can be written to {run}."
+TRAINING_FILLED_DISK = (
+    "The disk is full, so nothing more can be written to {run}. Free some disk space."
+)
 STOPPED_TRAINING = "Stopped."
 FINISHED_FOLD = "The training of fold {fold} is finished. The ensemble is in {run}."
 
@@ -120,7 +122,7 @@ def _problem(run: RunFolder, error: Exception) -> Problem:
     if isinstance(error, Problem):
         return error
     if is_disk_full(error):
-        again = Action.FREE_SPACE if run.record.exists() else Action.FREE_AND_REPEAT
+        again = Action.RESUME if run.record.exists() else Action.START_AGAIN
         return AppError(TRAINING_FILLED_DISK, again, run=run.path)
     if isinstance(error, OSError) and error.strerror:
         file = error.filename or run.path

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...core.heart.structures import lacks_lv
-from ...core.problems import Action, Remedy, Statement, statement
+from ...core.problems import Remedy, Statement, change, statement
 from ...core.slice_axis import contradicts_shape
 from ...core.types import Spacing
 from .. import DataError
@@ -226,7 +226,7 @@ def _unknown_names(dataset: RawDataset) -> Iterator[DatasetProblem]:
     names = {value: name for name, value in dataset.labels.items() if value and name != IGNORE}
     if names and lacks_lv(names.values()):
         proposed = format_label_names(names | {max(names): "LV"})
-        remedy = Remedy(Action.NAME_STRUCTURES, {"labels": proposed})
+        remedy = change("labels", proposed)
         values = {"dataset": dataset.path, "names": ", ".join(names.values())}
         yield _warning(LACKS_LV, dataset.path / "dataset.json", remedy, **values)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.problems import Action
+from ...core.problems import change
 from .. import DataError
 from ..files.checksum import sha256
 from ..files.json_files import excerpt, read_json
@@ -189,7 +189,7 @@ def patient_splits(
     patients = sorted({patient_of(case, pattern) for case in cases})
     if len(patients) < 2:
         found = patients[0] if patients else "none"
-        remedies = Action.TRAIN_ON_ALL, Action.NAME_PATIENT
+        remedies = change("fold", "all"), change("patient")
         raise DataError(TOO_FEW_PATIENTS, *remedies, patient=found)
     order = np.random.default_rng(seed).permutation(patients)
     held_back = [set(order[k :: min(FOLDS, len(patients))]) for k in range(FOLDS)]

@@ -22,7 +22,7 @@ from pydicom.pixels.utils import pixel_array
 from ...core.counts import format_count
 from ...core.heart.long_axis import LONG_AXIS_KINDS, LongAxis
 from ...core.heart.patient_record import PatientRecord
-from ...core.problems import Action, Statement, statement
+from ...core.problems import Statement, change, statement
 from .. import DataError
 from ..files.special import may_be_file
 from ..images.geometry import Geometry, make_geometry
@@ -130,10 +130,10 @@ def choose_stack(
         return selected[0]
     choices = "; ".join(map(describe, candidates or stacks))
     if series is not None and not selected:
-        raise DataError(NO_SUCH_SERIES, Action.CHOOSE_SERIES, series=series, stacks=choices)
+        raise DataError(NO_SUCH_SERIES, change("series"), series=series, stacks=choices)
     if not candidates:
-        raise DataError(NO_SHORT_AXIS, Action.CHOOSE_SERIES, stacks=choices)
-    raise DataError(SEVERAL_SHORT_AXES, Action.CHOOSE_SERIES, count=len(candidates), stacks=choices)
+        raise DataError(NO_SHORT_AXIS, change("series"), stacks=choices)
+    raise DataError(SEVERAL_SHORT_AXES, change("series"), count=len(candidates), stacks=choices)
 
 
 def read_dicom(path: Path, *, series: int | None = None) -> Volume:

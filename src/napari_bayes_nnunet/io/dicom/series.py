@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from ...core.counts import format_count
-from ...core.problems import Action, Statement, statement
+from ...core.problems import Statement, change, statement
 from .files import make_pseudonym
 from .headers import DicomImage, Vector
 from .slices import (
@@ -424,7 +424,7 @@ def _make_stack(images: Sequence[DicomImage]) -> Stack:
 def _notes_on_thickness(slices: Sequence[Slice]) -> tuple[Statement, ...]:
     thickness, distance = slices[0][0].thickness, mean_slice_distance(slices)
     if len(slices) == 1:
-        return () if thickness else (statement(ASSUMED_THICKNESS, Action.GIVE_SPACING),)
+        return () if thickness else (statement(ASSUMED_THICKNESS, change("spacing")),)
     if thickness is None:
         return (statement(UNKNOWN_THICKNESS),)
     is_sparse = round(distance / thickness, 2) >= MOST_SPARSE

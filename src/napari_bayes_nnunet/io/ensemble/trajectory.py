@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.problems import Action
+from ...core.problems import Setting
 from .. import DataError
 from ..files.atomic import replacing
 from ..files.limits import DAMAGED_NPZ, is_stored
@@ -49,6 +49,9 @@ def epoch_files(folder: Path) -> Iterator[tuple[int, Path]]:
     yield from sorted((int(number), file) for number, file in numbered if number.isdigit())
 
 
+NO_EPOCHS = "{folder} is missing or empty. Train again with {setting}."
+
+
 def read_trajectory(folder: Path) -> Trajectory:
     """Read all epochs of a fold's folder.
 
@@ -56,7 +59,7 @@ def read_trajectory(folder: Path) -> Trajectory:
     """
     files = dict(epoch_files(folder))
     if not files:
-        raise DataError("{folder} is missing or empty.", Action.KEEP_TRAJECTORY, folder=folder)
+        raise DataError(NO_EPOCHS, folder=folder, setting=Setting("keep_trajectory"))
     epochs = [_read(file) for file in files.values()]
     for file, layers in zip(files.values(), epochs, strict=True):
         if {n: w.shape for n, w in layers.items()} != {n: w.shape for n, w in epochs[0].items()}:

@@ -9,7 +9,6 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from ...core.problems import Action
 from .. import DataError
 from ..dicom.examination import classify_series
 from ..dicom.files import is_dicom
@@ -23,7 +22,10 @@ from ..images.nifti import Volume, case_name, channel_files, read_channels
 from .studies import StudyInput
 
 UNNAMED_FILE: Final = "One of the files"
-NO_CINE_TAGS: Final = "By its DICOM tags, {stack} is not a short-axis cine, because {reason}."
+NO_CINE_TAGS: Final = (
+    "By its DICOM tags, {stack} is not a short-axis cine, because {reason}. To segment it "
+    "all the same, use --anyway in a terminal."
+)
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def _check_tags(stack: Stack) -> None:
     """Raise DataError if the tags are those of another image than a short-axis cine."""
     if reason := stack.no_cine_because:
         name = stack.describe_anonymously()
-        raise DataError(NO_CINE_TAGS, Action.SEGMENT_ANYWAY, stack=name, reason=reason)
+        raise DataError(NO_CINE_TAGS, stack=name, reason=reason)
 
 
 def _nifti_image(path: Path, case: str) -> CaseImage:

@@ -18,7 +18,7 @@ from ...app.evaluation.evaluate import (
     REFERENCE_UNNAMED,
 )
 from ...app.prediction.output_files import frame_name
-from ...core.problems import Action
+from ...core.problems import Setting
 from ...core.types import Phase
 from ...io.dataset.groups import patients_of
 from ...io.dataset.patients import DEFAULT_PATIENT, no_patient_is_shared, patient_of
@@ -115,12 +115,15 @@ class ReferencedStudies:
             )
 
 
+NO_STUDIES = "{studies} contains no studies. Write them with {setting} study."
+
+
 def _cases(studies: Path) -> dict[Path, str]:
     """Return folder → case of each study, such as "p1/heart" for one in a subfolder."""
     check_folder(studies, "studies")
     summaries = sorted(list_studies(studies), key=lambda summary: summary.case)
     if not summaries:
-        raise AppError("{studies} contains no studies.", Action.SAVE_STUDIES, studies=studies)
+        raise AppError(NO_STUDIES, studies=studies, setting=Setting("save"))
     if problem := next((s.problem for s in summaries if s.problem is not None), None):
         raise AppError.from_statement(problem)
     folders: dict[str, Path] = {}

@@ -18,7 +18,7 @@ from ...app import AppError
 from ...app.messages import EpochDone
 from ...app.training.progress import messages_in, progress_of, unreachable
 from ...core.ensemble.schedule import RestartSchedule
-from ...core.problems import Action, Remedy, Setting
+from ...core.problems import change
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from ...io.ensemble.trajectory import Trajectory, read_trajectory
 from ...io.files.given_path import resolve_links
@@ -33,7 +33,7 @@ from .weight_space import (
 )
 
 TOO_FEW_EPOCHS: Final = (
-    "{folder} has the weights of {count} epochs, but a t-SNE needs at least {needed}."
+    "{folder} has the weights of {count} epochs, but a t-SNE needs at least {needed}. Train again."
 )
 NO_SUCH_LAYER: Final = "No layer has {part!r} in its name. Choose one of {layers}."
 SEVERAL_LAYERS: Final = "{count} layers have {part!r} in their names. Choose one of {layers}."
@@ -151,12 +151,10 @@ def analyse_trajectory(
     members = [member.epoch for member in record.members(fold)]
     is_member = np.isin(trajectory.epochs, members)
     if len(trajectory.epochs) < FEWEST_EPOCHS:
-        longer = Remedy(
-            Action.TRAIN_WITH, {"setting": Setting("epochs"), "value": f"{FEWEST_EPOCHS} or more"}
-        )
+        longer = change("epochs", f"{FEWEST_EPOCHS} or more")
         raise AppError(
             TOO_FEW_EPOCHS,
-            Action.KEEP_TRAJECTORY if is_member.all() else longer,
+            change("keep_trajectory") if is_member.all() else longer,
             folder=folder.fold(fold),
             count=len(trajectory.epochs),
             needed=FEWEST_EPOCHS,
@@ -210,7 +208,7 @@ def _record(folder: RunFolder, fold: str) -> TrainingRecord:
     if fold not in record.folds:
         raise AppError(
             NO_FOLD,
-            Action.CHOOSE_FOLD,
+            change("fold"),
             folder=folder.path,
             fold=fold,
             folds=", ".join(record.folds),
