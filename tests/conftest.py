@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app_model import Application
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from PIL import Image
+
+from napari_bayes_nnunet.core.metrics import bootstrap
 
 from .helpers.data.hearts import make_dataset
 from .helpers.processes.command import bayes_nnunet
@@ -74,6 +77,40 @@ def empty_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         patch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
         patch.setenv("XDG_DATA_HOME", str(shared / "data"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_sync() -> Iterator[None]:
+    """Leave written files to the system, because no test cuts the power; a disk takes its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_end_of_windows() -> Iterator[None]:
+    """Tell no menu of a closed window which of its entries are removed after it.
+
+    Each of hundreds would raise an error with the source of all frames, which app-model ignores.
+    """
+    dispose = Application.dispose
+
+    def dispose_quietly(app: Application) -> None:
+        app.menus.menus_changed.disconnect()
+        dispose(app)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Application, "dispose", dispose_quietly)
+        yield
+
+
+@pytest.fixture(scope="module")
+def few_resamples() -> Iterator[None]:
+    """Resample 50 times instead of 2000, for tests of what is around an interval."""
+    with pytest.MonkeyPatch.context() as patch:
+        for function in (bootstrap.bootstrap, bootstrap.mean_estimate):
+            patch.setitem(function.__kwdefaults__, "resamples", 50)
         yield
 
 

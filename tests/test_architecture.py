@@ -83,6 +83,7 @@ MOST_CODE = {
     "other people's models": 267,
     "killed at the first member": 6,
     "read by a critic": 52,
+    "suite in minutes": 0,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -142,6 +143,7 @@ MOST_TEST_LINES = {
     "other people's models": 325,
     "killed at the first member": 4,
     "read by a critic": 54,
+    "suite in minutes": 83,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -17,6 +17,7 @@ from benchmarks.paper.trainings import PRESETS
 
 from ..helpers.data.archives import unpack
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
 HELD_BACK = ["patient003_frame01", "patient003_frame02"]
 Command = Callable[..., int]
 
@@ -27,6 +28,7 @@ def command(hearts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Co
     split = tmp_path / "splits.json"
     train = ["patient001_frame01", "patient001_frame02"]
     split.write_text(json.dumps([{"train": train, "val": HELD_BACK}]))
+    monkeypatch.setattr(forecast, "measure_step", lambda preset, device, threads: 0.5)
 
     def run(*options: object, raises: bool = False) -> int:
         arguments = [hearts, tmp_path / "output", "--split", split, *options]
@@ -65,7 +67,6 @@ def test_wrong_arguments_are_named(options, command, tmp_path, capsys) -> None:
 
 
 def test_output_is_bound_to_an_experiment_by_training_only(command, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(forecast, "measure_step", lambda preset, device, threads: 0.5)
     monkeypatch.setattr(forecast, "free_bytes", lambda output: 2**40)
     assert command("--only", "estimate") == 0
     assert command("--only", "estimate", "--preset", "paper") == 0

@@ -49,6 +49,7 @@ from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 from ..helpers.data.archives import unpack
 from ..helpers.data.evaluations import made_case
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
 PRESET = Preset(name="demo", epochs=12, iterations=4, seeds=1, mirroring="none", shifted="all")
 HOW = {"mirroring": "none", "device": "cpu"}
 

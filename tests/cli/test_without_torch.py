@@ -38,11 +38,17 @@ export_review(session, None, Path(sys.argv[2]), queue=[])
 """
 
 
-@pytest.fixture(params=TORCHES)
-def run(request, tmp_path):
-    """Return a function that runs Python with a torch that cannot be imported, and the reason."""
+@pytest.fixture
+def reason(request):
+    """Return why torch cannot be imported."""
+    return getattr(request, "param", MISSING)
+
+
+@pytest.fixture
+def run(reason, tmp_path):
+    """Return a function that runs Python with a torch that cannot be imported."""
     (tmp_path / "path").mkdir()
-    (tmp_path / "path" / "torch.py").write_text(TORCHES[request.param], encoding="utf-8")
+    (tmp_path / "path" / "torch.py").write_text(TORCHES[reason], encoding="utf-8")
     own = environment()
     path = f"{tmp_path / 'path'}:{own.get('PYTHONPATH', '')}"
 
@@ -58,35 +64,33 @@ def run(request, tmp_path):
             timeout=600,
         )
 
-    yield run, request.param
+    yield run
     os.close(waiting)
     os.close(kept_open)
 
 
+@pytest.mark.parametrize("reason", TORCHES, indirect=True)
 @pytest.mark.parametrize("arguments", [["inspect", DEMO], ["devices"]])
-def test_commands_that_need_torch_name_it(run, arguments):
-    python, reason = run
-    done = python("-m", "napari_bayes_nnunet", *arguments)
+def test_commands_that_need_torch_name_it(run, reason, arguments):
+    done = run("-m", "napari_bayes_nnunet", *arguments)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [f"Error: {NO_TORCH.format(reason=reason)}"]
 
 
-def test_segmentation_process_names_it(run, tmp_path):
-    python, reason = run
-    done = python("-m", "napari_bayes_nnunet.app.worker", "--scratch", tmp_path)
+def test_segmentation_process_names_it(run, reason, tmp_path):
+    done = run("-m", "napari_bayes_nnunet.app.worker", "--scratch", tmp_path)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == NO_TORCH.format(reason=reason)
 
 
 def test_edit_export_and_evaluation_need_no_torch(run, tmp_path):
-    python, _ = run
     study = make_cine(tmp_path / "study")
-    done = python("-c", EDIT_AND_EXPORT, study, tmp_path)
+    done = run("-c", EDIT_AND_EXPORT, study, tmp_path)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob("*_report.html"))
     write_answer(tmp_path / "multi", "p1", answer(1))
     write_reference(tmp_path / "labels", "p1", heart())
     name_labels(tmp_path / "labels")
     arguments = ("evaluate", tmp_path / "multi", tmp_path / "labels", "-o", tmp_path / "report")
-    done = python("-m", "napari_bayes_nnunet", *arguments)
+    done = run("-m", "napari_bayes_nnunet", *arguments)
     assert done.returncode == 0, done.stderr

@@ -61,6 +61,7 @@ from ...helpers.data.evaluations import (
 )
 from ...helpers.data.folders import finish
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
 PNG = b"\x89PNG\r\n\x1a\n"
 NOTHING = {"probabilities": None, "entropy": None, "mutual_information": None}
 
@@ -358,11 +359,13 @@ UNFITTED = {"fitted": False}
 VANILLA = {"method": "vanilla", "members": [MEMBER]}
 
 
-def made_by(name: str, **changes: object) -> MethodEvaluation:
-    return replace(made_method(name), made_by=(MADE_BY | changes,))
+@pytest.fixture(scope="module")
+def made_by(methods):
+    """``made_by(name, **changes)``: a method whose cases were made with changed settings."""
+    return lambda name, **changes: replace(methods[0], name=name, made_by=(MADE_BY | changes,))
 
 
-def test_page_and_terminal_begin_with_the_settings(blank_figures, methods) -> None:
+def test_page_and_terminal_begin_with_the_settings(blank_figures, methods, made_by) -> None:
     compared = [made_by("multi"), made_by("vanilla", **VANILLA, temperature=1.61)]
     same = "mirroring full, window heart, largest component off"
     lines = [
@@ -374,6 +377,9 @@ def test_page_and_terminal_begin_with_the_settings(blank_figures, methods) -> No
     page = evaluation_page(compared, [])
     assert all(page.index(line) < page.index("Table 1") for line in lines)
     assert describe_methods(methods)[0][1] == f"vanilla: {NOT_RECORDED}"
+    differ = [compared[0], made_by("other", mirroring="none")]
+    (sentence,) = describe_methods(differ)[1]
+    assert sentence in evaluation_page(differ, [])
 
 
 @pytest.mark.parametrize(
@@ -386,15 +392,14 @@ def test_page_and_terminal_begin_with_the_settings(blank_figures, methods) -> No
         ("largest component", {"largest_component": "on"}, "multi off, other on"),
     ],
 )
-def test_settings_in_which_methods_differ_warn(blank_figures, setting, changes, values) -> None:
+def test_settings_in_which_methods_differ_warn(made_by, setting, changes, values) -> None:
     compared = [made_by("multi"), made_by("other", **changes)]
     sentence = METHODS_DIFFER.format(setting=setting, values=values)
     assert describe_methods(compared)[1] == [sentence]
     assert evaluation_text(compared).splitlines()[2] == sentence
-    assert sentence in evaluation_page(compared, [])
 
 
-def test_equal_temperatures_that_nobody_fitted_are_fair() -> None:
+def test_equal_temperatures_that_nobody_fitted_are_fair(made_by) -> None:
     given = {"temperature": 1.5, **UNFITTED}
     compared = [made_by("multi", **given), made_by("other", **VANILLA, **given)]
     assert describe_methods(compared)[1] == []

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.prediction.function_entry import read_pairs
+from napari_bayes_nnunet.app.segmentation import calibrate as calibrate_module
 from napari_bayes_nnunet.app.segmentation.calibrate import (
     ARRAYS,
     NOTHING_HELD_BACK,
@@ -48,6 +49,7 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.heart.measurements import Spread
 from napari_bayes_nnunet.core.heart.plausibility import MassRange
+from napari_bayes_nnunet.core.metrics import cine_rule
 from napari_bayes_nnunet.core.metrics.calibration import fit_temperature, foreground_box
 from napari_bayes_nnunet.core.metrics.conformal import IntervalRule, RemainingChange
 from napari_bayes_nnunet.core.metrics.expected_dice import DiceRule
@@ -552,13 +554,18 @@ def test_review_rules_and_mass_range_are_written_and_read(calibrated, tmp_path) 
 
 
 def test_kind_of_images_is_fitted_for_any_ensemble(
-    calibrated: Path, made_dataset: Callable[..., Path], tmp_path: Path
+    calibrated: Path,
+    made_dataset: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    data = read_dataset(made_dataset(tmp_path / "data", patients=25))
+    for module in (calibrate_module, cine_rule):
+        monkeypatch.setattr(module, "FEWEST_CINES", 10)
+    data = read_dataset(made_dataset(tmp_path / "data", patients=9))
     copy = shutil.copytree(calibrated, tmp_path / "run")
     record = json.loads((copy / "ensemble.json").read_text())
     names = [case.name for case in data.cases]
-    record["folds"]["0"] |= {"training_cases": names[:42], "validation_cases": names[42:]}
+    record["folds"]["0"] |= {"training_cases": names[:10], "validation_cases": names[10:]}
     (copy / "ensemble.json").write_text(json.dumps(record))
     ensemble = Ensemble(copy, device="cpu")
     read: list[str] = []
@@ -567,7 +574,7 @@ def test_kind_of_images_is_fitted_for_any_ensemble(
     assert set(read) == set(names)
     assert rule.cine is not None
     assert rule.features is not None
-    assert (rule.cine.cines, rule.features.patients) == (42, 4)
+    assert (rule.cine.cines, rule.features.patients) == (10, 4)
     calibration = read_calibrations(copy)[0]
     write_calibration(ensemble.folder, calibration, image=rule)
     write_calibration(ensemble.folder, calibration)  # of other settings, which keeps it

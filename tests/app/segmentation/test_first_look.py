@@ -28,6 +28,8 @@ from napari_bayes_nnunet.nnunet import Stopped
 from napari_bayes_nnunet.nnunet.inference import PreparedImage
 from napari_bayes_nnunet.sample_data import CINE
 
+from ...helpers.data.models import made_image, make_model
+
 SPACING = (8.0, 1.29, 1.29)
 PHASES = (19, 3, 6)
 
@@ -136,7 +138,9 @@ def test_a_stop_ends_the_looks(ensemble, cine) -> None:
         next(looks)
 
 
-def test_looks_and_results_preprocess_a_phase_once(ensemble, cine, monkeypatch) -> None:
+def test_looks_and_results_preprocess_a_phase_once(tmp_path, monkeypatch) -> None:
+    cine = np.stack([made_image((2, 40, 36), seed=n) for n in PHASES])[None]
+    ensemble = Ensemble(make_model(tmp_path), device="cpu", precision="full")
     predictor, made = ensemble._predictor, []
     preprocess = predictor.preprocess
     monkeypatch.setattr(

@@ -26,6 +26,7 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.core.steps import drain
+from napari_bayes_nnunet.nnunet import Stopped
 from napari_bayes_nnunet.sample_data import CINE
 
 RV = 1
@@ -115,10 +116,12 @@ def test_the_heart_is_found_in_the_plane_of_the_slices(ensemble, image, monkeypa
 
     def find(predictor, prepared, found, axis):
         asked.append((axis, found.shape))
+        raise Stopped  # before the other members
 
     monkeypatch.setattr(ensemble_module, "find_window", find)
     moved = np.ascontiguousarray(np.moveaxis(image, 0, 2))
-    drain(ensemble.steps(moved, (*SPACING[1:], SPACING[0]), replace(HEART, members=4)))
+    with pytest.raises(Stopped):
+        drain(ensemble.steps(moved, (*SPACING[1:], SPACING[0]), HEART))
     assert asked == [(2, moved.shape)]
 
 

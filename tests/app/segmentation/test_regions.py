@@ -29,7 +29,7 @@ from napari_bayes_nnunet.io.study.study import read_study
 from ...helpers.checks.problems import says
 from ...helpers.data.hearts import make_dataset
 from ...helpers.data.models import made_image, make_model
-from ...helpers.processes.command import bayes_nnunet
+from ...helpers.processes.warm_command import WarmCommand
 
 # Not in the order of the labels, so that a mixed-up order is seen.
 REGIONS = {
@@ -103,14 +103,17 @@ def test_what_needs_one_label_a_voxel_is_off(model: Path, tmp_path: Path) -> Non
     assert NOT_OF_REGIONS in inspection_text(ensemble.folder)
 
 
-def test_regions_are_trained_predicted_reviewed_and_evaluated(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("few_resamples", "blank_figures")
+def test_regions_are_trained_predicted_reviewed_and_evaluated(
+    warm_command: WarmCommand, tmp_path: Path
+) -> None:
     hearts = make_dataset(tmp_path / "hearts", patients=3, frames=1, **REGIONS)
     run, out, report = (tmp_path / name for name in ("run", "out", "report"))
     small = ("--epochs", 3, "--iterations-per-epoch", 2, "--batch-size", 2)
     flags = ("--preset", "demo", *small, "--seed", 1, "--device", "cpu", "--jsonl")
-    done = bayes_nnunet("train", hearts, "--output", run, *flags)
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    done = warm_command.run("train", hearts, "--output", run, *flags, folder=tmp_path)
+    assert done.code == 0, done.errors
+    lines = [json.loads(line) for line in done.output.splitlines()]
     assert {*next(line["pseudo_dice"] for line in lines if line.get("pseudo_dice"))} == {
         *("epi", "heart", "LV")
     }
