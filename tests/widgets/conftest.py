@@ -40,6 +40,8 @@ from ..helpers.processes.thread_child import ThreadChild
 from ..helpers.windows.own_app import own_app
 from ..helpers.windows.settling import settle
 
+NEVER = 1_000_000
+"""Interval of a timer that never fires in a test, ms."""
 FAKE = str(HELPERS / "processes" / "fake_child.py")
 # As in most short-axis cines: x to the left and back, y down, z from base to apex.
 OBLIQUE = np.array(
@@ -196,7 +198,7 @@ def empty_window(window: napari.Viewer, qtbot: Any) -> Iterator[napari.Viewer]:
 @pytest.fixture
 def window_dock(window: napari.Viewer, settings: Settings, qtbot: Any) -> Iterator[ReviewWidget]:
     """Return the Review dock in the window of the module, taken out after the test."""
-    made = ReviewWidget(window, every_ms=1_000_000, settings=settings)
+    made = ReviewWidget(window, every_ms=NEVER, settings=settings)
     window.window.add_dock_widget(made, name="Review", area="right")
     yield made
     if isalive(made):
