@@ -143,7 +143,7 @@ MOST_TEST_LINES = {
     "other people's models": 325,
     "killed at the first member": 4,
     "read by a critic": 54,
-    "suite in minutes": 58,
+    "suite in minutes": 60,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
