@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app_model import Application
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from PIL import Image
@@ -84,6 +85,23 @@ def no_sync() -> Iterator[None]:
     """Leave written files to the system, because no test cuts the power; a disk takes its time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_end_of_windows() -> Iterator[None]:
+    """Tell no menu of a closed window which of its entries are removed after it.
+
+    Each of hundreds would raise an error with the source of all frames, which app-model ignores.
+    """
+    dispose = Application.dispose
+
+    def dispose_quietly(app: Application) -> None:
+        app.menus.menus_changed.disconnect()
+        dispose(app)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Application, "dispose", dispose_quietly)
         yield
 
 

@@ -82,9 +82,10 @@ MOST_CODE = {
     "archive followed": 52,
     "other people's models": 267,
     "killed at the first member": 6,
-    "read by a critic": 59,
+    "read by a critic": 52,
     "a site at the desk": 197,
     "a lighter house": -303,
+    "suite in minutes": 0,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -143,9 +144,10 @@ MOST_TEST_LINES = {
     "archive followed": 97,
     "other people's models": 325,
     "killed at the first member": 4,
-    "read by a critic": 152,
+    "read by a critic": 54,
     "a site at the desk": 171,
     "a lighter house": -58,
+    "suite in minutes": 60,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

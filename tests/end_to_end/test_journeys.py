@@ -23,7 +23,7 @@ from napari_bayes_nnunet.sample_data import CINE
 
 from ..helpers.data.dicoms import write_cine
 from ..helpers.data.evaluations import answer, heart, name_labels, write_answer, write_reference
-from ..helpers.data.sample import write_middle_slices
+from ..helpers.data.sample import write_small_cine
 from ..helpers.processes.command import environment
 from ..helpers.processes.orthanc import HOST, run_orthanc
 
@@ -54,6 +54,8 @@ def go(journey: str, folder: Path, *arguments: Any, **options: Any) -> None:
 
 
 def test_sample_is_reviewed_and_exported(tmp_path):
+    (tmp_path / "package").mkdir()
+    sample = write_small_cine(tmp_path / "package")
     go("review_sample", tmp_path, tmp_path, quick=True)
     (file,) = tmp_path.glob("*_study/study.json")
     study = read_study(file.parent)
@@ -61,7 +63,7 @@ def test_sample_is_reviewed_and_exported(tmp_path):
     assert not np.array_equal(study.edited, study.prediction)  # by another answer
     (edited,) = (tmp_path / "export").glob("*_edited.nii.gz")
     assert np.array_equal(read_labels(edited).voxels, study.edited)
-    assert read_labels(edited).geometry.same_grid(read_volume(CINE).geometry)
+    assert read_labels(edited).geometry.same_grid(read_volume(sample).geometry)
     (numbers,) = (tmp_path / "export").glob("*_numbers.csv")
     rows = list(csv.DictReader(numbers.read_text(encoding="utf-8").splitlines()))
     assert {"LV EF", "LV EDV", "LV ESV", "LV mass"} <= {row["name"] for row in rows}
@@ -99,7 +101,7 @@ def test_a_study_goes_from_the_archive_and_back(tmp_path):
 def test_folder_is_segmented_and_its_worst_study_opened(tmp_path):
     for name in ("a", "b"):
         (tmp_path / "images" / name).mkdir(parents=True)
-        write_middle_slices(tmp_path / "images" / name)
+        write_small_cine(tmp_path / "images" / name)
     results = tmp_path / "results"
     go("segment_folder", tmp_path, tmp_path / "images", results, quick=True)
     rows = list(csv.DictReader((results / "cohort.csv").read_text(encoding="utf-8").splitlines()))

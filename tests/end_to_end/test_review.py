@@ -15,7 +15,7 @@ import pytest
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
-from ..helpers.data.sample import write_middle_slices
+from ..helpers.data.sample import write_small_cine
 from ..helpers.processes.command import environment
 
 HAS_DISPLAY = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def image(tmp_path):
-    """Return the middle slices of the sample cine in a writable folder."""
-    return write_middle_slices(tmp_path)
+    """Return a part of the sample cine in a writable folder."""
+    return write_small_cine(tmp_path)
 
 
 def killed_review(image: Path) -> dict[str, Any]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import napari
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
+from qtpy.compat import isalive
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.app.messages import SnapshotReady
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
@@ -23,6 +29,7 @@ from napari_bayes_nnunet.widgets.common import background, window_thread
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
+from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
 from napari_bayes_nnunet.widgets.segment.inference_child import InferenceChild
 from napari_bayes_nnunet.widgets.training import watch
@@ -30,7 +37,11 @@ from napari_bayes_nnunet.widgets.training import watch
 from ..helpers import HELPERS
 from ..helpers.data.models import plans
 from ..helpers.processes.thread_child import ThreadChild
+from ..helpers.windows.own_app import own_app
+from ..helpers.windows.settling import settle
 
+NEVER = 1_000_000
+"""Interval of a timer that never fires in a test, ms."""
 FAKE = str(HELPERS / "processes" / "fake_child.py")
 # As in most short-axis cines: x to the left and back, y down, z from base to apex.
 OBLIQUE = np.array(
@@ -159,6 +170,43 @@ def image(viewer: ViewerModel, tmp_path: Path) -> Image:
     layer = image_layer(tmp_path, CINE)
     viewer.add_layer(layer)
     return layer
+
+
+@pytest.fixture(scope="module")
+def window(qapp: Any) -> Iterator[napari.Viewer]:
+    """Open a real window for all tests of a module, because opening one takes seconds."""
+    with own_app():
+        viewer = napari.Viewer(show=True)
+        viewer.window.resize(1280, 800)
+        yield viewer
+        with suppress(RuntimeError):  # the last test has closed it
+            viewer.close()
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        QApplication.processEvents()
+    del viewer
+    gc.collect()
+
+
+@pytest.fixture
+def empty_window(window: napari.Viewer, qtbot: Any) -> Iterator[napari.Viewer]:
+    """Return the window of the module without layers."""
+    yield window
+    window.layers.clear()
+    settle(qtbot)
+
+
+@pytest.fixture
+def window_dock(window: napari.Viewer, settings: Settings, qtbot: Any) -> Iterator[ReviewWidget]:
+    """Return the Review dock in the window of the module, taken out after the test."""
+    made = ReviewWidget(window, every_ms=NEVER, settings=settings)
+    window.window.add_dock_widget(made, name="Review", area="right")
+    yield made
+    if isalive(made):
+        made.close_study()
+        window.window.remove_dock_widget(made)
+        made.deleteLater()
+        window.layers.clear()
+        settle(qtbot)
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 
 from ...helpers.data.hearts import LABELS, make_dataset
 
-SCHEDULE = RestartSchedule(epochs=12, gamma=0.5, restart_first_cycle=False)
+SCHEDULE = RestartSchedule(epochs=9, gamma=0.5, restart_first_cycle=False)
 FLAGS = (
-    *("--preset", "demo", "--epochs", 12, "--gamma", 0.5, "--seed", 3),
+    *("--preset", "demo", "--epochs", 9, "--gamma", 0.5, "--seed", 3),
     *("--iterations-per-epoch", 1, "--batch-size", 2, "--jsonl"),
 )
 
@@ -60,9 +60,9 @@ def epochs(run):
 
 def test_an_added_cycle_has_the_last_rates(extended):
     rates = [row["learning_rate"] for row in epochs(extended)]
-    assert rates == [SCHEDULE.learning_rate(epoch) for epoch in [*range(12), *range(8, 12)]]
-    assert rates[12] == SCHEDULE.restart_lr
-    assert [row["cycle"] for row in epochs(extended)][12:] == [3] * 4
+    assert rates == [SCHEDULE.learning_rate(epoch) for epoch in [*range(9), *range(6, 9)]]
+    assert rates[9] == SCHEDULE.restart_lr
+    assert [row["cycle"] for row in epochs(extended)][9:] == [3] * 3
 
 
 def test_the_record_describes_the_added_cycle(extended, finished, hearts):
@@ -70,7 +70,7 @@ def test_the_record_describes_the_added_cycle(extended, finished, hearts):
     assert after.schedule == before.schedule == SCHEDULE  # T and T_c stay
     assert after.schedule_of("0").all_cycles == 4
     assert after.members("0")[: len(before.members("0"))] == before.members("0")
-    assert [(m.epoch, m.cycle) for m in after.members("0")][-2:] == [(14, 3), (15, 3)]
+    assert [(m.epoch, m.cycle) for m in after.members("0")][-1] == (11, 3)
     (cycle,) = after.added_cycles("0")
     assert cycle["dataset"] == before.dataset
     assert cycle["training_cases"] == before.training_cases("0")
@@ -80,15 +80,15 @@ def test_the_record_describes_the_added_cycle(extended, finished, hearts):
 
 def test_the_validation_is_measured_again(extended, finished):
     before, after = read_record(finished.record), read_record(extended.record)
-    assert after.validation["0"]["members"] == 8  # two of each of four cycles
-    assert before.validation["0"]["members"] == 6
+    assert after.validation["0"]["members"] == 4  # one of each cycle
+    assert before.validation["0"]["members"] == 3
     assert after.validation["0"]["dice"] != before.validation["0"]["dice"]
 
 
 def test_a_kill_does_not_change_the_members(extended, run, hearts, warm_command, tmp_path):
     start = ("train", hearts, "--output", run.path, "--jsonl")
     process = warm_command.start(*start, "--add-cycle", folder=tmp_path)
-    process.wait_for('"epoch": 13')
+    process.wait_for('"epoch": 9')
     process.kill()
     refused = warm_command.run(*start, "--add-cycle", folder=tmp_path)
     assert refused.code == 1
@@ -114,7 +114,7 @@ def test_a_kill_before_the_record_loses_nothing(flag, run, hearts, warm_command,
     done = warm_command.run(*start, folder=tmp_path)
     assert done.code == 0, done.errors
     assert final.exists()
-    assert len(epochs(run)) == (12 if flag == "--resume" else 16)
+    assert len(epochs(run)) == (9 if flag == "--resume" else 12)
 
 
 def test_an_unfinished_training_is_refused(planned_run, hearts, warm_command, tmp_path):
@@ -189,14 +189,14 @@ def test_the_datasets_folder_may_have_another_name(grown, run, warm_command, tmp
 def test_a_renamed_grown_dataset_resumes(grown, run, warm_command, tmp_path):
     start = ("train", grown, "--output", run.path, "--jsonl", "--add-cycle")
     process = warm_command.start(*start, folder=tmp_path)
-    process.wait_for('"epoch": 13')
+    process.wait_for('"epoch": 9')
     process.kill()
     renamed = grown.rename(tmp_path / "Dataset102_Moved")
     done = warm_command.run(
         "train", renamed, "--output", run.path, "--resume", "--jsonl", folder=tmp_path
     )
     assert done.code == 0, done.errors
-    assert [row["epoch"] for row in epochs(run)] == list(range(16))
+    assert [row["epoch"] for row in epochs(run)] == list(range(12))
 
 
 @pytest.mark.parametrize("fault", ["label", "plans"])

@@ -2,9 +2,10 @@
 
 Each run is a separate process, which can be killed, but starts at once instead of within seconds:
 a test can kill a training dozens of times. So do the Dask workers that a run starts, and those of
-the command ``dask``. Run as a script, this file is the forking process. Two things differ from a
-start by a user: modules are imported already, and two files of nnU-Net that take long and that
-nothing reads are empty: the figure of the progress, and debug.json with the text of all weights.
+the command ``dask``. Run as a script, this file is the forking process. Three things differ from a
+start by a user: modules are imported already, files are not synced, and two files of nnU-Net that
+take long and that nothing reads are empty: the figure of the progress, and debug.json with the text
+of all weights.
 """
 
 from __future__ import annotations
@@ -194,6 +195,7 @@ def _prepare() -> None:
     nnUNetTrainer._save_debug_information = lambda self: Path(
         self.output_folder, "debug.json"
     ).touch()
+    os.fsync = lambda file: None  # as in the tests themselves
     gc.collect()
     gc.freeze()  # a collection in a fork would copy all of these modules
 

@@ -2,7 +2,8 @@
 
     python -m tests.helpers.windows.journey_driver JOURNEY ARGUMENTS OPTIONS
 
-ARGUMENTS are a JSON list of paths, or lists of paths, and OPTIONS a JSON dictionary.
+ARGUMENTS are a JSON list of paths, or lists of paths, and OPTIONS a JSON dictionary. For
+`review_sample`, the folder ``package`` in the first of them takes the place of the package.
 """
 
 import json
@@ -18,6 +19,8 @@ from benchmarks.pictures.hand import Hand
 from npe2 import PluginManager, PluginManifest
 
 import napari_bayes_nnunet
+from napari_bayes_nnunet.widgets.layers import sample_data
+from napari_bayes_nnunet.widgets.segment import save
 
 
 def as_paths(given: Any) -> Any:
@@ -27,6 +30,9 @@ def as_paths(given: Any) -> Any:
 def main() -> None:
     """Go on the journey and end without waiting for processes of the window."""
     name, arguments, options = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+    if name == "review_sample":
+        save.PACKAGE = Path(arguments[0], "package")
+        (sample_data.CINE,) = save.PACKAGE.glob("*.nii.gz")
     manager = PluginManager.instance()
     if "napari-bayes-nnunet" not in manager:
         plugin = Path(napari_bayes_nnunet.__file__).with_name("napari.yaml")

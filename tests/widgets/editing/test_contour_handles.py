@@ -262,30 +262,29 @@ def test_changes_by_naparis_tools_are_followed(viewer, image) -> None:
 
 
 @pytest.fixture
-def window(make_napari_viewer, tmp_path) -> Any:
-    viewer = make_napari_viewer(show=True)
-    layer = viewer.add_layer(image_layer(tmp_path, CINE))
-    show_in_reading_orientation(viewer, layer)
-    viewer.dims.set_point([0, 1], [46 * 2, 8 * 2])
-    return viewer
+def shown_cine(empty_window, tmp_path) -> Any:
+    layer = empty_window.add_layer(image_layer(tmp_path, CINE))
+    show_in_reading_orientation(empty_window, layer)
+    empty_window.dims.set_point([0, 1], [46 * 2, 8 * 2])
+    return empty_window
 
 
 @pytest.fixture
-def mouse(window, qtbot) -> CanvasMouse:
-    made = CanvasMouse(window, qtbot)
+def mouse(shown_cine, qtbot) -> CanvasMouse:
+    made = CanvasMouse(shown_cine, qtbot)
     made.settle()
     return made
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-def test_a_handle_is_dragged_and_the_curve_follows(window, mouse, transposed) -> None:
-    image = window.layers[0]
+def test_a_handle_is_dragged_and_the_curve_follows(shown_cine, mouse, transposed) -> None:
+    image = shown_cine.layers[0]
     if transposed:
-        window.dims.order = (0, 1, 3, 2)
-        window.reset_view()
-    handles, told = begin(window, image)
-    curve = layer_of(window, "contour")
-    camera = window.scene.camera
+        shown_cine.dims.order = (0, 1, 3, 2)
+        shown_cine.reset_view()
+    handles, told = begin(shown_cine, image)
+    curve = layer_of(shown_cine, "contour")
+    camera = shown_cine.scene.camera
     before = (camera.zoom, camera.center)
     start, end = (mouse.place_of(image, (2, 2, *place)) for place in (RING[1], (3, 15)))
     mouse.press(start)
@@ -304,9 +303,9 @@ def test_a_handle_is_dragged_and_the_curve_follows(window, mouse, transposed) ->
     handles.close()
 
 
-def test_a_drag_without_a_release_is_kept(window, mouse) -> None:
-    image = window.layers[0]
-    handles, _ = begin(window, image)
+def test_a_drag_without_a_release_is_kept(shown_cine, mouse) -> None:
+    image = shown_cine.layers[0]
+    handles, _ = begin(shown_cine, image)
     start = mouse.place_of(image, (2, 2, *RING[1]))
     mouse.press(start)
     assert not handles.is_moved
@@ -322,9 +321,9 @@ def test_a_drag_without_a_release_is_kept(window, mouse) -> None:
     handles.close()
 
 
-def enter_and_escape(window, mouse, qtbot, monkeypatch, handles, told) -> None:
+def enter_and_escape(shown_cine, mouse, qtbot, monkeypatch, handles, told) -> None:
     """Check that both keys end the contour, unless they are typed into a field."""
-    image = window.layers[0]
+    image = shown_cine.layers[0]
     field = QLineEdit()
     monkeypatch.setattr(QApplication, "focusWidget", staticmethod(lambda: field))
     qtbot.keyClick(mouse.canvas, Qt.Key.Key_Return)
@@ -334,17 +333,17 @@ def enter_and_escape(window, mouse, qtbot, monkeypatch, handles, told) -> None:
     qtbot.keyClick(mouse.canvas, Qt.Key.Key_Return)
     assert len(told.applied) == 1
     handles.start(image, bent(RING), place=PLACE, color=COLOR)
-    window.layers.selection.active = layer_of(window, "contour")
+    shown_cine.layers.selection.active = layer_of(shown_cine, "contour")
     qtbot.keyClick(mouse.canvas, Qt.Key.Key_Escape)
     assert told.cancelled == 1
 
 
-def test_gestures_and_keys(window, mouse, qtbot, monkeypatch) -> None:
-    image = window.layers[0]
-    windowing = WindowLevel(window, image)
+def test_gestures_and_keys(shown_cine, mouse, qtbot, monkeypatch) -> None:
+    image = shown_cine.layers[0]
+    windowing = WindowLevel(shown_cine, image)
     limits = image.contrast_limits
-    handles, told = begin(window, image)
-    camera = window.scene.camera
+    handles, told = begin(shown_cine, image)
+    camera = shown_cine.scene.camera
     before = (camera.zoom, camera.center)
 
     def at(place: Any) -> tuple[float, float]:
@@ -363,7 +362,7 @@ def test_gestures_and_keys(window, mouse, qtbot, monkeypatch) -> None:
     mouse.settle()
     assert camera.zoom == pytest.approx(before[0])
     assert camera.center == pytest.approx(before[1])
-    # A right click removes; a right drag from a handle changes the window level.
+    # A right click removes; a right drag from a handle changes the shown_cine level.
     mouse.click(at(on_curve), RIGHT)
     np.testing.assert_array_equal(handles.handles, RING)
     mouse.drag(at(RING[0]), np.add(at(RING[0]), (80, 0)), RIGHT)
@@ -384,18 +383,18 @@ def test_gestures_and_keys(window, mouse, qtbot, monkeypatch) -> None:
     mouse.drag(at((1, 1)), np.add(at((1, 1)), (20, 0)))
     mouse.settle()
     assert camera.center != before[1]
-    window.dims.set_point(1, 0)
+    shown_cine.dims.set_point(1, 0)
     mouse.drag(at(RING[0]), at((1, 1)))
     mouse.double_click(at(on_curve))
     assert len(handles.handles) == 5
-    enter_and_escape(window, mouse, qtbot, monkeypatch, handles, told)
+    enter_and_escape(shown_cine, mouse, qtbot, monkeypatch, handles, told)
     windowing.close()
     handles.close()
 
 
-def test_escape_in_the_middle_of_a_drag(window, mouse, qtbot) -> None:
-    image = window.layers[0]
-    handles, told = begin(window, image)
+def test_escape_in_the_middle_of_a_drag(shown_cine, mouse, qtbot) -> None:
+    image = shown_cine.layers[0]
+    handles, told = begin(shown_cine, image)
     start = mouse.place_of(image, (2, 2, *RING[0]))
     mouse.press(start)
     mouse.move(np.add(start, (10, 10)))
@@ -403,16 +402,16 @@ def test_escape_in_the_middle_of_a_drag(window, mouse, qtbot) -> None:
     mouse.move(np.add(start, (20, 20)))
     mouse.release(np.add(start, (20, 20)))
     assert told.cancelled == 1
-    assert seen(window) == [image]
-    assert window.scene.camera.mouse_pan
-    # Deleting one layer removes the other, in a real window too.
+    assert seen(shown_cine) == [image]
+    assert shown_cine.scene.camera.mouse_pan
+    # Deleting one layer removes the other, in a real shown_cine too.
     handles.start(image, bent(RING), place=PLACE, color=COLOR)
-    window.layers.remove(layer_of(window, "contour"))
+    shown_cine.layers.remove(layer_of(shown_cine, "contour"))
     assert told.cancelled == 2
-    assert [*window.layers] == [image]
+    assert [*shown_cine.layers] == [image]
     mouse.settle()
     handles.start(image, bent(RING), place=PLACE, color=COLOR)
-    window.layers.clear()
+    shown_cine.layers.clear()
     assert told.cancelled == 3
     mouse.settle()
     handles.close()

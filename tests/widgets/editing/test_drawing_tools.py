@@ -57,8 +57,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(make_napari_viewer, tmp_path, qtbot) -> Any:
-    made = Bench(make_napari_viewer(show=True), tmp_path, qtbot)
+def bench(empty_window, tmp_path, qtbot) -> Any:
+    made = Bench(empty_window, tmp_path, qtbot)
     yield made
     made.tool.close()
 

@@ -294,9 +294,9 @@ def test_what_is_drawn_now_is_taken_back(layer, watch, told) -> None:
 
 
 @pytest.fixture
-def brush(make_napari_viewer, tmp_path) -> tuple[Any, Labels]:
+def brush(empty_window, tmp_path) -> tuple[Any, Labels]:
     """A real window, and its labels to paint on."""
-    viewer = make_napari_viewer(show=True)
+    viewer = empty_window
     image = viewer.add_layer(image_layer(tmp_path, CINE))
     layer = edited_layer(image, np.zeros(CINE.shape, np.uint8), {"LV": 3}, CINE)
     put_on_top(viewer, layer, active=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from qtpy.QtCore import Qt
 from napari_bayes_nnunet.app.review.walls import measure_walls
 from napari_bayes_nnunet.core.types import Place
 from napari_bayes_nnunet.io.study.study import read_study
-from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.editing.insertion_points import NAMES
 from napari_bayes_nnunet.widgets.layers.review_layers import find_layer
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
@@ -30,10 +28,8 @@ MIDDLE = (ED, 1)
 class Bench:
     """Study in a real window, with the section of the wall open and a slice on screen."""
 
-    def __init__(self, viewer: Any, folder: Path, settings: Settings, qtbot: Any) -> None:
-        self.viewer, self.folder, self.qtbot = viewer, folder, qtbot
-        self.dock = ReviewWidget(viewer, every_ms=1_000_000, settings=settings)
-        viewer.window.add_dock_widget(self.dock, name="Review", area="right")
+    def __init__(self, viewer: Any, dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
+        self.viewer, self.dock, self.folder, self.qtbot = viewer, dock, folder, qtbot
         self.open()
         self.mouse = CanvasMouse(viewer, qtbot)
 
@@ -73,14 +69,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(
-    make_napari_viewer: Any, tmp_path: Path, settings: Settings, qtbot: Any
-) -> Iterator[Bench]:
-    folder = make_cine(tmp_path / "heart", ed=ED, es=ES)
-    made = Bench(make_napari_viewer(show=True), folder, settings, qtbot)
-    yield made
-    made.dock.close_study()
-    settle(qtbot)
+def bench(window: Any, window_dock: ReviewWidget, tmp_path: Path, qtbot: Any) -> Bench:
+    return Bench(window, window_dock, make_cine(tmp_path / "heart", ed=ED, es=ES), qtbot)
 
 
 def test_found_points_are_shown_with_the_wall(bench: Bench) -> None:

@@ -38,10 +38,9 @@ class Turned:
 
 
 @pytest.fixture
-def viewer(make_napari_viewer: Any) -> Any:
-    made = make_napari_viewer(show=True)
-    made.add_image(np.zeros((3, 6, 32, 40), np.uint8), name="cine")
-    return made
+def viewer(empty_window: Any) -> Any:
+    empty_window.add_image(np.zeros((3, 6, 32, 40), np.uint8), name="cine")
+    return empty_window
 
 
 @pytest.fixture

@@ -77,11 +77,10 @@ def test_a_file_is_opened_with_the_automatic_limits(tmp_path) -> None:
 
 
 @pytest.fixture
-def viewer(make_napari_viewer) -> Any:
-    made = make_napari_viewer(show=True)
-    made.add_image(VOXELS, name="image", contrast_limits=(100, 900))
-    made.add_labels(np.zeros(VOXELS.shape, np.uint8), name="edited")
-    return made
+def viewer(empty_window) -> Any:
+    empty_window.add_image(VOXELS, name="image", contrast_limits=(100, 900))
+    empty_window.add_labels(np.zeros(VOXELS.shape, np.uint8), name="edited")
+    return empty_window
 
 
 def test_dragging_changes_the_image_and_not_the_camera(viewer, qtbot) -> None:

@@ -66,8 +66,7 @@ from ...helpers.data.hearts import make_dataset
 from ...helpers.windows.canvas_mouse import CanvasMouse
 from ...helpers.windows.reviewing import opened, paint, plane, predicted, press, steps_of
 from ...helpers.windows.settling import settle
-
-NEVER = 1_000_000
+from ..conftest import NEVER
 
 
 class Asked:

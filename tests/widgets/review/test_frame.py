@@ -43,8 +43,8 @@ from ...helpers.data.cines import ED, ES, make_cine
 from ...helpers.data.studies import make_study
 from ...helpers.windows.reviewing import press
 from ...helpers.windows.settling import settle
+from ..conftest import NEVER
 
-NEVER = 1_000_000
 WITH_TEXT = (QAbstractButton, QLabel)
 CONTROLS = (QAbstractButton, QComboBox, QAbstractSlider, QLineEdit)
 

@@ -29,7 +29,7 @@ from ...helpers.checks.problems import says
 from ...helpers.data.cines import ED, LV, make_cine
 from ...helpers.windows.reviewing import paint
 from ...helpers.windows.settling import settle
-from .conftest import NEVER
+from ..conftest import NEVER
 
 VIEW_ANNA = "View Anna"
 

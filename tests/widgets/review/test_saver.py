@@ -25,8 +25,7 @@ from napari_bayes_nnunet.widgets.review.saver import EVERY_MS, NOT_SAVED, OTHER_
 
 from ...helpers.checks.problems import says
 from ...helpers.data.cines import ED, ES, LV, RV, WORST, make_cine
-
-NEVER = 1_000_000
+from ..conftest import NEVER
 
 
 @pytest.fixture

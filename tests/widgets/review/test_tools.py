@@ -31,17 +31,10 @@ def open_study(dock: ReviewWidget, folder: Path, qtbot: Any) -> Path:
     return folder
 
 
-def shown_dock(viewer: Any, settings: Settings) -> ReviewWidget:
-    dock = ReviewWidget(viewer, every_ms=1_000_000, settings=settings)
-    viewer.window.add_dock_widget(dock, name="Review", area="right")
-    return dock
-
-
 def test_mouse_and_keys_correct_and_undo(
-    make_napari_viewer: Any, tmp_path: Path, settings: Settings, qtbot: Any
+    window: Any, window_dock: ReviewWidget, tmp_path: Path, qtbot: Any
 ) -> None:
-    viewer = make_napari_viewer(show=True)
-    dock = shown_dock(viewer, settings)
+    viewer, dock = window, window_dock
     folder = open_study(dock, make_cine(tmp_path / "heart"), qtbot)
     controller, form = dock.controller, dock.forms.corrections
     session, image = controller.session, controller.picture.image
@@ -85,10 +78,9 @@ def test_mouse_and_keys_correct_and_undo(
 
 
 def test_key_brings_back_what_was_removed(
-    make_napari_viewer: Any, tmp_path: Path, settings: Settings, qtbot: Any
+    window: Any, window_dock: ReviewWidget, tmp_path: Path, qtbot: Any
 ) -> None:
-    viewer = make_napari_viewer(show=True)
-    dock = shown_dock(viewer, settings)
+    viewer, dock = window, window_dock
     open_study(dock, make_cine(tmp_path / "heart", removed=[2, 3]), qtbot)
     session, button = dock.controller.session, dock.forms.corrections.buttons["bring back"]
     phase = dock.controller.picture.place[0]
@@ -104,10 +96,9 @@ def test_key_brings_back_what_was_removed(
 
 
 def test_tools_beside_the_canvas_have_keys_and_a_pan_never_paints(
-    make_napari_viewer: Any, tmp_path: Path, settings: Settings, qtbot: Any
+    window: Any, window_dock: ReviewWidget, tmp_path: Path, qtbot: Any
 ) -> None:
-    viewer = make_napari_viewer(show=True)
-    dock = shown_dock(viewer, settings)
+    viewer, dock = window, window_dock
     open_study(dock, make_cine(tmp_path / "heart"), qtbot)
     controller, form = dock.controller, dock.forms.corrections
     session, edited, image = controller.session, controller.picture.edited, controller.picture.image
@@ -157,10 +148,9 @@ def test_tools_beside_the_canvas_have_keys_and_a_pan_never_paints(
 
 
 def test_tools_that_can_do_nothing_are_disabled_with_the_reason(
-    make_napari_viewer: Any, tmp_path: Path, settings: Settings, qtbot: Any
+    window: Any, window_dock: ReviewWidget, tmp_path: Path, qtbot: Any
 ) -> None:
-    viewer = make_napari_viewer(show=True)
-    dock = shown_dock(viewer, settings)
+    viewer, dock = window, window_dock
     open_study(dock, make_cine(tmp_path / "heart"), qtbot)
     controller, buttons = dock.controller, dock.forms.corrections.buttons
     canvas = CanvasMouse(viewer, qtbot).canvas
@@ -182,10 +172,9 @@ def test_tools_that_can_do_nothing_are_disabled_with_the_reason(
 
 
 def test_a_click_in_the_dock_leaves_the_keys_to_the_slices(
-    make_napari_viewer: Any, tmp_path: Path, settings: Settings, qtbot: Any
+    window_dock: ReviewWidget, tmp_path: Path, qtbot: Any
 ) -> None:
-    viewer = make_napari_viewer(show=True)
-    dock = shown_dock(viewer, settings)
+    dock = window_dock
     open_study(dock, make_cine(tmp_path / "heart"), qtbot)
     controller, area = dock.controller, dock.findChild(FormsArea)
     controller.picture.show_slice((ED, 1))

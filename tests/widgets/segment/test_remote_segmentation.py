@@ -10,7 +10,7 @@ from napari_bayes_nnunet.app.remote.store import BUILT_IN_FOLDER
 from napari_bayes_nnunet.widgets.segment.dock import RESULT_KEPT, SegmentWidget
 from napari_bayes_nnunet.widgets.segment.method_form import REMOTE
 
-from ...helpers.data.sample import write_middle_slices
+from ...helpers.data.sample import write_small_cine
 from ...helpers.processes.ssh_server import ssh_server
 from ..conftest import begin, choose, listen
 
@@ -25,11 +25,11 @@ def server(tmp_path, monkeypatch):
 @pytest.fixture
 def dock(make_napari_viewer, settings, server, tmp_path, qtbot):
     viewer = make_napari_viewer(show=True)
-    viewer.open(write_middle_slices(tmp_path), plugin="napari-bayes-nnunet")
+    viewer.open(write_small_cine(tmp_path), plugin="napari-bayes-nnunet")
     made = SegmentWidget(viewer, settings=settings)
     viewer.window.add_dock_widget(made, name="Segment", area="right")
     made.image.phases.setCurrentIndex(3)
-    made.image.phase_numbers.setText("20")
+    made.image.phase_numbers.setText("7")
     method = made.method
     method.mirroring.value = "none"
     method.device.value = REMOTE
@@ -50,13 +50,13 @@ def test_remote_segmentation_finishes_stops_and_survives_loss(dock, server, qtbo
     assert "Finished in " in dock.run.status.text()
     assert {1, 2, 4, 8, 9} <= set(heard)
     assert heard == sorted(heard)
-    assert dock.result.phases[20].report["device"] == f"cpu on {server.address}"
-    assert dock.result.posteriors[20].count == 9
+    assert dock.result.phases[7].report["device"] == f"cpu on {server.address}"
+    assert dock.result.posteriors[7].count == 9
     labels = dock._viewer.layers["SCD0000301_cine prediction"].data
-    assert len(set(labels[19].ravel())) == 4
+    assert len(set(labels[6].ravel())) == 4
 
     dock.method.mirroring.value = "full"
-    dock.image.phase_numbers.setText("18, 19, 20")  # seconds of work, so that the stop is in time
+    dock.image.phase_numbers.setText("5, 6, 7")  # seconds of work, so that the stop is in time
     begin(dock, qtbot)
     with qtbot.waitSignal(dock.ended):
         dock.run.stop_button.click()
@@ -67,5 +67,5 @@ def test_remote_segmentation_finishes_stops_and_survives_loss(dock, server, qtbo
         server.drop_connections()
     assert server.address in dock.run.status.text()
     assert dock.run.status.text().endswith(RESULT_KEPT)
-    assert dock.result.labels[17].any()
+    assert dock.result.labels[4].any()
     assert dock.run.segment_button.isEnabled()
