@@ -83,7 +83,7 @@ MOST_CODE = {
     "other people's models": 267,
     "killed at the first member": 6,
     "read by a critic": 52,
-    "a lighter house": -261,
+    "a lighter house": -283,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -143,7 +143,7 @@ MOST_TEST_LINES = {
     "other people's models": 325,
     "killed at the first member": 4,
     "read by a critic": 54,
-    "a lighter house": -52,
+    "a lighter house": -34,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
