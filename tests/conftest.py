@@ -109,8 +109,7 @@ def quick_end_of_windows() -> Iterator[None]:
 def few_resamples() -> Iterator[None]:
     """Resample 50 times instead of 2000, for tests of what is around an interval."""
     with pytest.MonkeyPatch.context() as patch:
-        for function in (bootstrap.bootstrap, bootstrap.mean_estimate):
-            patch.setitem(function.__kwdefaults__, "resamples", 50)
+        patch.setattr(bootstrap, "RESAMPLES", 50)
         yield
 
 

@@ -30,6 +30,7 @@ from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
+from napari_bayes_nnunet.widgets.segment import ensemble_form
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
 from napari_bayes_nnunet.widgets.segment.inference_child import InferenceChild
 from napari_bayes_nnunet.widgets.training import watch
@@ -220,8 +221,14 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
+def no_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the built-in ensemble."""
+    monkeypatch.setattr(ensemble_form, "DEMO_FOLDER", tmp_path / "no_demo")
+
+
+@pytest.fixture
 def make_dock(
-    request: pytest.FixtureRequest, settings: Settings, tmp_path: Path, qtbot: Any
+    request: pytest.FixtureRequest, settings: Settings, no_demo: None, qtbot: Any
 ) -> Iterator[Callable[..., SegmentWidget]]:
     """Return a function that makes a SegmentWidget with a fake child for a viewer with layers.
 
@@ -251,7 +258,6 @@ def make_dock(
             child=child,
             cohort_command=cohort_command,
             settings=settings,
-            demo=tmp_path / "no_demo",
         )
         docks.append(dock)
         if window:

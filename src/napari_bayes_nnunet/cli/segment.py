@@ -20,6 +20,7 @@ from .options import (
     RESOURCES,
     VOXEL_SIZE,
     Command,
+    GivenPath,
     options_of,
     output_option,
 )
@@ -303,7 +304,7 @@ def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
 @click.command("demo", cls=Command, short_help="Segment a real heart and open its review.")
 @click.option(
     "--screenshot",
-    type=PATH,
+    type=GivenPath(path_type=Path, dir_okay=False),
     help="Save a picture of the window when the review is open, and exit.",
 )
 def demo_command(screenshot: Path | None) -> None:

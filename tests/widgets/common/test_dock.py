@@ -146,12 +146,12 @@ def test_raising_opens_a_missing_dock(add: Any) -> None:
 
 
 @pytest.fixture
-def docks(qtbot: Any, settings: Settings, tmp_path: Any) -> Iterator[list[DockContent]]:
+def docks(
+    qtbot: Any, settings: Settings, no_demo: None, tmp_path: Any
+) -> Iterator[list[DockContent]]:
     """All docks, the Review dock with an open study."""
     child: Any = ThreadChild()
-    segment = SegmentWidget(
-        ViewerModel(), child=child, settings=settings, demo=tmp_path / "no_demo"
-    )
+    segment = SegmentWidget(ViewerModel(), child=child, settings=settings)
     review = ReviewWidget(ViewerModel(), settings=settings)
     training = TrainingWidget(ViewerModel(), settings=settings)
     evaluation = EvaluationWidget(ViewerModel(), settings=settings)

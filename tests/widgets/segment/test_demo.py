@@ -28,13 +28,14 @@ from napari_bayes_nnunet.widgets.common.settings import DemoSettings, Settings, 
 from napari_bayes_nnunet.widgets.layers.keys import KEYS
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.segment import demo as demo_module
+from napari_bayes_nnunet.widgets.segment import dock as dock_module
+from napari_bayes_nnunet.widgets.segment import ensemble_form
 from napari_bayes_nnunet.widgets.segment.demo import (
     CANNOT_WRITE_PICTURE,
     CLOSED_EARLY,
     NO_DISPLAY,
     NO_PICTURE_NAME,
     NO_QT,
-    PICTURE_IS_FOLDER,
     TITLE_BAR,
     TOO_SLOW,
     UNREACHABLE_DISPLAY,
@@ -59,21 +60,22 @@ from functools import partial
 from pathlib import Path
 from qtpy.QtCore import QTimer
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.widgets.segment.demo import run_demo
+from napari_bayes_nnunet.widgets.segment import demo as module, dock, ensemble_form
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
 from napari_bayes_nnunet.widgets.segment.inference_child import InferenceChild
 from napari_bayes_nnunet.widgets.common.settings import Settings, StopTarget
 
 picture, demo, timeout, closes, *command = sys.argv[1:]
 
-def make(viewer):
+def make(viewer, settings):
     if int(closes):
         QTimer.singleShot(int(closes), viewer.close)
     settings = Settings(Path(demo).parent / "settings.json")
-    return SegmentWidget(viewer, child=InferenceChild(command), settings=settings, demo=Path(demo))
+    return SegmentWidget(viewer, child=InferenceChild(command), settings=settings)
 
+ensemble_form.DEMO_FOLDER, module.TIMEOUT_S, dock.SegmentWidget = Path(demo), float(timeout), make
 try:
-    run_demo(Path(picture) if picture else None, make_dock=make, timeout_s=float(timeout))
+    module.run_demo(Path(picture) if picture else None)
 except AppError as error:
     sys.exit(str(error))
 """
@@ -103,17 +105,20 @@ def demo_here(
     """
     used: list[SegmentationSettings] = []
 
-    def make(viewer: Any) -> SegmentWidget:
+    def make(viewer: Any, settings: Settings) -> SegmentWidget:
         if closes:
             QTimer.singleShot(closes, viewer.close)
         settings = DemoSettings(folder.parent / "settings.json")
         child: Any = InferenceChild(fake_command(*flags)) if process else ThreadChild(*flags)
-        dock = SegmentWidget(viewer, child=child, settings=settings, demo=folder)
+        dock = SegmentWidget(viewer, child=child, settings=settings)
         dock.ended.connect(lambda *_: used.append(dock.method.settings))
         return dock
 
-    with own_app():
-        run_demo(picture, make_dock=make, timeout_s=timeout)
+    with own_app(), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ensemble_form, "DEMO_FOLDER", folder)
+        patched.setattr(demo_module, "TIMEOUT_S", timeout)
+        patched.setattr(dock_module, "SegmentWidget", make)
+        run_demo(picture)
     return used
 
 
@@ -199,28 +204,35 @@ def make_demo_study(folder: Path) -> Path:
     return made
 
 
-def test_study_with_work_is_moved_and_another_deleted(tmp_path: Path) -> None:
+@pytest.fixture
+def kept_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Let works be kept in ``tmp_path``, and return the settings then changed."""
+    settings = Settings(tmp_path / "settings.json")
+    monkeypatch.setattr(demo_module, "user_data_path", lambda *_, appauthor: tmp_path)
+    monkeypatch.setattr(demo_module, "Settings", lambda: settings)
+    return settings
+
+
+def test_study_with_work_is_moved_and_another_deleted(tmp_path: Path, kept_in: Settings) -> None:
     made = make_demo_study(tmp_path / "temporary" / "study")
-    assert keep_work(made, tmp_path / "kept") is None
+    assert keep_work(made) is None
     assert not made.parent.exists()
     made = make_demo_study(tmp_path / "temporary" / "study")
     save_review(made, ReviewState(decisions={(1, 0): Decision(state="accepted")}))
-    settings = Settings(tmp_path / "settings.json")
-    kept = keep_work(made, tmp_path / "kept", settings=settings)
+    kept = keep_work(made)
     assert kept is not None
-    assert kept.parent == tmp_path / "kept"
+    assert kept.parent == tmp_path / "demo"
     assert read_study(kept).review.count("accepted") == 1
     assert not made.parent.exists()
-    assert settings.kept.last_study == str(kept)
+    assert kept_in.kept.last_study == str(kept)
 
 
-def test_demo_study_does_not_replace_the_last_study(tmp_path: Path) -> None:
-    settings = Settings(tmp_path / "settings.json")
-    settings.keep(last_study=str(tmp_path / "own"))
+def test_demo_study_does_not_replace_the_last_study(tmp_path: Path, kept_in: Settings) -> None:
+    kept_in.keep(last_study=str(tmp_path / "own"))
     made = make_cine(tmp_path / "temporary" / "study")
     save_review(made, ReviewState(decisions={(1, 0): Decision(state="accepted")}))
-    assert keep_work(made, tmp_path / "kept", settings=settings) is not None
-    assert settings.kept.last_study == str(tmp_path / "own")
+    assert keep_work(made) is not None
+    assert kept_in.kept.last_study == str(tmp_path / "own")
 
 
 def test_exports_of_the_demo_are_proposed_in_a_folder_that_stays(
@@ -259,22 +271,23 @@ def test_the_closed_study_of_the_demo_is_found_again(tmp_path: Path, qtbot: Any)
     assert asked == [str(tmp_path / "temporary")]
 
 
-def test_a_study_that_cannot_be_moved_stays(tmp_path: Path) -> None:
+def test_a_study_that_cannot_be_moved_stays(tmp_path: Path, kept_in: Settings) -> None:
     made = make_cine(tmp_path / "temporary" / "study")
     save_review(made, ReviewState(decisions={(1, 0): Decision(state="accepted")}))
-    (tmp_path / "file").touch()
-    assert keep_work(made, tmp_path / "file" / "kept") == made
+    (tmp_path / "demo").touch()
+    assert keep_work(made) == made
     assert read_study(made).review.count("accepted") == 1
 
 
 @pytest.mark.parametrize("decisions", [{}, {(1, 0): Decision(state="accepted")}])
-def test_files_saved_next_to_the_study_stay(tmp_path: Path, decisions: dict[Any, Decision]) -> None:
+def test_files_saved_next_to_the_study_stay(
+    tmp_path: Path, kept_in: Settings, decisions: dict[Any, Decision]
+) -> None:
     made = make_demo_study(tmp_path / "temporary" / "study")
     save_review(made, ReviewState(decisions=decisions))
     saved = made.parent / "numbers.csv"
     saved.touch()
-    settings = Settings(tmp_path / "settings.json")
-    keep_work(made, tmp_path / "kept", settings=settings)
+    keep_work(made)
     assert (saved.exists(), made.exists()) == (True, False)
 
 
@@ -376,12 +389,9 @@ def test_demo_without_qt_names_the_installation(monkeypatch: pytest.MonkeyPatch)
 def test_picture_that_cannot_be_written_is_refused_first(tmp_path) -> None:
     file = tmp_path / "a file"
     file.write_text("")
-    folder = tmp_path / "folder.png"
-    folder.mkdir()
     for picture, template in (
         (tmp_path / "picture", NO_PICTURE_NAME),
         (file / "new" / "picture.png", CANNOT_WRITE_PICTURE),
-        (folder, PICTURE_IS_FOLDER),
     ):
         with pytest.raises(AppError) as caught:
             run_demo(picture)

@@ -12,14 +12,15 @@ from qtpy.QtWidgets import QFileDialog
 from napari_bayes_nnunet.app.segmentation.calibration import UNCALIBRATED
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import NOT_USED, POINTERS, find_ensemble
 from napari_bayes_nnunet.io.files.limits import LFS_START
+from napari_bayes_nnunet.widgets.segment import ensemble_form
 from napari_bayes_nnunet.widgets.segment.ensemble_form import (
+    DEMO_FOLDER,
     DEMO_TITLE,
     DICE,
     DICE_HELP,
     MORE_REFUSED,
     NO_DEMO,
     EnsembleForm,
-    demo_folder,
 )
 
 from ...helpers.windows.settling import settle
@@ -27,9 +28,10 @@ from ..conftest import LABELS, make_folder
 
 
 @pytest.fixture
-def make_form(settings, qtbot, tmp_path):
+def make_form(settings, qtbot, tmp_path, monkeypatch):
     def make(demo=None) -> EnsembleForm:
-        form = EnsembleForm(settings, demo=demo or tmp_path / "no_demo")
+        monkeypatch.setattr(ensemble_form, "DEMO_FOLDER", demo or tmp_path / "no_demo")
+        form = EnsembleForm(settings)
         qtbot.addWidget(form)
         return form
 
@@ -191,12 +193,12 @@ def test_the_demo_is_one_click_away(make_form, ensemble_folder, settings, qtbot)
 
 
 def test_the_demo_lies_in_the_package() -> None:
-    assert demo_folder().name == "demo_ensemble"
-    assert demo_folder().parent.name == "napari_bayes_nnunet"
+    assert DEMO_FOLDER.name == "demo_ensemble"
+    assert DEMO_FOLDER.parent.name == "napari_bayes_nnunet"
 
 
 def test_the_line_has_the_dice_of_validation_cases(make_form, qtbot) -> None:
-    form = make_form(demo_folder())
+    form = make_form(DEMO_FOLDER)
     with qtbot.waitSignal(form.found):
         form.choose_demo()
     scores = form.folder.validation_dice

@@ -36,7 +36,7 @@ from .tables import Block, Table, describe_extent, describe_methods, evaluation_
 FILES = (PAGE, CASES, SUMMARY)
 DICE, CALIBRATION = "Dice", "Calibration error"
 DRAWING, MAKING, WRITING = "Drawing the figures", "Making the report", "Writing the report"
-COLUMNS = 2
+_COLUMNS = 2
 """Reliability diagrams side by side in the dock."""
 
 
@@ -158,7 +158,7 @@ def run_evaluation(request: EvaluationRequest) -> Generator[Stage, None, Evaluat
         page=request.report / PAGE,
         extent="\n".join((*describe_methods(methods)[1], describe_extent(methods))),
         table=main_table(methods),
-        picture=reliability_picture(methods, columns=COLUMNS),
+        picture=reliability_picture(methods, columns=_COLUMNS),
         notes=tuple(_notes(methods)),
     )
     yield Stage(MAKING)

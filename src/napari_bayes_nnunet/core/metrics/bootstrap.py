@@ -14,7 +14,7 @@ from .. import InputError
 FEWEST_PATIENTS = 5
 """Patients needed for an interval: with fewer it would be far too narrow."""
 RESAMPLES = 2000
-SEED = 2022
+_SEED = 2022
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ def case_weights(patients: Sequence[str]) -> NDArray[np.int64]:
         raise InputError("No patients to resample.")
     resamples = 0 if len(names) < FEWEST_PATIENTS else RESAMPLES
     equal = np.full(len(names), 1 / len(names))
-    drawn = np.random.default_rng(SEED).multinomial(len(names), equal, size=resamples)
+    drawn = np.random.default_rng(_SEED).multinomial(len(names), equal, size=resamples)
     return np.asarray(drawn[:, owner], np.int64)
 
 

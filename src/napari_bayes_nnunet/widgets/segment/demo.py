@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -23,7 +22,6 @@ from ..common.settings import DemoSettings, Settings
 
 if TYPE_CHECKING:
     from ..review.dock import ReviewWidget
-    from .dock import SegmentWidget
     from .save import ResultStudy
 
 TIMEOUT_S = 1800
@@ -48,7 +46,6 @@ UNREACHABLE_DISPLAY = (
 )
 NO_PICTURE_NAME = "{file} is not the name of a picture. Use one of the endings {endings}."
 CANNOT_WRITE_PICTURE = "{file} cannot be written ({reason})."
-PICTURE_IS_FOLDER = "{folder} is a folder. Name a file, such as {example}."
 TOO_SLOW = "The demo did not finish within {seconds:.0f} seconds."
 CLOSED_EARLY = "The window was closed before the picture was taken."
 DEMO_STUDY = "demo_study"
@@ -60,19 +57,14 @@ GUIDE = (
 """Advice on what to press, with the keys of the actions."""
 
 
-def run_demo(
-    screenshot: Path | None = None,
-    *,
-    make_dock: Callable[[Any], SegmentWidget] | None = None,
-    timeout_s: float = TIMEOUT_S,
-) -> Path | None:
+def run_demo(screenshot: Path | None = None) -> Path | None:
     """Open napari with the sample cine, segment ED and ES, and open the review of the result.
 
     Returns when the window is closed. A study that the user has worked on is moved into the user's
     data folder and its new place is returned; an untouched one is deleted. With ``screenshot`` it
     runs unattended: when the study is open it writes a picture of the window to this file and
     closes the window. Raises AppError if anything is missing or fails, or if it takes longer than
-    ``timeout_s``.
+    `TIMEOUT_S`.
     """
     if screenshot is not None:
         check_picture(screenshot)
@@ -85,8 +77,8 @@ def run_demo(
     viewer = napari.Viewer(title="napari: Bayesian nnU-Net")
     study = Path(tempfile.mkdtemp(prefix="bayes-nnunet-demo-")) / DEMO_STUDY
     try:
-        demo = _Demo(viewer, study, screenshot, make_dock or _dock)
-        demo.start(timeout_s)
+        demo = _Demo(viewer, study, screenshot)
+        demo.start()
         if not demo.failure:
             napari.run()
     finally:
@@ -95,19 +87,17 @@ def run_demo(
     return kept
 
 
-def keep_work(
-    study: Path, folder: Path | None = None, *, settings: Settings | None = None
-) -> Path | None:
+def keep_work(study: Path) -> Path | None:
     """Move a study that the user has worked on from its temporary folder, else delete it.
 
-    Returns where it is now, None if it was deleted. ``folder`` is by default in the user's data
-    folder. If the study cannot be moved, it stays where it is, as do files saved next to it. It
-    becomes the last study in ``settings`` only if the user has opened none before.
+    Returns where it is now, None if it was deleted. If the study cannot be moved, it stays where it
+    is, as do files saved next to it. It becomes the last study only if the user has opened none
+    before.
     """
     if not has_corrections(study):
         _delete_with_empty_folder(study)
         return None
-    folder = folder or user_data_path("napari-bayes-nnunet", appauthor=False) / "demo"
+    folder = user_data_path("napari-bayes-nnunet", appauthor=False) / "demo"
     kept = folder / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,7 +105,7 @@ def keep_work(
     except OSError:
         return study
     _delete_with_empty_folder(study)
-    settings = settings or Settings()
+    settings = Settings()
     if not settings.kept.last_study:
         settings.keep(last_study=str(kept))
     return kept
@@ -169,8 +159,6 @@ def check_picture(file: Path) -> None:
             pass
     except OSError as error:
         raise AppError(CANNOT_WRITE_PICTURE, file=file, reason=error.strerror) from error
-    if file.is_dir():
-        raise AppError(PICTURE_IS_FOLDER, folder=file, example=file / "demo.png")
 
 
 class _Demo:
@@ -179,15 +167,10 @@ class _Demo:
     After a ``failure`` without a picture the window is closed.
     """
 
-    def __init__(
-        self,
-        viewer: Any,
-        study: Path,
-        screenshot: Path | None,
-        make_dock: Callable[[Any], SegmentWidget],
-    ) -> None:
+    def __init__(self, viewer: Any, study: Path, screenshot: Path | None) -> None:
         from ..layers.result_layers import add_image
         from ..layers.sample_data import cine
+        from .dock import SegmentWidget
 
         self._viewer = viewer
         self._study = study
@@ -195,12 +178,12 @@ class _Demo:
         self._viewer.window.set_geometry(*fit_to_screen(*WINDOW))
         for data in cine():
             add_image(self._viewer, data)
-        self._dock = make_dock(viewer)
+        self._dock = SegmentWidget(viewer, settings=DemoSettings())
         self._review: ReviewWidget | None = None
         self.failure = ""
         self._is_done = screenshot is None
 
-    def start(self, timeout_s: float) -> None:
+    def start(self) -> None:
         """Show the dock; all further steps happen in napari's event loop."""
         from qtpy.QtCore import QTimer
 
@@ -210,8 +193,8 @@ class _Demo:
         self._dock.ended.connect(self._on_ended)
         self._dock.ensemble.choose_demo()
         if self._screenshot is not None:
-            sentence = TOO_SLOW.format(seconds=timeout_s)
-            QTimer.singleShot(round(timeout_s * 1000), partial(self._fail, sentence))
+            sentence = TOO_SLOW.format(seconds=TIMEOUT_S)
+            QTimer.singleShot(round(TIMEOUT_S * 1000), partial(self._fail, sentence))
 
     def check(self) -> None:
         """Raise AppError if a picture was wanted but not taken."""
@@ -284,9 +267,3 @@ class _Demo:
         if self._screenshot is not None and not self._is_done and not self.failure:
             self.failure = sentence
             self._viewer.close()
-
-
-def _dock(viewer: Any) -> SegmentWidget:
-    from .dock import SegmentWidget
-
-    return SegmentWidget(viewer, settings=DemoSettings())

@@ -221,7 +221,6 @@ class SegmentWidget(FolderDrop, DockContent):
         child: InferenceChild | None = None,
         cohort_command: Sequence[str] = BAYES_NNUNET,
         settings: Settings | None = None,
-        demo: Path | None = None,
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
@@ -238,7 +237,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.cohort = JobProcess(cohort_command, subject=COHORT_SUBJECT)
         self.cohort_window: CohortWindow | None = None
         self._settings = open_settings(settings)
-        self.ensemble = EnsembleForm(self._settings, demo=demo)
+        self.ensemble = EnsembleForm(self._settings)
         self.image = ImageForm(napari_viewer)
         self.archive_button = QPushButton("Archive…")
         self.archive_button.setToolTip(ARCHIVE_HELP)

@@ -28,6 +28,7 @@ from ..common.form import NarrowComboBox
 from ..common.rows_table import Column, Row, RowsTable
 from ..common.settings import Settings, existing
 
+DEMO_FOLDER = Path(str(files("napari_bayes_nnunet") / "demo_ensemble"))
 DEMO_TITLE = "Demo ensemble (built in)"
 NO_DEMO = "The built-in ensemble is missing from this installation."
 _NOTHING = "Choose an ensemble…"
@@ -37,11 +38,6 @@ _PROBLEMS_SHOWN = 3
 MORE_REFUSED = "… and {count} more, see Details."
 DICE = "Dice:"
 DICE_HELP = "Mean Dice with the reference on {cases} of the training, 0 to 1."
-
-
-def demo_folder() -> Path:
-    """Return the folder of the built-in ensemble, which may be missing."""
-    return Path(str(files("napari_bayes_nnunet") / "demo_ensemble"))
 
 
 class EnsembleForm(QWidget):
@@ -57,10 +53,9 @@ class EnsembleForm(QWidget):
     found = Signal(object)
     failed = Signal(str)
 
-    def __init__(self, settings: Settings, *, demo: Path | None = None) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__()
         self._settings = settings
-        self._demo = demo or demo_folder()
         self._background = Background(self)
         self.path: Path | None = None
         self.is_looking = False
@@ -96,14 +91,14 @@ class EnsembleForm(QWidget):
 
     def choose_last(self) -> None:
         """Choose the ensemble of the last time, else the built-in one, unless one is chosen."""
-        last = existing(self._settings.kept.last_ensemble) or existing(str(self._demo))
+        last = existing(self._settings.kept.last_ensemble) or existing(str(DEMO_FOLDER))
         if self.path is None and last is not None:
             self.choose(last)
 
     def choose_demo(self) -> None:
         """Choose the built-in ensemble."""
-        if self._demo.is_dir():
-            self.choose(self._demo)
+        if DEMO_FOLDER.is_dir():
+            self.choose(DEMO_FOLDER)
         else:
             self._show_problems([NO_DEMO])
             self.failed.emit(NO_DEMO)
@@ -134,8 +129,8 @@ class EnsembleForm(QWidget):
     def _list_folders(self) -> None:
         self.folders.clear()
         self.folders.addItem(_NOTHING, None)
-        self.folders.addItem(DEMO_TITLE, self._demo)
-        if not self._demo.is_dir():
+        self.folders.addItem(DEMO_TITLE, DEMO_FOLDER)
+        if not DEMO_FOLDER.is_dir():
             _disable(self.folders, 1, NO_DEMO)
         for folder in filter(None, map(existing, self._settings.kept.recent_ensembles)):
             self._add(folder)
@@ -173,7 +168,7 @@ class EnsembleForm(QWidget):
     def _on_found(self, path: Path, folder: EnsembleFolder) -> None:
         if path != self.path:
             return
-        if path != self._demo:
+        if path != DEMO_FOLDER:
             self._settings.put_first("recent_ensembles", path)
         self._settings.keep(last_ensemble=str(path))
         self.is_looking = False
