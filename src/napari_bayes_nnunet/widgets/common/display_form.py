@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QWidget
 from superqt.utils import signals_blocked
 
+from .dock import row_layout
 from .settings import Display, Settings
 
 
@@ -30,12 +31,9 @@ class DisplayForm(QWidget):
         self.contours.setToolTip("Draw smooth contours of the structures.")
         self.fill.setToolTip("Fill the structures with their colours, voxel by voxel.")
         self.smooth.setToolTip("Interpolate the image between its voxels.")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
         for box in self._boxes():
             box.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
-            row.addWidget(box)
-        row.addStretch(1)
+        row_layout(self, *self._boxes(), None)
         self.refresh()
         for box in self._boxes():
             box.toggled.connect(self._on_toggled)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, Final
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 from qtpy.QtCore import QEvent, QObject, QRect, QSize, Qt, QTimer
 from qtpy.QtGui import (
@@ -17,9 +18,11 @@ from qtpy.QtGui import (
 )
 from qtpy.QtWidgets import (
     QWIDGETSIZE_MAX,
+    QBoxLayout,
     QDockWidget,
     QFormLayout,
     QFrame,
+    QHBoxLayout,
     QLabel,
     QLayout,
     QLineEdit,
@@ -306,16 +309,34 @@ def raise_dock(viewer: Any, asking: QWidget, title: str) -> Any:
     return content
 
 
-def column_layout(parent: QWidget, *parts: QWidget | QLayout) -> QVBoxLayout:
+Part: TypeAlias = QWidget | QLayout | None
+"""Part of a column or a row; None is an empty space that takes the rest of the room."""
+Box = TypeVar("Box", bound=QBoxLayout)
+
+
+def column_layout(parent: QWidget | None, *parts: Part) -> QVBoxLayout:
     """Return a column of widgets and layouts without margins."""
-    column = QVBoxLayout(parent)
-    column.setContentsMargins(0, 0, 0, 0)
+    return _lay_out(QVBoxLayout(parent), parts)
+
+
+def row_layout(parent: QWidget | None, *parts: Part, wide: QWidget | None = None) -> QHBoxLayout:
+    """Return a row without margins, in which the ``wide`` widget takes the rest of the room."""
+    row = _lay_out(QHBoxLayout(parent), parts)
+    if wide is not None:
+        row.setStretchFactor(wide, 1)
+    return row
+
+
+def _lay_out(box: Box, parts: Sequence[Part]) -> Box:
+    box.setContentsMargins(0, 0, 0, 0)
     for part in parts:
-        if isinstance(part, QLayout):
-            column.addLayout(part)
+        if part is None:
+            box.addStretch(1)
+        elif isinstance(part, QLayout):
+            box.addLayout(part)
         else:
-            column.addWidget(part)
-    return column
+            box.addWidget(part)
+    return box
 
 
 def form_layout(parent: QWidget | None = None, **fields: QWidget) -> QFormLayout:

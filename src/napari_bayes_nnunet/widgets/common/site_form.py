@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from ...app.review.learnt_profile import learn_from_studies
 from ...core.heart.site_profile import SiteProfile
 from ...io.heart.site_profile import SITE_FILE, write_profile
-from .dock import MessageLabel, column_layout
+from .dock import MessageLabel, column_layout, row_layout
 from .long_work import LongWork
 from .progress_row import ProgressRow
 from .settings import Settings
@@ -52,10 +52,7 @@ class SiteForm(QWidget):
         self.used.setToolTip(USED_HELP)
         for part in (self.button, self.used):
             part.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        row = QHBoxLayout()
-        row.addWidget(self.button)
-        row.addWidget(self.used)
-        row.addStretch(1)
+        row = row_layout(None, self.button, self.used, None)
         column_layout(self, row, self.progress, self.message)
         self.button.clicked.connect(self.calibrate)
         self.used.clicked.connect(self._on_used_clicked)

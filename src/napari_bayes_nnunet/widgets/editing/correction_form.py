@@ -10,7 +10,6 @@ from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
     QGridLayout,
-    QHBoxLayout,
     QMenu,
     QPushButton,
     QSizePolicy,
@@ -21,7 +20,7 @@ from superqt import QElidingLabel
 from ...app.review.ends import End
 from ...core.counts import format_count
 from ...core.fields import setting
-from ..common.dock import column_layout, form_layout, row_label
+from ..common.dock import column_layout, form_layout, row_label, row_layout
 from ..common.form import DataForm
 from ..layers.keys import KEYS
 from .contour_handles import CONTOUR_HELP
@@ -309,8 +308,8 @@ class CorrectionForm(QWidget):
     def _lay_out(self) -> None:
         buttons = self.buttons
         buttons["use answer"].setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-        answers = _side_by_side(self.alternative, buttons["use answer"])
-        answers.setStretch(0, 1)
+        answers = row_layout(None, self.alternative, buttons["use answer"], wide=self.alternative)
+        answers.setSpacing(4)
         columns = QGridLayout(self.more)
         columns.setContentsMargins(0, 0, 0, 0)
         columns.setSpacing(4)
@@ -322,13 +321,4 @@ class CorrectionForm(QWidget):
         rows.addRow(row_label("Lock"), self.locks)
         rows.addRow(self.brush.native)
         column_layout(self.limits, rows)
-        column_layout(self.looks, _side_by_side(*(buttons[action] for action in LOOKS)))
-
-
-def _side_by_side(*widgets: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.setContentsMargins(0, 0, 0, 0)
-    row.setSpacing(4)
-    for widget in widgets:
-        row.addWidget(widget)
-    return row
+        row_layout(self.looks, *(buttons[action] for action in LOOKS)).setSpacing(4)

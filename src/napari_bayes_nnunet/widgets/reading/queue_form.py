@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QWidget
 from superqt.utils import signals_blocked
 
 from ...core.heart.structures import structure_title
 from ...core.review.queue import REVIEW_SCORES, Score
+from ..common.dock import column_layout, row_layout
 from ..common.form import NarrowComboBox
 from ..common.patient_pattern import labelled_row
 
@@ -126,16 +127,9 @@ class QueueForm(QWidget):
 
     def _lay_out(self) -> None:
         switches = QWidget()
-        row = QHBoxLayout(switches)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.phases_switch)
-        row.addWidget(self.borders_switch)
-        row.addStretch(1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(labelled_row("Order by", self.scores))
-        column.addLayout(labelled_row("Structure", self.structures))
-        column.addLayout(labelled_row("", switches))
+        row_layout(switches, self.phases_switch, self.borders_switch, None)
+        choices = {"Order by": self.scores, "Structure": self.structures, "": switches}
+        column_layout(self, *(labelled_row(title, part) for title, part in choices.items()))
 
     def _show_help(self) -> None:
         description = _describe_score(REVIEW_SCORES[self.score])

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QLabel, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
 from ...app.review.stop_advice import DEFAULT_TARGET, LARGEST_TARGET, LEAST_TARGET
 from ...core.metrics.conformal import COVERAGES, Coverage
-from ..common.dock import MessageLabel, column_layout
+from ..common.dock import MessageLabel, column_layout, row_layout
 from ..common.form import DecimalKeys, NarrowComboBox, WheelGuard
 
 TARGET: Final = "Target ±"
@@ -62,12 +62,7 @@ class StopPanel(QWidget):
         self.target.setToolTip(TARGET_HELP)
         self.levels.setToolTip(LEVEL_HELP)
         self.finish_button.setToolTip(FINISH_HELP)
-        row = QHBoxLayout()
-        row.addWidget(QLabel(TARGET))
-        row.addWidget(self.target)
-        row.addWidget(self.levels)
-        row.addStretch(1)
-        row.addWidget(self.finish_button)
+        row = row_layout(None, QLabel(TARGET), self.target, self.levels, None, self.finish_button)
         column_layout(self, self.text, row).setSpacing(2)
         self.target.valueChanged.connect(self._on_changed)
         self.levels.currentIndexChanged.connect(self._on_changed)

@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDockWidget,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QLayout,
     QMainWindow,
@@ -45,8 +44,10 @@ from ..common.dock import (
     DockContent,
     FittingScrollArea,
     WholeLabel,
+    column_layout,
     line,
     main_window,
+    row_layout,
 )
 from ..common.folder_drop import FolderDrop
 from ..common.settings import Settings, existing, open_settings
@@ -603,33 +604,23 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _lay_out(self) -> None:
         content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(8, 0, 8, 4)
         self._studies_section = CollapsibleSection("Studies of a folder", self.studies)
-        column.addWidget(self.image_button)
         self._forms_area = QVBoxLayout()
-        column.addLayout(self._forms_area)
-        layouts = QHBoxLayout()
+        layouts = row_layout(None, *self._layout_buttons)
+        below = layouts, self._studies_section, self.messages.hint, None
+        column = column_layout(content, self.image_button, self._forms_area, *below)
+        column.setContentsMargins(8, 0, 8, 4)
         for button in self._layout_buttons:
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            layouts.addWidget(button)
-        column.addLayout(layouts)
-        column.addWidget(self._studies_section)
-        column.addWidget(self.messages.hint)
-        column.addStretch(1)
         self._head, self._foot = QWidget(), QWidget()
         self._head_area = self._lay_out_head()
-        self._foot_area = QVBoxLayout(self._foot)
+        self._foot_area = column_layout(self._foot, line())
         self._foot_area.setContentsMargins(8, 0, 8, 4)
-        self._foot_area.addWidget(line())
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        layout.addWidget(self._head)
         self._area = FormsArea(content)
-        layout.addWidget(self._area, 1)
-        layout.addWidget(self._foot)
-        layout.addWidget(self.messages.line)
+        parts = self._head, self._area, self._foot, self.messages.line
+        layout = column_layout(self, *parts)
+        layout.setSpacing(0)
+        layout.setStretchFactor(self._area, 1)
         self.setAcceptDrops(True)
 
     def _lay_out_head(self) -> QLayout:
@@ -643,9 +634,8 @@ class ReviewWidget(FolderDrop, DockContent):
             case.addWidget(button, 0, column)
         case.addWidget(QLabel(" "), 1, 1)  # the height of the state of saving, which may be empty
         case.addWidget(self.messages.saved, 1, 1, 1, 2, Qt.AlignmentFlag.AlignRight)
-        column = QVBoxLayout(self._head)
+        column = column_layout(self._head, case)
         column.setContentsMargins(8, 4, 8, 4)
-        column.addLayout(case)
         return column
 
     def _place(self, forms: ReviewForms) -> None:
