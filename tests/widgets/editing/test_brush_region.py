@@ -78,7 +78,7 @@ def test_the_hatching_follows_slice_and_structures(limited) -> None:
     uncertain = session.entropy_in(place) > LIMIT
     np.testing.assert_array_equal(hatched(limited), starts_of(uncertain))
     assert (hatching(limited).data[:, 0, 1] == 0).all()
-    limited.forms.corrections.protection_toggled.emit("MYO", True)
+    limited.forms.corrections.locks.protection_toggled.emit("MYO", True)
     free = uncertain & (limited.now(place) != MYO)
     np.testing.assert_array_equal(hatched(limited), starts_of(free))
     assert 0 < free.sum() < uncertain.sum()

@@ -229,7 +229,7 @@ class ReviewController(QObject):
         for event in (forms.second.chosen, self.player.stepped):  # moves come late while it plays
             event.connect(self.show_long_axis)
         forms.carried.cell_chosen.connect(self._on_carried_chosen)
-        forms.corrections.slice_chosen.connect(self._on_slice_chosen)
+        forms.corrections.strip.slice_chosen.connect(self._on_slice_chosen)
         forms.display.changed.connect(self.picture.set_display)
         forms.view.view_chosen.connect(self.outlines.set_view)
         self.outlines.view_changed.connect(forms.view.set_view)
@@ -240,10 +240,10 @@ class ReviewController(QObject):
     def _connect_tools(self, forms: ReviewForms) -> None:
         """Connect the tools that need more than an action."""
         form = forms.corrections
-        form.structure_chosen.connect(self.choose_structure)
-        form.protection_toggled.connect(self._on_protection_toggled)
-        form.level_moved.connect(self.show_level)
-        form.level_released.connect(partial(self.corrections.accept_preview, LEVEL))
+        form.structures.structure_chosen.connect(self.choose_structure)
+        form.locks.protection_toggled.connect(self._on_protection_toggled)
+        form.level.level_moved.connect(self.show_level)
+        form.level.level_released.connect(partial(self.corrections.accept_preview, LEVEL))
         form.copy_requested.connect(self._copy_from)
         form.brush_limited.connect(self._on_brush_limited)
         forms.carried.keep_requested.connect(partial(self.act, "carry"))
@@ -660,7 +660,7 @@ class ReviewController(QObject):
     def choose_structure(self, name: str, *, draw: bool = True) -> None:
         """Correct this structure from now on; show it at once, or in the next slice."""
         self.corrections.accept_preview(LEVEL)
-        self.forms.corrections.set_structure(name)
+        self.forms.corrections.structures.set_structure(name)
         self.picture.set_structure(self.view.label)
         for tool in self._drawing.values():
             tool.set_color(self.view.color)
