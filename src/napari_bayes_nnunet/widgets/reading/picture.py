@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
@@ -18,6 +18,7 @@ from ...app.review.session import ReviewSession
 from ...core.steps import drain
 from ...core.types import Place
 from ...io.images.nifti import Volume
+from ..common.connections import Connections
 from ..common.settings import Display
 from ..layers.captions import CanvasCaption
 from ..layers.front import HIDDEN, bring_to_front, hide, is_foreign
@@ -145,10 +146,11 @@ class ReviewPicture(QObject):
         self._sliders_soon = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, self)
         self._sliders_soon.setTimeout(SLIDERS_AFTER_MS)
         self._sliders_soon.triggered.connect(self._move_sliders)
-        viewer.dims.events.point.connect(self._on_point)
-        viewer.layers.events.removed.connect(self._on_removed)
-        viewer.layers.events.inserted.connect(self._on_inserted)
-        viewer.canvas.grid.events.enabled.connect(self._on_grid)
+        self._connections = Connections()
+        self._connections.connect(self._on_point, viewer.dims.events.point)
+        self._connections.connect(self._on_removed, viewer.layers.events.removed)
+        self._connections.connect(self._on_inserted, viewer.layers.events.inserted)
+        self._connections.connect(self._on_grid, viewer.canvas.grid.events.enabled)
         self._is_placing = False
         self._placements: dict[Layer, dict[str, NDArray[Any]]] = {}
 
@@ -175,8 +177,8 @@ class ReviewPicture(QObject):
         contours.raise_above_labels()
         placed = self.image, self.edited, contours.layer
         self._placements = {layer: _placement_of(layer) for layer in placed}
-        for events in self._placement_events():
-            events.connect(self._on_placed)
+        places = [getattr(layer.events, name) for layer in placed for name in _PLACEMENT]
+        self._connections.connect(self._on_placed, *places)
         yield
         self.select_edited()
         yield
@@ -313,13 +315,8 @@ class ReviewPicture(QObject):
         self._soon.cancel()
         self._sliders_soon.cancel()
         self._move_sliders()
-        self._viewer.dims.events.point.disconnect(self._on_point)
         self._fitted.release()
-        self._viewer.layers.events.removed.disconnect(self._on_removed)
-        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
-        self._viewer.canvas.grid.events.enabled.disconnect(self._on_grid)
-        for events in self._placement_events():
-            events.disconnect(self._on_placed)
+        self._connections.close()
 
     def leave(self, *, saved: bool) -> None:
         """Close, and remove the layers of the study.
@@ -417,10 +414,6 @@ class ReviewPicture(QObject):
         if place != self._place and HIDDEN not in self.image.metadata:  # else another one moves
             self._place = place
             self.moved.emit(place)
-
-    def _placement_events(self) -> Iterator[Any]:
-        for layer in self._placements:
-            yield from (getattr(layer.events, name) for name in _PLACEMENT)
 
     def _on_placed(self) -> None:
         """Put a layer back that the user, or another plugin, has moved."""
