@@ -36,7 +36,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from .levels import Level, level_color
+from .levels import Level, Themed, level_color
 
 PLUGIN = "napari-bayes-nnunet"
 TITLE_STYLE = "font-size: 13px"
@@ -349,19 +349,6 @@ def form_layout(parent: QWidget | None = None, **fields: QWidget) -> QFormLayout
     return rows
 
 
-class RowLabel(QLabel):
-    """Label of a row, as wide as `WIDEST_LABEL` in the font in use so that all rows line up."""
-
-    def minimumSizeHint(self) -> QSize:
-        """Return the size that fits the longest label."""
-        return self.sizeHint()
-
-    def sizeHint(self) -> QSize:
-        """Return the size that fits the longest label."""
-        width = self.fontMetrics().horizontalAdvance(WIDEST_LABEL) + LABEL_PADDING
-        return super().sizeHint().expandedTo(QSize(width, 0))
-
-
 WIDEST_LABEL = "Decay over"
 LABEL_PADDING = 12
 """Room for the padding that napari's style gives a label, px."""
@@ -369,9 +356,10 @@ TEXT_MARGIN = 4
 """Margin around selectable text in a QLabel, px."""
 
 
-def row_label(text: str) -> RowLabel:
-    """Return the label of a row."""
-    label = RowLabel(text)
+def row_label(text: str) -> QLabel:
+    """Return the label of a row, as wide as `WIDEST_LABEL` so that all rows line up."""
+    label = SteadyLabel(WIDEST_LABEL, padding=LABEL_PADDING)
+    label.setText(text)
     label.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
     return label
 
@@ -413,7 +401,7 @@ class CollapsibleSection(QCollapsible):
         self.setText(self._title)
 
 
-class LevelLabel(QLabel):
+class LevelLabel(Themed, QLabel):
     """Text in the colour of its level, which follows the theme; ``style`` adds other properties."""
 
     def __init__(
@@ -428,20 +416,10 @@ class LevelLabel(QLabel):
         self._style = style
         self._is_styling = False
         super().__init__(text, parent)
-        self._take_color()
+        self.take_theme()
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Take the colour of the new theme."""
-        super().changeEvent(event)
-        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
-            self._take_color()
-
-    def showEvent(self, event: QShowEvent) -> None:
-        """Take the colour of the window's theme."""
-        super().showEvent(event)
-        self._take_color()
-
-    def _take_color(self) -> None:
+    def take_theme(self) -> None:
+        """Take the colour of the level."""
         color = level_color(self._level, self)
         style = "; ".join(filter(None, (self._style, f"color: {color}" if color else "")))
         style = f"QLabel {{ {style} }}" if style else ""  # else tooltips take the colour as well
@@ -467,7 +445,7 @@ class MessageLabel(LevelLabel):
     def show_message(self, text: str, level: Level | None = None) -> None:
         """Show ``text`` in place of the previous text, in the same level unless one is given."""
         self._level = level or self._level
-        self._take_color()
+        self.take_theme()
         self.setText(text)
         if self.isWindow():  # not yet in a form; shown now, it would flash as a window of its own
             self.setAttribute(Qt.WidgetAttribute.WA_WState_ExplicitShowHide, not text)
@@ -476,12 +454,16 @@ class MessageLabel(LevelLabel):
 
 
 class SteadyLabel(QLabel):
-    """Label that is wide enough for each of the ``widest`` texts in the font in use."""
+    """Label that is wide enough for each of the ``widest`` texts in the font in use.
 
-    def __init__(self, *widest: str) -> None:
+    ``padding`` is the room beside the text, px. Without it, napari's is taken away, too.
+    """
+
+    def __init__(self, *widest: str, padding: int = 0) -> None:
         super().__init__()
-        self._widest = widest
-        self.setStyleSheet("padding: 0")
+        self._widest, self._padding = widest, padding or 2  # Qt rounds up
+        if not padding:
+            self.setStyleSheet("padding: 0")
 
     def minimumSizeHint(self) -> QSize:
         """Return the size that fits all texts."""
@@ -490,7 +472,7 @@ class SteadyLabel(QLabel):
     def sizeHint(self) -> QSize:
         """Return the size that fits all texts."""
         advance = self.fontMetrics().horizontalAdvance
-        widest = max(map(advance, self._widest), default=0) + 2  # Qt rounds up
+        widest = max(map(advance, self._widest), default=0) + self._padding
         return super().sizeHint().expandedTo(QSize(widest, 0))
 
 
