@@ -10,7 +10,7 @@ import pytest
 from napari_bayes_nnunet.core.editing.outlines import hatch_lines
 from napari_bayes_nnunet.widgets.editing.brush_region import PAINTING
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
-from napari_bayes_nnunet.widgets.layers.review_layers import remove_layers
+from napari_bayes_nnunet.widgets.layers.result_layers import remove_layers
 from napari_bayes_nnunet.widgets.review.controller import PAINTS
 
 from ...helpers.data.cines import ED, MYO, RV, WORST

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from napari.components.overlays import ScaleBarOverlay, TextOverlay
 from napari.layers import Image
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from ...core.heart.patient_record import PatientRecord
 from ...core.steps import drain
@@ -20,10 +20,11 @@ from ...io.images.geometry import Letters
 from ..common.canvas import SHADE, make_overlay, put_overlay, remove_overlay, unwrap
 from ..common.connections import Connections
 from ..common.dock import LINE_BREAK
+from ..common.window_thread import single_shot
 from .front import image_in_front, image_of_labels, is_covered, is_picture
 from .metadata import layer_geometry, layer_patient, layer_spacing
 from .result_layers import UNCERTAINTY_MAPS, result_layers
-from .viewing import fit_sliders, shown_place
+from .viewing import fit_sliders, shown_place, shows_slices
 
 _REVIEW: Final = "review"
 CAPTION_KEY: Final = f"{_REVIEW}_caption"
@@ -162,11 +163,10 @@ class CanvasCaption:
 
     def _parts(self) -> list[str]:
         """Return slice and phase in words; nothing if no slice of the image is shown."""
-        dims, image = self._viewer.dims, self._image
-        in_plane = {dims.ndim - 2, dims.ndim - 1}
-        if image is None or image not in self._viewer.layers or {*dims.displayed} != in_plane:
+        viewer, image = self._viewer, self._image
+        if image is None or image not in viewer.layers or not shows_slices(viewer):
             return []
-        if is_covered(self._viewer, image):
+        if is_covered(viewer, image):
             return []  # these would be words on another image
         phase, z = shown_place(self._viewer, image)
         parts = [SLICE_TEXT.format(number=z + 1, count=image.data.shape[-3])]
@@ -265,9 +265,7 @@ class CanvasNotice(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self.overlay = self._put_overlay()
-        self.timer = QTimer(self)
-        self.timer.setSingleShot(True)
-        self.timer.timeout.connect(self.hide)
+        self.timer = single_shot(self, self.hide)
 
     def show(self, text: str) -> None:
         """Show ``text`` for a while; "" hides the message at once."""

@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from ...core.types import Place
 from ..common.canvas import keep_shaders
 from ..common.connections import Connections
-from .review_layers import ReviewRole, find_layer, lines_layer, put_on_top, remove_layers
+from .result_layers import remove_layers
+from .review_layers import ReviewRole, find_layer, lines_layer, put_on_top
 from .viewing import PlaneIndex, index_of
 
 Color = tuple[float, float, float, float]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeGuard
 
-from qtpy.QtCore import QSize, Qt, QTimer, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
 from superqt.utils import signals_blocked
 
@@ -35,6 +35,7 @@ from ..common.levels import Level
 from ..common.patient_pattern import labelled_row
 from ..common.rows_table import Column, Row, RowsTable
 from ..common.settings import Settings
+from ..common.window_thread import single_shot
 from ..common.wording import in_the_window
 from .patient_fields import PatientFields
 
@@ -255,10 +256,7 @@ class NumbersTable(QWidget):
         self._grid.setHorizontalSpacing(4)
         self._grid.setVerticalSpacing(0 if dense else 1)
         self._grid.setColumnStretch(VERDICT, 1)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(FLASH_MS)
-        self._timer.timeout.connect(self._end_highlight)
+        self._timer = single_shot(self, self._end_highlight, FLASH_MS)
 
     @property
     def names(self) -> tuple[str, ...]:

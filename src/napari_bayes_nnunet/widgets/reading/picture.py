@@ -12,7 +12,7 @@ from filelock import BaseFileLock
 from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
-from superqt.utils import QSignalDebouncer, QSignalThrottler
+from superqt.utils import QSignalDebouncer
 
 from ...app.review.session import ReviewSession
 from ...core.steps import drain
@@ -20,6 +20,7 @@ from ...core.types import Place
 from ...io.images.nifti import Volume
 from ..common.connections import Connections
 from ..common.settings import Display
+from ..common.window_thread import after_frame
 from ..layers.captions import CanvasCaption
 from ..layers.front import HIDDEN, bring_to_front, hide, is_foreign
 from ..layers.metadata import bayes_metadata, layer_data
@@ -29,6 +30,7 @@ from ..layers.result_layers import (
     add_image,
     hold_tools,
     kept_results,
+    remove_layers,
     remove_results,
     result_layers,
     set_voxel_size,
@@ -39,7 +41,6 @@ from ..layers.review_layers import (
     edited_layer,
     find_layer,
     put_on_top,
-    remove_layers,
     show_as_closed,
 )
 from ..layers.structure_contours import CONTOURS, apply_display, steps_to_show_contours
@@ -50,6 +51,7 @@ from ..layers.viewing import (
     show_in_reading_orientation,
     show_place,
     shown_place,
+    shows_slices,
     slice_on_canvas,
     zoom_to_area,
 )
@@ -57,8 +59,6 @@ from ..layers.viewing import (
 MISSING_IMAGE: Final = "image not found"
 _PLACEMENT: Final = ("scale", "translate", "rotate", "shear", "affine")
 """Attributes of the position of a layer."""
-SLIDERS_AFTER_MS: Final = 40
-"""Delay of napari's sliders after a step, so that the image is drawn first."""
 LEAST_OPACITY: Final = 0.1
 """Opacity below which a layer counts as hidden."""
 LAYERS_STAY: Final = (
@@ -143,9 +143,7 @@ class ReviewPicture(QObject):
         self._soon = QSignalDebouncer(parent=self)  # one step can move several sliders
         self._soon.setTimeout(0)
         self._soon.triggered.connect(self._on_moved)
-        self._sliders_soon = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, self)
-        self._sliders_soon.setTimeout(SLIDERS_AFTER_MS)
-        self._sliders_soon.triggered.connect(self._move_sliders)
+        self._sliders_soon = after_frame(self._move_sliders, self)
         self._connections = Connections()
         self._connections.connect(self._on_point, viewer.dims.events.point)
         self._connections.connect(self._on_removed, viewer.layers.events.removed)
@@ -251,9 +249,8 @@ class ReviewPicture(QObject):
 
     @property
     def shows_slices(self) -> bool:
-        """Whether a slice is displayed, not another plane or the volume in 3D."""
-        dims = self._viewer.dims
-        return {*dims.displayed} == {dims.ndim - 2, dims.ndim - 1}
+        """Whether a slice is displayed."""
+        return shows_slices(self._viewer)
 
     @property
     def seen(self) -> tuple[Rectangle, tuple[int, int]]:

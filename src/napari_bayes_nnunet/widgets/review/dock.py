@@ -51,7 +51,7 @@ from ..common.dock import (
 )
 from ..common.folder_drop import FolderDrop
 from ..common.settings import Settings, existing, open_settings
-from ..common.window_thread import ShortCollections, Turns
+from ..common.window_thread import ShortCollections, Turns, single_shot
 from ..common.wording import in_the_window
 from ..layers.captions import PATIENT_HIDDEN, FrontCaption, shown_parts
 from ..layers.front import bring_to_front, hide, is_foreign, is_picture
@@ -193,10 +193,8 @@ class ReviewWidget(FolderDrop, DockContent):
         self._background = Background(self)
         self.turns = Turns(self)
         self._collections = ShortCollections()
-        self._warm_up = QTimer(self)
-        self._warm_up.setSingleShot(True)
-        self._warm_up.timeout.connect(partial(prepare_labels, self._background))
-        self._warm_up.start(WARM_UP_AFTER_MS)
+        warm_up = partial(prepare_labels, self._background)
+        single_shot(self, warm_up, WARM_UP_AFTER_MS).start()
         self._dicom_paths: dict[str, str] = {}  # by case
         self._save_failed_at = -math.inf
         self.controller: ReviewController | None = None
