@@ -54,6 +54,19 @@ def heading(text: str) -> QLabel:
     return label
 
 
+Control = TypeVar("Control", bound=QWidget)
+
+
+def explained(control: Control, help_text: str) -> Control:
+    """Return a button, switch or choice with its help.
+
+    It takes the focus by the Tab key only, because letters are keys of a review.
+    """
+    control.setToolTip(help_text)
+    control.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    return control
+
+
 def line() -> QFrame:
     """Return a horizontal line."""
     frame = QFrame()

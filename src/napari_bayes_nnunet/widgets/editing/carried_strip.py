@@ -44,7 +44,7 @@ from superqt.utils import signals_blocked
 
 from ...core.counts import format_count
 from ...core.types import Place
-from ..common.dock import MessageLabel, QuietScrollBar, column_layout, row_layout
+from ..common.dock import MessageLabel, QuietScrollBar, column_layout, explained, row_layout
 from ..layers.keys import key_text
 from ..reading.marks import ACCEPTED, INK, RIM, draw_mark
 from ..reading.thumbnails import LARGEST_PICTURE, SMALLEST_PICTURE
@@ -88,10 +88,8 @@ class CarriedStrip(QWidget):
         super().__init__(parent)
         self.title = MessageLabel()
         self.title.setWordWrap(False)  # or the area would make the strip higher than its place
-        self.keep_button, self.drop_button = QPushButton(), QPushButton("Drop")
-        for button in (self.keep_button, self.drop_button):
-            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.drop_button.setToolTip("Leave all other phases as they are.")
+        self.keep_button = explained(QPushButton(), CARRIED_HELP)
+        self.drop_button = explained(QPushButton("Drop"), "Leave all other phases as they are.")
         self.pictures = CarriedPictures()
         self.in_sight = QLabel()
         self.pages = {step: self._make_page_button(step) for step in PAGES}
@@ -163,11 +161,9 @@ class CarriedStrip(QWidget):
 
     def _make_page_button(self, step: int) -> QPushButton:
         text, help_text = PAGES[step]
-        button = QPushButton(text)
-        button.setToolTip(help_text)
+        button = explained(QPushButton(text), help_text)
         button.setAccessibleName(help_text)
         button.setStyleSheet(_PAGE_STYLE)
-        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         button.clicked.connect(lambda: self.pictures.turn_page(step))
         return button
 

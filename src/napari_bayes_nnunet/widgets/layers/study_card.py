@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QCheckBox, QLineEdit, QWidget
 
 from ...core.heart.intensity_window import image_window
 from ...io.dicom.files import is_pseudonym
-from ..common.dock import ThemeFont, column_layout
+from ..common.dock import ThemeFont, column_layout, explained
 from ..common.settings import Settings
 
 THUMBNAIL_SIDE: Final = 96
@@ -48,8 +48,7 @@ class AliasForm(QWidget):
         self.alias.setPlaceholderText(ALIAS_HINT)
         self.alias.setToolTip(ALIAS_HELP)
         self.alias.setAccessibleName(ALIAS_HINT)
-        self.dates = QCheckBox("Show study dates")
-        self.dates.setToolTip(DATES_HELP)
+        self.dates = explained(QCheckBox("Show study dates"), DATES_HELP)
         self.dates.setChecked(settings.kept.shows_study_dates)
         column_layout(self, self.alias, self.dates)
         self.alias.editingFinished.connect(self._keep_alias)

@@ -29,7 +29,14 @@ from ...core.metrics.conformal import Coverage
 from ...io import DataError
 from ...io.heart.normal_ranges import NO_RANGES, PETERSEN, read_normal_ranges
 from ..common.dialogs import Choose, choose_csv
-from ..common.dock import ContentScrollArea, LevelLabel, MessageLabel, SteadyLabel, column_layout
+from ..common.dock import (
+    ContentScrollArea,
+    LevelLabel,
+    MessageLabel,
+    SteadyLabel,
+    column_layout,
+    explained,
+)
 from ..common.form import NarrowComboBox
 from ..common.levels import Level
 from ..common.patient_pattern import labelled_row
@@ -79,10 +86,9 @@ class NumbersForm(QWidget):
         self.ranges, self.problem = NarrowComboBox(), MessageLabel(level="blocking")
         self._show_ranges()
         self.ranges.activated.connect(self._on_ranges_activated)
-        self.as_muscle = QCheckBox("Also count papillary muscles as muscle")
-        self.as_muscle.setToolTip(AS_MUSCLE)
-        self.by_valve = QCheckBox("Also end the volumes at the valve planes")
-        self.by_valve.setToolTip(BY_VALVE_PLANE)
+        self.as_muscle = explained(QCheckBox("Also count papillary muscles as muscle"), AS_MUSCLE)
+        valve_rule = QCheckBox("Also end the volumes at the valve planes")
+        self.by_valve = explained(valve_rule, BY_VALVE_PLANE)
         self.as_muscle.clicked.connect(lambda: self.by_valve.setChecked(False))
         self.by_valve.clicked.connect(lambda: self.as_muscle.setChecked(False))
         self.rules = MessageLabel()

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QStackedLayout, QWidget
 from ...core.heart.intensity_window import image_window
 from ...core.heart.long_axis import Affine, LongAxis, cutting_line, slice_numbers
 from ...io.images.geometry import make_geometry
-from ..common.dock import column_layout
+from ..common.dock import column_layout, explained
 from ..common.form import NarrowComboBox
 from ..common.settings import Settings
 from ..layers.viewing import PlaneOrientation, find_orientation
@@ -154,9 +154,7 @@ class SecondView(QWidget):
         self._planes: dict[str, LongAxis] = {}
         self._stack: ShortAxisStack | None = None
         self.other, self.long_axis = OtherPhase(), LongAxisView()
-        self.choice = NarrowComboBox()
-        self.choice.setToolTip(SECOND_HELP)
-        self.choice.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
+        self.choice = explained(NarrowComboBox(), SECOND_HELP)
         self.choice.activated.connect(self._on_chosen)
         self._shown = QStackedLayout()
         self._shown.addWidget(self.other)

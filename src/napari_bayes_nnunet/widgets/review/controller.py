@@ -868,14 +868,7 @@ class ReviewController(QObject):
 
     def refresh_queue(self) -> None:
         """Score the slices with the settings of the form; update queue and heat grid."""
-        form = self.forms.queue
-        self.session.change(
-            score=form.score,
-            structure=form.structure,
-            all_phases=form.takes_all_phases,
-            leave_out_border=form.leaves_out_borders,
-            finished=False,
-        )
+        self.session.change(**self.forms.queue.choices, finished=False)
         self._show_scores()
         self.saver.note_change()
 

@@ -45,6 +45,7 @@ from ..common.dock import (
     FittingScrollArea,
     WholeLabel,
     column_layout,
+    explained,
     line,
     main_window,
     row_layout,
@@ -86,6 +87,7 @@ LAYER_REMOVED = (
     "The layer with the {layer} was removed, so the study was closed. {saved} Open the study again "
     "to continue."
 )
+OPEN_HELP = "Open a study, or list the studies of a folder."
 READING_HELP = (
     "Hide napari's layer list and layer controls, so that the image gets more room. Press again to "
     "show them."
@@ -202,11 +204,12 @@ class ReviewWidget(FolderDrop, DockContent):
         self.title = WholeLabel()
         self._hide_patient: HidePatientAction | None = None
         self._strip = FrontCaption.shared(napari_viewer)
-        self.open_button = QPushButton("Open…")
-        self.close_button = QPushButton("Close")
-        self.reading_button = QPushButton("Reading layout")
-        self.thumbnails_button = QPushButton("Thumbnails")
-        self.phases_button = QPushButton("ED and ES")
+        self.open_button = explained(QPushButton("Open…"), OPEN_HELP)
+        self.close_button = explained(QPushButton("Close"), "Save and close the study.")
+        self.reading_button = explained(QPushButton("Reading layout"), READING_HELP)
+        self.thumbnails_button = explained(QPushButton("Thumbnails"), THUMBNAILS_HELP)
+        self.phases_button = explained(QPushButton("ED and ES"), BOTH_HELP)
+        self._layout_buttons = self.reading_button, self.thumbnails_button, self.phases_button
         self.image_button = QPushButton("Find image…")
         self._lay_out()
         self._connect()
@@ -475,7 +478,7 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _enter_layout(self) -> None:
         self._layout.enter(main_window(self))
-        self._show_layout()
+        self.reading_button.setChecked(self._layout.is_on)
 
     def _restore_window(self) -> None:
         """Show the window as it is without a study."""
@@ -485,7 +488,7 @@ class ReviewWidget(FolderDrop, DockContent):
     def _leave_layout(self) -> None:
         """Show the window as it was; the reader's choice stays for the next study."""
         self._layout.leave()
-        self._show_layout()
+        self.reading_button.setChecked(False)
 
     def _return_to_layout(self) -> None:
         """Enter the layout again if napari, or the user when asked, refused to close the window."""
@@ -495,13 +498,6 @@ class ReviewWidget(FolderDrop, DockContent):
         is_open = self.controller is not None and self.window().isVisible()
         if is_open and self._reads:
             self._enter_layout()
-
-    def _show_layout(self) -> None:
-        self.reading_button.setChecked(self._layout.is_on)
-
-    @property
-    def _layout_buttons(self) -> tuple[QPushButton, ...]:
-        return self.reading_button, self.thumbnails_button, self.phases_button
 
     def _on_phases_clicked(self, is_on: bool) -> None:
         self._settings.keep(both_phases=is_on)
@@ -608,8 +604,6 @@ class ReviewWidget(FolderDrop, DockContent):
         below = layouts, self._studies_section, self.messages.hint, None
         column = column_layout(content, self.image_button, self._forms_area, *below)
         column.setContentsMargins(8, 0, 8, 4)
-        for button in self._layout_buttons:
-            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._head, self._foot = QWidget(), QWidget()
         self._head_area = self._lay_out_head()
         self._foot_area = column_layout(self._foot, line())
@@ -628,7 +622,6 @@ class ReviewWidget(FolderDrop, DockContent):
         case.setColumnStretch(0, 1)
         case.addWidget(self.title, 0, 0, 2, 1)
         for column, button in enumerate((self.open_button, self.close_button), start=1):
-            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             case.addWidget(button, 0, column)
         case.addWidget(QLabel(" "), 1, 1)  # the height of the state of saving, which may be empty
         case.addWidget(self.messages.saved, 1, 1, 1, 2, Qt.AlignmentFlag.AlignRight)
@@ -651,16 +644,10 @@ class ReviewWidget(FolderDrop, DockContent):
     def _connect(self) -> None:
         self.open_button.clicked.connect(self._on_open_clicked)
         self.close_button.clicked.connect(self.close_study)
-        self.reading_button.setCheckable(True)
-        self.reading_button.setToolTip(READING_HELP)
-        self.open_button.setToolTip("Open a study, or list the studies of a folder.")
-        self.close_button.setToolTip("Save and close the study.")
+        for button in self._layout_buttons:
+            button.setCheckable(True)
         self.reading_button.clicked.connect(self._on_reading_clicked)
-        self.phases_button.setCheckable(True)
-        self.phases_button.setToolTip(BOTH_HELP)
         self.phases_button.clicked.connect(self._on_phases_clicked)
-        self.thumbnails_button.setCheckable(True)
-        self.thumbnails_button.setToolTip(THUMBNAILS_HELP)
         self.thumbnails_button.clicked.connect(self._thumbnails.set_shown)
         self._thumbnails.shown_changed.connect(self.thumbnails_button.setChecked)
         self.image_button.clicked.connect(self._on_image_clicked)

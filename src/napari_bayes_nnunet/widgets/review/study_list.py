@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 
 from ...io.study.summary import StudySummary, list_studies, read_study_thumbnail, summarise_study
 from ..common.background import Background
-from ..common.dock import MessageLabel, column_layout, row_layout
+from ..common.dock import MessageLabel, column_layout, explained, row_layout
 from ..common.folder_drop import FolderDrop
 from ..common.folder_row import FolderRow
 from ..common.levels import Level
@@ -37,6 +37,7 @@ _COLUMNS = (
 )
 _ROWS_SHOWN = 8
 _HINT = "Choose or drop a folder of studies"
+OPEN_HELP = "Open the chosen study and continue its review."
 SEARCHING = "Looking for studies…"
 NO_STUDIES = "This folder contains no studies. Choose another folder."
 STUDY_NUMBER = "Study {number}"
@@ -74,8 +75,8 @@ class StudyList(FolderDrop, QWidget):
         self.date = MessageLabel()
         self.notes = AliasForm(self._settings)
         self.card = QWidget()
-        self.open_button = QPushButton("Open")
-        self.refresh_button = QPushButton("Refresh")
+        self.open_button = explained(QPushButton("Open"), OPEN_HELP)
+        self.refresh_button = explained(QPushButton("Refresh"), "Search the folder again.")
         self.site = SiteForm(self._settings)
         self._lay_out()
         self.setAcceptDrops(True)
@@ -125,8 +126,6 @@ class StudyList(FolderDrop, QWidget):
         self.set_folder(path)
 
     def _lay_out(self) -> None:
-        self.open_button.setToolTip("Open the chosen study and continue its review.")
-        self.refresh_button.setToolTip("Search the folder again.")
         self.table.setAccessibleName("Studies, the worst first")
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.picture.setFixedSize(THUMBNAIL_SIDE, THUMBNAIL_SIDE)
