@@ -85,7 +85,7 @@ MOST_CODE = {
     "read by a critic": 59,
     "a site at the desk": 197,
     "a lighter house": -261,
-    "a lighter desk": -195,
+    "a lighter desk": -223,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -147,7 +147,7 @@ MOST_TEST_LINES = {
     "read by a critic": 152,
     "a site at the desk": 171,
     "a lighter house": -52,
-    "a lighter desk": 1,
+    "a lighter desk": -11,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

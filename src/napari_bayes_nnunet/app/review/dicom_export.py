@@ -26,8 +26,8 @@ from ...io.study.study import Study, read_study
 from ..prediction.output_files import dicom_file_names
 from ..report.output_folder import refuse_folder_of_inputs
 from .accepted_slices import count_accepted
-from .export import collect_outcome
-from .report_numbers import describe_numbers, write_numbers
+from .export import collect_outcome, write_table
+from .report_numbers import describe_numbers
 from .report_page import list_decisions, list_facts, list_warnings
 from .session import ReviewSession
 
@@ -110,9 +110,7 @@ def _write_numbers(
     """Write the numbers as CSV and, if SR has terms for them, as SR; return the files."""
     outcome = collect_outcome(session, None, session.queue(session.scores()))
     among, in_numbers = session.compared, outcome.accepted
-    every = {**outcome.after, **outcome.walls.numbers}
-    still_open = {**outcome.open_slices, **outcome.walls.open_slices}
-    write_numbers(table, outcome.before, every, still_open, state=in_numbers.state, among=among)
+    every = write_table(table, outcome, among=among)
     if not CONCEPTS.keys() & outcome.after.keys():
         return [table]
     accepted = in_numbers.state if _has_begun(session) else UNREVIEWED
