@@ -1,4 +1,4 @@
-"""Connections to napari's signals and lists of callbacks, which end together."""
+"""Connections to signals, which end together."""
 
 from __future__ import annotations
 
@@ -18,11 +18,6 @@ class Connections:
         for signal in signals:
             signal.connect(slot, **options)
             self._ends.append(partial(signal.disconnect, slot))
-
-    def add_callback(self, callback: Callable[..., object], callbacks: Any, at: int) -> None:
-        """Insert a callback into a list of napari."""
-        callbacks.insert(at, callback)
-        self._ends.append(partial(callbacks.remove, callback))
 
     def close(self) -> None:
         """End all connections."""

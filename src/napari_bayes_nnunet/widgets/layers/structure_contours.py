@@ -86,7 +86,7 @@ class StructureContours:
         listen.connect(self.draw, dims.point, position="last")
         listen.connect(self.draw, dims.order)
         listen.connect(self._on_shown, dims.ndisplay)
-        listen.add_callback(self._on_press, viewer.mouse_drag_callbacks, 0)
+        viewer.mouse_drag_callbacks.insert(0, self._on_press)
         self._connections = listen
 
     def show(self) -> None:
@@ -240,6 +240,7 @@ class StructureContours:
         self._stroke.cancel()
         viewer = self._viewer
         self._connections.close()
+        viewer.mouse_drag_callbacks.remove(self._on_press)
         self._show_labels()
         for watched in self._followed.values():
             watched.close()
