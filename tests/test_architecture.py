@@ -84,8 +84,9 @@ MOST_CODE = {
     "killed at the first member": 6,
     "read by a critic": 52,
     "a site at the desk": 197,
-    "a lighter house": -283,
+    "a lighter house": -261,
     "suite in minutes": 0,
+    "a lighter desk": -235,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -146,8 +147,9 @@ MOST_TEST_LINES = {
     "killed at the first member": 4,
     "read by a critic": 54,
     "a site at the desk": 171,
-    "a lighter house": -34,
+    "a lighter house": -52,
     "suite in minutes": 60,
+    "a lighter desk": -11,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -129,7 +129,7 @@ def move_a_level(reader: Reader) -> None:
 
 def drag_a_handle(reader: Reader) -> None:
     """Pull a handle of the LV contour outwards and apply it with Enter."""
-    reader.controller.forms.corrections.structure_chosen.emit("LV")
+    reader.controller.forms.corrections.structures.structure_chosen.emit("LV")
     before = reader.labels()
     reader.controller.forms.corrections.buttons["contour"].click()
     handle = reader.controller.contour.handles[0]

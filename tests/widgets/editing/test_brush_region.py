@@ -10,7 +10,7 @@ import pytest
 from napari_bayes_nnunet.core.editing.outlines import hatch_lines
 from napari_bayes_nnunet.widgets.editing.brush_region import PAINTING
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
-from napari_bayes_nnunet.widgets.layers.review_layers import remove_layers
+from napari_bayes_nnunet.widgets.layers.result_layers import remove_layers
 from napari_bayes_nnunet.widgets.review.controller import PAINTS
 
 from ...helpers.data.cines import ED, MYO, RV, WORST
@@ -78,7 +78,7 @@ def test_the_hatching_follows_slice_and_structures(limited) -> None:
     uncertain = session.entropy_in(place) > LIMIT
     np.testing.assert_array_equal(hatched(limited), starts_of(uncertain))
     assert (hatching(limited).data[:, 0, 1] == 0).all()
-    limited.forms.corrections.protection_toggled.emit("MYO", True)
+    limited.forms.corrections.locks.protection_toggled.emit("MYO", True)
     free = uncertain & (limited.now(place) != MYO)
     np.testing.assert_array_equal(hatched(limited), starts_of(free))
     assert 0 < free.sum() < uncertain.sum()

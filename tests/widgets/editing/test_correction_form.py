@@ -62,7 +62,7 @@ def test_no_level_widens_the_form(form) -> None:
     widths = set()
     for level in (0, 0.9):
         form.set_level(level)
-        form.set_volume(124.4)
+        form.level.set_volume(124.4)
         QApplication.processEvents()  # the new text asks for room
         widths.add(form.minimumSizeHint().width())
     assert len(widths) == 1
@@ -153,13 +153,13 @@ def test_an_edited_contour_is_applied_or_cancelled(qtbot, form) -> None:
 
 def test_only_user_changes_emit_signals(form) -> None:
     told: list[Any] = []
-    form.structure_chosen.connect(told.append)
-    form.protection_toggled.connect(lambda *args: told.append(args))
-    form.level_moved.connect(told.append)
-    form.set_structure("LV")
-    form.set_protected({"RV"})
+    form.structures.structure_chosen.connect(told.append)
+    form.locks.protection_toggled.connect(lambda *args: told.append(args))
+    form.level.level_moved.connect(told.append)
+    form.structures.set_structure("LV")
+    form.locks.set_protected({"RV"})
     form.set_level(0.5)
-    form.set_volume(12.0)
+    form.level.set_volume(12.0)
     assert form.structure == "LV"
     assert told == []
     assert "12.0 mL" in form.level.value.text()

@@ -18,6 +18,7 @@ from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.widgets.layers import image_input
 from napari_bayes_nnunet.widgets.layers.image_input import (
     NO_ROOM_LEFT,
+    WRONG_PHASES,
     ImageInput,
     check_same_grid,
     is_segmentable,
@@ -139,22 +140,21 @@ def test_phase_numbers(text: str, expected: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "values"),
+    ("text", "wrong"),
     [
-        ("", {"count": 5}),
-        ("ED", {"text": "ED"}),
-        ("0", {"text": "0", "count": 5}),
-        ("2-6", {"text": "2-6", "count": 5}),
-        ("1,4-2", {"text": "4-2", "count": 5}),
-        ("2, 2", {"text": "2"}),
-        ("1-3,2", {"text": "2"}),
+        ("", ""),
+        ("ED", "ED"),
+        ("0", "0"),
+        ("2-6", "2-6"),
+        ("1,4-2", "4-2"),
+        ("2, 2", "2"),
+        ("1-3,2", "2"),
     ],
 )
-def test_wrong_phase_numbers_are_refused(text: str, values: dict[str, Any]) -> None:
-    with pytest.raises(AppError) as error:
+def test_wrong_phase_numbers_are_refused(text: str, wrong: str) -> None:
+    with pytest.raises(AppError, check=says(WRONG_PHASES)) as error:
         parse_phase_numbers(text, 5)
-    assert error.value.values == values
-    assert str(error.value)
+    assert error.value.values == {"text": wrong, "count": 5}
 
 
 def written(image: ImageInput, folder: Path) -> np.ndarray:
@@ -242,7 +242,7 @@ def test_an_image_larger_than_its_limit_is_refused(
     monkeypatch.setattr(image_input.shutil, "disk_usage", lambda path: Usage(2**50))
     with pytest.raises(AppError) as error:
         image.write(tmp_path / "image.npy")
-    assert error.value.values == {"size": pytest.approx(1490.1, abs=0.1), "limit": 8}
+    assert error.value.values == {"size": pytest.approx(1490.1, abs=0.1), "free": 8}
     monkeypatch.setattr(image_input.shutil, "disk_usage", lambda path: Usage(2**30))
     with pytest.raises(AppError) as error:
         image.write(tmp_path / "image.npy")
@@ -268,12 +268,7 @@ def test_channels_must_have_one_grid(tmp_path: Path) -> None:
     check_same_grid([first, image_layer(tmp_path, name="other")])
     with pytest.raises(AppError) as error:
         check_same_grid([first, grey(3, 4, 5, name="small")])
-    assert error.value.values == {
-        "first": "heart",
-        "first_shape": (4, 16, 20),
-        "second": "small",
-        "second_shape": (3, 4, 5),
-    }
+    assert error.value.values == {"first": "heart", "second": "small"}
     moved = make_geometry(VOLUME.shape, VOLUME.spacing, affine=VOLUME.affine + np.eye(4) * 9)
     with pytest.raises(AppError) as error:
         check_same_grid([first, image_layer(tmp_path, moved, "moved")])

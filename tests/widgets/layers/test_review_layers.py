@@ -12,14 +12,13 @@ from napari_bayes_nnunet.core.heart.structures import CARDIAC
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.widgets.layers.front import bring_to_front
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
-from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
+from napari_bayes_nnunet.widgets.layers.result_layers import remove_layers, result_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import (
     edited_layer,
     find_layer,
     handles_layer,
     hide_closed_review,
     put_on_top,
-    remove_layers,
     set_slices,
     show_as_closed,
     show_hidden_result,

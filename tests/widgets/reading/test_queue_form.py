@@ -56,9 +56,9 @@ def test_another_score_is_signalled(form: QueueForm, changes: Any) -> None:
 def test_one_structure_or_all(form: QueueForm, changes: Any) -> None:
     titles = [form.structures.itemText(index) for index in range(form.structures.count())]
     assert titles == [ALL_STRUCTURES, "RV", "MYO", "LV"]
-    assert form.structure is None
+    assert form.choices["structure"] is None
     form.structures.setCurrentIndex(3)
-    assert (form.structure, changes) == ("LV", [1])
+    assert (form.choices["structure"], changes) == ("LV", [1])
     role = Qt.ItemDataRole.ToolTipRole
     assert form.structures.itemData(3, role) == structure_title("LV")
 
@@ -66,20 +66,20 @@ def test_one_structure_or_all(form: QueueForm, changes: Any) -> None:
 def test_the_structure_stays_if_still_offered(form: QueueForm, changes: Any) -> None:
     form.set_structure("LV")
     form.set_structures(["LV", "MYO"])
-    assert form.structure == "LV"
+    assert form.choices["structure"] == "LV"
     form.set_structures(["scar"])
-    assert form.structure is None
+    assert form.choices["structure"] is None
     assert changes == []
 
 
 def test_switches(form: QueueForm, changes: Any, qtbot: Any) -> None:
-    assert (form.takes_all_phases, form.leaves_out_borders) == (False, False)
+    assert [*form.choices.values()][2:] == [False, False]
     form.set_switches(all_phases=True, leave_out_borders=True)
-    assert (form.takes_all_phases, form.leaves_out_borders, changes) == (True, True, [])
+    assert ([*form.choices.values()][2:], changes) == ([True, True], [])
     for switch in (form.phases_switch, form.borders_switch):
         switch.setFocus()
         qtbot.keyClick(switch, Qt.Key.Key_Space)
-    assert (form.takes_all_phases, form.leaves_out_borders, changes) == (False, False, [1, 1])
+    assert ([*form.choices.values()][2:], changes) == ([False, False], [1, 1])
 
 
 @pytest.mark.parametrize(("phases", "is_offered"), [(1, False), (2, False), (25, True)])

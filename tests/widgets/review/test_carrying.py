@@ -182,7 +182,7 @@ def test_an_offer_shrinks_when_a_slice_is_accepted(review: Review) -> None:
 
 def test_an_offer_ends_when_its_structure_is_locked(review: Review) -> None:
     carry(review)
-    review.forms.corrections.protection_toggled.emit("MYO", True)
+    review.forms.corrections.locks.protection_toggled.emit("MYO", True)
     assert not review.controller.carrying.is_offering
     assert review.said[-1] == module.CHANGED_MEANWHILE
 
@@ -221,7 +221,7 @@ def test_a_level_that_is_being_moved_outlives_an_offer(review: Review) -> None:
     review.controller.corrections.show_level(OTHERS[0], RV, 0.9)
     review.settle()
     assert review.forms.carried.ticked == OTHERS
-    review.forms.corrections.level_released.emit()
+    review.forms.corrections.level.level_released.emit()
     assert review.session.edited_places() == [WORST, OTHERS[0]]
     assert review.forms.carried.ticked == OTHERS[1:]
 

@@ -522,7 +522,7 @@ def choose_another_structure(review: Review) -> None:
     """Choose a structure that the queue does not name for the next slice."""
     following = next(item for item in review.controller.view.queue if place_of(item) != WORST)
     name = next(name for name in STRUCTURES if name != following.structure)
-    review.forms.corrections.structure_chosen.emit(name)
+    review.forms.corrections.structures.structure_chosen.emit(name)
 
 
 def test_previous_stops_at_the_start_of_the_queue(review) -> None:
@@ -843,10 +843,10 @@ def test_undo_in_a_hidden_slice_chooses_its_structure(review) -> None:
     elsewhere = next(place_of(item) for item in items if place_of(item) != WORST)
     for shown, chosen in (("RV", "RV"), ("LV", "MYO")):  # what was undone, else as queued
         review.controller.picture.show_slice(WORST)
-        form.set_structure("RV")
+        form.structures.set_structure("RV")
         review.press("D")
         review.controller.picture.show_slice(elsewhere)
-        form.set_structure(shown)
+        form.structures.set_structure(shown)
         review.controller.corrections.undo()
         assert (review.controller.picture.place, form.structure) == (WORST, chosen)
 
@@ -1078,7 +1078,7 @@ def test_keys_step_through_slices_and_structures(review) -> None:
         review.press("PageUp")
     assert review.controller.picture.place == (ED, 0 if towards_apex == 1 else 3)
     names = [*review.session.structures]
-    review.forms.corrections.structure_chosen.emit(names[-1])
+    review.forms.corrections.structures.structure_chosen.emit(names[-1])
     review.press("Shift-S")
     assert review.forms.corrections.structure == names[0]
     assert review.layer.selected_label == review.session.structures[names[0]]
@@ -1226,16 +1226,16 @@ def test_use_this_keeps_the_alternative_and_stays(review) -> None:
 
 def test_choosing_a_structure_keeps_the_preview(review) -> None:
     review.press("Q")
-    review.forms.corrections.structure_chosen.emit("RV")
+    review.forms.corrections.structures.structure_chosen.emit("RV")
     assert review.controller.corrections.is_preview
     assert review.layer.selected_label == RV
-    review.forms.corrections.level_released.emit()  # nor does a click on the slider accept it
+    review.forms.corrections.level.level_released.emit()  # nor does a click on the slider accept it
     assert review.controller.corrections.is_preview
 
 
 def test_the_level_of_a_slice_is_remembered(review) -> None:
     form = review.forms.corrections
-    form.set_structure("LV")
+    form.structures.set_structure("LV")
     before = form.level.value.text()
     form.level.level_moved.emit(-0.5)
     review.settle()
@@ -1307,7 +1307,7 @@ def test_a_contour_says_what_else_it_changes(review) -> None:
 def test_the_level_of_a_locked_structure_returns(review) -> None:
     form = review.forms.corrections
     name = review.session.structure_name(review.controller.view.label)
-    form.protection_toggled.emit(name, True)
+    form.locks.protection_toggled.emit(name, True)
     form.level.slider.setValue(40)
     assert form.level.slider.value() == 0
     assert review.said == [IS_LOCKED.format(structure=name)]
@@ -1326,7 +1326,7 @@ def test_leaving_the_slice_discards_an_unreleased_level(review) -> None:
     ("key", "place"), [("Shift-W", (ED, 0)), ("Shift-E", (ED, 3))], ids=["base", "apex"]
 )
 def test_an_end_moves_by_one_undo_step(review, tmp_path, key, place) -> None:
-    review.forms.corrections.set_structure("RV")
+    review.forms.corrections.structures.set_structure("RV")
     before = review.session.labels.copy()
     review.press(key)
     assert review.controller.picture.place == place  # the changed slice is shown
@@ -1352,7 +1352,7 @@ def test_an_end_moves_by_one_undo_step(review, tmp_path, key, place) -> None:
 
 
 def test_an_end_that_moved_in_moves_out(review) -> None:
-    review.forms.corrections.set_structure("RV")
+    review.forms.corrections.structures.set_structure("RV")
     before = review.session.labels.copy()
     for key in ("Shift-W", "Shift-W", "Shift-Q"):
         review.press(key)
@@ -1397,7 +1397,7 @@ def test_the_strip_shows_members_and_slice(review) -> None:
 
 def test_j_lets_the_mouse_draw_strokes(review) -> None:
     form = review.forms.corrections
-    form.set_structure("RV")
+    form.structures.set_structure("RV")
     review.press("J")
     assert review.controller.scribble.is_active
     assert form.buttons["scribble"].isChecked()
@@ -1445,7 +1445,7 @@ def test_strokes_need_a_posterior(make_review, tmp_path) -> None:
 
 def test_apply_keeps_the_contour(review) -> None:
     before = review.now(WORST)
-    review.forms.corrections.set_structure("LV")
+    review.forms.corrections.structures.set_structure("LV")
     review.controller.act("contour")
     assert review.controller.contour.is_active
     assert review.forms.corrections.buttons["apply contour"].isEnabled()
@@ -1519,7 +1519,7 @@ def test_keys_correct_the_slice_on_screen(review) -> None:
     [("slice above", (ED, 1)), ("slice below", (ED, 3))],
 )
 def test_a_structure_is_copied_from_a_neighbour(review, where, source) -> None:
-    review.forms.corrections.set_structure("LV")
+    review.forms.corrections.structures.set_structure("LV")
     review.forms.corrections.copy_requested.emit(where)
     assert np.array_equal(review.now(WORST) == LV, review.now(source) == LV)
 
@@ -1535,7 +1535,7 @@ def test_copies_need_a_source_with_labels(review) -> None:
 
 def test_a_copy_during_a_cine_is_from_next_to_the_first_phase(make_review) -> None:
     review = make_review(phases=(1, 2, 3, 4))
-    review.forms.corrections.set_structure("LV")
+    review.forms.corrections.structures.set_structure("LV")
     review.forms.corrections.requested.emit("play")
     review.controller.picture.go_to((2, 2))
     review.forms.corrections.copy_requested.emit("next phase")
@@ -1556,13 +1556,13 @@ def test_the_brush_can_be_limited_by_entropy(review) -> None:
 
 
 def test_finished_structures_are_protected_and_saved(review, tmp_path) -> None:
-    review.forms.corrections.protection_toggled.emit("LV", True)
-    review.forms.corrections.set_structure("LV")
+    review.forms.corrections.locks.protection_toggled.emit("LV", True)
+    review.forms.corrections.structures.set_structure("LV")
     review.press("D")
     assert (review.now(WORST) == LV).any()
     review.controller.saver.save_now()
     assert read_study(tmp_path / "heart").review.protected == ("LV",)
-    review.forms.corrections.protection_toggled.emit("LV", False)
+    review.forms.corrections.locks.protection_toggled.emit("LV", False)
     assert review.session.state.protected == ()
 
 

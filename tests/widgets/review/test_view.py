@@ -232,7 +232,7 @@ def test_the_buttons_show_the_decision(review) -> None:
 def test_numbers_follow_every_edit_and_its_undo(review, monkeypatch) -> None:
     seen = []
     monkeypatch.setattr(review.forms.numbers, "set_numbers", lambda now, *_: seen.append(now))
-    review.forms.corrections.set_structure("LV")
+    review.forms.corrections.structures.set_structure("LV")
     review.press("D")
     review.settle()
     review.controller.corrections.undo()
@@ -326,7 +326,7 @@ def test_the_volume_of_the_structure_is_updated(review) -> None:
     value = review.forms.corrections.level.value
     before = value.text()
     assert "mL" in before
-    review.forms.corrections.structure_chosen.emit(review.forms.corrections.structure)
+    review.forms.corrections.structures.structure_chosen.emit(review.forms.corrections.structure)
     review.press("D")
     review.settle()
     assert " 0.0 mL" not in before
@@ -359,11 +359,11 @@ def test_the_forms_show_the_saved_settings(make_review, tmp_path) -> None:
     form = first.forms.queue
     form.structures.setCurrentIndex(form.structures.findData("LV"))
     form.borders_switch.setChecked(True)
-    first.forms.corrections.protection_toggled.emit("MYO", True)
+    first.forms.corrections.locks.protection_toggled.emit("MYO", True)
     first.close()
     again = make_review(folder)
     assert again.forms.queue.structure == "LV"
-    assert again.forms.queue.leaves_out_borders
+    assert again.forms.queue.choices["leave_out_border"]
     assert again.session.state.protected == ("MYO",)
     assert again.forms.corrections.brush.above.editor.box.max == 2.0
 

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QScrollArea, QWidget
 
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.ensemble.training_settings import PRESETS, TrainingSettings
-from napari_bayes_nnunet.widgets.common.dock import RowLabel
+from napari_bayes_nnunet.widgets.common.dock import SteadyLabel
 from napari_bayes_nnunet.widgets.common.form import NO_NUMBER
 from napari_bayes_nnunet.widgets.training.schedule_form import (
     NO_RUN,
@@ -296,6 +296,6 @@ def test_no_label_is_wider_than_the_label_column(form: ScheduleForm) -> None:
     form.setStyleSheet(get_stylesheet("dark"))
     form.more.expand()
     form.show()
-    labels = form.findChildren(RowLabel)
+    labels = form.findChildren(SteadyLabel)
     assert {field.label for field in form.fields.values()} <= {label.text() for label in labels}
     assert len({label.sizeHint().width() for label in labels if label.text()}) == 1

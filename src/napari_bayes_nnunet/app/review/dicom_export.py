@@ -6,16 +6,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ... import __version__
-from ...core.editing.closed_curve import Points
-from ...core.editing.smooth_contours import smooth_contours
 from ...core.problems import Action
-from ...core.types import Phase
 from ...io import DataError
 from ...io.dicom.headers import DicomImage
 from ...io.dicom.reader import read_stack, read_stacks, stack_geometry
@@ -31,8 +26,8 @@ from ...io.study.study import Study, read_study
 from ..prediction.output_files import dicom_file_names
 from ..report.output_folder import refuse_folder_of_inputs
 from .accepted_slices import count_accepted
-from .export import collect_outcome
-from .report_numbers import describe_numbers, write_numbers
+from .export import collect_outcome, write_table
+from .report_numbers import describe_numbers
 from .report_page import list_decisions, list_facts, list_warnings
 from .session import ReviewSession
 
@@ -98,8 +93,8 @@ def export_session(
         write_seg(file, drawn, slices, session.structures, origin=about, labelmap=labelmap)
         _check(file, drawn, study)
         if contours:
-            loops, file = contours_of_phase(session, phase, drawn), drawings[number - 1]
-            write_rtstruct(file, loops, slices, session.structures, origin=about)
+            loops = [session.contours_in((phase, z), plane) for z, plane in enumerate(drawn)]
+            write_rtstruct(drawings[number - 1], loops, slices, session.structures, origin=about)
     numbers = _write_numbers(session, stack, files, origin, output / table, output / report)
     return [*files, *drawings, *numbers]
 
@@ -115,9 +110,7 @@ def _write_numbers(
     """Write the numbers as CSV and, if SR has terms for them, as SR; return the files."""
     outcome = collect_outcome(session, None, session.queue(session.scores()))
     among, in_numbers = session.compared, outcome.accepted
-    every = {**outcome.after, **outcome.walls.numbers}
-    still_open = {**outcome.open_slices, **outcome.walls.open_slices}
-    write_numbers(table, outcome.before, every, still_open, state=in_numbers.state, among=among)
+    every = write_table(table, outcome, among=among)
     if not CONCEPTS.keys() & outcome.after.keys():
         return [table]
     accepted = in_numbers.state if _has_begun(session) else UNREVIEWED
@@ -176,18 +169,6 @@ def describe_phase(session: ReviewSession, phase: int | None, count: int) -> str
     number = f"phase {phase} of {count}"
     name = session.name_of(phase)
     return f"{name}, {number}" if phase in (session.state.ed, session.state.es) else number
-
-
-def contours_of_phase(
-    session: ReviewSession, phase: Phase, labels: NDArray[Any]
-) -> list[dict[int, list[Points]]]:
-    """Return the contours of each slice of (Z, Y, X) labels, as the window draws them."""
-    posterior = session.study.posteriors.get(phase)
-    found = []
-    for z, plane in enumerate(labels):
-        known = posterior.plane_at((z, slice(None), slice(None))) if posterior else None
-        found.append(smooth_contours(plane, session.structures.values(), known))
-    return found
 
 
 def images_of_phase(stack: Stack, phase: int | None) -> Sequence[DicomImage]:

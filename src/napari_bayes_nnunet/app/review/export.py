@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.heart.function import Measured
 from ...core.problems import Action
 from ...core.review.queue import QueueItem
 from ...io import DataError
@@ -59,15 +60,19 @@ def export_review(
     source = find_image(info, session.study.folder)
     export_labels(labels, session.labels_to_save(), info.geometry, source=source)
     outcome = collect_outcome(session, image, queue)
-    among = session.compared
-    after = {**outcome.after, **outcome.walls.numbers}
-    still_open = {**outcome.open_slices, **outcome.walls.open_slices}
-    write_numbers(
-        numbers, outcome.before, after, still_open, state=outcome.accepted.state, among=among
-    )
+    write_table(numbers, outcome, among=session.compared)
     patient = session.study.patient.title if names_patient else ""
     write_or_refuse(report, report_page(replace(outcome, patient=patient)))
     return [labels, numbers, report]
+
+
+def write_table(file: Path, outcome: ReviewOutcome, *, among: int) -> dict[str, Measured]:
+    """Write the numbers of an outcome and its walls as CSV, see `write_numbers`; return them."""
+    after = {**outcome.after, **outcome.walls.numbers}
+    still_open = {**outcome.open_slices, **outcome.walls.open_slices}
+    state = outcome.accepted.state
+    write_numbers(file, outcome.before, after, still_open, state=state, among=among)
+    return after
 
 
 def collect_outcome(
@@ -157,17 +162,12 @@ def _check_same(written: Path, name: str, labels: NDArray[Any], geometry: Geomet
     read_back = read_labels(written, like=geometry)
     header, expected = read_back.geometry.parsed(), geometry.parsed()
     changed = [field for field in _GRID if header[field].tobytes() != expected[field].tobytes()]
+    if not np.array_equal(read_back.voxels, labels):
+        changed.append("voxels")
     if changed:
         raise DataError(
-            "{file} was not written, because its geometry differs when read back ({fields}).",
+            "{file} was not written, because it differs when read back ({fields}).",
             Action.OTHER_OUTPUT,
             file=name,
             fields=", ".join(changed),
-        )
-    if not np.array_equal(read_back.voxels, labels):
-        raise DataError(
-            "{file} was not written, because {count} voxels differ when read back.",
-            Action.OTHER_OUTPUT,
-            file=name,
-            count=np.count_nonzero(read_back.voxels != labels),
         )

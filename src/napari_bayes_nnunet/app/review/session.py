@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.editing.alternatives import Alternative, find_alternatives
+from ...core.editing.closed_curve import Points
 from ...core.editing.presence import presence
+from ...core.editing.smooth_contours import smooth_contours
 from ...core.ensemble.stored_posterior import SlicePosterior
 from ...core.heart.function import Measured
 from ...core.heart.measurements import Structure, voxel_ml
@@ -302,6 +304,13 @@ class ReviewSession:
                 find_alternatives(posterior, self.structures) if posterior is not None else [],
             )
         return self._alternatives[1]
+
+    def contours_in(self, place: Place, labels: NDArray[Any]) -> dict[int, list[Points]]:
+        """Return the contours of a slice with these (Y, X) labels, as the window draws them."""
+        posterior, plane = self.study.posteriors.get(place[0]), None
+        if posterior is not None:
+            plane = posterior.plane_at((place[1], slice(None), slice(None)))
+        return smooth_contours(labels, self.structures.values(), plane)
 
     def presence_in(self, phase: Phase, label: int) -> NDArray[np.float64] | None:
         """Return the (Z,) share of the members that see a structure; None without a posterior."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QWidget
 from superqt.utils import signals_blocked
 
+from .dock import explained, row_layout
 from .settings import Display, Settings
+
+CONTOURS_HELP = "Draw smooth contours of the structures."
+FILL_HELP = "Fill the structures with their colours, voxel by voxel."
+SMOOTH_HELP = "Interpolate the image between its voxels."
 
 
 class DisplayForm(QWidget):
@@ -24,40 +29,27 @@ class DisplayForm(QWidget):
     def __init__(self, settings: Settings | None = None, *, fill_key: str = "") -> None:
         super().__init__()
         self._settings = settings
-        self.contours = QCheckBox("Contours")
-        self.fill = QCheckBox(f"Fill  {fill_key}".strip())
-        self.smooth = QCheckBox("Smooth image")
-        self.contours.setToolTip("Draw smooth contours of the structures.")
-        self.fill.setToolTip("Fill the structures with their colours, voxel by voxel.")
-        self.smooth.setToolTip("Interpolate the image between its voxels.")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        for box in self._boxes():
-            box.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
-            row.addWidget(box)
-        row.addStretch(1)
+        self.contours = explained(QCheckBox("Contours"), CONTOURS_HELP)
+        self.fill = explained(QCheckBox(f"Fill  {fill_key}".strip()), FILL_HELP)
+        self.smooth = explained(QCheckBox("Smooth image"), SMOOTH_HELP)
+        self._boxes = {"contours": self.contours, "fill": self.fill, "smooth": self.smooth}
+        row_layout(self, *self._boxes.values(), None)
         self.refresh()
-        for box in self._boxes():
+        for box in self._boxes.values():
             box.toggled.connect(self._on_toggled)
 
     @property
     def display(self) -> Display:
         """The choices."""
-        return Display(
-            contours=self.contours.isChecked(),
-            fill=self.fill.isChecked(),
-            smooth=self.smooth.isChecked(),
-        )
+        return Display(**{name: box.isChecked() for name, box in self._boxes.items()})
 
     def set_display(self, display: Display) -> None:
         """Set all switches, and emit ``changed`` once if any of them changes."""
         if display == self.display:
             return
-        for box, checked in zip(
-            self._boxes(), (display.contours, display.fill, display.smooth), strict=True
-        ):
-            with signals_blocked(box):
-                box.setChecked(checked)
+        for name, checked in asdict(display).items():
+            with signals_blocked(self._boxes[name]):
+                self._boxes[name].setChecked(checked)
         self.changed.emit(display)
 
     def toggle_fill(self) -> None:
@@ -83,6 +75,3 @@ class DisplayForm(QWidget):
     def _on_toggled(self) -> None:
         self._keep()
         self.changed.emit(self.display)
-
-    def _boxes(self) -> tuple[QCheckBox, QCheckBox, QCheckBox]:
-        return self.contours, self.fill, self.smooth

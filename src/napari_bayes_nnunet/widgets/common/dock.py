@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, Final
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 from qtpy.QtCore import QEvent, QObject, QRect, QSize, Qt, QTimer
 from qtpy.QtGui import (
@@ -17,9 +18,11 @@ from qtpy.QtGui import (
 )
 from qtpy.QtWidgets import (
     QWIDGETSIZE_MAX,
+    QBoxLayout,
     QDockWidget,
     QFormLayout,
     QFrame,
+    QHBoxLayout,
     QLabel,
     QLayout,
     QLineEdit,
@@ -33,7 +36,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from .levels import Level, level_color
+from .levels import Level, Themed, level_color
 
 PLUGIN = "napari-bayes-nnunet"
 TITLE_STYLE = "font-size: 13px"
@@ -49,6 +52,19 @@ def heading(text: str) -> QLabel:
     label = QLabel(f"<b>{text}</b>")
     label.setContentsMargins(0, 6, 0, 0)
     return label
+
+
+Control = TypeVar("Control", bound=QWidget)
+
+
+def explained(control: Control, help_text: str) -> Control:
+    """Return a button, switch or choice with its help.
+
+    It takes the focus by the Tab key only, because letters are keys of a review.
+    """
+    control.setToolTip(help_text)
+    control.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    return control
 
 
 def line() -> QFrame:
@@ -306,16 +322,34 @@ def raise_dock(viewer: Any, asking: QWidget, title: str) -> Any:
     return content
 
 
-def column_layout(parent: QWidget, *parts: QWidget | QLayout) -> QVBoxLayout:
+Part: TypeAlias = QWidget | QLayout | None
+"""Part of a column or a row; None is an empty space that takes the rest of the room."""
+Box = TypeVar("Box", bound=QBoxLayout)
+
+
+def column_layout(parent: QWidget | None, *parts: Part) -> QVBoxLayout:
     """Return a column of widgets and layouts without margins."""
-    column = QVBoxLayout(parent)
-    column.setContentsMargins(0, 0, 0, 0)
+    return _lay_out(QVBoxLayout(parent), parts)
+
+
+def row_layout(parent: QWidget | None, *parts: Part, wide: QWidget | None = None) -> QHBoxLayout:
+    """Return a row without margins, in which the ``wide`` widget takes the rest of the room."""
+    row = _lay_out(QHBoxLayout(parent), parts)
+    if wide is not None:
+        row.setStretchFactor(wide, 1)
+    return row
+
+
+def _lay_out(box: Box, parts: Sequence[Part]) -> Box:
+    box.setContentsMargins(0, 0, 0, 0)
     for part in parts:
-        if isinstance(part, QLayout):
-            column.addLayout(part)
+        if part is None:
+            box.addStretch(1)
+        elif isinstance(part, QLayout):
+            box.addLayout(part)
         else:
-            column.addWidget(part)
-    return column
+            box.addWidget(part)
+    return box
 
 
 def form_layout(parent: QWidget | None = None, **fields: QWidget) -> QFormLayout:
@@ -328,19 +362,6 @@ def form_layout(parent: QWidget | None = None, **fields: QWidget) -> QFormLayout
     return rows
 
 
-class RowLabel(QLabel):
-    """Label of a row, as wide as `WIDEST_LABEL` in the font in use so that all rows line up."""
-
-    def minimumSizeHint(self) -> QSize:
-        """Return the size that fits the longest label."""
-        return self.sizeHint()
-
-    def sizeHint(self) -> QSize:
-        """Return the size that fits the longest label."""
-        width = self.fontMetrics().horizontalAdvance(WIDEST_LABEL) + LABEL_PADDING
-        return super().sizeHint().expandedTo(QSize(width, 0))
-
-
 WIDEST_LABEL = "Decay over"
 LABEL_PADDING = 12
 """Room for the padding that napari's style gives a label, px."""
@@ -348,9 +369,10 @@ TEXT_MARGIN = 4
 """Margin around selectable text in a QLabel, px."""
 
 
-def row_label(text: str) -> RowLabel:
-    """Return the label of a row."""
-    label = RowLabel(text)
+def row_label(text: str) -> QLabel:
+    """Return the label of a row, as wide as `WIDEST_LABEL` so that all rows line up."""
+    label = SteadyLabel(WIDEST_LABEL, padding=LABEL_PADDING)
+    label.setText(text)
     label.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
     return label
 
@@ -392,7 +414,7 @@ class CollapsibleSection(QCollapsible):
         self.setText(self._title)
 
 
-class LevelLabel(QLabel):
+class LevelLabel(Themed, QLabel):
     """Text in the colour of its level, which follows the theme; ``style`` adds other properties."""
 
     def __init__(
@@ -407,20 +429,10 @@ class LevelLabel(QLabel):
         self._style = style
         self._is_styling = False
         super().__init__(text, parent)
-        self._take_color()
+        self.take_theme()
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Take the colour of the new theme."""
-        super().changeEvent(event)
-        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
-            self._take_color()
-
-    def showEvent(self, event: QShowEvent) -> None:
-        """Take the colour of the window's theme."""
-        super().showEvent(event)
-        self._take_color()
-
-    def _take_color(self) -> None:
+    def take_theme(self) -> None:
+        """Take the colour of the level."""
         color = level_color(self._level, self)
         style = "; ".join(filter(None, (self._style, f"color: {color}" if color else "")))
         style = f"QLabel {{ {style} }}" if style else ""  # else tooltips take the colour as well
@@ -446,7 +458,7 @@ class MessageLabel(LevelLabel):
     def show_message(self, text: str, level: Level | None = None) -> None:
         """Show ``text`` in place of the previous text, in the same level unless one is given."""
         self._level = level or self._level
-        self._take_color()
+        self.take_theme()
         self.setText(text)
         if self.isWindow():  # not yet in a form; shown now, it would flash as a window of its own
             self.setAttribute(Qt.WidgetAttribute.WA_WState_ExplicitShowHide, not text)
@@ -455,12 +467,16 @@ class MessageLabel(LevelLabel):
 
 
 class SteadyLabel(QLabel):
-    """Label that is wide enough for each of the ``widest`` texts in the font in use."""
+    """Label that is wide enough for each of the ``widest`` texts in the font in use.
 
-    def __init__(self, *widest: str) -> None:
+    ``padding`` is the room beside the text, px. Without it, napari's is taken away, too.
+    """
+
+    def __init__(self, *widest: str, padding: int = 0) -> None:
         super().__init__()
-        self._widest = widest
-        self.setStyleSheet("padding: 0")
+        self._widest, self._padding = widest, padding or 2  # Qt rounds up
+        if not padding:
+            self.setStyleSheet("padding: 0")
 
     def minimumSizeHint(self) -> QSize:
         """Return the size that fits all texts."""
@@ -469,7 +485,7 @@ class SteadyLabel(QLabel):
     def sizeHint(self) -> QSize:
         """Return the size that fits all texts."""
         advance = self.fontMetrics().horizontalAdvance
-        widest = max(map(advance, self._widest), default=0) + 2  # Qt rounds up
+        widest = max(map(advance, self._widest), default=0) + self._padding
         return super().sizeHint().expandedTo(QSize(widest, 0))
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import QEvent, QSize, Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QPushButton, QWidget
 
 from ...io.files.given_path import expand_home
-from .dock import ThemeFont
+from .dock import ThemeFont, row_layout
 from .folder_drop import FolderDrop
 
 DROP_HINT = "Choose or drop a folder"
@@ -50,10 +50,7 @@ class FolderRow(FolderDrop, QWidget):
         self.edit = HintedLine(hint)
         self.edit.setAcceptDrops(False)  # the row takes the drop; the field would insert a URL
         self.button = QPushButton("Choose…")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.edit, 1)
-        row.addWidget(self.button)
+        row_layout(self, self.edit, self.button, wide=self.edit)
         self.setAcceptDrops(True)
         self.edit.editingFinished.connect(self.commit)
         self.button.clicked.connect(self._on_choose_clicked)

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from qtpy.QtGui import QPalette
+from qtpy.QtCore import QEvent
+from qtpy.QtGui import QPalette, QShowEvent
 from qtpy.QtWidgets import QWidget
+
+# Qt allows a class only one parent of its own.
+_Mixin = QWidget if TYPE_CHECKING else object
 
 Level = Literal["fine", "warning", "blocking", "done"]
 ON_DARK: dict[Level, str] = {"warning": "#FFB347", "blocking": "#FF7B72", "done": "#8E939C"}
 ON_LIGHT: dict[Level, str] = {"warning": "#8A4B00", "blocking": "#B3261E", "done": "#6B7078"}
 """Amber, red, and grey for what needs no attention, readable on the theme's background."""
+
+
+class Themed(_Mixin):
+    """Mixin for widgets that take their colours from the theme, by `take_theme`."""
+
+    def take_theme(self) -> None:
+        """Take the colours of the window; also called while the widget is being made."""
+        raise NotImplementedError
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Take the colours of another theme."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
+            self.take_theme()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Take the colours of the window."""
+        super().showEvent(event)
+        self.take_theme()
 
 
 def level_color(level: Level, widget: QWidget) -> str:

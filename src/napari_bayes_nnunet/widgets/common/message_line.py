@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QShowEvent
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QVBoxLayout
 
 from .dock import MessageLabel
 from .eliding_button import ElidingButton
-from .levels import Level, level_color
+from .levels import Level, Themed, level_color
 
 MORE_MESSAGES = "{text} …"
 """Text of the line if a click shows further messages, as if it is cut off."""
@@ -18,7 +17,7 @@ QPushButton:hover, QPushButton:focus {{ text-decoration: underline; }}
 """
 
 
-class MessageLine(ElidingButton):
+class MessageLine(Themed, ElidingButton):
     """Line for the latest message, which never changes its height; a click shows all messages.
 
     `show_message` sets the current message. `keep` sets a notice that stays until it is replaced
@@ -34,7 +33,7 @@ class MessageLine(ElidingButton):
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setAccessibleName("Messages")
         self.clicked.connect(self.unfold)
-        self._show()
+        self.take_theme()
 
     @property
     def message(self) -> str:
@@ -49,13 +48,13 @@ class MessageLine(ElidingButton):
         """Show ``text`` in place of the previous message; "" removes it."""
         if (text, level) != self._message:
             self._message = text, level
-            self._show()
+            self.take_theme()
 
     def keep(self, name: str, text: str, level: Level = "warning") -> None:
         """Set the notice ``name``; "" removes it."""
         if (text, level) != self._notices.get(name):
             self._notices[name] = text, level
-            self._show()
+            self.take_theme()
 
     def unfold(self) -> None:
         """Show all messages in full above the line, until a click elsewhere."""
@@ -74,22 +73,12 @@ class MessageLine(ElidingButton):
         self.panel.move(corner.x(), corner.y() - self.panel.height())
         self.panel.show()
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Take the colour of the new theme, and shorten the text in the new font."""
-        super().changeEvent(event)
-        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
-            self._show()
-
-    def showEvent(self, event: QShowEvent) -> None:
-        """Take the colour of the window's theme."""
-        super().showEvent(event)
-        self._show()
-
     def _texts(self) -> list[tuple[str, Level]]:
         """Return message and notices with their levels, the one on the line first."""
         return [(text, level) for text, level in (self._message, *self._notices.values()) if text]
 
-    def _show(self) -> None:
+    def take_theme(self) -> None:
+        """Show message and notices in the colour of the level, shortened in the font in use."""
         if self._is_styling:
             return
         self._is_styling = True  # setting a style emits another change

@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QWidget
 
 from ...io.dataset.patients import DEFAULT_PATIENT
-from .dock import MessageLabel, ThemeFont, column_layout, row_label
+from .dock import MessageLabel, ThemeFont, column_layout, row_label, row_layout
 from .form import NarrowComboBox
 
 OWN = "own"
@@ -92,12 +92,7 @@ class PatientForm(QWidget):
 
 def labelled_row(title: str, first: QWidget, *others: QWidget) -> QHBoxLayout:
     """Return a row of a form; QFormLayout gives sentences that wrap the wrong height."""
-    row = QHBoxLayout()
-    row.addWidget(row_label(title))
-    row.addWidget(first, 1)
-    for other in others:
-        row.addWidget(other)
-    return row
+    return row_layout(None, row_label(title), first, *others, wide=first)
 
 
 def pattern_problem(pattern: str) -> str:

@@ -8,9 +8,11 @@ from html import escape
 from typing import Any
 
 import qtpy
-from qtpy.QtCore import QEvent, QRectF, Qt
-from qtpy.QtGui import QColor, QMouseEvent, QPalette, QShowEvent, QWheelEvent
+from qtpy.QtCore import QRectF, Qt
+from qtpy.QtGui import QColor, QMouseEvent, QPalette, QWheelEvent
 from qtpy.QtWidgets import QLabel, QToolTip
+
+from .levels import Themed
 
 _CHOICE = "PYQTGRAPH_QT_LIB"
 _before = os.environ.get(_CHOICE)
@@ -33,7 +35,6 @@ EPOCH_AXIS = "epoch, counted from 0"
 MEMBER_COLOR = "#E69F00"
 LIGHTEST = 0.3
 """Largest luminance of a line on white, for a contrast of 3 to 1."""
-THEME_CHANGES = (QEvent.Type.PaletteChange, QEvent.Type.StyleChange)
 
 
 def pen(color: Any, *, width: float = 1.5, dashed: bool = False) -> Any:
@@ -42,7 +43,7 @@ def pen(color: Any, *, width: float = 1.5, dashed: bool = False) -> Any:
     return pg.mkPen(color, width=width, style=style)
 
 
-class EpochPlot(pg.PlotWidget):
+class EpochPlot(Themed, pg.PlotWidget):
     """A plot over epochs that ignores the wheel and shows `reading` of the epoch at the mouse."""
 
     def __init__(self, *, left: str, bottom: str = "", height: int) -> None:
@@ -91,18 +92,8 @@ class EpochPlot(pg.PlotWidget):
         """Leave the wheel to the scroll area."""
         event.ignore()
 
-    def showEvent(self, event: QShowEvent) -> None:
-        """Take the colours of the window."""
-        super().showEvent(event)
-        self._take_colors()
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Take the colours of another theme."""
-        super().changeEvent(event)
-        if event.type() in THEME_CHANGES:
-            self._take_colors()
-
-    def _take_colors(self) -> None:
+    def take_theme(self) -> None:
+        """Recolour the plot if the colour of texts has changed."""
         foreground = self.palette().color(QPalette.ColorRole.WindowText)
         if self._is_made and foreground != self._foreground:
             self._foreground = foreground
@@ -152,13 +143,13 @@ def _luminance(color: QColor) -> float:
     return luminance
 
 
-class Legend(QLabel):
+class Legend(Themed, QLabel):
     """Title of a plot with `MORE`, and each name after a square in the colour of its line."""
 
     def __init__(self, title: str) -> None:
-        super().__init__()
         self._title, self._more = title, ""
         self._colors: Mapping[str, str] = {}
+        super().__init__()
         self.setWordWrap(True)
         self.set_colors({})
 
@@ -172,16 +163,9 @@ class Legend(QLabel):
         ]
         self.setText(" &nbsp; ".join([f"{self._title} {MORE}", *parts]) + more)
 
-    def showEvent(self, event: QShowEvent) -> None:
-        """Take the colours of the window."""
-        super().showEvent(event)
+    def take_theme(self) -> None:
+        """Show the colours as they are readable in the window."""
         self.set_colors(self._colors, self._more)
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Take the colours of another theme."""
-        super().changeEvent(event)
-        if event.type() in THEME_CHANGES and hasattr(self, "_colors"):
-            self.set_colors(self._colors, self._more)
 
 
 MORE = "(?)"

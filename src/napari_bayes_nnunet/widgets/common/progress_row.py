@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
-    QHBoxLayout,
     QProgressBar,
     QPushButton,
     QSizePolicy,
@@ -12,7 +11,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
-from .dock import column_layout
+from .dock import column_layout, row_layout
 
 
 class ProgressBar(QProgressBar):
@@ -47,9 +46,7 @@ class ProgressRow(QWidget):
         self.bar = ProgressBar()
         self.stop_button = QPushButton("Stop")
         self.stop_button.setVisible(can_stop)
-        row = QHBoxLayout()
-        row.addWidget(self.bar, 1)
-        row.addWidget(self.stop_button)
+        row = row_layout(None, self.bar, self.stop_button, wide=self.bar)
         column_layout(self, self.text, row)
         self.stop_button.clicked.connect(self._on_stop_clicked)
         self.hide()

@@ -8,13 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from ...app.review.learnt_profile import learn_from_studies
 from ...core.heart.site_profile import SiteProfile
 from ...io.heart.site_profile import SITE_FILE, write_profile
-from .dock import MessageLabel, column_layout
+from .dock import MessageLabel, column_layout, explained, row_layout
 from .long_work import LongWork
 from .progress_row import ProgressRow
 from .settings import Settings
@@ -44,18 +43,11 @@ class SiteForm(QWidget):
         super().__init__(parent)
         self._settings, self._folder = settings, Path()
         self._work = LongWork(self)
-        self.button = QPushButton("Calibrate for this site")
-        self.used = QCheckBox("Intervals of this site")
+        self.button = explained(QPushButton("Calibrate for this site"), CALIBRATE_HELP)
+        self.used = explained(QCheckBox("Intervals of this site"), USED_HELP)
         self.progress = ProgressRow()
         self.message = MessageLabel()
-        self.button.setToolTip(CALIBRATE_HELP)
-        self.used.setToolTip(USED_HELP)
-        for part in (self.button, self.used):
-            part.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        row = QHBoxLayout()
-        row.addWidget(self.button)
-        row.addWidget(self.used)
-        row.addStretch(1)
+        row = row_layout(None, self.button, self.used, None)
         column_layout(self, row, self.progress, self.message)
         self.button.clicked.connect(self.calibrate)
         self.used.clicked.connect(self._on_used_clicked)

@@ -24,10 +24,7 @@ class Turns(QObject):
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self._steps: Generator[None, None, None] = _no_steps()
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(PAUSE_MS)
-        self._timer.timeout.connect(self._on_turn)
+        self._timer = single_shot(self, self._on_turn, PAUSE_MS)
 
     @property
     def is_busy(self) -> bool:
@@ -78,6 +75,15 @@ def _followed(
 
 def _no_steps() -> Generator[None, None, None]:
     yield from ()
+
+
+def single_shot(parent: QObject, action: Callable[[], object], ms: int = 0) -> QTimer:
+    """Return a timer that calls ``action`` once, ``ms`` after it is started."""
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(ms)
+    timer.timeout.connect(action)
+    return timer
 
 
 def after_frame(show: Callable[[], None], parent: QObject) -> QSignalThrottler:

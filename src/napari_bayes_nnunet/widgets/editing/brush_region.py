@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject
 
 from ...core.editing.outlines import hatch_lines
 from ..common.canvas import unwrap
+from ..common.connections import Connections
 from ..layers.line_layer import Line, LineLayer, line_color
 from ..layers.viewing import shown_place
 from .corrections import Corrections
@@ -37,16 +38,11 @@ class BrushRegion(QObject):
         self._corrections = corrections
         self._color = line_color("white", HATCH_OPACITY)
         self._lines: LineLayer | None = None
-        self._events = (
-            viewer.dims.events.point,
-            viewer.dims.events.ndisplay,
-            viewer.layers.selection.events.active,
-            edited.events.mode,
-            edited.events.selected_label,
-        )
-        for events in self._events:
-            events.connect(self.refresh)
-        corrections.changed.connect(self.refresh)
+        self._connections = Connections()
+        dims, chosen = viewer.dims.events, viewer.layers.selection.events.active
+        tools = edited.events.mode, edited.events.selected_label
+        self._connections.connect(self.refresh, dims.point, dims.ndisplay, chosen, *tools)
+        self._connections.connect(self.refresh, corrections.changed)
 
     @property
     def is_shown(self) -> bool:
@@ -78,9 +74,7 @@ class BrushRegion(QObject):
 
     def close(self) -> None:
         """Remove the hatching and disconnect from viewer and layer."""
-        for events in self._events:
-            events.disconnect(self.refresh)
-        self._corrections.changed.disconnect(self.refresh)
+        self._connections.close()
         if self._lines is not None:
             self._lines.remove()
             self._lines = None

@@ -29,7 +29,6 @@ from qtpy.QtGui import (
     QResizeEvent,
 )
 from qtpy.QtWidgets import (
-    QHBoxLayout,
     QLabel,
     QListView,
     QListWidget,
@@ -39,14 +38,13 @@ from qtpy.QtWidgets import (
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
-    QVBoxLayout,
     QWidget,
 )
 from superqt.utils import signals_blocked
 
 from ...core.counts import format_count
 from ...core.types import Place
-from ..common.dock import MessageLabel, QuietScrollBar
+from ..common.dock import MessageLabel, QuietScrollBar, column_layout, explained, row_layout
 from ..layers.keys import key_text
 from ..reading.marks import ACCEPTED, INK, RIM, draw_mark
 from ..reading.thumbnails import LARGEST_PICTURE, SMALLEST_PICTURE
@@ -90,10 +88,8 @@ class CarriedStrip(QWidget):
         super().__init__(parent)
         self.title = MessageLabel()
         self.title.setWordWrap(False)  # or the area would make the strip higher than its place
-        self.keep_button, self.drop_button = QPushButton(), QPushButton("Drop")
-        for button in (self.keep_button, self.drop_button):
-            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.drop_button.setToolTip("Leave all other phases as they are.")
+        self.keep_button = explained(QPushButton(), CARRIED_HELP)
+        self.drop_button = explained(QPushButton("Drop"), "Leave all other phases as they are.")
         self.pictures = CarriedPictures()
         self.in_sight = QLabel()
         self.pages = {step: self._make_page_button(step) for step in PAGES}
@@ -101,18 +97,10 @@ class CarriedStrip(QWidget):
         self.setToolTip(CARRIED_HELP)
         self.setAccessibleName("Carried correction")
         self.setAccessibleDescription(CARRIED_HELP)
-        column = QVBoxLayout()
-        column.addWidget(self.title)
-        for button in (self.keep_button, self.drop_button):
-            column.addWidget(button)
-        column.addStretch(1)
-        column.addWidget(self.in_sight)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(4, 2, 4, 2)
-        row.addLayout(column)
-        row.addWidget(self.pages[-1])
-        row.addWidget(self.pictures, 1)
-        row.addWidget(self.pages[1])
+        buttons = self.keep_button, self.drop_button
+        column = column_layout(None, self.title, *buttons, None, self.in_sight)
+        parts = column, self.pages[-1], self.pictures, self.pages[1]
+        row_layout(self, *parts, wide=self.pictures).setContentsMargins(4, 2, 4, 2)
         for part in (self.in_sight, *self.pages.values()):
             _keep_room(part)
         self.keep_button.clicked.connect(self.keep_requested)
@@ -173,11 +161,9 @@ class CarriedStrip(QWidget):
 
     def _make_page_button(self, step: int) -> QPushButton:
         text, help_text = PAGES[step]
-        button = QPushButton(text)
-        button.setToolTip(help_text)
+        button = explained(QPushButton(text), help_text)
         button.setAccessibleName(help_text)
         button.setStyleSheet(_PAGE_STYLE)
-        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         button.clicked.connect(lambda: self.pictures.turn_page(step))
         return button
 

@@ -14,16 +14,24 @@ import numpy as np
 from napari.layers import Image, Layer, Points
 from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import ArrayLike, NDArray
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from ...core.editing.closed_curve import FEWEST_POINTS, BentCurve
 from ...core.types import Place
 from ..common.canvas import unwrap
+from ..common.window_thread import single_shot
 from ..layers.double_click import DoubleClick
 from ..layers.keys import unless_typing
 from ..layers.line_layer import Line, LineLayer
-from ..layers.review_layers import HANDLE_COLORS, handles_layer, put_on_top, remove_layers
-from ..layers.viewing import index_of, shown_place
+from ..layers.result_layers import remove_layers
+from ..layers.review_layers import HANDLE_COLORS, handles_layer, put_on_top
+from ..layers.viewing import (
+    index_of,
+    lengths_on_canvas,
+    shown_place,
+    shows_slices,
+    voxel_under,
+)
 
 Handles = NDArray[np.float64]
 """(k, 2) points (y, x) in voxels."""
@@ -61,10 +69,7 @@ class ContourHandles(QObject):
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._later = QTimer(self)
-        self._later.setSingleShot(True)
-        self._later.setInterval(linger_ms)
-        self._later.timeout.connect(self._remove_layers)
+        self._later = single_shot(self, self._remove_layers, linger_ms)
         self._layers_of: Image | None = None
         self._image: Image | None = None
         self._place: Place = (None, 0)
@@ -330,24 +335,19 @@ class ContourHandles(QObject):
 
     def _is_shown(self) -> bool:
         """Return whether the edited slice is on screen."""
-        image, dims = self._image, self._viewer.dims
-        return (
-            image is not None
-            and dims.ndisplay == 2
-            and {*dims.displayed} == {dims.ndim - 2, dims.ndim - 1}
-            and shown_place(self._viewer, image) == self._place
-        )
+        viewer, image = self._viewer, self._image
+        is_on_screen = image is not None and shown_place(viewer, image) == self._place
+        return is_on_screen and shows_slices(viewer)
 
     def _voxel(self, event: Any) -> NDArray[np.float64]:
         """Return the (y, x) voxel under the mouse."""
         assert self._image is not None
-        return np.asarray(self._image.world_to_data(event.position)[-2:], np.float64)
+        return voxel_under(self._image, event)
 
     def _pixels(self, offsets: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (n,) lengths in screen pixels of (n, 2) offsets in voxels."""
         assert self._image is not None
-        steps = np.abs(self._image.scale[-2:]) * self._viewer.scene.camera.zoom
-        return np.asarray(np.linalg.norm(offsets * steps, axis=1))
+        return lengths_on_canvas(self._viewer, self._image, offsets)
 
     def _on_napari_changed(self, event: Any) -> None:
         """Take over changes that napari's own tools made to the points."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +10,6 @@ from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
     QGridLayout,
-    QHBoxLayout,
     QMenu,
     QPushButton,
     QSizePolicy,
@@ -21,13 +20,13 @@ from superqt import QElidingLabel
 from ...app.review.ends import End
 from ...core.counts import format_count
 from ...core.fields import setting
-from ..common.dock import column_layout, form_layout, row_label
+from ..common.dock import column_layout, form_layout, row_label, row_layout
 from ..common.form import DataForm
 from ..layers.keys import KEYS
 from .contour_handles import CONTOUR_HELP
 from .drawing_tools import PUSH_HELP
 from .level_slider import ANSWER_SHOWN, LevelSlider
-from .presence_strip import PresenceStrip, SlicePresence
+from .presence_strip import PresenceStrip
 from .slice_buttons import add_key, key_button
 from .structure_chips import LockBoxes, StructureChips
 from .tool_strip import PAIRS, TOOLS, ToolStrip, pair_text
@@ -130,15 +129,11 @@ class Brush:
 class CorrectionForm(QWidget):
     """Form whose signals carry the reader's requests; setters emit none. Disabled at first.
 
-    ``requested`` carries the action of a button, as in `ReviewController.act`.
+    ``requested`` carries the action of a button, as in `ReviewController.act`. ``structures``,
+    ``locks``, ``level`` and ``strip`` have signals of their own.
     """
 
     requested = Signal(str)
-    structure_chosen = Signal(str)
-    protection_toggled = Signal(str, bool)
-    level_moved = Signal(float)
-    level_released = Signal()
-    slice_chosen = Signal(int)  # from 0
     brush_limited = Signal(object)  # entropy in bit, None for no limit
     copy_requested = Signal(str)  # one of COPIES
 
@@ -165,11 +160,6 @@ class CorrectionForm(QWidget):
         self._number = 0
         self._rate = ""
         self._lay_out()
-        self.structures.structure_chosen.connect(self.structure_chosen)
-        self.locks.protection_toggled.connect(self.protection_toggled)
-        self.level.level_moved.connect(self.level_moved)
-        self.level.level_released.connect(self.level_released)
-        self.strip.slice_chosen.connect(self.slice_chosen)
         self.brush.changed.connect(self._on_brush)
         self.set_alternative(0, 0)
 
@@ -199,24 +189,12 @@ class CorrectionForm(QWidget):
         self.locks.set_structures(structures)
         self._enable()
 
-    def set_structure(self, name: str) -> None:
-        """Choose a structure."""
-        self.structures.set_structure(name)
-
-    def set_protected(self, names: Collection[str]) -> None:
-        """Lock these structures, and no others."""
-        self.locks.set_protected(names)
-
     def set_level(self, margin: float | None) -> None:
         """Move the slider; 0 is the prediction, None a structure that another tool changed."""
         if self._number:
             self.level.set_level(None, ANSWER_SHOWN.format(number=self._number))
         else:
             self.level.set_level(margin)
-
-    def set_volume(self, volume: float | None) -> None:
-        """Show the volume of the structure in this slice, mL."""
-        self.level.set_volume(volume)
 
     def set_alternative(self, number: int, count: int) -> None:
         """Show that the members have ``count`` alternatives, of which ``number`` is shown.
@@ -226,10 +204,6 @@ class CorrectionForm(QWidget):
         self.alternative.setText(format_count(count, "answer") if count else NO_ALTERNATIVES)
         self._number = number
         self._enable()
-
-    def set_presence(self, presence: SlicePresence) -> None:
-        """Show in which slices the structure is seen and drawn."""
-        self.strip.set_presence(presence)
 
     def set_tool(self, tool: str) -> None:
         """Show what the mouse does: one of `TOOLS`, "" for a tool of napari that has no button."""
@@ -309,8 +283,8 @@ class CorrectionForm(QWidget):
     def _lay_out(self) -> None:
         buttons = self.buttons
         buttons["use answer"].setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-        answers = _side_by_side(self.alternative, buttons["use answer"])
-        answers.setStretch(0, 1)
+        answers = row_layout(None, self.alternative, buttons["use answer"], wide=self.alternative)
+        answers.setSpacing(4)
         columns = QGridLayout(self.more)
         columns.setContentsMargins(0, 0, 0, 0)
         columns.setSpacing(4)
@@ -322,13 +296,4 @@ class CorrectionForm(QWidget):
         rows.addRow(row_label("Lock"), self.locks)
         rows.addRow(self.brush.native)
         column_layout(self.limits, rows)
-        column_layout(self.looks, _side_by_side(*(buttons[action] for action in LOOKS)))
-
-
-def _side_by_side(*widgets: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.setContentsMargins(0, 0, 0, 0)
-    row.setSpacing(4)
-    for widget in widgets:
-        row.addWidget(widget)
-    return row
+        row_layout(self.looks, *(buttons[action] for action in LOOKS)).setSpacing(4)

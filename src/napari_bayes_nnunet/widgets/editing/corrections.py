@@ -98,15 +98,6 @@ Plane = NDArray[Any]
 """(Y, X) labels of a slice."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Preview:
-    """Slice that shows labels not yet accepted; ``base`` (Y, X) are its real labels."""
-
-    place: Place
-    base: Plane
-    tool: str
-
-
 @dataclass(eq=False)
 class _Step:
     """Step to undo or redo, on top of ``item`` of napari's history of the labels.
@@ -145,7 +136,7 @@ class Corrections(QObject):
         self._viewer = viewer
         self._session = session
         self._layer = layer
-        self._preview: _Preview | None = None
+        self._preview_tool = ""  # of the preview of the session, "" without one
         self._alternative = 0  # the one on screen, from 1
         # Place and label → level set last, and the (Y, X) mask drawn at it.
         self._levels: dict[tuple[Place, int], tuple[float, Mask]] = {}
@@ -163,12 +154,12 @@ class Corrections(QObject):
     @property
     def is_preview(self) -> bool:
         """Whether a level or an alternative is shown but not yet accepted."""
-        return self._preview is not None
+        return bool(self._preview_tool)
 
     @property
     def is_level_preview(self) -> bool:
         """Whether a level is shown but not yet accepted: the reader may be moving the slider."""
-        return self._preview is not None and self._preview.tool == LEVEL
+        return self._preview_tool == LEVEL
 
     @property
     def shown_alternative(self) -> int:
@@ -189,7 +180,7 @@ class Corrections(QObject):
 
     def has_other_answer(self, place: Place) -> bool:
         """Return whether an answer of the members would change a slice, or is on screen."""
-        if self._preview is not None and self._preview.tool == ALTERNATIVE:
+        if self._preview_tool == ALTERNATIVE:
             return True
         labels = self._session.labels_in(place)
         return any(
@@ -226,32 +217,33 @@ class Corrections(QObject):
 
     def accept_preview(self, tool: str = "") -> None:
         """Keep the preview of this tool, or of any tool, as one undo step."""
-        preview = self._preview
-        if preview is None or tool not in ("", preview.tool):
+        preview, shown = self._session.preview, self._preview_tool
+        if preview is None or tool not in ("", shown):
             return
         self._forget()
-        labels = self._session.labels_in(preview.place).copy()
-        self._write(preview.place, preview.base, refresh=False)
-        self._put(preview.place, labels, preview.tool)
+        place, base = preview
+        labels = self._session.labels_in(place).copy()
+        self._write(place, base, refresh=False)
+        self._put(place, labels, shown)
 
     def discard_preview(self, tool: str = "") -> str:
         """Restore the labels under the preview of this tool, or of any tool.
 
         Returns a sentence if an answer of the models was on screen, else "".
         """
-        preview, number = self._preview, self._alternative
-        if preview is None or tool not in ("", preview.tool):
+        preview, shown, number = self._session.preview, self._preview_tool, self._alternative
+        if preview is None or tool not in ("", shown):
             return ""
         self._forget()
-        self._write(preview.place, preview.base)
-        is_answer = preview.tool == ALTERNATIVE and number > 0
+        self._write(*preview)
+        is_answer = shown == ALTERNATIVE and number > 0
         return NOT_KEPT.format(number=number) if is_answer else ""
 
     def undo(self) -> None:
         """Discard the preview, take back what is being drawn, or undo the last step."""
-        if self._preview is None and self.watch.take_back():
+        if not self.is_preview and self.watch.take_back():
             return
-        if self._preview is not None:
+        if self.is_preview:
             self.said.emit(self.discard_preview())
             return
         layer = self._layer
@@ -612,22 +604,21 @@ class Corrections(QObject):
 
     def _base(self, place: Place, tool: str) -> Plane:
         """Return a copy of the real labels, after accepting the preview of another tool."""
-        if self._preview is not None:
-            if (self._preview.place, self._preview.tool) == (place, tool):
-                return self._preview.base
+        if self._session.preview is not None:
+            shown_in, base = self._session.preview
+            if (shown_in, self._preview_tool) == (place, tool):
+                return base
             self.accept_preview()
         return self._session.labels_in(place).copy()
 
     def _show(self, place: Place, base: Plane, labels: Plane, tool: str) -> None:
         """Preview ``labels`` without an undo step."""
-        self._preview = _Preview(place, base, tool)
-        self._session.preview = place, base
+        self._session.preview, self._preview_tool = (place, base), tool
         self._write(place, labels)
 
     def _forget(self) -> None:
         """Forget the preview; the layer is not changed."""
-        self._preview = self._session.preview = None
-        self._alternative = 0
+        self._session.preview, self._preview_tool, self._alternative = None, "", 0
         self.preview_ended.emit()
 
     def _write(self, place: Place, labels: Plane, *, refresh: bool = True) -> None:
@@ -668,9 +659,10 @@ class Corrections(QObject):
 
     def _follow(self, changes: Sequence[SliceChange]) -> None:
         """Keep changes that a script made under the preview when the preview is discarded."""
+        preview = self._session.preview
         for change in changes:
-            if self._preview is not None and change.place == self._preview.place:
-                self._preview.base[change.rows, change.columns] = change.after
+            if preview is not None and change.place == preview[0]:
+                preview[1][change.rows, change.columns] = change.after
 
     def _before(self, change: SliceChange) -> Plane:
         labels = self._session.labels_in(change.place).copy()

@@ -17,7 +17,7 @@ from ...core.types import Place
 from ..layers.double_click import DoubleClick
 from ..layers.keys import is_typing
 from ..layers.line_layer import Color, Line, LineLayer, line_color
-from ..layers.viewing import shown_place
+from ..layers.viewing import shown_place, shows_slices, voxel_under
 
 SCRIBBLE_BUTTONS: Final = (
     "Draw inside the structure with the left button, outside with the right button."
@@ -120,13 +120,13 @@ class DrawingTool(QObject):
             return
         self.pressed.emit()
         place, camera = self._place, viewer.scene.camera
-        is_drawing = self._begin(self._voxel(event), _press(event))
+        is_drawing = self._begin(voxel_under(self._image, event), _press(event))
         pan, camera.mouse_pan = camera.mouse_pan, False
         try:
             yield
             while event.type == "mouse_move":
                 if is_drawing and self.is_active and self._place == place:
-                    self._move(self._voxel(event))
+                    self._move(voxel_under(self._image, event))
                 event.handled = True
                 yield
         finally:  # a drag can end without a release, if the window loses focus
@@ -147,22 +147,13 @@ class DrawingTool(QObject):
 
     def _applies(self, event: Any) -> bool:
         """Return whether a press draws: not with a tool of napari, and not on another plane."""
-        active, dims = self._viewer.layers.selection.active, self._viewer.dims
-        return (
-            self.is_active
-            and _press(event) in self.PRESSES
-            and str(getattr(active, "mode", "pan_zoom")) == "pan_zoom"
-            and dims.ndisplay == 2
-            and {*dims.displayed} == {dims.ndim - 2, dims.ndim - 1}
-        )
+        mode = str(getattr(self._viewer.layers.selection.active, "mode", "pan_zoom"))
+        is_ours = self.is_active and _press(event) in self.PRESSES and mode == "pan_zoom"
+        return is_ours and shows_slices(self._viewer)
 
     @property
     def _place(self) -> Place:
         return shown_place(self._viewer, self._image)
-
-    def _voxel(self, event: Any) -> Points:
-        """Return the (y, x) voxel under the mouse."""
-        return np.asarray(self._image.world_to_data(event.position)[-2:], np.float64)
 
     def _on_mode(self) -> None:
         if self._edited.mode != "pan_zoom":

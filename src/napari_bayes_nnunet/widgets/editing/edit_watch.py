@@ -19,6 +19,7 @@ from qtpy.QtCore import QObject, Signal
 from superqt.utils import QSignalDebouncer
 
 from ...core.types import Mask, Place
+from ..common.connections import Connections
 from ..layers.review_layers import set_slices
 from ..layers.viewing import index_of
 
@@ -71,9 +72,10 @@ class EditWatch(QObject):
         self._later = QSignalDebouncer(parent=self)
         self._later.setTimeout(0)
         self._later.triggered.connect(self._on_painted)
-        layer.events.paint.connect(self._on_paint)
-        layer.events.set_data.connect(self._on_drawn)
-        viewer.dims.events.point.connect(self._on_point)
+        self._connections = Connections()
+        self._connections.connect(self._on_paint, layer.events.paint)
+        self._connections.connect(self._on_drawn, layer.events.set_data)
+        self._connections.connect(self._on_point, viewer.dims.events.point)
 
     def check(self) -> None:
         """Look for changes now; napari reports none that were made in the array itself."""
@@ -103,9 +105,7 @@ class EditWatch(QObject):
 
     def close(self) -> None:
         """Disconnect from viewer and layer."""
-        self._viewer.dims.events.point.disconnect(self._on_point)
-        self._layer.events.paint.disconnect(self._on_paint)
-        self._layer.events.set_data.disconnect(self._on_drawn)
+        self._connections.close()
         self._later.cancel()
 
     @property

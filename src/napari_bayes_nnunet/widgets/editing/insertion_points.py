@@ -13,8 +13,9 @@ from qtpy.QtCore import QObject, Signal
 
 from ...core.heart.wall import Insertions
 from ...core.types import Place
-from ..layers.review_layers import handles_layer, put_on_top, remove_layers
-from ..layers.viewing import index_of, shown_place
+from ..layers.result_layers import remove_layers
+from ..layers.review_layers import handles_layer, put_on_top
+from ..layers.viewing import index_of, lengths_on_canvas, shown_place, voxel_under
 from .contour_handles import LEFT, REACH, ContourHandles
 from .drawing_tools import DrawingTool
 
@@ -76,13 +77,13 @@ class InsertionPoints(QObject):
         if number is None or self.layer is None:
             return
         place, points = self._place, np.array(self.layer.data[:, -2:])
-        grip, camera = self._voxel(event) - points[number], viewer.scene.camera
+        grip, camera = voxel_under(self._image, event) - points[number], viewer.scene.camera
         pan, camera.mouse_pan = camera.mouse_pan, False
         before = points.copy()
         try:
             yield
             while event.type == "mouse_move":
-                points[number] = self._voxel(event) - grip
+                points[number] = voxel_under(self._image, event) - grip
                 self._draw(points)
                 event.handled = True
                 yield
@@ -101,10 +102,7 @@ class InsertionPoints(QObject):
         mode = str(getattr(viewer.layers.selection.active, "mode", "pan_zoom"))
         if event.button != LEFT or event.modifiers or not is_shown or mode != "pan_zoom":
             return None
-        steps = np.abs(self._image.scale[-2:]) * viewer.scene.camera.zoom
-        pixels = np.linalg.norm((layer.data[:, -2:] - self._voxel(event)) * steps, axis=1)
+        offsets = layer.data[:, -2:] - voxel_under(self._image, event)
+        pixels = lengths_on_canvas(viewer, self._image, offsets)
         is_hit = pixels.min() <= REACH and not any(tool.is_active for tool in self._others)
         return int(pixels.argmin()) if is_hit else None
-
-    def _voxel(self, event: Any) -> NDArray[np.float64]:
-        return np.asarray(self._image.world_to_data(event.position)[-2:], np.float64)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QMouseEvent, QWheelEvent
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QWidget
+from qtpy.QtWidgets import QLabel, QSlider, QWidget
 from superqt.utils import signals_blocked
 
-from ..common.dock import SteadyLabel
+from ..common.dock import SteadyLabel, row_layout
 
 SLIDER_STEPS = 255
 """Steps on each side of the prediction, as fine as probabilities are stored."""
@@ -52,7 +52,8 @@ class LevelSlider(QWidget):
         self.value = SteadyLabel(WIDEST_VALUE)
         self._instead = ""
         self._volume: float | None = None
-        self._lay_out()
+        ends = QLabel("−"), QLabel("+")
+        row_layout(self, ends[0], self.slider, ends[1], self.value, wide=self.slider)
         self.slider.valueChanged.connect(self._on_moved)
         self.slider.released.connect(self.level_released)
         self.slider.zero_requested.connect(self._on_zero)
@@ -91,14 +92,6 @@ class LevelSlider(QWidget):
         level = self._instead or level_text(self.margin)
         volume = "" if self._volume is None else f", {self._volume:.1f} mL"
         self.value.setText(level + volume)
-
-    def _lay_out(self) -> None:
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(QLabel("−"))
-        row.addWidget(self.slider, 1)
-        row.addWidget(QLabel("+"))
-        row.addWidget(self.value)
 
 
 class _Slider(QSlider):

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QButtonGroup, QCheckBox, QGridLayout, QToolButton, QW
 from superqt.utils import signals_blocked
 
 from ...core.heart.structures import structure_colors, structure_title
-from ..common.dock import ThemeFont
+from ..common.dock import ThemeFont, explained
 from ..layers.keys import STRUCTURE_KEYS, key_text
 
 SWATCH = 12
@@ -53,13 +53,11 @@ class StructureChips(QWidget):
             self.chips[name].setChecked(True)
 
     def _chip(self, name: str, color: str) -> QToolButton:
-        chip = QToolButton()
+        chip = explained(QToolButton(), f"Correct {structure_title(name)}.")
         chip.setText(name)
         chip.setIcon(_swatch(color))
         chip.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         chip.setCheckable(True)
-        chip.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        chip.setToolTip(f"Correct {structure_title(name)}.")
         chip.setStyleSheet(
             f"QToolButton {{ padding: 3px 8px; border: 2px solid transparent; border-radius: 4px }}"
             f"QToolButton:checked {{ border-color: {color}; font-weight: bold }}"
@@ -100,9 +98,7 @@ class LockBoxes(QWidget):
                 box.setChecked(name in names)
 
     def _box(self, name: str) -> QCheckBox:
-        box = QCheckBox(name)
-        box.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        box.setToolTip(LOCK_HELP.format(name=name))
+        box = explained(QCheckBox(name), LOCK_HELP.format(name=name))
         box.setAccessibleName(f"Lock {name}")
         box.toggled.connect(lambda on: self.protection_toggled.emit(name, on))
         return box

@@ -10,7 +10,7 @@ from qtpy.QtGui import QIcon, QIconEngine, QPainter, QPalette, QPixmap
 from qtpy.QtSvg import QSvgRenderer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
-from ..common.dock import column_layout, line
+from ..common.dock import column_layout, line, row_layout
 from ..layers.keys import short_key
 
 ICONS: Final[Mapping[str, str]] = {
@@ -56,12 +56,12 @@ class ToolStrip(QWidget):
         tools: dict[str, QPushButton | QHBoxLayout] = {tool: buttons[tool] for tool in TOOLS}
         ends = buttons["apply contour"], buttons["cancel contour"]
         tools["contour"] = _row(buttons["contour"], *ends)
-        column = column_layout(self, structures, line(), *tools.values(), line())
-        for word, (icon, first, second) in PAIRS.items():
-            column.addLayout(_pair(word, icon, buttons[first], buttons[second]))
-        column.addWidget(buttons["revert"])
-        column.addStretch(1)
-        column.setSpacing(3)
+        pairs = [
+            _pair(word, icon, buttons[first], buttons[second])
+            for word, (icon, first, second) in PAIRS.items()
+        ]
+        parts = line(), *tools.values(), line(), *pairs, buttons["revert"], None
+        column_layout(self, structures, *parts).setSpacing(3)
 
 
 def _pair(word: str, icon: str, *buttons: QPushButton) -> QHBoxLayout:
@@ -75,12 +75,10 @@ def _pair(word: str, icon: str, *buttons: QPushButton) -> QHBoxLayout:
 
 def _row(first: QPushButton, *buttons: QPushButton) -> QHBoxLayout:
     """Lay out a wide button and narrow ones behind it."""
-    row = QHBoxLayout()
-    row.setSpacing(3)
-    row.addWidget(first, 1)
     for button in buttons:
         button.setStyleSheet("padding: 3px 1px; min-width: 1.3em")
-        row.addWidget(button)
+    row = row_layout(None, first, *buttons, wide=first)
+    row.setSpacing(3)
     return row
 
 

@@ -11,18 +11,20 @@ from weakref import WeakValueDictionary
 
 from napari.components.overlays import ScaleBarOverlay, TextOverlay
 from napari.layers import Image
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from ...core.heart.patient_record import PatientRecord
 from ...core.steps import drain
 from ...core.types import Phase
 from ...io.images.geometry import Letters
 from ..common.canvas import SHADE, make_overlay, put_overlay, remove_overlay, unwrap
+from ..common.connections import Connections
 from ..common.dock import LINE_BREAK
+from ..common.window_thread import single_shot
 from .front import image_in_front, image_of_labels, is_covered, is_picture
 from .metadata import layer_geometry, layer_patient, layer_spacing
 from .result_layers import UNCERTAINTY_MAPS, result_layers
-from .viewing import fit_sliders, shown_place
+from .viewing import fit_sliders, shown_place, shows_slices
 
 _REVIEW: Final = "review"
 CAPTION_KEY: Final = f"{_REVIEW}_caption"
@@ -72,6 +74,7 @@ class CanvasCaption:
     def __init__(self, viewer: Any, image: Image | None, *, name: str = _REVIEW) -> None:
         self._viewer = viewer
         self._image = image
+        self._connections = Connections()
         self._text_key, self._title_key, self._bar_key = (
             key.replace(_REVIEW, name) for key in (CAPTION_KEY, TITLE_KEY, SCALE_KEY)
         )
@@ -91,9 +94,10 @@ class CanvasCaption:
         """
         self.text.visible = False  # until the caption of another dock has given way
         put_overlay(self._viewer, self._text_key, self.text)
-        for signal in self._signals():
-            signal.connect(self._update)
-        self._viewer.layers.events.connect(self._on_layers)
+        dims, layers = self._viewer.dims.events, self._viewer.layers.events
+        views, size = (dims.order, dims.ndisplay), self._viewer.canvas.events.size
+        self._connections.connect(self._update, dims.point, *views, size)
+        self._connections.connect(self._on_layers, layers)
         yield
         self._update()
         yield
@@ -104,8 +108,7 @@ class CanvasCaption:
         yield
         self._put_bar()
         make_overlay(self.bar)
-        for signal in self._layer_signals():
-            signal.connect(self._update_bar)
+        self._connections.connect(self._update_bar, layers.inserted, layers.removed, *views)
         yield
         self._update_bar()
 
@@ -131,22 +134,10 @@ class CanvasCaption:
 
     def close(self) -> None:
         """Remove caption, title and scale bar."""
-        for signal in self._signals():
-            signal.disconnect(self._update)
-        self._viewer.layers.events.disconnect(self._on_layers)
-        for signal in self._layer_signals():
-            signal.disconnect(self._update_bar)
+        self._connections.close()
         ours = {self._text_key: self.text, self._title_key: self.title, self._bar_key: self.bar}
         for key, overlay in ours.items():
             remove_overlay(self._viewer, key, overlay)
-
-    def _signals(self) -> tuple[Any, ...]:
-        dims = self._viewer.dims.events
-        return dims.point, dims.order, dims.ndisplay, self._viewer.canvas.events.size
-
-    def _layer_signals(self) -> tuple[Any, ...]:
-        layers, dims = self._viewer.layers.events, self._viewer.dims.events
-        return layers.inserted, layers.removed, dims.order, dims.ndisplay
 
     def _on_layers(self, event: Any) -> None:
         if event.type in CHANGES:
@@ -172,11 +163,10 @@ class CanvasCaption:
 
     def _parts(self) -> list[str]:
         """Return slice and phase in words; nothing if no slice of the image is shown."""
-        dims, image = self._viewer.dims, self._image
-        in_plane = {dims.ndim - 2, dims.ndim - 1}
-        if image is None or image not in self._viewer.layers or {*dims.displayed} != in_plane:
+        viewer, image = self._viewer, self._image
+        if image is None or image not in viewer.layers or not shows_slices(viewer):
             return []
-        if is_covered(self._viewer, image):
+        if is_covered(viewer, image):
             return []  # these would be words on another image
         phase, z = shown_place(self._viewer, image)
         parts = [SLICE_TEXT.format(number=z + 1, count=image.data.shape[-3])]
@@ -229,10 +219,10 @@ class ResultCaption(CanvasCaption):
         super().__init__(viewer, None, name="result")
         self._chosen: Image | None = None
         self._is_made = False
-        overlays = viewer.canvas.overlays.events
-        self._followed = (viewer.layers.events, overlays.added, overlays.removed)
-        for signal in self._followed:
-            signal.connect(self._on_changed)
+        overlays, self._followed = viewer.canvas.overlays.events, Connections()
+        self._followed.connect(
+            self._on_changed, viewer.layers.events, overlays.added, overlays.removed
+        )
 
     def set_image(self, image: Image | None) -> None:
         """Show the caption of another image; None for none."""
@@ -244,8 +234,7 @@ class ResultCaption(CanvasCaption):
 
     def close(self) -> None:
         """Remove the caption and disconnect from the viewer."""
-        for signal in self._followed:
-            signal.disconnect(self._on_changed)
+        self._followed.close()
         self._chosen = None
         self._follow()
         if self._is_made:
@@ -276,9 +265,7 @@ class CanvasNotice(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self.overlay = self._put_overlay()
-        self.timer = QTimer(self)
-        self.timer.setSingleShot(True)
-        self.timer.timeout.connect(self.hide)
+        self.timer = single_shot(self, self.hide)
 
     def show(self, text: str) -> None:
         """Show ``text`` for a while; "" hides the message at once."""
@@ -366,10 +353,12 @@ class FrontCaption:
         }
         for edge, overlay in self._overlays.items():
             put_overlay(viewer, _key(edge), overlay)
-        for signal in self._signals():
-            signal.connect(self._update)
-        viewer.dims.events.range.connect(self._fit_sliders)
-        viewer.layers.events.connect(self._on_layers)
+        dims, turned = viewer.dims.events, viewer.scene.camera.events.orientation
+        seen = turned, viewer.canvas.events.size
+        self._connections = Connections()
+        self._connections.connect(self._update, dims.order, dims.ndisplay, dims.ndim, *seen)
+        self._connections.connect(self._fit_sliders, dims.range)
+        self._connections.connect(self._on_layers, viewer.layers.events)
         self._update()
         self._fit_sliders()
 
@@ -384,17 +373,10 @@ class FrontCaption:
         if self._docks:
             return
         del self._of_viewers[id(self._viewer)]
-        self._viewer.dims.events.range.disconnect(self._fit_sliders)
-        for signal in self._signals():
-            signal.disconnect(self._update)
-        self._viewer.layers.events.disconnect(self._on_layers)
+        self._connections.close()
         for edge, overlay in self._overlays.items():
             remove_overlay(self._viewer, _key(edge), overlay)
         remove_overlay(self._viewer, STRIP_KEY, self._strip)
-
-    def _signals(self) -> tuple[Any, ...]:
-        dims, turned = self._viewer.dims.events, self._viewer.scene.camera.events.orientation
-        return dims.order, dims.ndisplay, dims.ndim, turned, self._viewer.canvas.events.size
 
     def _on_layers(self, event: Any) -> None:
         if event.type == "inserted":

@@ -7,8 +7,9 @@ from time import perf_counter
 from typing import Any
 
 from napari.layers import Image
-from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 
+from ..common.window_thread import single_shot
 from .metadata import layer_geometry, layer_voxels
 from .viewing import current_phase
 
@@ -54,10 +55,8 @@ class CinePlayer(QObject):
         self._first = 0
         self._started = 0.0
         self._expected = 0
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
+        self._timer = single_shot(self, self._on_timeout)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(self._on_timeout)
         viewer.layers.events.removed.connect(self._on_removed)
 
     @property

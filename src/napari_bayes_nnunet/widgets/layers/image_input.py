@@ -39,6 +39,11 @@ NO_ROOM_LEFT = (
     "free some disk space."
 )
 
+WRONG_PHASES = (
+    "“{text}” does not name new phases of this cine. Enter phases from 1 to {count}, each once and "
+    "ranges in ascending order, such as 1,8 or 3-6."
+)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageInput:
@@ -167,25 +172,13 @@ def parse_phase_numbers(text: str, count: int) -> tuple[int, ...]:
     the same one twice.
     """
     numbers: set[int] = set()
-    for part in filter(None, re.split(r"[,;\s]+", re.sub(r"\s*[-–]\s*", "-", text.strip()))):
+    for part in re.split(r"[,;\s]+", re.sub(r"\s*[-–]\s*", "-", text.strip(",; \t"))):
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
-        if match is None:
-            raise AppError("“{text}” is not a phase. Enter numbers such as 1,8 or 3-6.", text=part)
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not 1 <= first <= last <= count:
-            raise AppError(
-                "Phase {text} does not exist. Enter phases from 1 to {count}, ranges in ascending "
-                "order.",
-                text=part,
-                count=count,
-            )
-        if not numbers.isdisjoint(named := range(first, last + 1)):
-            raise AppError("Phase {text} is entered twice. Enter each phase once.", text=part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        named = range(first, last + 1)
+        if not 1 <= first <= last <= count or not numbers.isdisjoint(named):
+            raise AppError(WRONG_PHASES, text=part, count=count)
         numbers.update(named)
-    if not numbers:
-        raise AppError(
-            "No phase is entered. Enter phases from 1 to {count}, such as 1,8.", count=count
-        )
     return tuple(sorted(numbers))
 
 
@@ -193,22 +186,14 @@ def check_same_grid(layers: Sequence[Image]) -> None:
     """Raise AppError if the channels of an image differ in shape or position."""
     first = layers[0]
     for layer in layers[1:]:
-        names = {"first": first.name, "second": layer.name}
-        shapes = [tuple(layer_voxels(channel).shape) for channel in (first, layer)]
-        if shapes[0] != shapes[1]:
+        shapes = {tuple(layer_voxels(channel).shape) for channel in (first, layer)}
+        ours, theirs = layer_geometry(first), layer_geometry(layer)
+        if len(shapes) > 1 or (ours and theirs and not ours.same_grid(theirs)):
             raise AppError(
-                "Channel {first} has the shape {first_shape}, channel {second} has "
-                "{second_shape}. Choose channels of one scan.",
-                first_shape=shapes[0],
-                second_shape=shapes[1],
-                **names,
-            )
-        grids = [layer_geometry(channel) for channel in (first, layer)]
-        if grids[0] is not None and grids[1] is not None and not grids[0].same_grid(grids[1]):
-            raise AppError(
-                "Channels {first} and {second} lie at different positions in the patient. Choose "
-                "channels of one scan.",
-                **names,
+                "Channels {first} and {second} differ in shape or in their position in the "
+                "patient. Choose channels of one scan.",
+                first=first.name,
+                second=layer.name,
             )
 
 
@@ -226,18 +211,11 @@ def _stored_type(kinds: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
 
 
 def _check_size(size: int, folder: Path) -> None:
-    free = shutil.disk_usage(folder).free
-    if size <= min(SCRATCH_LIMIT, free):
-        return
-    if free < SCRATCH_LIMIT:
+    free = min(SCRATCH_LIMIT, shutil.disk_usage(folder).free)
+    if size > free:
         raise AppError(
-            "The image takes {size:.1f} GiB, but only {free:.1f} GiB of disk space is free for "
-            "temporary files. Choose fewer phases, or free some disk space.",
+            "The image takes {size:.1f} GiB, but temporary files may only take {free:.1f} GiB. "
+            "Choose fewer phases, or free some disk space.",
             size=size / 2**30,
             free=free / 2**30,
         )
-    raise AppError(
-        "The image takes {size:.1f} GiB, but the limit is {limit:.1f} GiB. Choose fewer phases.",
-        size=size / 2**30,
-        limit=SCRATCH_LIMIT / 2**30,
-    )

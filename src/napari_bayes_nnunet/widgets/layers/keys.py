@@ -22,6 +22,8 @@ from qtpy.QtWidgets import (
     QTextEdit,
 )
 
+from ..common.connections import Connections
+
 KeyAction: TypeAlias = Callable[[], object]
 Hold: TypeAlias = Callable[[bool], object]
 """Function called with True when the key is pressed and with False when it is released."""
@@ -141,10 +143,11 @@ class ReviewKeys:
         self._bind(viewer)
         for layer in viewer.layers:
             self._bind(layer)
-        viewer.layers.events.inserted.connect(self._on_inserted)
-        viewer.layers.events.removed.connect(self._on_removed)
-        self._application = QApplication.instance()
-        self._application.applicationStateChanged.connect(self._on_application_state)
+        self._connections = Connections()
+        self._connections.connect(self._on_inserted, viewer.layers.events.inserted)
+        self._connections.connect(self._on_removed, viewer.layers.events.removed)
+        application = QApplication.instance()
+        self._connections.connect(self._on_application_state, application.applicationStateChanged)
 
     def close(self) -> None:
         """Restore all previous bindings."""
@@ -152,9 +155,7 @@ class ReviewKeys:
             binding.restore()
         self._bindings.clear()
         self._end_holds()
-        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
-        self._viewer.layers.events.removed.disconnect(self._on_removed)
-        self._application.applicationStateChanged.disconnect(self._on_application_state)
+        self._connections.close()
 
     def _bind(self, owner: Any) -> None:
         for key, function in self._functions.items():

@@ -18,7 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...core.types import Place
 from ..common.canvas import keep_shaders
-from .review_layers import ReviewRole, find_layer, lines_layer, put_on_top, remove_layers
+from ..common.connections import Connections
+from .result_layers import remove_layers
+from .review_layers import ReviewRole, find_layer, lines_layer, put_on_top
 from .viewing import PlaneIndex, index_of
 
 Color = tuple[float, float, float, float]
@@ -69,8 +71,9 @@ class LineLayer:
         self._pixels = pixels
         self._below = below
         self.layer: Vectors | None = None
-        viewer.scene.camera.events.zoom.connect(self._on_zoom)
-        viewer.dims.events.order.connect(self._on_zoom)
+        self._connections = Connections()
+        zoom, order = viewer.scene.camera.events.zoom, viewer.dims.events.order
+        self._connections.connect(self._on_zoom, zoom, order)
 
     def draw(self, lines: Sequence[Line], place: Place) -> None:
         """Show these lines in a slice and remove all others."""
@@ -113,8 +116,7 @@ class LineLayer:
 
     def release(self) -> Vectors | None:
         """Stop following the zoom, and return the layer for the caller to remove."""
-        self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
-        self._viewer.dims.events.order.disconnect(self._on_zoom)
+        self._connections.close()
         layer, self.layer = self.layer, None
         return layer
 

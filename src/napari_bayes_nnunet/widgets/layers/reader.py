@@ -55,7 +55,8 @@ def read_layers(path: str | Sequence[str]) -> list[Any]:
         try:
             layers += _read_path(file)
         except DataError as error:
-            _report(error)
+            if not _tell("show_error", in_the_window(error)):
+                raise
     return layers or [NO_LAYER]
 
 
@@ -101,7 +102,8 @@ def read_examination(views: Sequence[SeriesView], path: Path) -> LayerData:
 
     stack = next(series.stack for series in views if series.view == SHORT_AXIS_VIEW)
     volume = read_stack(stack, path, views=views)
-    _show_notes(volume, path)
+    for note in volume.notes:  # with their folder, because they outlast its image on screen
+        _tell("show_warning", f"{path.name}: {in_the_window(note)}")
     settings = Settings()
     if settings.kept.shows_study_dates:
         settings.add("study_dates", {stack.pseudonym: read_study_date(stack)})
@@ -137,14 +139,10 @@ def _read_nifti(file: Path) -> LayerData:
 
 
 def _read_study(folder: Path) -> list[Any]:
-    from napari import current_viewer
-    from napari.utils.notifications import show_info
-
     from .study_layers import study_layers  # imports napari, which plain files do not need
 
     layers = study_layers(folder)
-    if current_viewer() is not None:
-        show_info(OPENS_IN_REVIEW.format(study=folder.name))
+    _tell("show_info", OPENS_IN_REVIEW.format(study=folder.name))
     return list(layers)
 
 
@@ -157,20 +155,12 @@ def _is_label_file(volume: Volume) -> bool:
     )
 
 
-def _show_notes(volume: Volume, path: Path) -> None:
-    """Show the notes with the folder they are about, because they outlast its image on screen."""
+def _tell(show: str, text: str) -> bool:
+    """Show a text by this function of napari; return False without a window."""
     from napari import current_viewer
-    from napari.utils.notifications import show_warning
+    from napari.utils import notifications
 
-    if current_viewer() is not None:
-        for note in volume.notes:
-            show_warning(f"{path.name}: {in_the_window(note)}")
-
-
-def _report(error: DataError) -> None:
-    from napari import current_viewer
-    from napari.utils.notifications import show_error
-
-    if current_viewer() is None:
-        raise error
-    show_error(in_the_window(error))
+    has_window = current_viewer() is not None
+    if has_window:
+        getattr(notifications, show)(text)
+    return has_window

@@ -119,9 +119,7 @@ def forget_result(viewer: Any, image: Image, method: str, *, is_reviewed: bool =
     gone = [layer for layer in layers if not is_reviewed or is_behind(layer)]
     for layer in layers:
         bayes_metadata(layer)[FORGOTTEN] = True
-    with viewer.layers.batched_update():
-        for layer in gone:
-            viewer.layers.remove(layer)
+    remove_layers(viewer, *gone)
     _name_by_method(viewer, image)
 
 
@@ -133,9 +131,7 @@ def remove_results(viewer: Any, image: Image) -> None:
         for layer in _all_layers(viewer, image)
         if FORGOTTEN in bayes_metadata(layer) or _method(layer) not in kept
     ]
-    with viewer.layers.batched_update():
-        for layer in gone:
-            viewer.layers.remove(layer)
+    remove_layers(viewer, *gone)
 
 
 def remove_layers_of(viewer: Any, image: Image) -> None:
@@ -148,9 +144,7 @@ def remove_layers_of(viewer: Any, image: Image) -> None:
         and bayes_metadata(layer).get("role") != "edited"
         and not is_copy(layer)
     ]
-    with viewer.layers.batched_update():
-        for layer in gone:
-            viewer.layers.remove(layer)
+    remove_layers(viewer, *gone)
 
 
 def _kept(image: Image) -> dict[str, Any]:
@@ -339,6 +333,23 @@ def insert_layer(viewer: Any, index: int, layer: Layer) -> None:
         viewer.layers.insert(index, layer)
         viewer.layers.selection = selected
         viewer.layers.selection.active = active
+
+
+def remove_layers(viewer: Any, *layers: Layer | None) -> None:
+    """Remove those of the layers that are still in the viewer, and keep the selection.
+
+    They are removed in one batch, because napari needs a quarter of a second after each removal.
+    """
+    present = [layer for layer in layers if layer in viewer.layers]
+    if not present:
+        return
+    selection, chosen = set(viewer.layers.selection), viewer.layers.selection.active
+    with viewer.layers.batched_update():
+        for layer in present:
+            viewer.layers.remove(layer)
+    if chosen not in present:
+        viewer.layers.selection = selection - {*present}
+        viewer.layers.selection.active = chosen
 
 
 def hold_tools(layer: Layer) -> Callable[[], None]:

@@ -149,23 +149,6 @@ def put_on_top(
         insert_layer(viewer, index, layer)
 
 
-def remove_layers(viewer: Any, *layers: Layer | None) -> None:
-    """Remove those of the layers that are still in the viewer, and keep the selection.
-
-    They are removed in one batch, because napari needs a quarter of a second after each removal.
-    """
-    present = [layer for layer in layers if layer in viewer.layers]
-    if not present:
-        return
-    selection, chosen = set(viewer.layers.selection), viewer.layers.selection.active
-    with viewer.layers.batched_update():
-        for layer in present:
-            viewer.layers.remove(layer)
-    if chosen not in present:
-        viewer.layers.selection = selection - {*present}
-        viewer.layers.selection.active = chosen
-
-
 def find_layer(viewer: Any, image: Image, role: str) -> Layer | None:
     """Return the layer of this role for ``image``, whatever its name.
 

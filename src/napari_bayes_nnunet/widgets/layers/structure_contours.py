@@ -22,6 +22,7 @@ from ...core.ensemble.stored_posterior import PlanePosterior, StoredPosterior
 from ...core.heart.structures import structure_colors
 from ...core.steps import drain
 from ...core.types import Phase
+from ..common.connections import Connections
 from ..common.settings import Display
 from .line_layer import Dash, Line, LineLayer, line_color
 from .metadata import bayes_metadata
@@ -69,7 +70,7 @@ class StructureContours:
         self._image = image
         self._result = result
         self._display = display
-        self._followed: list[Labels] = []
+        self._followed: dict[Labels, Connections] = {}
         self._lines = LineLayer(viewer, image, CONTOURS, pixels=CONTOUR_PIXELS)
         self._cache: dict[tuple[int, str], _Drawing] = {}
         self._drawn: _Drawing | None = None
@@ -79,13 +80,14 @@ class StructureContours:
         self._lines.make_hidden()
         self.layer.metadata["bayes"][CONTOURS] = self
         self.layer.events.visible.connect(self._on_shown)
-        viewer.layers.events.inserted.connect(self._on_layers_changed)
-        viewer.layers.events.removed.connect(self._on_layers_changed)
+        listen, layers, dims = Connections(), viewer.layers.events, viewer.dims.events
+        listen.connect(self._on_layers_changed, layers.inserted, layers.removed)
         # After napari: it need not draw our lines in the slice that is left.
-        viewer.dims.events.point.connect(self.draw, position="last")
-        viewer.dims.events.order.connect(self.draw)
-        viewer.dims.events.ndisplay.connect(self._on_shown)
+        listen.connect(self.draw, dims.point, position="last")
+        listen.connect(self.draw, dims.order)
+        listen.connect(self._on_shown, dims.ndisplay)
         viewer.mouse_drag_callbacks.insert(0, self._on_press)
+        self._connections = listen
 
     def show(self) -> None:
         """Draw the contours for the first time, unless they are to be hidden."""
@@ -186,36 +188,29 @@ class StructureContours:
         """Follow the labels that are in the viewer now."""
         layers = [find_layer(self._viewer, self._image, role) for role in CONTOUR_SOURCES]
         present = [layer for layer in layers if isinstance(layer, Labels)]
-        for layer in self._followed:
-            if layer not in present:
-                self._disconnect(layer)
-                if layer in self._viewer.layers:  # of another method: outlined if it is shown
-                    layer.contour, layer.opacity = CONTOUR_WIDTH, 1.0
-        for layer in present:
-            if layer not in self._followed:
-                for signal, slot in self._slots(layer):
-                    signal.connect(slot)
-        self._followed = present
+        for layer in self._followed.keys() - {*present}:
+            self._followed.pop(layer).close()
+            if layer in self._viewer.layers:  # of another method: outlined if it is shown
+                layer.contour, layer.opacity = CONTOUR_WIDTH, 1.0
+        self._followed = {
+            layer: self._followed.get(layer) or self._watch(layer) for layer in present
+        }
 
-    def _slots(self, layer: Labels) -> Iterator[tuple[Any, Any]]:
-        """Yield the signals of labels, each with what follows it."""
-        yield layer.events.set_data, self.draw
-        yield layer.events.paint, self.draw
-        yield layer.events.labels_update, self._on_stroke
-        yield layer.events.visible, self._on_shown
-        yield layer.events.mode, self._show_labels
-
-    def _disconnect(self, layer: Labels) -> None:
-        for signal, slot in self._slots(layer):
-            signal.disconnect(slot)
+    def _watch(self, layer: Labels) -> Connections:
+        events, watched = layer.events, Connections()
+        watched.connect(self.draw, events.set_data, events.paint)
+        watched.connect(self._on_stroke, events.labels_update)
+        watched.connect(self._on_shown, events.visible)
+        watched.connect(self._show_labels, events.mode)
+        return watched
 
     def _on_layers_changed(self) -> None:
         if self.layer not in self._viewer.layers:
             self._end()
             return
-        before = list(self._followed)
+        before = [*self._followed]
         self._follow()
-        if self._followed != before:
+        if [*self._followed] != before:
             self._on_shown()
 
     def _on_shown(self) -> None:
@@ -244,16 +239,12 @@ class StructureContours:
         """Disconnect, because the layer was removed."""
         self._stroke.cancel()
         viewer = self._viewer
-        viewer.layers.events.inserted.disconnect(self._on_layers_changed)
-        viewer.layers.events.removed.disconnect(self._on_layers_changed)
-        viewer.dims.events.point.disconnect(self.draw)
-        viewer.dims.events.order.disconnect(self.draw)
-        viewer.dims.events.ndisplay.disconnect(self._on_shown)
+        self._connections.close()
         viewer.mouse_drag_callbacks.remove(self._on_press)
         self._show_labels()
-        for layer in self._followed:
-            self._disconnect(layer)
-        self._followed = []
+        for watched in self._followed.values():
+            watched.close()
+        self._followed = {}
         self._lines.release()
         if self._image in viewer.layers and self._display.contours:
             self._draw_in_next_slice()

@@ -11,11 +11,11 @@ from typing import Any, Final
 import numpy as np
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QLineEdit, QWidget
+from qtpy.QtWidgets import QCheckBox, QLineEdit, QWidget
 
 from ...core.heart.intensity_window import image_window
 from ...io.dicom.files import is_pseudonym
-from ..common.dock import ThemeFont
+from ..common.dock import ThemeFont, column_layout, explained
 from ..common.settings import Settings
 
 THUMBNAIL_SIDE: Final = 96
@@ -48,13 +48,9 @@ class AliasForm(QWidget):
         self.alias.setPlaceholderText(ALIAS_HINT)
         self.alias.setToolTip(ALIAS_HELP)
         self.alias.setAccessibleName(ALIAS_HINT)
-        self.dates = QCheckBox("Show study dates")
-        self.dates.setToolTip(DATES_HELP)
+        self.dates = explained(QCheckBox("Show study dates"), DATES_HELP)
         self.dates.setChecked(settings.kept.shows_study_dates)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.addWidget(self.alias, 0, 0)
-        grid.addWidget(self.dates, 1, 0)
+        column_layout(self, self.alias, self.dates)
         self.alias.editingFinished.connect(self._keep_alias)
         self.dates.toggled.connect(self._on_dates_toggled)
         self.set_study("")

@@ -202,6 +202,25 @@ class KeptFit:
             self.fit()
 
 
+def shows_slices(viewer: Any) -> bool:
+    """Return whether slices are displayed, not another plane or the volume in 3D."""
+    dims = viewer.dims
+    return {*dims.displayed} == {dims.ndim - 2, dims.ndim - 1}
+
+
+def voxel_under(layer: Layer, event: Any) -> NDArray[np.float64]:
+    """Return the (y, x) voxel of a layer under the mouse."""
+    return np.asarray(layer.world_to_data(event.position)[-2:], np.float64)
+
+
+def lengths_on_canvas(
+    viewer: Any, layer: Layer, offsets: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return (n,) lengths, px, of (n, 2) offsets (y, x) in voxels of a layer."""
+    steps = np.abs(layer.scale[-2:]) * viewer.scene.camera.zoom
+    return np.asarray(np.linalg.norm(offsets * steps, axis=1))
+
+
 def zoom_to_area(viewer: Any, layer: Layer, area: NDArray[np.bool_]) -> None:
     """Centre on an ``area`` (Y, X) of a layer and enlarge it, if slices are shown.
 
@@ -255,7 +274,7 @@ def is_area_shown(viewer: Any, layer: Layer, area: NDArray[np.bool_]) -> bool:
 def _area_box(viewer: Any, layer: Layer, area: NDArray[np.bool_]) -> Box | None:
     """Return the limits of an area on the screen; None if it is empty or no slice is shown."""
     rows, columns = np.nonzero(area)
-    if not len(rows) or {viewer.dims.ndim - 2, viewer.dims.ndim - 1} != {*viewer.dims.displayed}:
+    if not len(rows) or not shows_slices(viewer):
         return None
     axes = [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
     values = (columns, rows) if axes[0] > axes[1] else (rows, columns)

@@ -6,11 +6,11 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from qtpy.QtWidgets import QHBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...core.heart.function import Measured
 from ...core.types import Phase
-from ..common.dock import LevelLabel, MessageLabel, column_layout
+from ..common.dock import LevelLabel, MessageLabel, column_layout, row_layout
 from .numbers import NumbersTable
 
 KEY_NUMBERS: Final[Mapping[str, str]] = {
@@ -55,8 +55,7 @@ class KeyNumbers(QWidget):
         self.caption = LevelLabel(" ", level="done", style="padding: 0")
         self.table = NumbersTable(titles=KEY_NUMBERS, dense=True, is_prediction=not in_review)
         self.doubt = MessageLabel(level="warning")  # why no number has an interval
-        self.head = QHBoxLayout()
-        self.head.addWidget(self.caption, 1)
+        self.head = row_layout(None, self.caption, wide=self.caption)
         column_layout(self, self.head, self.table, self.doubt).setSpacing(0)
         self.set_numbers({}, {})
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeGuard
 
-from qtpy.QtCore import QSize, Qt, QTimer, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
 from superqt.utils import signals_blocked
 
@@ -29,12 +29,20 @@ from ...core.metrics.conformal import Coverage
 from ...io import DataError
 from ...io.heart.normal_ranges import NO_RANGES, PETERSEN, read_normal_ranges
 from ..common.dialogs import Choose, choose_csv
-from ..common.dock import ContentScrollArea, LevelLabel, MessageLabel, SteadyLabel, column_layout
+from ..common.dock import (
+    ContentScrollArea,
+    LevelLabel,
+    MessageLabel,
+    SteadyLabel,
+    column_layout,
+    explained,
+)
 from ..common.form import NarrowComboBox
 from ..common.levels import Level
 from ..common.patient_pattern import labelled_row
 from ..common.rows_table import Column, Row, RowsTable
 from ..common.settings import Settings
+from ..common.window_thread import single_shot
 from ..common.wording import in_the_window
 from .patient_fields import PatientFields
 
@@ -78,10 +86,9 @@ class NumbersForm(QWidget):
         self.ranges, self.problem = NarrowComboBox(), MessageLabel(level="blocking")
         self._show_ranges()
         self.ranges.activated.connect(self._on_ranges_activated)
-        self.as_muscle = QCheckBox("Also count papillary muscles as muscle")
-        self.as_muscle.setToolTip(AS_MUSCLE)
-        self.by_valve = QCheckBox("Also end the volumes at the valve planes")
-        self.by_valve.setToolTip(BY_VALVE_PLANE)
+        self.as_muscle = explained(QCheckBox("Also count papillary muscles as muscle"), AS_MUSCLE)
+        valve_rule = QCheckBox("Also end the volumes at the valve planes")
+        self.by_valve = explained(valve_rule, BY_VALVE_PLANE)
         self.as_muscle.clicked.connect(lambda: self.by_valve.setChecked(False))
         self.by_valve.clicked.connect(lambda: self.as_muscle.setChecked(False))
         self.rules = MessageLabel()
@@ -255,10 +262,7 @@ class NumbersTable(QWidget):
         self._grid.setHorizontalSpacing(4)
         self._grid.setVerticalSpacing(0 if dense else 1)
         self._grid.setColumnStretch(VERDICT, 1)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(FLASH_MS)
-        self._timer.timeout.connect(self._end_highlight)
+        self._timer = single_shot(self, self._end_highlight, FLASH_MS)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
@@ -12,13 +12,15 @@ from filelock import BaseFileLock
 from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
-from superqt.utils import QSignalDebouncer, QSignalThrottler
+from superqt.utils import QSignalDebouncer
 
 from ...app.review.session import ReviewSession
 from ...core.steps import drain
 from ...core.types import Place
 from ...io.images.nifti import Volume
+from ..common.connections import Connections
 from ..common.settings import Display
+from ..common.window_thread import after_frame
 from ..layers.captions import CanvasCaption
 from ..layers.front import HIDDEN, bring_to_front, hide, is_foreign
 from ..layers.metadata import bayes_metadata, layer_data
@@ -28,6 +30,7 @@ from ..layers.result_layers import (
     add_image,
     hold_tools,
     kept_results,
+    remove_layers,
     remove_results,
     result_layers,
     set_voxel_size,
@@ -38,7 +41,6 @@ from ..layers.review_layers import (
     edited_layer,
     find_layer,
     put_on_top,
-    remove_layers,
     show_as_closed,
 )
 from ..layers.structure_contours import CONTOURS, apply_display, steps_to_show_contours
@@ -49,6 +51,7 @@ from ..layers.viewing import (
     show_in_reading_orientation,
     show_place,
     shown_place,
+    shows_slices,
     slice_on_canvas,
     zoom_to_area,
 )
@@ -56,8 +59,6 @@ from ..layers.viewing import (
 MISSING_IMAGE: Final = "image not found"
 _PLACEMENT: Final = ("scale", "translate", "rotate", "shear", "affine")
 """Attributes of the position of a layer."""
-SLIDERS_AFTER_MS: Final = 40
-"""Delay of napari's sliders after a step, so that the image is drawn first."""
 LEAST_OPACITY: Final = 0.1
 """Opacity below which a layer counts as hidden."""
 LAYERS_STAY: Final = (
@@ -142,13 +143,12 @@ class ReviewPicture(QObject):
         self._soon = QSignalDebouncer(parent=self)  # one step can move several sliders
         self._soon.setTimeout(0)
         self._soon.triggered.connect(self._on_moved)
-        self._sliders_soon = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, self)
-        self._sliders_soon.setTimeout(SLIDERS_AFTER_MS)
-        self._sliders_soon.triggered.connect(self._move_sliders)
-        viewer.dims.events.point.connect(self._on_point)
-        viewer.layers.events.removed.connect(self._on_removed)
-        viewer.layers.events.inserted.connect(self._on_inserted)
-        viewer.canvas.grid.events.enabled.connect(self._on_grid)
+        self._sliders_soon = after_frame(self._move_sliders, self)
+        self._connections = Connections()
+        self._connections.connect(self._on_point, viewer.dims.events.point)
+        self._connections.connect(self._on_removed, viewer.layers.events.removed)
+        self._connections.connect(self._on_inserted, viewer.layers.events.inserted)
+        self._connections.connect(self._on_grid, viewer.canvas.grid.events.enabled)
         self._is_placing = False
         self._placements: dict[Layer, dict[str, NDArray[Any]]] = {}
 
@@ -175,8 +175,8 @@ class ReviewPicture(QObject):
         contours.raise_above_labels()
         placed = self.image, self.edited, contours.layer
         self._placements = {layer: _placement_of(layer) for layer in placed}
-        for events in self._placement_events():
-            events.connect(self._on_placed)
+        places = [getattr(layer.events, name) for layer in placed for name in _PLACEMENT]
+        self._connections.connect(self._on_placed, *places)
         yield
         self.select_edited()
         yield
@@ -249,9 +249,8 @@ class ReviewPicture(QObject):
 
     @property
     def shows_slices(self) -> bool:
-        """Whether a slice is displayed, not another plane or the volume in 3D."""
-        dims = self._viewer.dims
-        return {*dims.displayed} == {dims.ndim - 2, dims.ndim - 1}
+        """Whether a slice is displayed."""
+        return shows_slices(self._viewer)
 
     @property
     def seen(self) -> tuple[Rectangle, tuple[int, int]]:
@@ -313,13 +312,8 @@ class ReviewPicture(QObject):
         self._soon.cancel()
         self._sliders_soon.cancel()
         self._move_sliders()
-        self._viewer.dims.events.point.disconnect(self._on_point)
         self._fitted.release()
-        self._viewer.layers.events.removed.disconnect(self._on_removed)
-        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
-        self._viewer.canvas.grid.events.enabled.disconnect(self._on_grid)
-        for events in self._placement_events():
-            events.disconnect(self._on_placed)
+        self._connections.close()
 
     def leave(self, *, saved: bool) -> None:
         """Close, and remove the layers of the study.
@@ -417,10 +411,6 @@ class ReviewPicture(QObject):
         if place != self._place and HIDDEN not in self.image.metadata:  # else another one moves
             self._place = place
             self.moved.emit(place)
-
-    def _placement_events(self) -> Iterator[Any]:
-        for layer in self._placements:
-            yield from (getattr(layer.events, name) for name in _PLACEMENT)
 
     def _on_placed(self) -> None:
         """Put a layer back that the user, or another plugin, has moved."""

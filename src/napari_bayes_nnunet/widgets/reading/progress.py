@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from ...core.review.progress import ReviewProgress
+from ..common.dock import row_layout
 from ..common.progress_row import ProgressBar
 
 BAR_STEPS = 1000
@@ -26,12 +27,9 @@ class ReviewProgressPanel(QWidget):
         self.bar = ProgressBar()
         self.bar.setRange(0, BAR_STEPS)
         self.bar.setToolTip(SHARE_HELP)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
         self.slices.setMinimumWidth(1)  # no text widens the dock
-        row.addWidget(self.slices)
         self.bar.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        row.addWidget(self.bar, 1)
+        row_layout(self, self.slices, self.bar, wide=self.bar)
         self._progress: ReviewProgress | None = None
         self._position: int | None = None
         self.hide()

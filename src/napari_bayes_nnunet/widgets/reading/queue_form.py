@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QWidget
 from superqt.utils import signals_blocked
 
 from ...core.heart.structures import structure_title
 from ...core.review.queue import REVIEW_SCORES, Score
+from ..common.dock import column_layout, explained, row_layout
 from ..common.form import NarrowComboBox
 from ..common.patient_pattern import labelled_row
 
@@ -47,12 +49,10 @@ class QueueForm(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.scores = NarrowComboBox()
-        self.structures = NarrowComboBox()
-        self.phases_switch = QCheckBox("All phases")
-        self.borders_switch = QCheckBox("Ignore borders")
-        for combo in (self.scores, self.structures):
-            combo.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
+        self.scores = explained(NarrowComboBox(), SCORE_HELP)
+        self.structures = explained(NarrowComboBox(), STRUCTURE_HELP)
+        self.phases_switch = explained(QCheckBox("All phases"), PHASES_HELP)
+        self.borders_switch = explained(QCheckBox("Ignore borders"), BORDERS_HELP)
         self._fill()
         self._lay_out()
         self._show_help()
@@ -72,20 +72,14 @@ class QueueForm(QWidget):
         return REVIEW_SCORES[self.score].unit
 
     @property
-    def structure(self) -> str | None:
-        """The chosen structure, None for all."""
-        name = self.structures.currentData()
-        return None if name is None else str(name)
-
-    @property
-    def takes_all_phases(self) -> bool:
-        """Whether the queue has all phases, not only ED and ES."""
-        return bool(self.phases_switch.isChecked())
-
-    @property
-    def leaves_out_borders(self) -> bool:
-        """Whether a band along the contours is ignored."""
-        return bool(self.borders_switch.isChecked())
+    def choices(self) -> dict[str, Any]:
+        """The choices, by the names of the fields of `ReviewState`."""
+        return {
+            "score": self.score,
+            "structure": self.structures.currentData(),
+            "all_phases": self.phases_switch.isChecked(),
+            "leave_out_border": self.borders_switch.isChecked(),
+        }
 
     def set_score(self, name: str, note: str = "") -> None:
         """Choose the score ``name`` and emit the reason ``note``."""
@@ -120,22 +114,12 @@ class QueueForm(QWidget):
         helps = {name: _describe_score(score) for name, score in REVIEW_SCORES.items()}
         self.scores.set_choices(titles, helps)
         self.set_structures(())
-        self.structures.setToolTip(STRUCTURE_HELP)
-        self.phases_switch.setToolTip(PHASES_HELP)
-        self.borders_switch.setToolTip(BORDERS_HELP)
 
     def _lay_out(self) -> None:
         switches = QWidget()
-        row = QHBoxLayout(switches)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.phases_switch)
-        row.addWidget(self.borders_switch)
-        row.addStretch(1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(labelled_row("Order by", self.scores))
-        column.addLayout(labelled_row("Structure", self.structures))
-        column.addLayout(labelled_row("", switches))
+        row_layout(switches, self.phases_switch, self.borders_switch, None)
+        choices = {"Order by": self.scores, "Structure": self.structures, "": switches}
+        column_layout(self, *(labelled_row(title, part) for title, part in choices.items()))
 
     def _show_help(self) -> None:
         description = _describe_score(REVIEW_SCORES[self.score])

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QPointF, QRectF, Qt, Signal
 from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPen, QTransform
-from qtpy.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QStackedLayout, QWidget
 
 from ...core.heart.intensity_window import image_window
 from ...core.heart.long_axis import Affine, LongAxis, cutting_line, slice_numbers
 from ...io.images.geometry import make_geometry
+from ..common.dock import column_layout, explained
 from ..common.form import NarrowComboBox
 from ..common.settings import Settings
 from ..layers.viewing import PlaneOrientation, find_orientation
@@ -153,18 +154,14 @@ class SecondView(QWidget):
         self._planes: dict[str, LongAxis] = {}
         self._stack: ShortAxisStack | None = None
         self.other, self.long_axis = OtherPhase(), LongAxisView()
-        self.choice = NarrowComboBox()
-        self.choice.setToolTip(SECOND_HELP)
-        self.choice.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
+        self.choice = explained(NarrowComboBox(), SECOND_HELP)
         self.choice.activated.connect(self._on_chosen)
         self._shown = QStackedLayout()
         self._shown.addWidget(self.other)
         self._shown.addWidget(self.long_axis)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_layout(self, self.choice, self._shown)
         column.setSpacing(0)
-        column.addWidget(self.choice)
-        column.addLayout(self._shown, 1)
+        column.setStretchFactor(self._shown, 1)
         self.choice.hide()
 
     @property

@@ -14,7 +14,6 @@ from qtpy.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QPixmap, QP
 from ...app.report.pictures import MARGIN_MM, crop_around
 from ...app.review.session import ReviewSession
 from ...core.editing.closed_curve import Points
-from ...core.editing.smooth_contours import smooth_contours
 from ...core.heart.structures import structure_colors
 from ...core.types import Mask, Place
 from ..layers.viewing import PlaneOrientation, index_of
@@ -81,14 +80,9 @@ class SlicePictures:
         """Return the picture of a slice with these (Y, X) labels, by default as they are now."""
         session = self._session
         labels = (session.labels_in(place) if labels is None else labels).copy()
-        posterior = session.study.posteriors.get(place[0])
-        plane = None
-        if posterior is not None:
-            plane = posterior.plane_at((place[1], slice(None), slice(None)))
-        curves = smooth_contours(labels, session.structures.values(), plane)
         contours = [
             (label, self._turn_points(points))
-            for label, loops in curves.items()
+            for label, loops in session.contours_in(place, labels).items()
             for points in loops
         ]
         return SlicePicture(self._grey(place), tuple(contours), labels)

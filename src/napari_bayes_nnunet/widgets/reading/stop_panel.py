@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QLabel, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
 from ...app.review.stop_advice import DEFAULT_TARGET, LARGEST_TARGET, LEAST_TARGET
 from ...core.metrics.conformal import COVERAGES, Coverage
-from ..common.dock import MessageLabel, column_layout
+from ..common.dock import MessageLabel, column_layout, explained, row_layout
 from ..common.form import DecimalKeys, NarrowComboBox, WheelGuard
 
 TARGET: Final = "Target ±"
@@ -53,21 +53,12 @@ class StopPanel(QWidget):
         self.target.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.target.installEventFilter(WheelGuard(self))
         DecimalKeys(self.target)
-        self.levels = NarrowComboBox(letters=4)
+        self.levels = explained(NarrowComboBox(letters=4), LEVEL_HELP)
         self.levels.set_choices({level: f"{level} %" for level in sorted(COVERAGES, reverse=True)})
-        self.levels.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
-        self.finish_button = QPushButton("Finish review")
-        self.finish_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.finish_button = explained(QPushButton("Finish review"), FINISH_HELP)
         self.text.setToolTip(ADVICE_HELP)
         self.target.setToolTip(TARGET_HELP)
-        self.levels.setToolTip(LEVEL_HELP)
-        self.finish_button.setToolTip(FINISH_HELP)
-        row = QHBoxLayout()
-        row.addWidget(QLabel(TARGET))
-        row.addWidget(self.target)
-        row.addWidget(self.levels)
-        row.addStretch(1)
-        row.addWidget(self.finish_button)
+        row = row_layout(None, QLabel(TARGET), self.target, self.levels, None, self.finish_button)
         column_layout(self, self.text, row).setSpacing(2)
         self.target.valueChanged.connect(self._on_changed)
         self.levels.currentIndexChanged.connect(self._on_changed)

@@ -18,6 +18,7 @@ from ...core.ensemble.maps import ENTROPY, MAPS, UncertaintyMap
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.structures import structure_colors
 from ...core.types import Place
+from ..common.connections import Connections
 from ..layers.line_layer import Dash, Line, LineLayer, line_color
 from ..layers.metadata import bayes_metadata
 from ..layers.review_layers import find_layer
@@ -113,11 +114,12 @@ class OutlineLayers(QObject):
         self._drawn: _Drawing | None = None
         self._cache: dict[tuple[Any, ...], _Drawing] = {}
         self._outline_view: UncertaintyView = INCLUSION
-        self._watched: list[Layer] = []
+        self._watched = Connections()
         self._is_showing = False
-        viewer.dims.events.point.connect(self._on_moved)
-        viewer.layers.events.inserted.connect(self._on_inserted)
-        viewer.layers.events.removed.connect(self._on_removed)
+        self._connections = Connections()
+        self._connections.connect(self._on_moved, viewer.dims.events.point)
+        self._connections.connect(self._on_inserted, viewer.layers.events.inserted)
+        self._connections.connect(self._on_removed, viewer.layers.events.removed)
 
     @property
     def view(self) -> UncertaintyView:
@@ -180,9 +182,7 @@ class OutlineLayers(QObject):
     def close(self) -> None:
         """Remove the outlines and disconnect from the viewer; maps stay."""
         self._leave_image()
-        self._viewer.dims.events.point.disconnect(self._on_moved)
-        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
-        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self._connections.close()
 
     def _change(self, view: UncertaintyView) -> None:
         self._view = view
@@ -261,11 +261,10 @@ class OutlineLayers(QObject):
 
     def _watch(self) -> None:
         """Follow the visibility of the maps and outlines that are in the viewer now."""
-        for layer in self._watched:
-            layer.events.visible.disconnect(self._on_visible)
-        self._watched = [layer for layer in self._viewer.layers if self._view_of(layer)]
-        for layer in self._watched:  # before the map that is shown hides the other one
-            layer.events.visible.connect(self._on_visible, position="first")
+        self._watched.close()
+        watched = [layer.events.visible for layer in self._viewer.layers if self._view_of(layer)]
+        # Before the map that is shown hides the other one.
+        self._watched.connect(self._on_visible, *watched, position="first")
 
     def _view_of(self, layer: Layer) -> UncertaintyView | None:
         """Return the view that a layer belongs to."""

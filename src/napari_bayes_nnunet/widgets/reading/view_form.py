@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
 from ...core.ensemble.maps import ENTROPY
-from ..common.dock import MessageLabel, column_layout, form_layout, row_label
+from ..common.dock import MessageLabel, column_layout, explained, form_layout, row_label
 from ..common.form import NarrowComboBox
 from ..common.settings import Settings
 from ..layers.keys import KEYS, key_text
@@ -27,8 +27,7 @@ class ViewForm(QWidget):
     def __init__(self, settings: Settings | None = None) -> None:
         super().__init__()
         self._settings = settings
-        self.views = NarrowComboBox()
-        self.views.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
+        self.views = explained(NarrowComboBox(), "")
         self.explained = MessageLabel()
         texts = {view.key: view.view for view in VIEWS}
         texts[ENTROPY.key] += f"  ({PEEK_KEY})"

@@ -14,7 +14,7 @@ from superqt.utils import signals_blocked
 from ...core.heart.measurements import Structure
 from ...core.heart.structures import CARDIAC
 from ...core.heart.volume_curve import VolumeCurve
-from ..common.dock import column_layout
+from ..common.dock import column_layout, explained
 from ..common.form import NarrowComboBox
 from ..common.plotting import EpochPlot, Legend, faint, pen, pg, readable
 
@@ -52,9 +52,9 @@ class VolumePlot(QWidget):
         self._proposal: tuple[int, int] | None = None
         self.plot = CurvesPlot()
         self.legend = Legend("Volume")
-        self.ed_box, self.es_box = PhaseBox(), PhaseBox()
+        self.ed_box, self.es_box = explained(PhaseBox(), ED_HELP), explained(PhaseBox(), ES_HELP)
         self.proposed_button = QPushButton("Use proposal")
-        self._explain()
+        self.legend.setToolTip(_HELP)
         self._lay_out()
         self.plot.dragged.connect(self._on_dragged)
         self.ed_box.chosen.connect(self._on_chosen)
@@ -90,11 +90,6 @@ class VolumePlot(QWidget):
         self.proposed_button.setEnabled(self._proposal not in (None, (ed, es)))
         proposal = "" if self._proposal is None else PROPOSED_PHASES.format(*self._proposal)
         self.proposed_button.setToolTip(f"{PROPOSED_HELP} {proposal}".rstrip())
-
-    def _explain(self) -> None:
-        self.legend.setToolTip(_HELP)
-        self.ed_box.setToolTip(ED_HELP)
-        self.es_box.setToolTip(ES_HELP)
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QPainter, QPaintEvent, QPalette
 from qtpy.QtSvg import QSvgRenderer
 from qtpy.QtWidgets import QWidget
@@ -13,6 +13,7 @@ from ...app.report.bullseye import SIDE
 from ...app.review.walls import WALL_TITLES, Walls
 from ..common.dock import TwoLineMessage, column_layout
 from ..common.form import NarrowComboBox
+from ..common.levels import Themed
 from ..common.rows_table import Column, Row, RowsTable
 
 DRAG: Final = "Drag the RV insertions on the image: magenta is anterior, orange is inferior."
@@ -25,7 +26,7 @@ _COLUMNS: Final = (
 )
 
 
-class WallForm(QWidget):
+class WallForm(Themed, QWidget):
     """Bull's-eye of one value of the segments, and a table of all values.
 
     Both have their room before they are measured, so that nothing below them moves.
@@ -42,7 +43,7 @@ class WallForm(QWidget):
         self.notes = TwoLineMessage()
         column = column_layout(self, self.shown, self.bullseye, self.table, self.notes)
         column.setAlignment(self.bullseye, Qt.AlignmentFlag.AlignHCenter)
-        self.shown.currentIndexChanged.connect(self._draw)
+        self.shown.currentIndexChanged.connect(self.take_theme)
         self.set_walls(self._walls)
 
     def set_walls(self, walls: Walls) -> None:
@@ -52,15 +53,10 @@ class WallForm(QWidget):
             [Row((f"{number} {title}", *values)) for number, title, *values in walls.rows()]
         )
         self.notes.show_message(" ".join([*walls.notes, *([DRAG] if walls.numbers else [])]))
-        self._draw()
+        self.take_theme()
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Draw again in the colours of another theme."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange:
-            self._draw()
-
-    def _draw(self) -> None:
+    def take_theme(self) -> None:
+        """Draw the bull's-eye in the colour of texts."""
         ink = self.palette().color(QPalette.ColorRole.WindowText).name()
         self.bullseye.show_drawing(self._walls.draw(self.shown.currentData(), ink=ink))
 

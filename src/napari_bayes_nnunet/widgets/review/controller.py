@@ -7,7 +7,7 @@ through the queue, decisions, corrections and settings. `ReviewView` shows what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from ...core.heart.normal_ranges import NormalRanges
 from ...core.heart.valve_plane import HingesKey
 from ...core.heart.wall import Insertions
 from ...core.types import Mask, Phase, Place
+from ..common.connections import Connections
 from ..common.dock import DockContent
 from ..common.window_thread import after_frame
 from ..editing.brush_region import PAINTING, BrushRegion
@@ -137,6 +138,7 @@ class ReviewController(QObject):
         self._is_asked = False  # whether to accept a slice with a finding
         self._seen_place: Place | None = None  # the slice that was drawn last
         self._soon = after_frame(self.view.show_edited, self)
+        self._followed = Connections()
         self._place_soon = after_frame(self._show_place, self)
         self._view_soon = after_frame(self.view.show_view, self)
         self._other_soon = after_frame(self._show_other, self)
@@ -229,7 +231,7 @@ class ReviewController(QObject):
         for event in (forms.second.chosen, self.player.stepped):  # moves come late while it plays
             event.connect(self.show_long_axis)
         forms.carried.cell_chosen.connect(self._on_carried_chosen)
-        forms.corrections.slice_chosen.connect(self._on_slice_chosen)
+        forms.corrections.strip.slice_chosen.connect(self._on_slice_chosen)
         forms.display.changed.connect(self.picture.set_display)
         forms.view.view_chosen.connect(self.outlines.set_view)
         self.outlines.view_changed.connect(forms.view.set_view)
@@ -240,10 +242,10 @@ class ReviewController(QObject):
     def _connect_tools(self, forms: ReviewForms) -> None:
         """Connect the tools that need more than an action."""
         form = forms.corrections
-        form.structure_chosen.connect(self.choose_structure)
-        form.protection_toggled.connect(self._on_protection_toggled)
-        form.level_moved.connect(self.show_level)
-        form.level_released.connect(partial(self.corrections.accept_preview, LEVEL))
+        form.structures.structure_chosen.connect(self.choose_structure)
+        form.locks.protection_toggled.connect(self._on_protection_toggled)
+        form.level.level_moved.connect(self.show_level)
+        form.level.level_released.connect(partial(self.corrections.accept_preview, LEVEL))
         form.copy_requested.connect(self._copy_from)
         form.brush_limited.connect(self._on_brush_limited)
         forms.carried.keep_requested.connect(partial(self.act, "carry"))
@@ -296,8 +298,6 @@ class ReviewController(QObject):
             show()
             yield
         self._on_turned()
-        for events, follow in self._followed:
-            events.connect(follow)
         self._connect()
         self._on_moved(self.view.place)  # which may have changed meanwhile
         self._show_tool()
@@ -309,7 +309,7 @@ class ReviewController(QObject):
         self.wheel.is_napari = self.forms.napari_wheel.isChecked()
         self.forms.napari_wheel.toggled.connect(partial(setattr, self.wheel, "is_napari"))
         self.picture.edited.editable = not self.saver.read_only
-        self.picture.edited.events.mode.connect(self._on_mode)
+        self._follow()
 
     def _show_first_slice(self) -> None:
         """Show the slice at which the reader stopped, or the first slice of the queue."""
@@ -333,15 +333,13 @@ class ReviewController(QObject):
     def close(self) -> None:
         """Save and disconnect from the viewer. Raises DataError if saving fails."""
         try:
-            self.picture.edited.events.mode.disconnect(self._on_mode)
+            self._followed.close()
             self.contour.leave()
             for tool in self._drawing.values():
                 tool.close()
             tools = self.brush, self.contour, self.insertions
             for part in (*tools, self.player, self.carrying, self.corrections, self.window_level):
                 part.close()
-            for events, follow in self._followed:
-                events.disconnect(follow)
             for open_part in (self._brief_keys, self.keys, self.wheel, self.outlines):
                 if open_part is not None:
                     open_part.close()
@@ -410,15 +408,17 @@ class ReviewController(QObject):
 
     # The pictures of the slices, which lie as the slices do on the screen
 
-    @property
-    def _followed(self) -> Iterator[tuple[Any, Callable[[object], None]]]:
-        """Yield the events that change how the slices lie on the canvas, and what follows them."""
-        viewer, camera = self._viewer, self._viewer.scene.camera.events
-        for events in (viewer.dims.events.order, camera.orientation):
-            yield events, self._on_turned
-        for events in (camera.zoom, camera.center, viewer.canvas.events.size):
-            yield events, self._on_seen
-        yield self.picture.image.events.contrast_limits, self._on_contrast
+    def _follow(self) -> None:
+        """Follow the events that change how the slices lie on the canvas."""
+        viewer, camera, connect = (
+            self._viewer,
+            self._viewer.scene.camera.events,
+            self._followed.connect,
+        )
+        connect(self._on_turned, viewer.dims.events.order, camera.orientation)
+        connect(self._on_seen, camera.zoom, camera.center, viewer.canvas.events.size)
+        connect(self._on_contrast, self.picture.image.events.contrast_limits)
+        connect(self._on_mode, self.picture.edited.events.mode)
 
     def make_pictures(
         self, *, around: Mask | None = None, window: tuple[float, float] | None = None
@@ -660,7 +660,7 @@ class ReviewController(QObject):
     def choose_structure(self, name: str, *, draw: bool = True) -> None:
         """Correct this structure from now on; show it at once, or in the next slice."""
         self.corrections.accept_preview(LEVEL)
-        self.forms.corrections.set_structure(name)
+        self.forms.corrections.structures.set_structure(name)
         self.picture.set_structure(self.view.label)
         for tool in self._drawing.values():
             tool.set_color(self.view.color)
@@ -868,14 +868,7 @@ class ReviewController(QObject):
 
     def refresh_queue(self) -> None:
         """Score the slices with the settings of the form; update queue and heat grid."""
-        form = self.forms.queue
-        self.session.change(
-            score=form.score,
-            structure=form.structure,
-            all_phases=form.takes_all_phases,
-            leave_out_border=form.leaves_out_borders,
-            finished=False,
-        )
+        self.session.change(**self.forms.queue.choices, finished=False)
         self._show_scores()
         self.saver.note_change()
 

@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDockWidget,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QLayout,
     QMainWindow,
@@ -45,12 +44,15 @@ from ..common.dock import (
     DockContent,
     FittingScrollArea,
     WholeLabel,
+    column_layout,
+    explained,
     line,
     main_window,
+    row_layout,
 )
 from ..common.folder_drop import FolderDrop
 from ..common.settings import Settings, existing, open_settings
-from ..common.window_thread import ShortCollections, Turns
+from ..common.window_thread import ShortCollections, Turns, single_shot
 from ..common.wording import in_the_window
 from ..layers.captions import PATIENT_HIDDEN, FrontCaption, shown_parts
 from ..layers.front import bring_to_front, hide, is_foreign, is_picture
@@ -85,6 +87,7 @@ LAYER_REMOVED = (
     "The layer with the {layer} was removed, so the study was closed. {saved} Open the study again "
     "to continue."
 )
+OPEN_HELP = "Open a study, or list the studies of a folder."
 READING_HELP = (
     "Hide napari's layer list and layer controls, so that the image gets more room. Press again to "
     "show them."
@@ -192,10 +195,8 @@ class ReviewWidget(FolderDrop, DockContent):
         self._background = Background(self)
         self.turns = Turns(self)
         self._collections = ShortCollections()
-        self._warm_up = QTimer(self)
-        self._warm_up.setSingleShot(True)
-        self._warm_up.timeout.connect(partial(prepare_labels, self._background))
-        self._warm_up.start(WARM_UP_AFTER_MS)
+        warm_up = partial(prepare_labels, self._background)
+        single_shot(self, warm_up, WARM_UP_AFTER_MS).start()
         self._dicom_paths: dict[str, str] = {}  # by case
         self._save_failed_at = -math.inf
         self.controller: ReviewController | None = None
@@ -203,11 +204,12 @@ class ReviewWidget(FolderDrop, DockContent):
         self.title = WholeLabel()
         self._hide_patient: HidePatientAction | None = None
         self._strip = FrontCaption.shared(napari_viewer)
-        self.open_button = QPushButton("Open…")
-        self.close_button = QPushButton("Close")
-        self.reading_button = QPushButton("Reading layout")
-        self.thumbnails_button = QPushButton("Thumbnails")
-        self.phases_button = QPushButton("ED and ES")
+        self.open_button = explained(QPushButton("Open…"), OPEN_HELP)
+        self.close_button = explained(QPushButton("Close"), "Save and close the study.")
+        self.reading_button = explained(QPushButton("Reading layout"), READING_HELP)
+        self.thumbnails_button = explained(QPushButton("Thumbnails"), THUMBNAILS_HELP)
+        self.phases_button = explained(QPushButton("ED and ES"), BOTH_HELP)
+        self._layout_buttons = self.reading_button, self.thumbnails_button, self.phases_button
         self.image_button = QPushButton("Find image…")
         self._lay_out()
         self._connect()
@@ -476,7 +478,7 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _enter_layout(self) -> None:
         self._layout.enter(main_window(self))
-        self._show_layout()
+        self.reading_button.setChecked(self._layout.is_on)
 
     def _restore_window(self) -> None:
         """Show the window as it is without a study."""
@@ -486,7 +488,7 @@ class ReviewWidget(FolderDrop, DockContent):
     def _leave_layout(self) -> None:
         """Show the window as it was; the reader's choice stays for the next study."""
         self._layout.leave()
-        self._show_layout()
+        self.reading_button.setChecked(False)
 
     def _return_to_layout(self) -> None:
         """Enter the layout again if napari, or the user when asked, refused to close the window."""
@@ -496,13 +498,6 @@ class ReviewWidget(FolderDrop, DockContent):
         is_open = self.controller is not None and self.window().isVisible()
         if is_open and self._reads:
             self._enter_layout()
-
-    def _show_layout(self) -> None:
-        self.reading_button.setChecked(self._layout.is_on)
-
-    @property
-    def _layout_buttons(self) -> tuple[QPushButton, ...]:
-        return self.reading_button, self.thumbnails_button, self.phases_button
 
     def _on_phases_clicked(self, is_on: bool) -> None:
         self._settings.keep(both_phases=is_on)
@@ -603,33 +598,21 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _lay_out(self) -> None:
         content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(8, 0, 8, 4)
         self._studies_section = CollapsibleSection("Studies of a folder", self.studies)
-        column.addWidget(self.image_button)
         self._forms_area = QVBoxLayout()
-        column.addLayout(self._forms_area)
-        layouts = QHBoxLayout()
-        for button in self._layout_buttons:
-            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            layouts.addWidget(button)
-        column.addLayout(layouts)
-        column.addWidget(self._studies_section)
-        column.addWidget(self.messages.hint)
-        column.addStretch(1)
+        layouts = row_layout(None, *self._layout_buttons)
+        below = layouts, self._studies_section, self.messages.hint, None
+        column = column_layout(content, self.image_button, self._forms_area, *below)
+        column.setContentsMargins(8, 0, 8, 4)
         self._head, self._foot = QWidget(), QWidget()
         self._head_area = self._lay_out_head()
-        self._foot_area = QVBoxLayout(self._foot)
+        self._foot_area = column_layout(self._foot, line())
         self._foot_area.setContentsMargins(8, 0, 8, 4)
-        self._foot_area.addWidget(line())
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        layout.addWidget(self._head)
         self._area = FormsArea(content)
-        layout.addWidget(self._area, 1)
-        layout.addWidget(self._foot)
-        layout.addWidget(self.messages.line)
+        parts = self._head, self._area, self._foot, self.messages.line
+        layout = column_layout(self, *parts)
+        layout.setSpacing(0)
+        layout.setStretchFactor(self._area, 1)
         self.setAcceptDrops(True)
 
     def _lay_out_head(self) -> QLayout:
@@ -639,13 +622,11 @@ class ReviewWidget(FolderDrop, DockContent):
         case.setColumnStretch(0, 1)
         case.addWidget(self.title, 0, 0, 2, 1)
         for column, button in enumerate((self.open_button, self.close_button), start=1):
-            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             case.addWidget(button, 0, column)
         case.addWidget(QLabel(" "), 1, 1)  # the height of the state of saving, which may be empty
         case.addWidget(self.messages.saved, 1, 1, 1, 2, Qt.AlignmentFlag.AlignRight)
-        column = QVBoxLayout(self._head)
+        column = column_layout(self._head, case)
         column.setContentsMargins(8, 4, 8, 4)
-        column.addLayout(case)
         return column
 
     def _place(self, forms: ReviewForms) -> None:
@@ -663,16 +644,10 @@ class ReviewWidget(FolderDrop, DockContent):
     def _connect(self) -> None:
         self.open_button.clicked.connect(self._on_open_clicked)
         self.close_button.clicked.connect(self.close_study)
-        self.reading_button.setCheckable(True)
-        self.reading_button.setToolTip(READING_HELP)
-        self.open_button.setToolTip("Open a study, or list the studies of a folder.")
-        self.close_button.setToolTip("Save and close the study.")
+        for button in self._layout_buttons:
+            button.setCheckable(True)
         self.reading_button.clicked.connect(self._on_reading_clicked)
-        self.phases_button.setCheckable(True)
-        self.phases_button.setToolTip(BOTH_HELP)
         self.phases_button.clicked.connect(self._on_phases_clicked)
-        self.thumbnails_button.setCheckable(True)
-        self.thumbnails_button.setToolTip(THUMBNAILS_HELP)
         self.thumbnails_button.clicked.connect(self._thumbnails.set_shown)
         self._thumbnails.shown_changed.connect(self.thumbnails_button.setChecked)
         self.image_button.clicked.connect(self._on_image_clicked)

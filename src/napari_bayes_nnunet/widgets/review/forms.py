@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from qtpy.compat import isalive
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QWidget
 
 from ..common.display_form import DisplayForm
-from ..common.dock import CollapsibleSection, MessageLabel, TwoLineMessage, column_layout
+from ..common.dock import CollapsibleSection, MessageLabel, TwoLineMessage, column_layout, explained
 from ..common.settings import Settings, StopTarget
 from ..editing.carried_strip import CarriedStrip
 from ..editing.correction_form import CorrectionForm
@@ -78,9 +77,7 @@ class ReviewForms(QWidget):
         self.guide = MessageLabel()
         self.corrections = CorrectionForm()
         self.display = DisplayForm(settings, fill_key=KEYS["outline or fill"])
-        self.napari_wheel = QCheckBox(WHEEL)
-        self.napari_wheel.setToolTip(WHEEL_HELP)
-        self.napari_wheel.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.napari_wheel = explained(QCheckBox(WHEEL), WHEEL_HELP)
         self.napari_wheel.setChecked(self._settings.kept.napari_wheel)
         self.napari_wheel.toggled.connect(lambda is_on: self._settings.keep(napari_wheel=is_on))
         self.view = ViewForm(settings)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 
 from ...io.study.summary import StudySummary, list_studies, read_study_thumbnail, summarise_study
 from ..common.background import Background
-from ..common.dock import MessageLabel, column_layout
+from ..common.dock import MessageLabel, column_layout, explained, row_layout
 from ..common.folder_drop import FolderDrop
 from ..common.folder_row import FolderRow
 from ..common.levels import Level
@@ -37,6 +37,7 @@ _COLUMNS = (
 )
 _ROWS_SHOWN = 8
 _HINT = "Choose or drop a folder of studies"
+OPEN_HELP = "Open the chosen study and continue its review."
 SEARCHING = "Looking for studies…"
 NO_STUDIES = "This folder contains no studies. Choose another folder."
 STUDY_NUMBER = "Study {number}"
@@ -74,8 +75,8 @@ class StudyList(FolderDrop, QWidget):
         self.date = MessageLabel()
         self.notes = AliasForm(self._settings)
         self.card = QWidget()
-        self.open_button = QPushButton("Open")
-        self.refresh_button = QPushButton("Refresh")
+        self.open_button = explained(QPushButton("Open"), OPEN_HELP)
+        self.refresh_button = explained(QPushButton("Refresh"), "Search the folder again.")
         self.site = SiteForm(self._settings)
         self._lay_out()
         self.setAcceptDrops(True)
@@ -125,24 +126,14 @@ class StudyList(FolderDrop, QWidget):
         self.set_folder(path)
 
     def _lay_out(self) -> None:
-        self.open_button.setToolTip("Open the chosen study and continue its review.")
-        self.refresh_button.setToolTip("Search the folder again.")
         self.table.setAccessibleName("Studies, the worst first")
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.picture.setFixedSize(THUMBNAIL_SIDE, THUMBNAIL_SIDE)
-        about = QVBoxLayout()
-        about.addStretch(1)
-        for widget in (self.notes, self.date):
-            about.addWidget(widget)
-        about.addStretch(1)
-        card = QHBoxLayout(self.card)
-        card.setContentsMargins(0, 0, 0, 0)
-        card.addWidget(self.picture)
-        card.addLayout(about, 1)
+        about = column_layout(None, None, self.notes, self.date, None)
+        row_layout(self.card, self.picture, about).setStretchFactor(about, 1)
         self.card.hide()
-        row = QHBoxLayout()
-        row.addWidget(self.open_button, 2)
-        row.addWidget(self.refresh_button, 1)
+        row = row_layout(None, self.open_button, self.refresh_button, wide=self.refresh_button)
+        row.setStretchFactor(self.open_button, 2)
         column_layout(self, self.folder, self.table, self.card, self.detail, row, self.site)
 
     def _on_listed(self, studies: Sequence[StudySummary]) -> None:

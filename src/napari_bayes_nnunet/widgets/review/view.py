@@ -217,7 +217,7 @@ class ReviewView:
         forms.numbers.as_muscle.setEnabled(session.voxels is not None)
         forms.numbers.by_valve.setChecked(state.by_valve_plane)
         forms.corrections.set_structures(session.structures)
-        forms.corrections.set_protected(state.protected)
+        forms.corrections.locks.set_protected(state.protected)
         forms.corrections.set_largest_entropy(math.log2(session.study.info.classes))
 
     def show_landmarks(self) -> None:
@@ -421,7 +421,7 @@ class ReviewView:
 
     def _show_level(self) -> None:
         place, label = self.place, self.label
-        self._forms.corrections.set_volume(self._session.volume_in(place, label))
+        self._forms.corrections.level.set_volume(self._session.volume_in(place, label))
         if not self._corrections.is_level_preview:
             self._forms.corrections.set_level(self._corrections.margin_at(place, label))
 
@@ -431,7 +431,7 @@ class ReviewView:
         volume, posterior = select_phase(session.labels, phase), session.study.posteriors.get(phase)
         structure = next((name for name, n in session.heart_labels.items() if n == label), None)
         kept = None if structure is None else session.kept_in(phase, structure)
-        self._forms.corrections.set_presence(
+        self._forms.corrections.strip.set_presence(
             SlicePresence(
                 shares=session.presence_in(phase, label),
                 drawn=(volume == label).any(axis=(1, 2)),
