@@ -146,7 +146,7 @@ def colored_slices(page: Any, slices: int) -> int:
 def seg_of(exported: Path, role: str) -> Path:
     """Return the SEG of ED or ES."""
     files = exported.joinpath("export").glob("*_seg.dcm")
-    return next(file for file in files if f" · {role}, " in dcmread(file).SeriesDescription)
+    return next(file for file in files if dcmread(file).SeriesDescription.startswith(f"{role}, "))
 
 
 @pytest.mark.parametrize("exported", [0.5], indirect=True, ids=["stack"])

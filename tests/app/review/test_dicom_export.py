@@ -178,7 +178,7 @@ def test_descriptions_say_what_was_accepted(study: Path, images: Path, tmp_path:
     for file, phase in zip(labels, (ED, ES), strict=True):
         header = dcmread(file)
         assert header.ContentDescription == str(counts[phase])
-        assert header.SeriesDescription.endswith(str(counts[phase]))
+        assert header.SeriesDescription.split(" · ")[1] == str(counts[phase])
     header = dcmread(report)
     assert header.CompletionFlag == "PARTIAL"
     assert header.CompletionFlagDescription == f"DRAFT, {sum_accepted(counts)}"
@@ -226,7 +226,7 @@ def test_series_of_end_diastole_comes_first(images: Path, tmp_path: Path) -> Non
     headers = [dcmread(file) for file in labels]
     assert [file.name[-16:] for file in labels] == [f"_frame0{n}_seg.dcm" for n in (3, 1, 2)]
     assert [header.SeriesNumber for header in headers] == [9001, 9002, 9003]
-    phases = [header.SeriesDescription.split(" · ")[1] for header in headers]
+    phases = [header.SeriesDescription.split(" · ")[0] for header in headers]
     assert phases == ["ED, phase 3 of 4", "ES, phase 1 of 4", "phase 2 of 4"]
 
 

@@ -75,7 +75,7 @@ def test_structures_are_named_and_described(written: Written) -> None:
     assert kinds == {"SEMIAUTOMATIC"}
     colors = [list(roi.ROIDisplayColor) for roi in structures.ROIContourSequence]
     assert colors == [[0, 158, 115], [240, 228, 66]]
-    assert structures.SeriesDescription == "MYO, LV · ES · all accepted"
+    assert structures.SeriesDescription == "ES · all accepted · MYO, LV"
     assert structures.SeriesNumber == 9102
     assert (structures.StudyInstanceUID, str(structures.PatientName)) == (dicoms.STUDY, dicoms.NAME)
     (frame,) = structures.ReferencedFrameOfReferenceSequence

@@ -110,8 +110,8 @@ def test_each_phase_is_a_series_of_its_own(stack: Stack, tmp_path: Path) -> None
     assert len({one.SeriesInstanceUID for one in ours}) == 2
     assert {one.ContentDescription for one in ours} == {origin.review}
     assert [one.SeriesDescription for one in ours] == [
-        "RV, MYO, LV · ED, phase 1 of 5 · 8 of 10 slices accepted",
-        "A rather long name · ED, phase 2 of 5 · 8 of 10 slices accepted",
+        "ED, phase 1 of 5 · 8 of 10 slices accepted · RV, MYO, LV",
+        "ED, phase 2 of 5 · 8 of 10 slices accepted · A rather long name",
     ]
 
 

@@ -141,9 +141,12 @@ def save_as_unicode(content: pydicom.Dataset, file: Path) -> None:
 
 
 def describe_series(content: str, *details: str) -> str:
-    """Return a description such as "LV · ED · reviewed", with its content shortened to fit."""
-    after = "".join(f" · {detail}" for detail in details if detail)
-    return content[: LONGEST_TEXT - len(after)].rstrip() + after
+    """Return a description such as "ED · reviewed · LV", with its content shortened to fit.
+
+    Lists of series cut descriptions at their end, so what differs most comes first.
+    """
+    before = "".join(f"{detail} · " for detail in details if detail)
+    return before + content[: LONGEST_TEXT - len(before)].rstrip()
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def write_structured_report(
             instance_number=1,
             manufacturer=MAKER,
             is_complete=is_reviewed,
-            series_description=describe_series("Measurements", origin.review),
+            series_description=describe_series("measurements", origin.review),
             specific_character_set=UNICODE,
         )
         if origin.review:

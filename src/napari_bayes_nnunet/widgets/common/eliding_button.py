@@ -44,4 +44,7 @@ class ElidingButton(QPushButton):
         self.initStyleOption(option)
         element = QStyle.SubElement.SE_PushButtonContents
         width = self.style().subElementRect(element, option, self).width()
+        if self.menu() is not None:
+            arrow = QStyle.PixelMetric.PM_MenuButtonIndicator
+            width -= self.style().pixelMetric(arrow, option, self)
         self.setText(self.fontMetrics().elidedText(self.title, self._mode, width))

@@ -225,6 +225,8 @@ class Corrections(QObject):
         labels = self._session.labels_in(place).copy()
         self._write(place, base, refresh=False)
         self._put(place, labels, shown)
+        if shown == PUSH:
+            self._tell(self._given_way(base, place, self._layer.selected_label))
 
     def discard_preview(self, tool: str = "") -> str:
         """Restore the labels under the preview of this tool, or of any tool.

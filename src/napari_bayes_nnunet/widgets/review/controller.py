@@ -500,15 +500,22 @@ class ReviewController(QObject):
         """Show a slice, and choose the structure that the queue names for it.
 
         The wheel, the sliders and the keys for slices and phases keep the structure, so that a
-        reader can correct one structure through the whole heart.
+        reader can correct one structure through the whole heart. So does a tool that draws.
         """
         place = phase, z
-        name = self.view.queued_structure(place)
+        name = None if self._draws else self.view.queued_structure(place)
         if name is not None and place != self.view.place:
             self.corrections.discard_preview(LEVEL)  # which is of the slice on screen
             self.choose_structure(name, draw=False)  # first, so that the slice is drawn once
         self.picture.show_slice(place)
-        self._choose_queued_structure()
+        if not self._draws:
+            self._choose_queued_structure()
+
+    @property
+    def _draws(self) -> bool:
+        """Whether the next drag of the mouse changes the chosen structure."""
+        is_painting = self.picture.edited.mode in PAINTING
+        return is_painting or any(tool.is_active for tool in self._drawing.values())
 
     def step(self, step: int) -> None:
         """Stop the cine and show the next (+1) or previous (-1) slice of the queue.

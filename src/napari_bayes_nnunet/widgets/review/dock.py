@@ -114,6 +114,7 @@ REVIEW_SAVED = "The review of {case} is saved."
 LEAVING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)
 HIDE_HELP = f"View → Hide patient ({HIDE_KEY}) hides this, for example in screenshots."
 READER_EXISTS = "{name} has a reading of this study. Choose another name, or open that reading."
+NOW_READ_BY = "This is the reading of {name}. Ctrl+Z undoes what follows."
 CHOOSE_STUDY = "Choose a study or a folder of studies"
 CHOOSE_IMAGE = "Choose the image of this study"
 CHOOSE_OUTPUT = "Choose a folder for labels, numbers and report"
@@ -784,7 +785,7 @@ class ReviewWidget(FolderDrop, DockContent):
             self.messages.ask(READER_EXISTS.format(name=name))
             return
         self._settings.keep(reader=name)
-        self.open(folder, named=named)
+        self.open(folder, named=named, note=NOW_READ_BY.format(name=name))
 
     def _on_image_clicked(self) -> None:
         assert self.controller is not None
