@@ -85,7 +85,7 @@ MOST_CODE = {
     "read by a critic": 59,
     "a site at the desk": 197,
     "a lighter house": -261,
-    "a lighter desk": -252,
+    "a lighter desk": -253,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
