@@ -86,7 +86,7 @@ MOST_CODE = {
     "a site at the desk": 197,
     "a lighter house": -261,
     "suite in minutes": 0,
-    "a lighter desk": -235,
+    "a lighter desk": -293,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -149,7 +149,7 @@ MOST_TEST_LINES = {
     "a site at the desk": 171,
     "a lighter house": -52,
     "suite in minutes": 60,
-    "a lighter desk": -11,
+    "a lighter desk": 49,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -173,7 +173,7 @@ def test_failed_export_leaves_the_old_file(session, image, tmp_path, monkeypatch
     )
     with pytest.raises(DataError) as caught:
         exported(session, image, tmp_path / "out")
-    assert caught.value.values == {"file": old.name, "count": 20}
+    assert caught.value.values == {"file": old.name, "fields": "voxels"}
     assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)
     assert old.read_bytes() == before
 

@@ -362,7 +362,7 @@ def test_the_forms_show_the_saved_settings(make_review, tmp_path) -> None:
     first.forms.corrections.locks.protection_toggled.emit("MYO", True)
     first.close()
     again = make_review(folder)
-    assert again.forms.queue.structure == "LV"
+    assert again.forms.queue.choices["structure"] == "LV"
     assert again.forms.queue.choices["leave_out_border"]
     assert again.session.state.protected == ("MYO",)
     assert again.forms.corrections.brush.above.editor.box.max == 2.0

@@ -12,9 +12,9 @@ from superqt.utils import signals_blocked
 from .dock import explained, row_layout
 from .settings import Display, Settings
 
-CONTOURS_HELP = "Draw smooth contours of the structures."
-FILL_HELP = "Fill the structures with their colours, voxel by voxel."
-SMOOTH_HELP = "Interpolate the image between its voxels."
+_CONTOURS_HELP = "Draw smooth contours of the structures."
+_FILL_HELP = "Fill the structures with their colours, voxel by voxel."
+_SMOOTH_HELP = "Interpolate the image between its voxels."
 
 
 class DisplayForm(QWidget):
@@ -29,9 +29,9 @@ class DisplayForm(QWidget):
     def __init__(self, settings: Settings | None = None, *, fill_key: str = "") -> None:
         super().__init__()
         self._settings = settings
-        self.contours = explained(QCheckBox("Contours"), CONTOURS_HELP)
-        self.fill = explained(QCheckBox(f"Fill  {fill_key}".strip()), FILL_HELP)
-        self.smooth = explained(QCheckBox("Smooth image"), SMOOTH_HELP)
+        self.contours = explained(QCheckBox("Contours"), _CONTOURS_HELP)
+        self.fill = explained(QCheckBox(f"Fill  {fill_key}".strip()), _FILL_HELP)
+        self.smooth = explained(QCheckBox("Smooth image"), _SMOOTH_HELP)
         self._boxes = {"contours": self.contours, "fill": self.fill, "smooth": self.smooth}
         row_layout(self, *self._boxes.values(), None)
         self.refresh()

@@ -324,7 +324,7 @@ def raise_dock(viewer: Any, asking: QWidget, title: str) -> Any:
 
 Part: TypeAlias = QWidget | QLayout | None
 """Part of a column or a row; None is an empty space that takes the rest of the room."""
-Box = TypeVar("Box", bound=QBoxLayout)
+_Box = TypeVar("_Box", bound=QBoxLayout)
 
 
 def column_layout(parent: QWidget | None, *parts: Part) -> QVBoxLayout:
@@ -340,7 +340,7 @@ def row_layout(parent: QWidget | None, *parts: Part, wide: QWidget | None = None
     return row
 
 
-def _lay_out(box: Box, parts: Sequence[Part]) -> Box:
+def _lay_out(box: _Box, parts: Sequence[Part]) -> _Box:
     box.setContentsMargins(0, 0, 0, 0)
     for part in parts:
         if part is None:

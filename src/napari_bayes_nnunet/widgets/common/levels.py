@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from qtpy.QtCore import QEvent
 from qtpy.QtGui import QPalette, QShowEvent
 from qtpy.QtWidgets import QWidget
-
-# Qt allows a class only one parent of its own.
-_Mixin = QWidget if TYPE_CHECKING else object
 
 Level = Literal["fine", "warning", "blocking", "done"]
 ON_DARK: dict[Level, str] = {"warning": "#FFB347", "blocking": "#FF7B72", "done": "#8E939C"}
@@ -17,7 +14,7 @@ ON_LIGHT: dict[Level, str] = {"warning": "#8A4B00", "blocking": "#B3261E", "done
 """Amber, red, and grey for what needs no attention, readable on the theme's background."""
 
 
-class Themed(_Mixin):
+class Themed:
     """Mixin for widgets that take their colours from the theme, by `take_theme`."""
 
     def take_theme(self) -> None:
@@ -26,13 +23,13 @@ class Themed(_Mixin):
 
     def changeEvent(self, event: QEvent) -> None:
         """Take the colours of another theme."""
-        super().changeEvent(event)
+        super().changeEvent(event)  # type: ignore[misc]
         if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
             self.take_theme()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Take the colours of the window."""
-        super().showEvent(event)
+        super().showEvent(event)  # type: ignore[misc]
         self.take_theme()
 
 

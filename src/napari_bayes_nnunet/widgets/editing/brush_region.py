@@ -37,7 +37,7 @@ class BrushRegion(QObject):
         self._edited = edited
         self._corrections = corrections
         self._color = line_color("white", HATCH_OPACITY)
-        self._lines: LineLayer | None = None
+        self._lines = LineLayer(viewer, image, "brush region", pixels=HATCH_PIXELS)
         self._connections = Connections()
         dims, chosen = viewer.dims.events, viewer.layers.selection.events.active
         tools = edited.events.mode, edited.events.selected_label
@@ -54,18 +54,13 @@ class BrushRegion(QObject):
 
     def refresh(self) -> None:
         """Hatch what the tool may change in the slice on screen, or hide the hatching."""
-        lines = self._lines
-        if self._image not in self._viewer.layers or not self.is_shown:
-            if lines is not None:
-                lines.show(False)
-            return
-        if lines is None:
-            lines = LineLayer(self._viewer, self._image, "brush region", pixels=HATCH_PIXELS)
-            self._lines = lines
-        place = shown_place(self._viewer, self._image)
-        hatching = hatch_lines(self._corrections.paintable_in(place))
-        lines.draw([Line(points, self._color, closed=False) for points in hatching], place)
-        lines.show(True)
+        is_shown = self._image in self._viewer.layers and self.is_shown
+        if is_shown:
+            place = shown_place(self._viewer, self._image)
+            hatching = hatch_lines(self._corrections.paintable_in(place))
+            lines = [Line(points, self._color, closed=False) for points in hatching]
+            self._lines.draw(lines, place)
+        self._lines.show(is_shown)
 
     def set_color(self, color: str) -> None:
         """Set the colour of the hatching, that of the structure to paint."""
@@ -75,6 +70,4 @@ class BrushRegion(QObject):
     def close(self) -> None:
         """Remove the hatching and disconnect from viewer and layer."""
         self._connections.close()
-        if self._lines is not None:
-            self._lines.remove()
-            self._lines = None
+        self._lines.remove()

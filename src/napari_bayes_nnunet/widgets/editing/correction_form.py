@@ -107,7 +107,7 @@ IN_COLUMNS: Final = "absent", "interpolate", "copy", "carry", "bring back", "val
 """Buttons of `more`, in columns."""
 LOOKS: Final = ("ED or ES", "most uncertain", "play")
 """Buttons that correct nothing."""
-COLUMNS: Final = 3
+BUTTON_COLUMNS: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,8 +289,8 @@ class CorrectionForm(QWidget):
         columns.setContentsMargins(0, 0, 0, 0)
         columns.setSpacing(4)
         for number, action in enumerate(IN_COLUMNS):
-            columns.addWidget(buttons[action], *divmod(number, COLUMNS))
-            columns.setColumnStretch(number % COLUMNS, 1)
+            columns.addWidget(buttons[action], *divmod(number, BUTTON_COLUMNS))
+            columns.setColumnStretch(number % BUTTON_COLUMNS, 1)
         column_layout(self, self.level, answers, self.strip).setSpacing(4)
         rows = form_layout()
         rows.addRow(row_label("Lock"), self.locks)

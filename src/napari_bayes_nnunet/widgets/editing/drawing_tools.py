@@ -57,7 +57,7 @@ class DrawingTool(QObject):
         self._image = image
         self._edited = edited
         self._color = "white"
-        self._lines: LineLayer | None = None
+        self._lines = LineLayer(viewer, image, "stroke", pixels=self.PIXELS)
         self._double_click: DoubleClick | None = None
         viewer.mouse_drag_callbacks.append(self._on_drag)
         edited.events.mode.connect(self._on_mode)
@@ -100,9 +100,7 @@ class DrawingTool(QObject):
         self.stop()
         self._viewer.mouse_drag_callbacks.remove(self._on_drag)
         self._edited.events.mode.disconnect(self._on_mode)
-        if self._lines is not None:
-            self._lines.remove()
-            self._lines = None
+        self._lines.remove()
 
     def _begin(self, point: Points, press: Press) -> bool:
         """Begin a drag at (y, x) in voxels; return whether there is one."""
@@ -137,13 +135,9 @@ class DrawingTool(QObject):
 
     def _show(self, lines: list[Line]) -> None:
         """Show these lines, or none."""
-        is_there = self._lines is not None and self._lines.layer in self._viewer.layers
-        if not is_there and not lines:
-            return
-        if self._lines is None:
-            self._lines = LineLayer(self._viewer, self._image, "stroke", pixels=self.PIXELS)
-        self._lines.draw(lines, self._place)
-        self._lines.show(bool(lines))
+        if lines or self._lines.layer in self._viewer.layers:
+            self._lines.draw(lines, self._place)
+            self._lines.show(bool(lines))
 
     def _applies(self, event: Any) -> bool:
         """Return whether a press draws: not with a tool of napari, and not on another plane."""

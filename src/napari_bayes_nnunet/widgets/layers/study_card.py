@@ -10,12 +10,13 @@ from typing import Any, Final
 
 import numpy as np
 from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import QCheckBox, QLineEdit, QWidget
 
 from ...core.heart.intensity_window import image_window
 from ...io.dicom.files import is_pseudonym
 from ..common.dock import ThemeFont, column_layout, explained
+from ..common.grey import grey_image, grey_levels
 from ..common.settings import Settings
 
 THUMBNAIL_SIDE: Final = 96
@@ -85,13 +86,8 @@ def alias_key(case: str, folder: Path) -> str:
 def make_thumbnail(pixels: Any) -> QPixmap:
     """Return a grey picture of (Y, X) intensities, 96 pixels at its longer side."""
     values = np.asarray(pixels, dtype=np.float32)
-    low, high = image_window(values)
-    grey = np.ascontiguousarray(
-        (255 * np.clip((values - low) / max(high - low, 1e-6), 0, 1)).astype(np.uint8)
-    )
-    rows, columns = grey.shape
-    image = QImage(grey.data, columns, rows, columns, QImage.Format.Format_Grayscale8)
-    return QPixmap.fromImage(image).scaled(
+    grey = grey_levels(values, image_window(values))
+    return QPixmap.fromImage(grey_image(grey)).scaled(
         QSize(THUMBNAIL_SIDE, THUMBNAIL_SIDE),
         Qt.AspectRatioMode.KeepAspectRatio,
         Qt.TransformationMode.SmoothTransformation,

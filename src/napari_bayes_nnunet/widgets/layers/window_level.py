@@ -77,12 +77,15 @@ class WindowLevel:
         pan, drags, moves = camera.mouse_pan, False, True
         camera.mouse_pan = False  # the camera would zoom: its right drag counts as panning
         tool = viewer.layers.selection.active
-        callbacks = _remove_callbacks(tool)
+        is_tool = str(getattr(tool, "mode", "pan_zoom")) != "pan_zoom"
+        callbacks = tool.mouse_drag_callbacks if is_tool else []
+        hidden = [*callbacks]
+        callbacks.clear()  # the press is hidden from the tool of the active layer
         try:
             try:
                 yield
             finally:
-                _restore_callbacks(tool, callbacks)
+                callbacks[:0] = hidden
             while moves:
                 moves = event.type == "mouse_move"
                 right, down = np.subtract(event.pos, start)
@@ -143,17 +146,3 @@ def drag_limits(before: Limits, automatic: Limits, right: float, down: float) ->
         sum(before) / 2 + down * step, automatic[0] - whole / 2, automatic[1] + whole / 2
     )
     return float(level - width / 2), float(level + width / 2)
-
-
-def _remove_callbacks(tool: Any) -> list[Any] | None:
-    """Hide the press from the tool of the active layer; return the removed callbacks."""
-    if tool is None or str(getattr(tool, "mode", "pan_zoom")) == "pan_zoom":
-        return None
-    callbacks = list(tool.mouse_drag_callbacks)
-    tool.mouse_drag_callbacks.clear()
-    return callbacks
-
-
-def _restore_callbacks(tool: Any, callbacks: list[Any] | None) -> None:
-    if callbacks is not None:
-        tool.mouse_drag_callbacks[:0] = callbacks

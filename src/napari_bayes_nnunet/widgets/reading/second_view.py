@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QPointF, QRectF, Qt, Signal
-from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPen, QTransform
+from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPen, QTransform
 from qtpy.QtWidgets import QStackedLayout, QWidget
 
 from ...core.heart.intensity_window import image_window
@@ -17,10 +17,10 @@ from ...core.heart.long_axis import Affine, LongAxis, cutting_line, slice_number
 from ...io.images.geometry import make_geometry
 from ..common.dock import column_layout, explained
 from ..common.form import NarrowComboBox
+from ..common.grey import grey_image, grey_levels
 from ..common.settings import Settings
 from ..layers.viewing import PlaneOrientation, find_orientation
 from .other_phase import OtherPhase, PictureBeside
-from .slice_pictures import grey_levels
 
 OTHER_PHASE: Final = "Other of ED and ES"
 SECOND_HELP: Final = "What to show next to the slice: its other phase, or a long axis."
@@ -112,12 +112,11 @@ class LongAxisView(PictureBeside):
         voxels = plane.voxels[plane.index_at(phase, stack.phases)]
         grey = grey_levels(voxels, self._window)
         rows, columns = grey.shape
-        image = QImage(grey.data, columns, rows, columns, QImage.Format.Format_Grayscale8)
         lie = self.lie()
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setTransform(lie)
-        painter.drawImage(QRectF(-0.5, -0.5, columns, rows), image)
+        painter.drawImage(QRectF(-0.5, -0.5, columns, rows), grey_image(grey))
         painter.resetTransform()
         numbers = slice_numbers(plane.affine, stack.affine)
         for z in range(stack.slices):

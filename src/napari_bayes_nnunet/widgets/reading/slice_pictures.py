@@ -7,21 +7,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from qtpy.QtCore import QPointF, QRectF, QSize, QSizeF, Qt
-from qtpy.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QPixmap, QPolygonF
+from qtpy.QtGui import QColor, QPainter, QPainterPath, QPen, QPixmap, QPolygonF
 
 from ...app.report.pictures import MARGIN_MM, crop_around
 from ...app.review.session import ReviewSession
 from ...core.editing.closed_curve import Points
 from ...core.heart.structures import structure_colors
 from ...core.types import Mask, Place
+from ..common.grey import grey_image, grey_levels
 from ..layers.viewing import PlaneOrientation, index_of
 
 CROP_MARGIN_MM: Final = 6.0
 """Width of the band around the heart, so that contours that were moved outwards stay in sight."""
-NARROWEST_WINDOW: Final = 1e-9
-"""Range of intensities from black to white of a constant image."""
 CONTOUR_WIDTH_PX: Final = 1.3
 BETWEEN: Final = QColor(255, 255, 255, 150)
 """Colour of what changes between two contours."""
@@ -111,14 +110,6 @@ class SlicePictures:
         return turned
 
 
-def grey_levels(voxels: ArrayLike, window: tuple[float, float]) -> NDArray[np.uint8]:
-    """Return intensities as grey, with the ``window`` from black to white."""
-    low, high = window
-    values = np.asarray(voxels, np.float32)
-    share = np.clip((values - low) / max(high - low, NARROWEST_WINDOW), 0, 1)
-    return np.ascontiguousarray((255 * np.nan_to_num(share)).astype(np.uint8))
-
-
 def render_picture(
     picture: SlicePicture,
     size: QSize,
@@ -148,11 +139,9 @@ def paint_picture(
     before: SlicePicture | None = None,
 ) -> None:
     """Paint a picture with its contours, and bright what lies between them and ``before``."""
-    height, width = picture.grey.shape
-    grey = QImage(picture.grey.data, width, height, width, QImage.Format.Format_Grayscale8)
     painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.drawImage(place, grey)
+    painter.drawImage(place, grey_image(picture.grey))
     contours = _outlines(picture, place)
     if before is not None:
         earlier = _outlines(before, place)

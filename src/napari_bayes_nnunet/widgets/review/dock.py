@@ -87,7 +87,7 @@ LAYER_REMOVED = (
     "The layer with the {layer} was removed, so the study was closed. {saved} Open the study again "
     "to continue."
 )
-OPEN_HELP = "Open a study, or list the studies of a folder."
+_OPEN_HELP = "Open a study, or list the studies of a folder."
 READING_HELP = (
     "Hide napari's layer list and layer controls, so that the image gets more room. Press again to "
     "show them."
@@ -205,7 +205,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self.title = WholeLabel()
         self._hide_patient: HidePatientAction | None = None
         self._strip = FrontCaption.shared(napari_viewer)
-        self.open_button = explained(QPushButton("Open…"), OPEN_HELP)
+        self.open_button = explained(QPushButton("Open…"), _OPEN_HELP)
         self.close_button = explained(QPushButton("Close"), "Save and close the study.")
         self.reading_button = explained(QPushButton("Reading layout"), READING_HELP)
         self.thumbnails_button = explained(QPushButton("Thumbnails"), THUMBNAILS_HELP)

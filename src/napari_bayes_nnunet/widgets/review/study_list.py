@@ -37,7 +37,7 @@ _COLUMNS = (
 )
 _ROWS_SHOWN = 8
 _HINT = "Choose or drop a folder of studies"
-OPEN_HELP = "Open the chosen study and continue its review."
+_OPEN_HELP = "Open the chosen study and continue its review."
 SEARCHING = "Looking for studies…"
 NO_STUDIES = "This folder contains no studies. Choose another folder."
 STUDY_NUMBER = "Study {number}"
@@ -75,7 +75,7 @@ class StudyList(FolderDrop, QWidget):
         self.date = MessageLabel()
         self.notes = AliasForm(self._settings)
         self.card = QWidget()
-        self.open_button = explained(QPushButton("Open"), OPEN_HELP)
+        self.open_button = explained(QPushButton("Open"), _OPEN_HELP)
         self.refresh_button = explained(QPushButton("Refresh"), "Search the folder again.")
         self.site = SiteForm(self._settings)
         self._lay_out()
