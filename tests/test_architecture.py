@@ -84,7 +84,7 @@ MOST_CODE = {
     "killed at the first member": 6,
     "read by a critic": 52,
     "a site at the desk": 197,
-    "a lighter house": -261,
+    "a lighter house": -259,
     "suite in minutes": 0,
     "a lighter desk": -293,
 }

@@ -73,8 +73,8 @@ _NOT_WRITTEN = (
     "{file} could not be written ({reason}; {free:.0f} MiB are free). Free some disk space."
 )
 _LOWER_RATE = (
-    " Start again in another folder with a lower {restart} or {initial}, or without a restart in "
-    "the first cycle."
+    " Start again in another {output} with a lower {restart} or {initial}, or without a restart "
+    "in the first cycle."
 )
 MEMBERS_USABLE = " The members so far can still be used."
 
@@ -411,6 +411,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         repeats = _RESUMING_REPEATS if is_repeatable else ""
         return ModelError(
             template + repeats + self._members_usable + _LOWER_RATE,
+            output=Setting("output"),
             restart=Setting("restart_lr"),
             initial=Setting("initial_lr"),
             epoch=self.current_epoch,

@@ -32,10 +32,10 @@ from napari_bayes_nnunet.paper.review.queue import (
     queue_text,
 )
 from napari_bayes_nnunet.paper.review.referenced_studies import (
-    NO_STUDIES,
     PHASES_LEFT_OUT,
     SAME_CASE,
     UNDRAWN,
+    WITHOUT_STUDIES,
 )
 
 from ...helpers.checks.problems import says
@@ -213,7 +213,7 @@ def test_folder_without_studies_is_refused(labels, tmp_path):
     with pytest.raises(AppError) as caught:
         evaluate_queue(tmp_path, labels)
     assert caught.value.values == {"studies": tmp_path, "setting": "save"}
-    assert caught.value.statement.template == NO_STUDIES
+    assert caught.value.statement.template == WITHOUT_STUDIES
 
 
 def test_folder_without_references_is_refused(studies, tmp_path):

@@ -17,10 +17,10 @@ from napari_bayes_nnunet.widgets.reading.key_numbers import (
     AMONG_HELP,
     AMONG_PHASES,
     BOTH_PHASES,
+    ED_AND_ES_HELP,
     INDEXED_NUMBERS,
     NO_INDEX_HELP,
     NO_KEY_NUMBERS,
-    PHASES_HELP,
     KeyNumbers,
 )
 from napari_bayes_nnunet.widgets.reading.numbers import (
@@ -85,7 +85,7 @@ def test_ed_and_es_of_some_phases_are_said_to_be_the_largest_of_these(table: Key
     assert table.minimumSizeHint().width() <= table.width()
     table.set_numbers(numbers(), {}, ed=15, es=19)
     assert table.caption.text() == BOTH_PHASES.format(ed=15, es=19)
-    assert table.caption.toolTip() == PHASES_HELP
+    assert table.caption.toolTip() == ED_AND_ES_HELP
 
 
 def test_spread_of_the_models_is_only_in_the_tooltip(table: KeyNumbers) -> None:

@@ -115,7 +115,7 @@ class ReferencedStudies:
             )
 
 
-NO_STUDIES = "{studies} contains no studies. Write them with {setting} study."
+WITHOUT_STUDIES = "{studies} contains no studies. Write them with {setting} study."
 
 
 def _cases(studies: Path) -> dict[Path, str]:
@@ -123,7 +123,7 @@ def _cases(studies: Path) -> dict[Path, str]:
     check_folder(studies, "studies")
     summaries = sorted(list_studies(studies), key=lambda summary: summary.case)
     if not summaries:
-        raise AppError(NO_STUDIES, studies=studies, setting=Setting("save"))
+        raise AppError(WITHOUT_STUDIES, studies=studies, setting=Setting("save"))
     if problem := next((s.problem for s in summaries if s.problem is not None), None):
         raise AppError.from_statement(problem)
     folders: dict[str, Path] = {}

@@ -22,6 +22,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "split": "split file",
     "patient": "patient's part of the case name",
     "labels": "Structures",
+    "output": "folder",
     "spacing": "voxel size",
     "ca": "the field “Authority”",
 }

@@ -28,7 +28,7 @@ KEY_NUMBERS: Final[Mapping[str, str]] = {
 """Name → title of its row, in the order of the rows."""
 NO_KEY_NUMBERS: Final = "No numbers. They need RV, MYO or LV, and in a cine also ED and ES."
 BOTH_PHASES: Final = "LV: ED {ed}, ES {es}"
-PHASES_HELP: Final = "End-diastole (ED) and end-systole (ES) are these phases of the cine."
+ED_AND_ES_HELP: Final = "End-diastole (ED) and end-systole (ES) are these phases of the cine."
 AMONG_PHASES: Final = "LV: ED {ed}, ES {es} of {count} phases"
 AMONG_HELP: Final = (
     "Only these phases were compared. If ED or ES is another phase, EF, EDV, ESV and SV are those "
@@ -88,7 +88,7 @@ class KeyNumbers(QWidget):
         text = both.format(ed=ed, es=es, count=compared) if has_phases else ONE_PHASE_SHOWN
         self.caption.setText(text if names else NO_KEY_NUMBERS)
         self.caption.setWordWrap(not names)  # one line would widen the dock, and move its buttons
-        help_text = AMONG_HELP if compared else PHASES_HELP
+        help_text = AMONG_HELP if compared else ED_AND_ES_HELP
         self.caption.setToolTip(help_text if has_phases and names else "")
 
     def _names(self, numbers: Collection[str]) -> list[str]:

@@ -23,8 +23,8 @@ COMPARE_HELP: Final = "Compare the finished readings and the prediction of this 
 NAME_READING: Final = "Name the reader…"
 OTHER_READER: Final = "Another reader…"
 RENAME: Final = "Rename {name}…"
-NAME_HELP: Final = "Say whose reading this is. What was done before can no longer be undone."
-RENAME_HELP: Final = "Give all readings of this study by this reader another name."
+NAMING_HELP: Final = "Say whose reading this is. What was done before can no longer be undone."
+RENAMING_HELP: Final = "Give all readings of this study by this reader another name."
 READER_ASKED: Final = "Who reads this study now? The reading on screen is kept and hidden."
 NAME_ASKED: Final = "Who reads this study?"
 COMPARE: Final = "Compare readings"
@@ -93,9 +93,9 @@ class ReaderButton(ElidingButton):
         if is_open:
             ask = partial(self._ask, NAME_ASKED, self.reader_renamed)
             if name:
-                self._add(RENAME.format(name=name), RENAME_HELP, ask)
+                self._add(RENAME.format(name=name), RENAMING_HELP, ask)
             else:
-                self._add(NAME_READING, NAME_HELP, ask)
+                self._add(NAME_READING, NAMING_HELP, ask)
         self.choices.addSeparator()
         for reading in finished:
             view, text = partial(self.reading_chosen.emit, reading), f"View {reading.title}"
