@@ -108,7 +108,7 @@ def lv_scores(
 
 
 def table(results: Path, half: str) -> str:
-    """Return Dice (mean ± standard deviation over cases) and pooled ECE by method and phase."""
+    """Return Dice (mean and SD over cases) and pooled ECE by method and phase."""
     rows = [row for row in read_rows(results) if half in ("all", row["half"])]
     body = []
     for method in rows[0]["methods"]:
@@ -118,7 +118,7 @@ def table(results: Path, half: str) -> str:
             values = [scores["dice"] for scores in of_phase]
             bins = [bins_from_json(scores["bins"]) for scores in of_phase]
             ece = sum(bins, ReliabilityBins.empty()).ece
-            columns += [f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"]
+            columns += [f"{np.mean(values):.3f} SD {np.std(values, ddof=1):.3f}"]
             columns += [f"{np.min(values):.3f}", f"{100 * ece:.2f}"]
         body.append(columns)
     columns = ["LV Dice", "lowest", "ECE %"]

@@ -83,7 +83,7 @@ _CLUSTER: Final = (
 )
 @click.option(
     "--save",
-    show_default="labels only; study for folders without a profile",
+    show_default="labels only; study for folders without a profile that draws",
     help=f"Results to save next to the labels, from {','.join(MAPS)},probabilities,study.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing results.")
@@ -106,7 +106,7 @@ _CLUSTER: Final = (
 @click.option(
     "--profile",
     type=PATH,
-    help="Profile of your site (see bayes-nnunet profile), by which labels are drawn.",
+    help="Profile of your site (see bayes-nnunet profile): how to draw, and its intervals.",
 )
 @click.option(
     "--jsonl", is_flag=True, help="Print JSON lines instead of a progress bar, for folders."

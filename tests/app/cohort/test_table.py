@@ -188,13 +188,14 @@ def test_undecoded_bytes_of_names_are_no_error(tmp_path) -> None:
     assert cases(tmp_path) == ["a"]
 
 
-def test_table_with_fewer_columns_is_continued(tmp_path) -> None:
+@pytest.mark.parametrize("spread", ["_sd", "_models_sd"])  # of earlier versions
+def test_table_with_fewer_columns_is_continued(tmp_path, spread) -> None:
     summary(tmp_path).close()
     table = tmp_path / "cohort.csv"
     head = [name for name in table.read_text().strip().split(",") if not name[-2:].isdigit()]
-    head = [name.replace("_members_sd", "_sd") for name in head if name != "state"]
+    head = [name.replace("_members_sd", spread) for name in head if name != "state"]
     values = {"study": "old", "outcome": "done", "predicted_quality": "0.9", "lv_ef_percent": "55"}
-    values["lv_ef_percent_sd"] = "1.50"  # as version 0.2.0 named it
+    values[f"lv_ef_percent{spread}"] = "1.50"
     line = ",".join(values.get(name, "") for name in head)
     table.write_text(f"{','.join(head)}\n{line}\n")
     made = summary(tmp_path)

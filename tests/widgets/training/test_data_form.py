@@ -354,7 +354,7 @@ def test_labelled_frames_of_a_cine_become_cases(form, tmp_path, qtbot) -> None:
         file = labels / f"patient001_frame{frame:02d}_gt.nii.gz"
         nibabel.save(nibabel.Nifti1Image(label, np.eye(4)), file)
     match(form, qtbot, images, labels)
-    assert texts(form)[1][:2] == ("patient001_frame05", "patient001_4d.nii.gz, frame 5")
+    assert texts(form)[1][:2] == ("patient001_frame05", "patient001_4d.nii.gz, phase 5")
     qtbot.waitUntil(form.folders.new.make_button.isEnabled)
     with qtbot.waitSignal(form.dataset_changed):
         form.folders.new.make_button.click()

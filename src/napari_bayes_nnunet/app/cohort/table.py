@@ -291,8 +291,8 @@ def _rows_in(file: Path) -> dict[str, list[Any]]:
     if not lines:
         return {}
     (found, *rows), head = lines, _head()
-    # Version 0.2.0 had another name for the spread of the members.
-    found = [re.sub("(?<!_members)_sd$", _SPREAD, name) for name in found]
+    # Earlier versions had other names for the spread of the members.
+    found = [re.sub("(_models|_members)?_sd$", _SPREAD, name) for name in found]
     known = found[:3] == head[:3] and set(found) <= set(head)
     if not known or any(len(row) > len(found) for row in rows):
         raise AppError(FOREIGN_TABLE, file=file, reason=OTHER_COLUMNS)

@@ -50,9 +50,9 @@ CHANGED_MEMBERS = (
 )
 CHANGED_PLANS = "The plans of the ensemble that the student in {folder} learns from have changed."
 NO_PREPROCESSED_IMAGES = (
-    "{folder} lacks the preprocessed images of the training, or another installation made them. "
-    "They cannot be made again, because the training data have moved or the run is read-only. "
-    "Name the training data in a terminal with --dataset, or copy the run."
+    "{folder} lacks the preprocessed images of the training, or another installation or version "
+    "made them. They cannot be made again, because the training data have moved or the run is "
+    "read-only. Name the training data in a terminal with --dataset, or copy the run."
 )
 
 
@@ -291,7 +291,8 @@ def _dataset_to_preprocess(
 ) -> RawDataset | None:
     """Return the dataset whose images must be preprocessed again, None if they need not be.
 
-    They must be if they are missing, or if another installation made them. The dataset is the
+    They must be if they are missing, or if another installation or version made "
+    "them. The dataset is the
     ``given`` one, or lies where the training found it. Raises AppError if that has moved or
     changed, or if the folder of the run cannot be written, and DataError if the given one cannot
     be read.

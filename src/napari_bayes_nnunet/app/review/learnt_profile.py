@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from ...core.heart.function import heart_function
 from ...core.heart.measurements import volumes_ml
 from ...core.heart.site_habits import EndPhase, Item, learn_profile, observe
@@ -104,6 +106,8 @@ def _changes(session: ReviewSession, profile: SiteProfile) -> ReviewedStudy:
     drawn = _drawn_values(session, profile) if profile.draws else {}
     for name, number in predicted.items():
         rule = session.numbers.rules.get(name)
+        if name not in reviewed or not np.isfinite(reviewed[name].value):
+            continue  # such as the EF without an LV at ED
         if isinstance(rule, RemainingChange) and number.intervals and rule.bound(number.spread):
             changes[name] = NumberChange(
                 change=reviewed[name].value - number.value,

@@ -208,7 +208,8 @@ class CohortWindow(FolderDrop, QWidget):
         self.review_button.clicked.connect(self._on_review_clicked)
         self.form.images.chosen.connect(self._remove_outdated_refusal)
         self.form.results.chosen.connect(self._remove_outdated_refusal)
-        self.form.results.chosen.connect(self.site.set_folder)
+        for chosen in (self.form.images.chosen, self.form.results.chosen):
+            chosen.connect(lambda _: self.site.set_folder(self.form.results.path))
         self._shower.triggered.connect(self._show_studies)
         self._run.message_received.connect(self._on_message)
         self._run.ended.connect(self._on_ended)

@@ -27,7 +27,8 @@ USED_HELP: Final = (
     "settings and scanner. Otherwise they keep those of the ensemble."
 )
 NOT_ENOUGH: Final = (
-    "There are no intervals of your site yet, because they take 9 reviewed studies of a scanner."
+    "These studies give no intervals of your site. It takes 9 of a scanner, reviewed and "
+    "corrected, with one calibrated ensemble and the same settings."
 )
 NOW_OF_SITE: Final = "The studies that you open from now on have the intervals of your site."
 NOT_CALIBRATED: Final = "Stopped. The intervals have not changed."
@@ -66,7 +67,7 @@ class SiteForm(QWidget):
         self._show_used()
         self.used.setVisible(self.used.isChecked() or bool(folder and os.path.exists(self._file)))
         if folder is not None:
-            work = partial(learn_from_studies, [folder], folder.name)
+            work = partial(learn_from_studies, [folder], "")
             self._work.start(work, self._on_tested, lambda sentence: None)
 
     def stop_testing(self) -> None:
@@ -108,7 +109,7 @@ class SiteForm(QWidget):
 
 def _calibrate(folder: Path) -> Generator[tuple[int, int], None, SiteProfile]:
     """Learn the intervals of a site and write them into the folder of its studies."""
-    profile = yield from learn_from_studies([folder], folder.name, draws=False)
+    profile = yield from learn_from_studies([folder], folder.name or "site", draws=False)
     if profile.intervals:
         write_profile(folder / SITE_FILE, profile)
     return profile

@@ -357,6 +357,7 @@ class ReviewWidget(FolderDrop, DockContent):
             raise
         finally:
             self._opening = None  # only now, so that the new layers do not open another study
+        self.studies.site.stop_testing()  # which the list may have begun meanwhile
         self.study_shown.emit()
         QTimer.singleShot(0, self._make_way)  # for what has arrived meanwhile, after these steps
 

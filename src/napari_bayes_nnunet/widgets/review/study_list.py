@@ -96,6 +96,7 @@ class StudyList(FolderDrop, QWidget):
     def set_folder(self, folder: Path | None) -> None:
         """List the studies of ``folder``."""
         self.folder.set_path(folder)
+        self.site.set_folder(None)
         self._show([])
         self.refresh()
 
