@@ -29,7 +29,6 @@ def page(tmp_path) -> CohortPage:
         total=9,
         left_out=("Notes: 3",),
         picture_of=lambda row: tmp_path / f"{row.case}.png",
-        void=("The intervals do not hold.",),
     )
 
 
@@ -38,7 +37,8 @@ def written(tmp_path: Path) -> Page:
 
 
 def test_failures_come_first_then_the_worst(page, tmp_path):
-    page.write([row("good", 0.95), failed_row("lost", "Cut."), row("odd", None), row("bad", 0.2)])
+    rows = [row("good", 0.95), failed_row("lost", "Cut."), row("odd", None), row("bad", 0.2)]
+    page.write(rows, void=("The intervals do not hold.",))
     found = written(tmp_path)
     failed, others = found.tables
     assert failed[1:] == [["lost", "Cut."]]

@@ -357,6 +357,14 @@ def test_tasks_name_the_ensemble_of_the_run(ensemble, tree, tmp_path):
     assert set(seen) == {fingerprint(ensemble.folder)}
 
 
+def test_finished_page_says_which_intervals_do_not_hold(ensemble, tree, tmp_path, monkeypatch):
+    request = request_of(ensemble, tree, tmp_path / "out")
+    monkeypatch.setattr(cohort, "void_intervals", lambda output: (f"Void in {output.name}.",))
+    studies = find_cohort(request)
+    list(run_cohort(request, studies, in_this_process, work=lambda task: made_row(task.study)))
+    assert "Void in out." in (tmp_path / "out" / "cohort.html").read_text(encoding="utf-8")
+
+
 def test_table_that_cannot_be_read_is_an_error(ensemble, tree, tmp_path):
     (tmp_path / "out" / "cohort.csv").mkdir(parents=True)
     with pytest.raises(AppError):

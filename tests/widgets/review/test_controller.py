@@ -585,6 +585,20 @@ def test_the_structure_follows_the_queue(review) -> None:
     assert form.structure == items[0].structure  # the other one is finished
 
 
+def test_the_structure_stays_while_a_tool_draws(review) -> None:
+    form, items = review.forms.corrections, review.controller.view.queue
+    other = items[1] = replace(items[1], structure="MYO")
+    first = form.structure
+    for start, end in (("J", "J"), ("P", "Z")):
+        review.press(start)
+        review.controller.go_to_queued(other.phase, other.z)
+        assert form.structure == first
+        review.press(end)
+        review.controller.go_to_queued(*WORST)
+    review.controller.go_to_queued(other.phase, other.z)
+    assert form.structure == "MYO"
+
+
 def test_the_structure_stays_when_slices_and_phases_are_turned(review) -> None:
     form, items = review.forms.corrections, review.controller.view.queue
     phase, z = (ES if WORST[0] == ED else ED), WORST[1]

@@ -230,8 +230,11 @@ def test_a_round_tool_pushes_the_contour_and_a_drag_is_one_step(
         at = [mouse.place_of(image, (ED - 1, place[1], y, x)) for x in (start, end)]
         mouse.drag(*at, steps=6)
 
+    said: list[str] = []
+    controller.corrections.said.connect(said.append)
     steps = len(controller.picture.edited._undo_history)
     drag(right - 3, right + 1)
+    assert any("MYO" in sentence for sentence in said)  # which gave way
     grown = session.labels_in(place).copy()
     assert (grown == lv)[y, right + 2]
     assert ((grown == lv) >= (before == lv)).all()  # pushed outwards

@@ -278,7 +278,6 @@ def run_cohort(
         total=len(tasks),
         left_out=cohort.left_out,
         picture_of=lambda row: pictures[row.case],
-        void=void_intervals(output),
     )
     try:
         remove_leftovers(output, COHORT, PAGE)
@@ -296,6 +295,7 @@ def run_cohort(
                     raise AppError.from_statement(row.failure)
                 summary.add(row)
                 yield _study_done(row, done, len(tasks), time_left)
+            summary.void = void_intervals(output)
     except OSError as error:
         if is_disk_full(error):
             raise disk_full(output) from error

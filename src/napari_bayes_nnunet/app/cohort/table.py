@@ -143,13 +143,14 @@ class CohortSummary:
     so that a killed run leaves none of results that it has replaced.
 
     A failed update does not end the run, because on Windows a table that is open in Excel cannot
-    be written. The next update includes its rows.
+    be written. The next update includes its rows. The last one says which intervals are ``void``.
     """
 
     def __init__(
         self, table: CohortTable, page: CohortPage, *, studies: Collection[str] = ()
     ) -> None:
         self._table, self._page = table, page
+        self.void: Sequence[str] = ()
         self._next: dict[float, float] = {}
         self._rows: dict[str, StudyRow] = {}
         self._single: dict[str, StudyRow] = {}
@@ -196,7 +197,7 @@ class CohortSummary:
         try:
             self._table.write([*self._rows.values()])
         finally:
-            self._page.write([*self._rows.values()])
+            self._page.write([*self._rows.values()], void=self.void)
 
 
 _UNITS: Final = {"EF": "percent", "mass": "g"}
@@ -357,7 +358,7 @@ class CohortPage:
     """Page of a run in ``folder``. Raises OSError if it cannot be written.
 
     ``settings`` are those to show, ``total`` is the number of studies, and ``picture_of``
-    returns the file of a study's picture. ``void`` says which intervals do not hold.
+    returns the file of a study's picture.
     """
 
     folder: Path
@@ -365,13 +366,12 @@ class CohortPage:
     total: int
     left_out: Sequence[str]
     picture_of: Callable[[StudyRow], Path]
-    void: Sequence[str] = ()
 
-    def write(self, rows: Sequence[StudyRow]) -> None:
-        """Write the page."""
-        write_text(self.folder / PAGE, self._page(rows))
+    def write(self, rows: Sequence[StudyRow], *, void: Sequence[str] = ()) -> None:
+        """Write the page; ``void`` says which intervals do not hold."""
+        write_text(self.folder / PAGE, self._page(rows, void))
 
-    def _page(self, rows: Sequence[StudyRow]) -> str:
+    def _page(self, rows: Sequence[StudyRow], void: Sequence[str]) -> str:
         failed = sorted((row for row in rows if row.failure), key=lambda row: row.case)
         others = sorted((row for row in rows if not row.failure), key=lambda row: row.worst_first)
         shown = others[:MOST_ROWS]
@@ -381,7 +381,7 @@ class CohortPage:
             "cohort.html.j2",
             heading=f"{len(rows)} of {format_count(self.total, 'study', 'studies')}",
             facts=[],
-            warnings=[*self.void],
+            warnings=[*void],
             tiles=list(_tiles(rows, self.total, len(failed))),
             failed=failed,
             segmented=others,

@@ -291,9 +291,8 @@ def _dataset_to_preprocess(
 ) -> RawDataset | None:
     """Return the dataset whose images must be preprocessed again, None if they need not be.
 
-    They must be if they are missing, or if another installation or version made "
-    "them. The dataset is the
-    ``given`` one, or lies where the training found it. Raises AppError if that has moved or
+    They must be if they are missing, or if another installation or version made them. The dataset
+    is the ``given`` one, or lies where the training found it. Raises AppError if that has moved or
     changed, or if the folder of the run cannot be written, and DataError if the given one cannot
     be read.
     """
