@@ -133,7 +133,7 @@ MOST_TEST_LINES = {
     "found by a reader of the code": 64,
     "archive": 577,
     "installation": 126,
-    "second half lighter": -752,
+    "second half lighter": -747,
     "archive in the window": 572,
     "valve plane": 663,
     "long axis": 557,
