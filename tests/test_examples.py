@@ -10,14 +10,14 @@ import pytest
 import napari_bayes_nnunet as package
 
 OBJECTS = {name: getattr(package, name) for name in package.__all__ if name != "__version__"}
-WITH_EXAMPLES = [name for name, item in OBJECTS.items() if ">>>" in (item.__doc__ or "")]
 
 
-@pytest.mark.parametrize("name", WITH_EXAMPLES)
+@pytest.mark.parametrize("name", OBJECTS)
 def test_example_gives_what_it_shows(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hearts: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "Dataset001_Hearts").symlink_to(hearts)
     (example,) = doctest.DocTestFinder(recurse=False).find(OBJECTS[name], name)
     results = doctest.DocTestRunner().run(example)
     assert results.attempted

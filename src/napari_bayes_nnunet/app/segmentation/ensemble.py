@@ -323,6 +323,19 @@ class Ensemble:
     ------
     DataError, ModelError or AppError
         If the folder or the device cannot be used.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from napari_bayes_nnunet import Ensemble, read_volume
+    >>> from napari_bayes_nnunet.sample_data import CINE
+    >>> cine = read_volume(CINE)
+    >>> ensemble = Ensemble(files("napari_bayes_nnunet") / "demo_ensemble", device="cpu")
+    >>> len(ensemble.folder.members), ensemble.structures
+    (9, {'RV': 1, 'MYO': 2, 'LV': 3})
+    >>> basal = cine.voxels[6, 3:5]  # two slices at ES
+    >>> ensemble.segment(basal, cine.spacing, members=2, mirroring="none").labels.shape
+    (2, 192, 192)
     """
 
     def __init__(

@@ -209,6 +209,19 @@ class Snapshot(HasMaps):
     """Posterior after ``done`` of ``total`` members, valid until the next step.
 
     ``total`` is ``done`` in the last snapshot of an image, also if it is stable before all members.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from napari_bayes_nnunet import Ensemble, SegmentationSettings, read_volume
+    >>> from napari_bayes_nnunet.sample_data import CINE
+    >>> cine = read_volume(CINE)
+    >>> ensemble = Ensemble(files("napari_bayes_nnunet") / "demo_ensemble", device="cpu")
+    >>> settings = SegmentationSettings(members=2, mirroring="none")
+    >>> for snapshot in ensemble.steps(cine.voxels[6, 3:5], cine.spacing, settings):
+    ...     print(snapshot.done, "of", snapshot.total, snapshot.entropy.shape)
+    1 of 2 (2, 192, 192)
+    2 of 2 (2, 192, 192)
     """
 
     done: int
@@ -255,6 +268,23 @@ class Segmentation(HasMaps):
     ``window_box`` (z, y, x) are the voxels that all members saw, None for the whole image.
     ``structures``: name → label. ``plans_sha256`` and ``class_order`` are those of the
     `EnsembleFolder`.
+
+    Examples
+    --------
+    >>> import math
+    >>> from importlib.resources import files
+    >>> from napari_bayes_nnunet import Ensemble, read_volume
+    >>> from napari_bayes_nnunet.sample_data import CINE
+    >>> cine = read_volume(CINE)
+    >>> ensemble = Ensemble(files("napari_bayes_nnunet") / "demo_ensemble", device="cpu")
+    >>> result = ensemble.segment(cine.voxels[6, 3:5], cine.spacing, members=2, mirroring="none")
+    >>> result.probabilities.shape, result.entropy.shape
+    ((4, 2, 192, 192), (2, 192, 192))
+    >>> voxels = (result.labels == result.structures["LV"]).sum()
+    >>> round(float(result.volumes["LV"] / voxels), 6) == round(math.prod(cine.spacing) / 1000, 6)
+    True
+    >>> {name: len(volumes) for name, volumes in result.member_volumes.items()}
+    {'RV': 2, 'MYO': 2, 'LV': 2}
     """
 
     labels: NDArray[np.uint8]

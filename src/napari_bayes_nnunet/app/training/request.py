@@ -56,6 +56,17 @@ class TrainingRequest:
     which only "paper" has True. An added cycle may have another ``augmentation``. ``resume``
     continues an interrupted training, ``add_cycle`` trains a finished one for one more cycle.
     ``labels`` are names of label values that replace those of the dataset. ``command`` is recorded.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from napari_bayes_nnunet import RestartSchedule, TrainingRequest
+    >>> schedule = RestartSchedule(epochs=600, cycles=3)
+    >>> request = TrainingRequest(
+    ...     dataset=Path("Dataset001_Hearts"), output=Path("run"), schedule=schedule, seed=1
+    ... )
+    >>> request.schedule.cycle_length, request.preset is None
+    (200, True)
     """
 
     dataset: Path

@@ -51,7 +51,34 @@ def train(request: TrainingRequest, send: Send) -> bool:
     """Train as requested; return True if all epochs are done, False if RUN/stop ended it.
 
     ``send`` receives TrainingStarted, an EpochDone per epoch, and a StageStarted for each other
-    step that takes a while. Raises AppError, DataError or ModelError, worded for the user.
+    step that takes a while.
+
+    Raises
+    ------
+    AppError, DataError or ModelError
+        Worded for the user.
+
+    Examples
+    --------
+    A training of three epochs with one batch each, on a dataset of made hearts:
+
+    >>> from contextlib import redirect_stdout
+    >>> from io import StringIO
+    >>> from pathlib import Path
+    >>> from napari_bayes_nnunet import RestartSchedule, TrainingRequest, find_ensemble, train
+    >>> request = TrainingRequest(
+    ...     dataset=Path("Dataset001_Hearts"),
+    ...     output=Path("run"),
+    ...     preset="demo",
+    ...     schedule=RestartSchedule(epochs=3, cycles=3, gamma=0),
+    ...     iterations_per_epoch=1,
+    ...     batch_size=2,
+    ...     device="cpu",
+    ... )
+    >>> with redirect_stdout(StringIO()):  # nnU-Net prints its log
+    ...     is_done = train(request, lambda message: None)
+    >>> is_done, len(find_ensemble(Path("run")).members)
+    (True, 3)
     """
     with prepare_job(request) as job:
         return run_job(job, send, StopRequest(job.run.stop))

@@ -582,8 +582,20 @@ def find_ensemble(path: Path) -> EnsembleFolder:
     """Find the ensemble that ``path`` belongs to or holds.
 
     The folder of a fold, or a file in it, stands for this fold alone; a zip file for the folder
-    that it is `unpacked` to. Members that cannot be used are listed as refused. Raises DataError
-    if there is no usable model folder.
+    that it is `unpacked` to. Members that cannot be used are listed as refused.
+
+    Raises
+    ------
+    DataError
+        If there is no usable model folder.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from napari_bayes_nnunet import find_ensemble
+    >>> folder = find_ensemble(files("napari_bayes_nnunet") / "demo_ensemble")
+    >>> folder.kind, len(folder.members)
+    ('checkpoint ensemble', 9)
     """
     chosen = resolve_links(expand_home(path))
     if chosen.suffix == ".zip" and chosen.is_file():
