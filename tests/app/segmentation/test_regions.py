@@ -23,6 +23,7 @@ from napari_bayes_nnunet.app.segmentation.inspection import inspection_text
 from napari_bayes_nnunet.app.segmentation.methods import NOT_FOR_REGIONS, refused_methods
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.core.ensemble.maps import MAPS
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.study.study import read_study
 
@@ -80,6 +81,11 @@ def test_members_are_averaged_region_by_region(model: Path) -> None:
         expected[mean > 0.5] = label
     np.testing.assert_array_equal(result.labels, expected)
     assert result.mutual_information.min() >= 0 < result.mutual_information.max() <= 1
+    # Each region has two classes, inside and outside, so that the ends of the scales hold.
+    binary = [of(axis=0) for of in (each.var, (1 - each).var)]
+    np.testing.assert_allclose(result.maps["variance"], sum(binary).mean(axis=0), atol=1e-6)
+    ends = {name: entry.end(ensemble.folder.classes) for name, entry in MAPS.items()}
+    assert ends == {"entropy": 1, "mutual-information": 1, "variance": 0.5}
     assert result.structures == NAMES
     assert (result.failure, result.calibration) == (None, None)
     assert NOT_OF_REGIONS in result.findings
@@ -133,6 +139,7 @@ def test_regions_are_trained_predicted_reviewed_and_evaluated(
         assert {row["structure"] for row in csv.DictReader(file)} >= {*NAMES}
     study = read_study(out / "patient001_frame01")
     assert not study.problems
+    assert study.info.classes == 2  # the scale of the entropy ends at 1 bit
     session = ReviewSession(study)
     place = (session.phases[0], 1)
     for answer in session.alternatives_in(place):  # the prediction itself

@@ -617,7 +617,7 @@ class _Case:
             image=SourceImage.from_file(image.source) if from_file else None,
             geometry=image.geometry,
             structures=self.ensemble.structures,
-            classes=len(self.ensemble.folder.labels),
+            classes=self.ensemble.folder.classes,
             phases=tuple(posteriors),
             reports=self.reports,
             ed=self.entries.get("ED"),

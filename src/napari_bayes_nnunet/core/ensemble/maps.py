@@ -20,10 +20,11 @@ class UncertaintyMap:
 
     ``name`` is that of ``predict --save`` and of detections in ``evaluate``, ``short`` stands in
     tables. ``measure`` computes the map, whose scale ends at ``end`` for C classes, background
-    included. ``view`` is the entry of the switch of the views, with the unit, ``explained`` its
-    tooltip. ``scale`` is a sentence on the scale up to ``{largest}``. A single member has 0
-    everywhere if the map ``needs_members``. A map that ``is_streamed`` is shown after every member,
-    others after the last one; studies of version 0.2.0 lack these.
+    included; a region has two, inside and outside. ``view`` is the entry of the switch of the
+    views, with the unit, ``explained`` its tooltip. ``scale`` is a sentence on the scale up to
+    ``{largest}``. A single member has 0 everywhere if the map ``needs_members``. A map that
+    ``is_streamed`` is shown after every member, others after the last one; studies of version
+    0.2.0 lack these.
     """
 
     name: str
@@ -57,8 +58,8 @@ ENTROPY: Final = UncertaintyMap(
     view="Entropy, bit",
     explained="Uncertainty of the ensemble, transparent at 0. It is not a probability of error.",
     scale=(
-        "Entropy: 0 if all members are certain of one structure, {largest:.3g} bit if all "
-        "structures are equally probable. It is not a probability of error."
+        "Entropy: 0 if all members are certain of one class, {largest:.3g} bit if all classes are "
+        "equally probable. It is not a probability of error."
     ),
 )
 MUTUAL_INFORMATION: Final = UncertaintyMap(
@@ -86,12 +87,12 @@ VARIANCE: Final = UncertaintyMap(
     unit="",
     view="Variance",
     explained=(
-        "Variance of the members' probabilities, summed over structures and background, "
+        "Variance of the members' probabilities, summed over the classes, background included, "
         "transparent at 0."
     ),
     scale=(
         "Variance: 0 if all members agree, {largest:.3g} if they are divided equally among all "
-        "structures. It is computed after the last member."
+        "classes. It is computed after the last member."
     ),
     needs_members=True,
     is_streamed=False,

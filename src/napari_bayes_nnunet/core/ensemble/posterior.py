@@ -165,10 +165,15 @@ class RunningPosterior:
     def variance(self) -> Array:
         """Return the (Z, Y, X) variance of the members' probabilities, summed over the classes.
 
-        It is Σ E[p²] − E[p]² over the classes, 0 … 1 − 1/C. Raises InputError without members.
+        It is Σ E[p²] − E[p]² over the classes, 0 … 1 − 1/C. Of regions it is the mean over the
+        regions of this sum for two classes, inside and outside, 0 … 0.5.
+
+        Raises InputError without members.
         """
         self._check_members()
         difference = self.square_sum - _sum_squares(self.probability_sum) / self.count
+        if self.class_order:
+            difference *= 2 / len(self.class_order)
         return (difference / self.count).clip(0)
 
     def move_to_main_memory(self) -> None:

@@ -193,6 +193,11 @@ class ModelFolder:
         """Label of each overlapping region, in the order of drawing; () for exclusive labels."""
         return tuple(label for label, _ in regions_of(self.dataset_json).values())
 
+    @property
+    def classes(self) -> int:
+        """Classes that exclude each other, with background: 2 for regions, inside and outside."""
+        return 2 if self.class_order else len(self.labels)
+
     def shared(self) -> dict[str, Any]:
         """Return all settings that must be equal in trainings that segment together."""
         shared: dict[str, Any] = {"labels": self.labels, "channels": self.channels}

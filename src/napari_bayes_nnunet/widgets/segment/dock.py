@@ -469,7 +469,7 @@ class SegmentWidget(FolderDrop, DockContent):
             result = SegmentationResult(
                 case=layer_case(layer),
                 shape=image.shape,
-                classes=len(folder.labels),
+                classes=folder.classes,
                 structures={name: label for name, label in folder.labels.items() if label},
                 folder=path,
                 ensemble=folder.name,
