@@ -180,8 +180,8 @@ FOLDER_ENDING = "_study"
 NOTHING_DONE = "No phase is finished. Press Segment to finish one, then start the review."
 NEW_STUDY = "The study is in {folder}."
 BEGUN_STUDY = (
-    "The review that was begun is opened, with the segmentation it was begun with. To begin "
-    "another one, close it, rename {folder}, and press Review… again."
+    "The earlier review is open, not the new result. To review the new result, close it, rename "
+    "{folder}, and press Review… again."
 )
 OTHER_IMAGE_REVIEWED = (
     "{folder} holds the review of another image with this name, or the image has changed. Rename "
