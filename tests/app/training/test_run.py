@@ -7,7 +7,6 @@ import random
 import re
 import shutil
 import signal
-from dataclasses import replace
 
 import pytest
 import torch
@@ -24,7 +23,6 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.run_folder import (
     RunFolder,
     read_record,
-    write_record,
 )
 from napari_bayes_nnunet.nnunet.trainer import MEMBERS_USABLE
 
@@ -318,20 +316,6 @@ def test_warnings_come_before_planning(run, hearts, warm_command, tmp_path):
     assert "patient004_frame01, patient004_frame02" in lines[1]
     assert re.findall(r"\d+", lines[2])[1:] == ["1", "7"]  # members that are kept and requested
     assert "patient900_frame01_0000.nii.gz" in lines[3]
-
-
-def test_a_stop_request_ends_the_validation(uninterrupted, hearts, warm_command, tmp_path):
-    run = RunFolder(shutil.copytree(uninterrupted.path, tmp_path / "run"))
-    write_record(run.record, replace(read_record(run.record), validation={}))
-    start = ("train", hearts, "--output", run.path, "--resume")
-    process = warm_command.start(*start, folder=tmp_path)
-    process.wait_for("validation case 1 of")
-    run.stop.touch()
-    process.wait()
-    assert process.code == 0
-    assert process.errors == f"{stopped(hearts, run)}\n"
-    assert "case 2" not in process.output
-    assert read_record(run.record).validation == {}
 
 
 def test_second_stop_request_skips_the_calibration(run, hearts, warm_command, tmp_path):
