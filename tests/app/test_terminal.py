@@ -35,20 +35,14 @@ def last(stream):
     return stream.getvalue().rpartition("\r")[2].rstrip()
 
 
-def test_json_lines_of_some_kinds():
-    stream = io.StringIO()
-    view = JsonLines(stream, kinds=Notice)
-    view.show(StageStarted(text="a"))
-    view.show(Notice(text="b"))
-    assert stream.getvalue() == Notice(text="b").to_line() + "\n"
-
-
-def test_json_lines_of_all_kinds():
-    stream = io.StringIO()
-    view = JsonLines(stream)
-    for message in (StageStarted(text="a"), JobEnded(outcome="finished")):
-        view.show(message)
-    assert stream.getvalue().count("\n") == 2
+def test_json_lines_of_all_or_some_kinds():
+    for kinds, count in (({}, 2), ({"kinds": Notice}, 1)):
+        stream = io.StringIO()
+        view = JsonLines(stream, **kinds)
+        for message in (StageStarted(text="a"), Notice(text="b")):
+            view.show(message)
+        assert stream.getvalue().count("\n") == count
+        assert stream.getvalue().endswith(Notice(text="b").to_line() + "\n")
 
 
 def test_without_a_terminal_only_lines_are_written():
@@ -199,17 +193,10 @@ def test_the_validation_has_a_bar_of_its_own():
         view.show(message)
     assert label_of(stream) == measuring(1).text
     assert last_bar(stream).rstrip().endswith("1 min left")
+    view.show(StageStarted(text="Writing"))
     view.close()
-    assert stream.getvalue().count("\n") == 2  # one for each bar
-
-
-def test_a_stage_after_the_epochs_has_its_line():
-    stream = Terminal()
-    view = JobText(stream)
-    for message in (STARTED, epoch(149), StageStarted(text="Measuring")):
-        view.show(message)
-    view.close()
-    assert stream.getvalue().endswith("\nMeasuring\n")
+    assert stream.getvalue().endswith("\nWriting\n")
+    assert stream.getvalue().count("\n") == 3  # one for each bar, and one for the stage
 
 
 def test_a_finished_training_shows_the_last_cycle():

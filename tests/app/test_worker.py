@@ -1,6 +1,5 @@
 """The inference child as a real process that speaks JSON lines."""
 
-import os
 import queue
 import subprocess
 import sys
@@ -42,7 +41,6 @@ from napari_bayes_nnunet.core.problems import statement
 from napari_bayes_nnunet.io.study.arrays import read_posterior
 from napari_bayes_nnunet.nnunet import Stopped
 from tests.helpers.data.models import made_image, make_model
-from tests.helpers.processes.ssh_server import ssh_server
 
 SPACING = (8.0, 1.2, 1.9)
 ON_CPU = SegmentationSettings(device="cpu")
@@ -103,6 +101,16 @@ def child(tmp_path_factory):
 def request(child: Child, model: Path, voxels: np.ndarray, **changes) -> SegmentImage:
     given = {"job": 1, "spacing": SPACING, "folder": str(model), "settings": ON_CPU} | changes
     return SegmentImage(image=child.image(voxels), **given)
+
+
+def told_here(scratch: Path, model: Path, voxels: np.ndarray, **changes) -> list[Message]:
+    """Return what a worker in this process tells of a segmentation."""
+    told: list[Message] = []
+    np.save(scratch / "image.npy", voxels)
+    given = {"image": str(scratch / "image.npy"), "folder": str(model), "settings": ON_CPU}
+    asked = SegmentImage(job=1, spacing=SPACING, **(given | changes))
+    Worker(scratch, told.append).handle(asked)
+    return told
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has classes of priority instead")
@@ -258,11 +266,7 @@ def test_a_stop_during_the_looks_keeps_them(child, model):
 def test_phases_asked_together_arrive_member_by_member(model, tmp_path, monkeypatch):
     monkeypatch.setattr(Ensemble, "phases_at_once", lambda self, image, mirroring: 2)
     cine = np.stack([made_image((4, 20, 24), seed=s) for s in range(3)])[None]
-    told: list[Message] = []
-    np.save(tmp_path / "image.npy", cine)
-    image = str(tmp_path / "image.npy")
-    asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), settings=ON_CPU)
-    Worker(tmp_path, told.append).handle(asked)
+    told = told_here(tmp_path, model, cine)
     snapshots = [m for m in told if isinstance(m, SnapshotReady)]
     together = [(phase, done) for done in (1, 2, 3) for phase in (1, 2)]
     assert [(m.phase, m.done) for m in snapshots] == [*together, *((3, n) for n in (1, 2, 3))]
@@ -273,23 +277,13 @@ def test_phases_asked_together_arrive_member_by_member(model, tmp_path, monkeypa
     np.testing.assert_array_equal(np.load(snapshots[5].labels), alone.labels)
 
 
-def test_snapshots_come_after_powers_of_two(tmp_path, monkeypatch):
+def test_snapshots_come_after_powers_of_two_and_when_a_phase_is_stable(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "napari_bayes_nnunet.app.segmentation.result.SECONDS_BETWEEN_SNAPSHOTS", 1e9
     )
     model = make_model(tmp_path / "model", members=11)
-    told: list[Message] = []
-    np.save(tmp_path / "image.npy", made_image((3, 20, 24))[None])
-    image = str(tmp_path / "image.npy")
-    asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), settings=ON_CPU)
-    Worker(tmp_path, told.append).handle(asked)
+    told = told_here(tmp_path, model, made_image((3, 20, 24))[None])
     assert [m.done for m in told if isinstance(m, SnapshotReady)] == [1, 2, 4, 8, 11]
-
-
-def test_a_stable_phase_ends_with_its_own_snapshot(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "napari_bayes_nnunet.app.segmentation.result.SECONDS_BETWEEN_SNAPSHOTS", 1e9
-    )
     monkeypatch.setattr(Ensemble, "phases_at_once", lambda self, image, mirroring: 2)
     checks: dict[Stability, int] = {}
 
@@ -300,14 +294,9 @@ def test_a_stable_phase_ends_with_its_own_snapshot(tmp_path, monkeypatch):
         return np.full(len(labels), is_first and checks[self] == 2)
 
     monkeypatch.setattr(Stability, "update", update)
-    model = make_model(tmp_path / "model", members=11)
     cine = np.stack([made_image((3, 20, 24), seed=s) for s in range(2)])[None]
-    told: list[Message] = []
-    np.save(tmp_path / "image.npy", cine)
-    image = str(tmp_path / "image.npy")
     settings = replace(ON_CPU, until_stable=True, members=11)
-    asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), settings=settings)
-    Worker(tmp_path, told.append).handle(replace(asked, phases=[1, 2]))
+    told = told_here(tmp_path, model, cine, settings=settings, phases=[1, 2])
     shown = {p: [m for m in told if isinstance(m, SnapshotReady) and m.phase == p] for p in (1, 2)}
     assert [(m.done, m.total) for m in shown[1]] == [(1, 11), (2, 11), (4, 11), (6, 6)]
     assert [(m.done, m.total) for m in shown[2]] == [(n, 11) for n in (1, 2, 4, 6, 8, 11)]
@@ -370,11 +359,7 @@ def test_full_disk_prevents_only_the_review(model, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("napari_bayes_nnunet.app.worker.write_posterior", full)
-    told: list[Message] = []
-    np.save(tmp_path / "image.npy", made_image((4, 20, 24))[None])
-    image = str(tmp_path / "image.npy")
-    asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), settings=ON_CPU)
-    Worker(tmp_path, told.append).handle(asked)
+    told = told_here(tmp_path, model, made_image((4, 20, 24))[None])
     (notice,) = [m for m in told if isinstance(m, Notice)]
     assert notice.sentence == statement(NO_REVIEW, reason="No space left on device")
     (done,) = [m for m in told if isinstance(m, PhaseDone)]
@@ -430,34 +415,6 @@ def test_a_message_survives_the_line():
     assert asdict(from_line(message.to_line())) == asdict(message)
     assert from_line('{"kind":"stop","job":4,"of_a_newer_version":true}') == StopJob(job=4)
     assert from_line('{"kind":"phase_done","job":1,"phase":2,"report":{}}').posterior == ""
-
-
-def test_another_computer_answers_as_this_one(tmp_path, monkeypatch):
-    np.save(tmp_path / "image.npy", made_image((2, 20, 24))[None])
-    model = make_model(tmp_path / "model")
-    told: dict[str, list[Message]] = {"here": [], "there": []}
-    with ssh_server(tmp_path / "server") as server:
-        monkeypatch.setenv("PATH", f"{server.bin}{os.pathsep}{os.environ['PATH']}")
-        for place, device in (("here", "cpu"), ("there", server.address)):
-            worker = Worker(tmp_path, told[place].append)
-            settings = SegmentationSettings(device=device)
-            asked = {"image": str(tmp_path / "image.npy"), "spacing": SPACING}
-            worker.handle(SegmentImage(job=1, folder=str(model), settings=settings, **asked))
-        worker.handle(LoadEnsemble(folder=str(model), device="cpu"))  # closes the connection
-    here, there = ([m for m in said if not isinstance(m, StageStarted)] for said in told.values())
-    *there, loaded = there
-    assert here[0] == there[0] == loaded
-    assert [type(message) for message in here] == [type(message) for message in there]
-    for mine, others in zip(here, there, strict=True):
-        if isinstance(mine, SnapshotReady):
-            assert (mine.done, mine.total, mine.phase) == (others.done, others.total, others.phase)
-            np.testing.assert_array_equal(np.load(mine.labels), np.load(others.labels))
-            entropies = np.load(mine.maps["entropy"]), np.load(others.maps["entropy"])
-            np.testing.assert_allclose(*entropies, atol=1 / 4096)
-        if isinstance(mine, PhaseDone):
-            assert others.report["device"] == f"cpu on {server.address}"
-            with np.load(mine.posterior) as said, np.load(others.posterior) as said_there:
-                assert all((said[name] == said_there[name]).all() for name in said)
 
 
 def test_invalid_address_is_reported_in_one_sentence(tmp_path, model):

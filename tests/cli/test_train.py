@@ -218,6 +218,7 @@ def test_resuming_measures_a_missing_validation(
     stopped.send(signal.SIGTERM)
     stopped.wait()
     assert stopped.code == 0
+    assert MEASURING_CASE.format(number=2, cases=2) not in stopped.output
     command = COMMAND_LINE[Action.RESUME_RUN].format(command="bayes-nnunet train ")
     assert command in stopped.errors.lower()
     assert read_record(unmeasured_run.record).validation == {}

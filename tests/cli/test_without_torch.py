@@ -69,8 +69,11 @@ def run(reason, tmp_path):
     os.close(kept_open)
 
 
-@pytest.mark.parametrize("reason", TORCHES, indirect=True)
-@pytest.mark.parametrize("arguments", [["inspect", DEMO], ["devices"]])
+@pytest.mark.parametrize(
+    ("reason", "arguments"),
+    [(MISSING, ["inspect", DEMO]), (DAMAGED, ["devices"])],
+    indirect=["reason"],
+)
 def test_commands_that_need_torch_name_it(run, reason, arguments):
     done = run("-m", "napari_bayes_nnunet", *arguments)
     assert done.returncode == 1

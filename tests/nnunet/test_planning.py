@@ -226,42 +226,35 @@ def complete(planned_run, hearts, tmp_path, nnunet_environment):
     return workspace, read_dataset(hearts)
 
 
-def test_other_channels_are_preprocessed_again(complete):
+def test_other_channels_or_plans_are_preprocessed_again(complete):
     workspace, dataset = complete
-    scans = replace(dataset, json={**dataset.json, "channel_names": {"0": "CT"}})
-    for data, scheme in ((scans, "CTNormalization"), (dataset, "ZScoreNormalization")):
-        made = plan_and_preprocess(data, workspace, configuration="2d")
-        assert made["configurations"]["2d"]["normalization_schemes"] == [scheme]
-
-
-def test_images_of_kept_plans_are_not_those_of_new_plans(complete):
-    workspace, dataset = complete
-    stock = plan_and_preprocess(dataset, workspace, configuration="2d")
-    kept = copy.deepcopy(stock)
+    kept = copy.deepcopy(plan_and_preprocess(dataset, workspace, configuration="2d"))
     kept["configurations"]["2d"]["spacing"] = [2.8, 2.8]
-    for plans_of_training, shape in ((kept, (1, 4, 20, 24)), (None, (1, 4, 40, 48))):
-        plan_and_preprocess(dataset, workspace, configuration="2d", plans=plans_of_training)
+    scans = replace(dataset, json={**dataset.json, "channel_names": {"0": "CT"}})
+    for data, plans_of_training, scheme, shape in (
+        (scans, None, "CTNormalization", (1, 4, 40, 48)),
+        (dataset, kept, "ZScoreNormalization", (1, 4, 20, 24)),
+        (dataset, None, "ZScoreNormalization", (1, 4, 40, 48)),
+    ):
+        made = plan_and_preprocess(data, workspace, configuration="2d", plans=plans_of_training)
+        assert made["configurations"]["2d"]["normalization_schemes"] == [scheme]
         file = next(workspace.rglob("nnUNetPlans_2d/patient001_frame01.b2nd"))
         assert blosc2.open(str(file)).shape == shape
 
 
-def test_images_of_another_installation_are_made_again(complete, tmp_path, monkeypatch):
+def test_images_of_others_are_made_again(complete, tmp_path, monkeypatch):
     workspace, dataset = complete
     folder = workspace / "preprocessed" / dataset.nnunet_name
-    assert read_preprocessed_plans(folder, dataset.signature(), "2d", dataset)
-    monkeypatch.setattr(seals, "_folder", lambda: tmp_path / "seals")
-    assert not read_preprocessed_plans(folder, dataset.signature(), "2d", dataset)
-    plan_and_preprocess(dataset, workspace, configuration="2d")
-    assert read_preprocessed_plans(folder, dataset.signature(), "2d", dataset)
-
-
-def test_images_of_others_are_made_again(complete):
-    workspace, dataset = complete
     (file,) = workspace.rglob("nnUNetPlans_2d/patient001_frame01.pkl")
     before = file.read_bytes()
+    assert read_preprocessed_plans(folder, dataset.signature(), "2d", dataset)
     file.write_bytes(before + b"more")
     plan_and_preprocess(dataset, workspace, configuration="2d")
     assert file.read_bytes() == before
+    monkeypatch.setattr(seals, "_folder", lambda: tmp_path / "seals")  # another installation
+    assert not read_preprocessed_plans(folder, dataset.signature(), "2d", dataset)
+    plan_and_preprocess(dataset, workspace, configuration="2d")
+    assert read_preprocessed_plans(folder, dataset.signature(), "2d", dataset)
 
 
 def test_the_dataset_is_neither_copied_nor_changed(planned_run, hearts):
@@ -279,6 +272,9 @@ def test_another_dataset_replaces_what_was_preprocessed(tmp_path, monkeypatch, n
     workspace = nnunet_environment(tmp_path / "workspace")
     for name in ("raw", "preprocessed"):
         (workspace / name / "Dataset001_other").mkdir(parents=True)
+    note = workspace / "preprocessed" / dataset.nnunet_name / DONE
+    note.parent.mkdir()
+    note.write_text('{"signature": ')  # damaged, as if it were missing
     monkeypatch.setenv("nnUNet_n_proc_DA", "0")  # planning alone would fail with it
     stock = plan_and_preprocess(dataset, workspace, configuration="2d")
     assert stock["dataset_name"] == "Dataset001_data"
@@ -286,17 +282,6 @@ def test_another_dataset_replaces_what_was_preprocessed(tmp_path, monkeypatch, n
     with pytest.raises(ModelError) as caught:
         plan_and_preprocess(dataset, workspace, configuration="4d")
     assert caught.value.values == {"configuration": "4d", "planned": "2d, 3d_fullres"}
-
-
-def test_damaged_note_of_workspace_counts_as_missing(tmp_path, nnunet_environment):
-    dataset = read_dataset(make_dataset(tmp_path / "data", patients=1, frames=1))
-    workspace = nnunet_environment(tmp_path / "workspace")
-    note = workspace / "preprocessed" / dataset.nnunet_name / DONE
-    note.parent.mkdir(parents=True)
-    note.write_text('{"signature": ')
-    with pytest.raises(ModelError) as caught:
-        plan_and_preprocess(dataset, workspace, configuration="4d")
-    assert caught.value.values["configuration"] == "4d"
 
 
 def test_an_error_of_nnunet_is_one_line(tmp_path, nnunet_environment):
@@ -335,24 +320,18 @@ def check_filled(workspace, dataset):
     assert not [file for file in workspace.rglob("*") if file.is_file()]
 
 
-def test_few_small_cases_are_a_small_dataset(hearts):
+def test_few_small_cases_are_a_small_dataset(hearts, tmp_path):
     assert is_small(read_dataset(hearts))
-
-
-def test_many_cases_are_not_a_small_dataset(tmp_path):
-    folder = make_dataset(tmp_path / "data", patients=MOST_CASES + 1, frames=1)
-    assert not is_small(read_dataset(folder))
-
-
-def test_large_images_are_not_a_small_dataset(tmp_path):
-    dataset = read_dataset(make_dataset(tmp_path / "data", patients=2, frames=1))
-    for case in dataset.cases:
+    many = make_dataset(tmp_path / "many", patients=MOST_CASES + 1, frames=1)
+    assert not is_small(read_dataset(many))
+    large = read_dataset(make_dataset(tmp_path / "large", patients=2, frames=1))
+    for case in large.cases:
         with case.images[0].open("r+b") as stream:
             stream.truncate(MOST_BYTES // 2)
-    assert is_small(dataset)
-    with dataset.cases[0].images[0].open("ab") as stream:
+    assert is_small(large)
+    with large.cases[0].images[0].open("ab") as stream:
         stream.write(b"\0")
-    assert not is_small(dataset)
+    assert not is_small(large)
 
 
 def test_nnunets_pools_are_restored_after_a_failure():

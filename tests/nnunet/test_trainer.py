@@ -479,22 +479,6 @@ def test_one_of_several_processes_stops_without_an_error(trainer, run):
     assert not (run.fold("0") / "checkpoint_final.pth").exists()
 
 
-def test_the_suggested_batch_fits_the_gpus(trainer, monkeypatch):
-    def network(data):
-        raise torch.OutOfMemoryError("CUDA out of memory.")
-
-    trainer.initialize()
-    trainer.network.forward = network
-    trainer.is_ddp = True
-    trainer.configuration_manager.configuration["batch_size"] = 20
-    batch = {"data": torch.zeros(2, 1, 40, 48), "target": []}
-    for gpus, smaller in ((2, 10), (4, 8), (3, 9)):
-        monkeypatch.setattr(torch.distributed, "get_world_size", lambda gpus=gpus: gpus)
-        with pytest.raises(ModelError) as caught:
-            trainer.train_step(batch)
-        assert caught.value.remedies == (change("batch_size", smaller),)
-
-
 def test_nnunet_does_not_validate_a_run_folder(trainer, run):
     trainer.initialize()
     trainer.perform_actual_validation()

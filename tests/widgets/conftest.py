@@ -97,6 +97,11 @@ def image_layer(folder: Path, geometry: Geometry = VOLUME, name: str = "heart") 
     voxels = np.arange(1, 1 + np.prod(geometry.shape), dtype=np.int16).reshape(geometry.shape)
     path = folder / f"{name}.nii.gz"
     write_image(path, voxels, geometry)
+    return layer_of(path)
+
+
+def layer_of(path: Path) -> Image:
+    """Return the layer that the reader makes of an image."""
     reader = get_reader(str(path))
     assert reader is not None
     (layer,) = (Layer.create(*data) for data in reader(str(path)))

@@ -3,11 +3,9 @@
 import shutil
 import threading
 
-import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.cluster.task_queue import open_cluster, run_tasks
 from napari_bayes_nnunet.app.cluster.worker_call import ENSEMBLE_CHANGED, EnsembleCache
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.io import DataError
@@ -15,8 +13,6 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.fingerprint import fingerprint
 
 from ...helpers.data.models import make_model
-from ...helpers.processes import study_work
-from ...helpers.processes.clusters import cluster
 
 
 @pytest.fixture(scope="module")
@@ -110,16 +106,3 @@ def test_two_threads_take_turns(folder, cache, loads):
     assert max(most) == 1
     assert len(most) == 100
     assert loads == [folder]
-
-
-def test_tasks_of_a_worker_share_one_ensemble(model, tmp_path, warm_command):
-    tasks = [(model, seed) for seed in range(3)]
-    with cluster(tmp_path / "cluster", warm=warm_command) as made:
-        made.add_workers(1)
-        with open_cluster(made.address) as client:
-            found = dict(run_tasks(client, tasks, study_work.segment_noise, folders=[model]))
-    assert len({(process, ensemble) for process, ensemble, _ in found.values()}) == 1
-    here = Ensemble(model, device="cpu", precision="full")
-    for task in tasks:
-        expected = here.segment(study_work.noise(task[1]), (8.0, 1.5, 1.5), members=3)
-        np.testing.assert_array_equal(found[task][2], expected.labels)

@@ -239,7 +239,7 @@ def test_worker_that_refuses_the_ensemble_loses_no_task(trio, short_waits, tmp_p
         client.wait_for_workers(3, timeout=60)
         able = [worker for worker, n in count_slots(client, resources).items() if n]
         (tmp_path / "sick").write_text(able[0])
-        tasks = [(tmp_path / "sick", number) for number in range(20)]
+        tasks = [(tmp_path / "sick", number) for number in range(8)]
         options = {"resources": resources, "notify": said.append}
         found = list(run_tasks(client, tasks, cluster_work.refuse_on_one, **options))
     assert sorted(found) == [(task, task[1] ** 2) for task in tasks]

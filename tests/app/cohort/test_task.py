@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from socket import gethostname
 
+import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app import AppError
@@ -13,6 +14,7 @@ from napari_bayes_nnunet.app.cluster.task_queue import open_cluster, run_tasks
 from napari_bayes_nnunet.app.cluster.worker_call import REFUSED
 from napari_bayes_nnunet.app.cohort.run import StudyTask, run_study
 from napari_bayes_nnunet.app.prediction.request import PredictionRequest
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.search.studies import find_studies
@@ -79,3 +81,14 @@ def test_unreadable_ensemble_ends_the_run(tasks, address, short_waits):
         list(run_tasks(client, tasks, study_work.load_in_vain))
     assert "(OSError: [Errno 116] Stale file handle)" in caught.value.values["reason"]
     assert caught.value.remedies == (Remedy(Action.CONTINUE),)
+
+
+def test_tasks_of_a_worker_share_one_ensemble(ensemble, address):
+    tasks = [(ensemble, seed) for seed in range(3)]
+    with open_cluster(address) as client:
+        found = dict(run_tasks(client, tasks, study_work.segment_noise, folders=[ensemble]))
+    assert len({(process, number) for process, number, _ in found.values()}) == 1
+    here = Ensemble(ensemble, device="cpu", precision="full")
+    for task in tasks:
+        expected = here.segment(study_work.noise(task[1]), (8.0, 1.5, 1.5), members=3)
+        np.testing.assert_array_equal(found[task][2], expected.labels)

@@ -95,6 +95,11 @@ class TestVolume:
         np.testing.assert_array_equal(study.prediction, labels.voxels)
         np.testing.assert_array_equal(study.edited, labels.voxels)
         assert labels.geometry.same_grid(study.info.geometry)
+        assert str(model) not in (out / "heart" / "study.json").read_text()  # no longer needed
+        finished(model, image, "-o", tmp_path / "without", save="")
+        without = read_labels(tmp_path / "without" / "heart.nii.gz").voxels
+        np.testing.assert_array_equal(without, labels.voxels)
+        assert not (tmp_path / "without" / "heart").exists()
 
     def test_stored_members_match_the_maps(self, model, image, tmp_path) -> None:
         out = tmp_path / "out"
@@ -117,13 +122,6 @@ class TestVolume:
             np.mean(list(json.loads((out / "heart.json").read_text())["pairwise_dice"].values()))
         )
 
-    def test_the_same_labels_as_without_a_study(self, model, image, tmp_path) -> None:
-        finished(model, image, "-o", tmp_path / "with")
-        finished(model, image, "-o", tmp_path / "without", save="")
-        labels = [read_labels(tmp_path / f / "heart.nii.gz").voxels for f in ("with", "without")]
-        np.testing.assert_array_equal(*labels)
-        assert not (tmp_path / "without" / "heart").exists()
-
 
 class TestCine:
     def test_is_one_study_with_all_phases(self, model, cine, tmp_path) -> None:
@@ -137,11 +135,13 @@ class TestCine:
         assert study.info.reports[2] == report
         assert study.looks == {}
 
-    def test_of_dicom_has_the_long_axes_of_its_examination(self, model, tmp_path) -> None:
+    def test_of_dicom_has_the_long_axes_of_its_examination(self, ensemble, tmp_path) -> None:
         voxels = made_image((20, 24, 4, 3)).transpose(3, 2, 1, 0).astype(np.int16)
         write_cine(tmp_path / "in", voxels)
         write_plane(tmp_path / "in", 82, 0, series=20, description="4ch")
-        finished(model, tmp_path / "in", "-o", tmp_path / "out")
+        asked = {"images": (tmp_path / "in",), "output": tmp_path / "out"}
+        (outcome,) = predict(ensemble, PredictionRequest(**asked, save=frozenset({"study"})))
+        assert outcome.failure == ""
         (file,) = (tmp_path / "out").rglob("study.json")
         assert [plane.kind for plane in read_study(file.parent).long_axes] == ["4CH"]
 
@@ -186,40 +186,36 @@ class TestExistingStudy:
         finished(model, image, "-o", tmp_path / "out")
         return tmp_path / "out"
 
-    def test_is_not_overwritten_unasked(self, model, image, out) -> None:
-        (out / "heart.json").unlink()
-        (out / "heart.nii.gz").unlink()
-        code, said = run(model, image, "-o", out, "--save", "study")
-        assert code == 1
-        assert str(out) in said
-        assert "--overwrite" in said
-
-    def test_overwrite(self, model, image, out) -> None:
-        before = read_study(out / "heart").info.created
+    def test_is_left_alone_completed_or_overwritten_as_asked(self, model, image, out) -> None:
+        before = (out / "heart" / "study.json").stat().st_mtime_ns
+        again = (model, image, "-o", out)
+        assert "finished before" in finished(*again, "--continue")
+        assert (out / "heart" / "study.json").stat().st_mtime_ns == before
+        (out / "heart" / "study.json").rename(out / "heart" / ".unfinished")  # as if killed
+        finished(*again, "--continue")
+        assert read_study(out / "heart").problems == ()
+        created = read_study(out / "heart").info.created
         private = [file for file in out.rglob("*") if file.is_file()]
         for file in private:
             file.chmod(0o600)
-        finished(model, image, "-o", out, "--overwrite", "--method", "vanilla")
-        assert {stat.S_IMODE(file.stat().st_mode) for file in private} == {0o600}
+        finished(*again, "--overwrite", "--method", "vanilla")
+        modes = {stat.S_IMODE(file.stat().st_mode) for file in private if file.exists()}
+        assert modes == {0o600}
         study = read_study(out / "heart")
         assert study.posteriors[None].count == 1
-        assert study.info.created >= before
-
-    def test_continue_leaves_it_alone(self, model, image, out) -> None:
-        before = (out / "heart" / "study.json").stat().st_mtime_ns
-        assert "finished before" in finished(model, image, "-o", out, "--continue")
-        assert (out / "heart" / "study.json").stat().st_mtime_ns == before
+        assert study.info.created >= created
+        (out / "heart.json").unlink()
+        (out / "heart.nii.gz").unlink()
+        code, said = run(*again, "--save", "study")
+        assert code == 1
+        assert str(out) in said
+        assert "--overwrite" in said
 
     def test_continue_makes_the_study_that_is_missing(self, model, image, tmp_path) -> None:
         out = tmp_path / "later"
         finished(model, image, "-o", out, save="")
         finished(model, image, "-o", out, "--continue")
         assert has_study(out / "heart", [None])
-
-    def test_continue_makes_a_study_that_was_killed(self, model, image, out) -> None:
-        (out / "heart" / "study.json").rename(out / "heart" / ".unfinished")
-        finished(model, image, "-o", out, "--continue")
-        assert read_study(out / "heart").problems == ()
 
     def test_continue_adds_phases_to_an_unreviewed_study(self, model, cine, out) -> None:
         finished(model, cine, "-o", out, "--phases", "1")
@@ -229,8 +225,7 @@ class TestExistingStudy:
         assert read_study(out / "cine").info.phases == (1, 3)
 
     @pytest.mark.parametrize("how", ["decision", "edit"])
-    @pytest.mark.parametrize("flag", ["--overwrite", "--continue"])
-    def test_corrections_are_never_overwritten(self, model, cine, out, how, flag) -> None:
+    def test_corrections_are_never_overwritten(self, model, cine, out, how) -> None:
         finished(model, cine, "-o", out, "--phases", "1")
         study = read_study(out / "cine")
         if how == "edit":
@@ -240,10 +235,11 @@ class TestExistingStudy:
             decided = ReviewState().with_decision((1, 0), Decision(state="flagged"))
             save_review(study.folder, decided)
         before = {p: p.read_bytes() for p in study.folder.rglob("*") if p.is_file()}
-        code, said = run(model, cine, "-o", out, "--save", "study", "--phases", "1,2", flag)
-        assert code == 1
-        assert HAS_CORRECTIONS.format(folder=study.folder) in said
-        assert {p: p.read_bytes() for p in study.folder.rglob("*") if p.is_file()} == before
+        for flag in ("--overwrite", "--continue"):
+            code, said = run(model, cine, "-o", out, "--save", "study", "--phases", "1,2", flag)
+            assert code == 1
+            assert HAS_CORRECTIONS.format(folder=study.folder) in said
+            assert {p: p.read_bytes() for p in study.folder.rglob("*") if p.is_file()} == before
 
     @pytest.mark.parametrize("reviewed", [True, False])
     def test_results_are_not_replaced_beside_their_study(self, model, image, out, reviewed) -> None:
@@ -258,10 +254,6 @@ class TestExistingStudy:
         code, said = run(model, image, "-o", out, "--continue")
         assert (code, "finished before" in said) == (0, True)
         assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
-
-    def test_a_finished_study_with_corrections_does_not_disturb(self, model, image, out) -> None:
-        save_review(out / "heart", ReviewState(finished=True))
-        assert "finished before" in finished(model, image, "-o", out, "--continue")
 
     def test_folder_of_other_files_fails_only_its_case(
         self, ensemble, image, cine, tmp_path
@@ -286,9 +278,3 @@ def test_study_of_several_channels_has_the_first(tmp_path) -> None:
     study = read_study(tmp_path / "out" / "a")
     assert find_image(study.info, study.folder) == first
     assert study.posteriors[None].count == 1
-
-
-def test_the_model_is_not_needed_any_more(model, image, tmp_path) -> None:
-    finished(model, image, "-o", tmp_path / "out")
-    content = (tmp_path / "out" / "heart" / "study.json").read_text()
-    assert str(model) not in content

@@ -108,11 +108,18 @@ def test_files_carry_patient_and_study_of_the_images(tmp_path: Path) -> None:
         assert {n: written[n].value for n in names} == {n: known[n].value for n in names}
 
 
-def test_command_lists_the_files(study: Path, images: Path, tmp_path: Path) -> None:
+def test_command_lists_the_files_and_notes_open_slices(
+    study: Path, images: Path, tmp_path: Path
+) -> None:
     arguments = ["export-dicom", str(study), str(images), "-o", str(tmp_path / "out")]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
     assert len(done.stdout.splitlines()) == 4
+    session = ReviewSession(read_study(study))
+    assert done.stderr.strip() == describe_open_slices(session)
+    accept(session, ED, ES)
+    save_review(study, session.state)
+    assert not CliRunner().invoke(main, arguments).stderr
 
 
 def test_command_writes_label_maps_and_contours(study: Path, images: Path, tmp_path: Path) -> None:
@@ -241,36 +248,20 @@ def test_phases_outside_the_queue_count_as_open(images: Path, tmp_path: Path) ->
     assert str(accepted.total) in describe_open_slices(session, session.phases)
 
 
-def test_command_notes_open_slices(study: Path, images: Path, tmp_path: Path) -> None:
-    arguments = ["export-dicom", str(study), str(images), "-o", str(tmp_path / "out")]
-    session = ReviewSession(read_study(study))
-    note = CliRunner().invoke(main, arguments).stderr
-    assert note.strip() == describe_open_slices(session)
-    accept(session, ED, ES)
-    save_review(study, session.state)
-    assert not CliRunner().invoke(main, arguments).stderr
-
-
-def test_folder_of_the_images_is_refused(study: Path, images: Path) -> None:
-    before = sorted(images.rglob("*"))
-    with pytest.raises(AppError) as caught:
-        export_session(ReviewSession(read_study(study)), images, images)
-    assert caught.value.values == {"folder": images, "contents": "images"}
-    assert sorted(images.rglob("*")) == before
-
-
-def test_images_of_another_patient_are_refused(study: Path, tmp_path: Path) -> None:
-    write_dicoms(tmp_path / "other", seed=2)
-    with pytest.raises(DataError) as caught:
-        export_session(ReviewSession(read_study(study)), tmp_path / "other", tmp_path / "out")
-    assert caught.value.values["case"] == CASE
-    assert caught.value.values["expected"] == read_study(study).info.geometry
-    assert not (tmp_path / "out").exists()
-
-
-def test_images_are_refused_if_they_cannot_be_compared(
+def test_images_are_refused_as_folder_of_another_patient_or_if_not_comparable(
     study: Path, images: Path, tmp_path: Path
 ) -> None:
+    session = ReviewSession(read_study(study))
+    before = sorted(images.rglob("*"))
+    with pytest.raises(AppError) as refused:
+        export_session(session, images, images)
+    assert refused.value.values == {"folder": images, "contents": "images"}
+    assert sorted(images.rglob("*")) == before
+    write_dicoms(tmp_path / "other", seed=2)
+    with pytest.raises(DataError) as caught:
+        export_session(session, tmp_path / "other", tmp_path / "out")
+    assert caught.value.values["case"] == CASE
+    assert caught.value.values["expected"] == read_study(study).info.geometry
     image_of(study).unlink()
     with pytest.raises(DataError) as caught:
         export_session(ReviewSession(read_study(study)), images, tmp_path / "out")

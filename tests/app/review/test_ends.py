@@ -118,21 +118,16 @@ def test_an_unknown_order_begins_with_the_base(session) -> None:
     assert MYO in gone.labels  # the base is not known well enough to remove the wall
 
 
-def test_a_finished_structure_is_refused(session) -> None:
+def test_finished_structures_edges_and_unknown_shapes_are_refused(session) -> None:
     session.change(protected=("RV",))
     for outwards in (True, False):
         error = refused(session, End.BASE, outwards=outwards)
         assert error.statement.template == module.IS_LOCKED
-
-
-def test_the_edge_of_the_image_is_refused(session) -> None:
+    session.change(protected=())
     for end in End:
         error = refused(session, end, outwards=True)
         assert error.statement.template == module.NO_SLICE_LEFT
         assert error.values["end"] == end.value
-
-
-def test_a_structure_known_nowhere_is_refused(session) -> None:
     clear(session, RV, *range(SHAPE[0]), prediction=True)
     session.study.posteriors.clear()
     error = refused(session, End.BASE, outwards=True)

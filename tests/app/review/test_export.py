@@ -35,7 +35,6 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import (
 )
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import Volume, read_labels, read_volume, write_labels
-from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.io.study.patient import write_patient
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.io.study.usage_log import USE_LOG, append_use
@@ -253,33 +252,6 @@ def test_phases_with_open_slices_are_refused(session, image, dataset) -> None:
     assert read_dataset(dataset) == before
     accept(session, ED)
     assert add_to_training_set(session, image, dataset) == ["heart_frame01"]
-
-
-def test_flagged_slice_is_open(session, image, dataset) -> None:
-    accept(session, ED)
-    session.decide((ED, 0), "flagged")
-    with pytest.raises(AppError) as caught:
-        add_to_training_set(session, image, dataset)
-    assert caught.value.values["open"].startswith("1 in phase 1,")
-
-
-def test_queue_of_one_structure_hides_no_open_slices(session, image, dataset) -> None:
-    session.change(structure="MYO")
-    for item in session.queue(session.scores()):
-        session.decide((item.phase, item.z), "accepted")
-    with pytest.raises(AppError) as caught:
-        add_to_training_set(session, image, dataset)
-    assert set(caught.value.values) == {"open"}
-
-
-def test_phase_without_posterior_needs_every_slice_accepted(folder, image, dataset) -> None:
-    posterior_file(folder, ES).unlink()
-    session = ReviewSession(read_study(folder))
-    accept(session, ED)
-    accept(session, ES, slices=range(3))
-    assert add_to_training_set(session, image, dataset) == ["heart_frame01"]
-    accept(session, ES)
-    assert add_to_training_set(session, image, dataset) == ["heart_frame01", "heart_frame03"]
 
 
 def test_volume_becomes_one_case(tmp_path, dataset) -> None:

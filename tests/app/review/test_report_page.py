@@ -36,16 +36,6 @@ def page_of(**changes: Any) -> Page:
     return Page(report_page(review(**changes)))
 
 
-def test_page_has_name_date_phases_and_limits() -> None:
-    page = page_of()
-    text = page.text
-    assert "patient007" in text
-    for part in ("2026-07-01 10:32", "ED is phase 1", "ES is phase 8"):
-        assert part in text
-    assert "use" in page.classes
-    assert all(rule in text for rule in RULES)
-
-
 def test_page_names_the_reader() -> None:
     assert "read by Anna &lt;Berg&gt;" in report_page(review(reader="Anna <Berg>"))
     assert "read by" not in report_page(review())
@@ -71,8 +61,15 @@ def test_page_names_the_files_of_joined_phases() -> None:
     assert "phase 2 is p_frame12" in text
 
 
-def test_page_refers_to_nothing_outside() -> None:
-    assert page_of().outside == []
+def test_page_has_name_date_phases_and_limits() -> None:
+    page = page_of()
+    text = page.text
+    assert "patient007" in text
+    for part in ("2026-07-01 10:32", "ED is phase 1", "ES is phase 8"):
+        assert part in text
+    assert "use" in page.classes
+    assert all(rule in text for rule in RULES)
+    assert page.outside == []
 
 
 def test_folder_of_the_study_stays_private() -> None:
@@ -162,16 +159,12 @@ def test_names_from_files_are_escaped(name: str) -> None:
 
 
 def test_warnings_name_their_phase_and_come_once() -> None:
-    text = page_of(predictions={8: PREDICTION}, warnings=("Moved.", "Moved.")).text
-    assert text.count("Moved.") == 1
+    warnings = (PREDICTION["warnings"][0], "Moved.", "Moved.")
+    for given in (warnings, warnings[1:]):
+        text = page_of(predictions={8: PREDICTION}, warnings=given).text
+        assert text.count("made warning") == 1
+        assert text.count("Moved.") == 1
     assert "Phase 8 (ES): made warning" in text
-
-
-def test_warning_of_a_phase_comes_once() -> None:
-    warnings = (PREDICTION["warnings"][0], "Moved.")
-    text = page_of(predictions={8: PREDICTION}, warnings=warnings).text
-    assert text.count("made warning") == 1
-    assert text.count("Moved.") == 1
 
 
 def test_missing_image_is_not_an_unchanged_slice() -> None:

@@ -74,6 +74,10 @@ def test_session_has_the_segmented_phases(session) -> None:
     assert not session.has_place((5, 0))
     assert not session.has_place((ED, 4))
     assert not session.has_place((None, 0))
+    assert [session.is_basal((ED, z)) for z in range(4)] == [True, True, False, False]
+    assert not session.is_basal((2, 0))  # a phase that was not segmented
+    voxels = np.count_nonzero(session.labels_in(WORST) == LV)
+    assert session.volume_in(WORST, LV) == pytest.approx(voxels * 8 * 1.5 * 1.25 / 1000)
 
 
 def test_ed_and_es_come_from_the_volumes(folder, session) -> None:
@@ -119,22 +123,12 @@ def test_volume_has_one_phase_without_number(tmp_path) -> None:
     assert session.has_place((None, 3))
 
 
-def test_basal_slices_are_in_the_basal_half(session) -> None:
-    assert [session.is_basal((ED, z)) for z in range(4)] == [True, True, False, False]
-    assert not session.is_basal((2, 0))  # a phase that was not segmented
-
-
 def test_most_uncertain_voxel_has_highest_mutual_information(session) -> None:
     y, x = session.most_uncertain_in(WORST)
-    information = session.study.mutual_information[ED - 1, WORST[1]]
-    assert information[y, x] == information.max() > 0
-
-
-def test_most_uncertain_voxel_stays_near_the_heart(session) -> None:
-    expected = session.most_uncertain_in(WORST)
     plane = session.study.mutual_information[ED - 1, WORST[1]]
+    assert plane[y, x] == plane.max() > 0
     plane[0, -1] = plane.max() + 1  # 20 mm from the heart
-    assert session.most_uncertain_in(WORST) == expected
+    assert session.most_uncertain_in(WORST) == (y, x)
 
 
 def test_alternatives_of_last_slice_are_cached(session) -> None:
@@ -143,11 +137,6 @@ def test_alternatives_of_last_slice_are_cached(session) -> None:
     assert session.alternatives_in(WORST) is found
     assert session.alternatives_in((ED, 0)) is not found
     assert session.alternatives_in((2, 0)) == []
-
-
-def test_volume_is_that_of_one_slice(session) -> None:
-    voxels = np.count_nonzero(session.labels_in(WORST) == LV)
-    assert session.volume_in(WORST, LV) == pytest.approx(voxels * 8 * 1.5 * 1.25 / 1000)
 
 
 # The queue
@@ -430,10 +419,6 @@ def test_short_views_and_absences_are_not_logged(clock, folder) -> None:
     session.look_at(WORST)
     (row,) = session.take_log()
     assert row.seconds == module.LONGEST_LOOK_S
-
-
-def test_short_views_of_accepted_slices_are_not_logged(clock, folder) -> None:
-    session = ReviewSession(read_study(folder))
     places = [(ED, z) for z in range(3)]
     for place in places:
         session.decide(place, "accepted")
@@ -538,17 +523,12 @@ def test_slice_with_a_finding_is_queued_without_a_score(session) -> None:
     assert session.queue({phase: {"RV": np.zeros(session.slices)} for phase in (ED, ES)}) == []
 
 
-def test_accepting_a_slice_dismisses_its_findings(session) -> None:
+def test_finding_vanishes_when_accepted_or_its_cause_is_corrected(session) -> None:
     gap(session, ED)
     session.decide((ED, 1), "accepted")
     assert session.findings() == []
     session.decide((ED, 1), "flagged")
     assert [finding.place for finding in session.findings()] == [(ED, 1)]
-
-
-def test_finding_vanishes_when_its_cause_is_corrected(session) -> None:
-    gap(session, ED)
-    assert session.findings()
     session.labels_in((ED, 1))[:] = session.predicted_in((ED, 1))
     session.note_change([(ED, 1)], tool="revert")
     assert session.findings() == []

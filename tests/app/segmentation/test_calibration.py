@@ -211,7 +211,17 @@ def test_predict_uses_the_fitted_temperature(
     calibrated: Path, hearts: Path, tmp_path: Path
 ) -> None:
     image = read_dataset(hearts).cases[0].images[0]
-    start = (calibrated, image, "-o", tmp_path, "--method", "multi", *ASKED)
+    start = (calibrated, image, "-o", tmp_path)
+    for given, expected, said in (
+        ("fitted", 1, "bayes-nnunet calibrate"),
+        ("warm", 2, "'warm'"),
+        ("0", 1, "0.0"),
+    ):
+        code, text = run("predict", *start, "--method", "swa", "--temperature", given)
+        assert code == expected
+        assert said in text
+        assert not any(tmp_path.iterdir())
+    start = (*start, "--method", "multi", *ASKED)
     code, text = run("predict", *start, "--temperature", "fitted")
     assert code == 0, text
     (report,) = tmp_path.glob("*.json")
@@ -264,18 +274,6 @@ def test_temperature_that_was_not_fitted_raises(calibrated: Path) -> None:
     assert command.endswith("--window whole --largest-component on --until-stable")
 
 
-@pytest.mark.parametrize(("given", "expected"), [("fitted", 1), ("warm", 2), ("0", 1)])
-def test_command_refuses_an_unusable_temperature(
-    calibrated: Path, hearts: Path, tmp_path: Path, given: str, expected: int
-) -> None:
-    image = read_dataset(hearts).cases[0].images[0]
-    start = ("predict", calibrated, image, "-o", tmp_path, "--method", "swa", "--device", "cpu")
-    code, text = run(*start, "--temperature", given)
-    assert code == expected
-    assert {"fitted": "bayes-nnunet calibrate", "warm": "'warm'", "0": "0.0"}[given] in text
-    assert not any(tmp_path.iterdir())
-
-
 def test_members_of_several_folds_are_refused(tmp_path: Path, hearts: Path) -> None:
     model = make_model(tmp_path, members=1)
     shutil.copytree(model / "fold_0", model / "fold_1")
@@ -317,12 +315,18 @@ def test_cases_that_another_training_has_seen_are_left_out(
     assert caught.value.statement.template == NOTHING_HELD_BACK
 
 
-def test_temperature_of_another_fold_is_not_used(calibrated: Path) -> None:
+def test_temperature_of_another_training_or_fold_is_not_used(calibrated: Path) -> None:
     folder = Ensemble(calibrated, device="cpu").folder
-    other = replace(folder, members=tuple(replace(m, fold="1") for m in folder.members))
-    with pytest.raises(AppError) as caught:
-        fitted_temperature(other, settings_of("multi"))
-    assert [remedy.action for remedy in caught.value.remedies] == [Action.SET, Action.RUN]
+    assert fitted_temperature(folder, settings_of("multi"))
+    for change in ({"sha256": "0" * 64}, {"fold": "1"}):
+        other = replace(folder, members=tuple(replace(m, **change) for m in folder.members))
+        with pytest.raises(AppError) as caught:
+            fitted_temperature(other, settings_of("multi"))
+        assert [remedy.action for remedy in caught.value.remedies] == [Action.SET, Action.RUN]
+    with pytest.raises(AppError):
+        fitted_temperature(replace(folder, plans_sha256="0" * 64), settings_of("multi"))
+    unknown = replace(folder, members=tuple(replace(m, sha256="") for m in folder.members))
+    assert fitted_temperature(unknown, settings_of("multi"))
 
 
 def test_read_only_ensemble_is_refused_before_the_work(
@@ -357,14 +361,35 @@ def test_dataset_with_other_labels_is_refused(
     assert caught.value.statement.template == OTHER_LABELS
 
 
-def test_damaged_file_is_named(calibrated: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(calibrated, copy)
-    (copy / FILE).write_text('{"format": 1, "calibrations": [{}]}')
-    folder = Ensemble(copy, device="cpu").folder
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": "\x1b[2J"},
+        {"mirroring": "\x1b[2J"},
+        *({"temperature": temperature} for temperature in (1e-300, 0.01, 100, 1e300)),
+        None,
+    ],
+)
+def test_damaged_file_is_named(
+    with_rules: Path, tmp_path: Path, change: dict[str, Any] | None
+) -> None:
+    row = {} if change is None else {**rows_of(with_rules)[0], **change}
+    (tmp_path / FILE).write_text(json.dumps({"format": 1, "calibrations": [row]}))
     with pytest.raises(DataError) as caught:
-        fitted_temperature(folder, settings_of("multi"))
+        read_calibrations(tmp_path)
     assert FILE in str(caught.value)
+
+
+def test_newer_calibration_and_a_loop_of_links_are_refused(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(json.dumps({"format": 2}))
+    with pytest.raises(DataError) as caught:
+        read_calibrations(tmp_path)
+    assert str(caught.value) == NEWER_JSON.format(file=tmp_path / FILE)
+    (tmp_path / FILE).unlink()
+    (tmp_path / FILE).symlink_to(tmp_path / FILE)
+    with pytest.raises(DataError) as caught:
+        read_calibrations(tmp_path)
+    assert caught.value.values["file"] == tmp_path / FILE
 
 
 KILLED = """
@@ -410,19 +435,6 @@ def test_kill_while_saving_keeps_earlier_temperatures(calibrated: Path, tmp_path
     assert len(read_calibrations(copy)) == len(rows_of(calibrated))
 
 
-def test_temperature_of_another_training_is_not_used(calibrated: Path) -> None:
-    folder = Ensemble(calibrated, device="cpu").folder
-    assert fitted_temperature(folder, settings_of("multi"))
-    other = replace(folder, members=tuple(replace(m, sha256="0" * 64) for m in folder.members))
-    with pytest.raises(AppError) as caught:
-        fitted_temperature(other, settings_of("multi"))
-    assert [remedy.action for remedy in caught.value.remedies] == [Action.SET, Action.RUN]
-    with pytest.raises(AppError):
-        fitted_temperature(replace(folder, plans_sha256="0" * 64), settings_of("multi"))
-    unknown = replace(folder, members=tuple(replace(m, sha256="") for m in folder.members))
-    assert fitted_temperature(unknown, settings_of("multi"))
-
-
 def test_temperature_of_the_calibration_is_the_default(calibrated: Path) -> None:
     folder = Ensemble(calibrated, device="cpu").folder
     fitted = fitted_temperature(folder, settings_of("multi"))
@@ -447,16 +459,6 @@ def test_window_is_that_of_the_calibration(
         key = calibration_key(folder, settings)
         write_calibration(folder, Calibration(temperature=2, cases=("a",), **key))
     assert usual_window(folder) == usual
-
-
-def test_loop_of_links_is_reported_as_an_unreadable_file(calibrated: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(calibrated, copy)
-    (copy / FILE).unlink()
-    (copy / FILE).symlink_to(copy / FILE)
-    with pytest.raises(DataError) as caught:
-        read_calibrations(copy)
-    assert caught.value.values["file"] == copy / FILE
 
 
 RULE = IntervalRule(bias=1.0, half_width_80=2.0, half_width_90=3.0, patients=16)
@@ -603,33 +605,26 @@ def test_case_is_the_same_after_it_was_kept(tmp_path: Path) -> None:
             if name != "slices":
                 np.testing.assert_equal(getattr(other, name), value)
     assert UnfinishedCalibration(tmp_path, "8").read([image], ARRAYS) is None
+    (file,) = (tmp_path / KEPT_CASES).iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-100])
+    assert unfinished.read([image], ARRAYS) is None
+    file.write_bytes(whole)
     image.write_bytes(b"another image")
     assert unfinished.read([image], ARRAYS) is None
     UnfinishedCalibration(tmp_path, "8").remove()
     assert any((tmp_path / KEPT_CASES).iterdir())
-    UnfinishedCalibration(tmp_path, "9").remove()
-    assert not (tmp_path / KEPT_CASES).exists()
-
-
-def test_damaged_case_is_computed_again(tmp_path: Path) -> None:
-    unfinished = UnfinishedCalibration(tmp_path, "key")
-    unfinished.write([], *case_of(3, "ED").to_parts())
-    (file,) = (tmp_path / KEPT_CASES).iterdir()
-    file.write_bytes(file.read_bytes()[:-100])
-    assert unfinished.read([], ARRAYS) is None
     unfinished.remove()
     assert not (tmp_path / KEPT_CASES).exists()
 
 
-def test_usual_mass_needs_many_training_patients(calibrated: Path, hearts: Path) -> None:
-    folder = Ensemble(calibrated, device="cpu").folder
-    assert measure_training_labels(folder, read_dataset(hearts), folder.members)[1] is None
-
-
-def test_mass_is_unknown_without_myocardium(calibrated: Path, hearts: Path) -> None:
+def test_usual_mass_needs_many_training_patients_with_myocardium(
+    calibrated: Path, hearts: Path
+) -> None:
     folder = Ensemble(calibrated, device="cpu").folder
     other = replace(folder, labels={"background": 0, "RV": 1, "liver": 2, "LV": 3})
-    assert measure_training_labels(other, read_dataset(hearts), folder.members)[1] is None
+    for one in (folder, other):
+        assert measure_training_labels(one, read_dataset(hearts), folder.members)[1] is None
 
 
 def reports_of(folder: Path) -> list[dict[str, Any]]:
@@ -683,17 +678,13 @@ def test_uncalibrated_results_have_no_intervals(
     assert "interval_90" not in report["volumes_ml"]["LV"]
 
 
-def test_other_settings_are_said_to_be_uncalibrated(with_rules: Path) -> None:
+def test_other_settings_or_weights_are_said_to_be_uncalibrated(with_rules: Path) -> None:
     folder = Ensemble(with_rules, device="cpu").folder
     assert calibration_notes(folder, settings_of("multi")) == ()
     (note,) = calibration_notes(folder, settings_of("single"))
     assert "calibrated for other settings" in note
     assert calibration_notes(folder, settings_of("single", calibrated=False)) == ()
     assert find_calibration(folder, settings_of("multi", until_stable=True)) is None
-
-
-def test_changed_ensemble_is_said_to_be_uncalibrated(with_rules: Path) -> None:
-    folder = Ensemble(with_rules, device="cpu").folder
     members = tuple(replace(m, sha256="0" * 64) for m in folder.members)
     for changed in (replace(folder, members=members), replace(folder, plans_sha256="0" * 64)):
         assert calibration_notes(changed, settings_of("multi")) == (OTHER_WEIGHTS,)
@@ -709,32 +700,3 @@ def test_sentence_on_other_settings_is_short(with_rules: Path, tmp_path: Path) -
     (note,) = calibration_notes(Ensemble(copy, device="cpu").folder, settings_of("single"))
     assert "299 members" in note
     assert len(note) < 300
-
-
-@pytest.mark.parametrize("temperature", [1e-300, 0.01, 100, 1e300])
-def test_temperature_that_cannot_be_fitted_is_refused(
-    calibrated: Path, tmp_path: Path, temperature: float
-) -> None:
-    content = json.loads((calibrated / FILE).read_text())
-    content["calibrations"][0]["temperature"] = temperature
-    (tmp_path / FILE).write_text(json.dumps(content))
-    with pytest.raises(DataError):
-        read_calibrations(tmp_path)
-
-
-def test_newer_calibration_is_refused(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_text(json.dumps({"format": 2}))
-    with pytest.raises(DataError) as caught:
-        read_calibrations(tmp_path)
-    assert str(caught.value) == NEWER_JSON.format(file=tmp_path / FILE)
-
-
-@pytest.mark.parametrize("change", [{"method": "\x1b[2J"}, {"mirroring": "\x1b[2J"}])
-def test_unknown_settings_in_the_file_are_damage(
-    with_rules: Path, tmp_path: Path, change: dict[str, str]
-) -> None:
-    row = {**rows_of(with_rules)[0], **change}
-    (tmp_path / FILE).write_text(json.dumps({"format": 1, "calibrations": [row]}))
-    with pytest.raises(DataError) as caught:
-        read_calibrations(tmp_path)
-    assert FILE in str(caught.value)

@@ -74,10 +74,14 @@ def test_only_the_first_phase_is_seen_whole(ensemble, cine, monkeypatch) -> None
         assert not look.entropy[:, :30].any() or phase == 0  # outside of the window
 
 
-def test_ends_are_those_of_the_looks(ensemble, cine) -> None:
+def test_ends_are_those_of_the_looks_at_usable_phases(ensemble, cine) -> None:
     lv = [look.cavity for look in ensemble.first_looks(cine, SPACING)]
-    assert ensemble.find_phases(cine, SPACING) == (np.argmax(lv) + 1, np.argmin(lv) + 1)
+    ed, es = ensemble.find_phases(cine, SPACING)
+    assert (ed, es) == (np.argmax(lv) + 1, np.argmin(lv) + 1)
     assert len(ensemble._members.kept._kept) == 2  # which are segmented next
+    zero, unknown = (np.full_like(cine[:, :1], value) for value in (0, np.nan))
+    among = np.concatenate([zero, cine, unknown], axis=1)
+    assert ensemble.find_phases(among, SPACING) == (ed + 1, es + 1)
 
 
 @pytest.fixture(scope="module")
@@ -119,15 +123,6 @@ def test_looks_for_the_window_get_what_is_kept(tmp_path, phases) -> None:
     with pytest.raises(Stopped):
         Worker(tmp_path, lambda message: None)._phases(request, here, cine)
     assert asked == ["off"]
-
-
-@pytest.mark.parametrize("value", [0, np.nan])
-def test_ends_are_found_among_usable_phases(ensemble, cine, value) -> None:
-    ed, es = ensemble.find_phases(cine, SPACING)
-    blank = np.full_like(cine[:, :1], value)
-    assert ensemble.find_phases(np.concatenate([blank, cine, blank], axis=1), SPACING) == (
-        *(ed + 1, es + 1),
-    )
 
 
 def test_a_stop_ends_the_looks(ensemble, cine) -> None:

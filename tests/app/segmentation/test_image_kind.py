@@ -84,15 +84,18 @@ def test_other_contrast_is_no_cine(ratio: float) -> None:
     assert RULE.why_no_cine(signs(ratio=ratio)) not in ("", NO_HEART, OTHER_KIND)
 
 
-def test_missing_heart_and_other_features_are_asked() -> None:
+def test_missing_heart_features_and_shapes_are_asked_unless_tags_answer() -> None:
     assert RULE.why_no_cine(signs(ratio=math.nan)) == NO_HEART
     assert RULE.why_no_cine(signs(score=3.1)) == OTHER_KIND
     assert RULE.why_no_cine(signs(score=2.9)) == ""
     # A distance, which a new scanner has as well, says nothing of the kind of an image.
     assert RULE.why_no_cine(signs(1000)) == ""
-
-
-def test_tags_of_a_cine_outweigh_features_but_no_shapes() -> None:
+    usual, strange = (
+        FailureAssessment(score=STRANGE_SCORE + more, threshold=1.0) for more in (-0.1, 0.1)
+    )
+    assert RULE.why_no_cine(signs(), usual) == ""
+    assert RULE.why_no_cine(signs(), strange) == OTHER_SHAPES
+    # Tags of a cine outweigh features, but no shapes.
     assert RULE.why_no_cine(signs(score=3.1), is_cine_by_tags=True) == ""
     assert RULE.why_no_cine(signs(ratio=math.nan), is_cine_by_tags=True) == NO_HEART
 
@@ -102,14 +105,6 @@ def test_signs_are_those_of_the_features() -> None:
     assert found[CINE_SCORE] == pytest.approx((3 - 1) / 2 * 1 + (3 - 2) * 0.5 - 1)
     assert found[MUSCLE_TO_BLOOD] == 0.4
     assert set(RULE.signs(HeartLook(None, math.nan))) == {MUSCLE_TO_BLOOD}
-
-
-def test_strange_shapes_are_no_cine() -> None:
-    usual, strange = (
-        FailureAssessment(score=STRANGE_SCORE + more, threshold=1.0) for more in (-0.1, 0.1)
-    )
-    assert RULE.why_no_cine(signs(), usual) == ""
-    assert RULE.why_no_cine(signs(), strange) == OTHER_SHAPES
 
 
 def test_rule_needs_features_and_ratios_of_validation_cases() -> None:
@@ -249,6 +244,17 @@ def test_a_refused_cine_keeps_its_earlier_results(checked, hearts, tmp_path) -> 
     assert {file.name: file.read_bytes() for file in output.iterdir()} == before
 
 
+@pytest.fixture(scope="module")
+def judged(checked, hearts, tmp_path_factory) -> tuple[Path, Any]:
+    """An inverted image, and the report of its prediction with the usual settings."""
+    folder = tmp_path_factory.mktemp("inverted")
+    (volume,) = read_channels(image_of(hearts))
+    inverted = folder / "inverted.nii.gz"
+    write_map(inverted, (volume.voxels.max() - volume.voxels).astype(np.float32), volume.geometry)
+    *_, (usual,) = predicted(checked, inverted, folder / "usual")
+    return inverted, usual
+
+
 @pytest.mark.parametrize(
     "flags",
     [
@@ -259,11 +265,8 @@ def test_a_refused_cine_keeps_its_earlier_results(checked, hearts, tmp_path) -> 
         ("--uncalibrated",),
     ],
 )
-def test_the_image_is_judged_whatever_the_settings(checked, hearts, tmp_path, flags) -> None:
-    (volume,) = read_channels(image_of(hearts))
-    inverted = tmp_path / "inverted.nii.gz"
-    write_map(inverted, (volume.voxels.max() - volume.voxels).astype(np.float32), volume.geometry)
-    *_, (usual,) = predicted(checked, inverted, tmp_path / "usual")
+def test_the_image_is_judged_whatever_the_settings(checked, judged, tmp_path, flags) -> None:
+    inverted, usual = judged
     code, text, (report,) = predicted(checked, inverted, tmp_path / "out", *flags)
     assert code == 0, text
     assert (report["no_cine"], report["unlike_training"]) == (True, True)

@@ -129,12 +129,9 @@ def test_few_members_come_from_all_trainings() -> None:
     assert [(m.training, m.epoch) for m in taken] == [(t, 19) for t in "abcde"]
 
 
-def test_multi_without_cycles_uses_all_members() -> None:
+def test_multi_treats_members_without_cycle_as_first_group() -> None:
     assert epochs(PLAIN, "multi", 1) == [50, 100, None]
     assert len(choose_members(CROSS_VALIDATION, "multi", 2)) == 5
-
-
-def test_multi_treats_members_without_cycle_as_first_group() -> None:
     plain = make_members([3, None], cycle_length=None, training="plain")
     folder = make_folder([*make_members([8, 9], cycle_length=10), *plain])
     assert epochs(folder, "multi", 2) == [9, None]
@@ -146,25 +143,15 @@ def test_single_takes_the_last_cycle_alone() -> None:
     assert epochs(folder, "single", 1) == [29]
     running = make_folder(make_members([8, 9, 17, 18], cycle_length=10))
     assert epochs(running, "single", 1) == [18]
-
-
-def test_single_without_cycles_raises() -> None:
-    with pytest.raises(AppError) as caught:
-        choose_members(PLAIN, "single")
-    assert caught.value.values == {"kind": "checkpoints"}
-
-
-def test_single_for_several_trainings_raises() -> None:
     members = [m for f in "01" for m in make_members([9], cycle_length=10, fold=f)]
-    folder = make_folder(members, "cross-validation ensemble")
-    with pytest.raises(AppError) as caught:
-        choose_members(folder, "single")
-    assert caught.value.values == {"kind": "cross-validation ensemble", "trainings": 2}
-
-
-def test_vanilla_takes_one_member_of_the_first_fold() -> None:
-    assert epochs(PLAIN, "vanilla") == [None]
-    assert [m.fold for m in choose_members(CROSS_VALIDATION, "vanilla")] == ["0"]
+    several = make_folder(members, "cross-validation ensemble")
+    for other, values in (
+        (PLAIN, {"kind": "checkpoints"}),
+        (several, {"kind": "cross-validation ensemble", "trainings": 2}),
+    ):
+        with pytest.raises(AppError) as caught:
+            choose_members(other, "single")
+        assert caught.value.values == values
 
 
 def test_refused_members_are_never_taken() -> None:
@@ -194,15 +181,16 @@ def test_refused_methods_have_reasons_and_remedies() -> None:
         assert refused[method].values == {"kind": "cross-validation ensemble"}
 
 
-def test_swa_averages_weights_of_the_single_members() -> None:
-    assert choose_members(PAPERS_RUN, "swa", 5) == choose_members(PAPERS_RUN, "single", 5)
-    assert METHODS["swa"].combine == "weights"
-
-
-def test_temperature_softens_vanilla_as_in_the_paper() -> None:
+def test_vanilla_takes_one_member_of_the_first_fold() -> None:
+    assert epochs(PLAIN, "vanilla") == [None]
+    assert [m.fold for m in choose_members(CROSS_VALIDATION, "vanilla")] == ["0"]
+    assert [m.fold for m in choose_members(CROSS_VALIDATION, "cross-validation")] == list("01234")
+    # As in the paper, it is softened by a temperature; swa averages the weights of single.
     assert choose_members(PAPERS_RUN, "temperature") == choose_members(PAPERS_RUN, "vanilla")
     assert METHODS["temperature"].temperature == 1.5
     assert {m.temperature for name, m in METHODS.items() if name != "temperature"} == {1.0}
+    assert choose_members(PAPERS_RUN, "swa", 5) == choose_members(PAPERS_RUN, "single", 5)
+    assert METHODS["swa"].combine == "weights"
 
 
 def test_mc_dropout_repeats_the_last_epoch() -> None:
@@ -227,10 +215,6 @@ def test_deep_ensemble_uses_last_epoch_of_every_training() -> None:
     assert [m.training for m in choose_members(folder, "deep-ensemble", 2)] == ["a", "b"]
 
 
-def test_cross_validation_uses_last_epoch_of_every_fold() -> None:
-    assert [m.fold for m in choose_members(CROSS_VALIDATION, "cross-validation")] == list("01234")
-
-
 def test_snapshots_are_the_last_of_every_cosine() -> None:
     cosine = RestartSchedule(epochs=30, shape="cosine")
     folder = replace(
@@ -242,26 +226,24 @@ def test_snapshots_are_the_last_of_every_cosine() -> None:
     assert refused_methods(restarts)["snapshot"].values == COSINE
 
 
-@pytest.mark.parametrize("count", [0, -3])
-def test_fewer_than_one_member_raises(count: int) -> None:
+@pytest.mark.parametrize(
+    ("method", "count", "values"),
+    [
+        ("multi", 0, {"count": 0}),
+        ("multi", -3, {"count": -3}),
+        ("bagging", 30, {"method": "bagging", "methods": ", ".join(METHODS)}),
+    ],
+)
+def test_fewer_than_one_member_or_an_unknown_method_raises(method, count, values) -> None:
     with pytest.raises(AppError) as caught:
-        choose_members(PAPERS_RUN, "multi", count)
-    assert caught.value.values == {"count": count}
+        choose_members(PAPERS_RUN, method, count)
+    assert caught.value.values == values
 
 
-def test_unknown_method_raises_with_all_names() -> None:
-    with pytest.raises(AppError) as caught:
-        choose_members(PAPERS_RUN, "bagging")
-    assert caught.value.values == {"method": "bagging", "methods": ", ".join(METHODS)}
-
-
-def test_every_method_explains_itself() -> None:
+def test_every_method_explains_itself_without_praise() -> None:
     for name, method in METHODS.items():
         assert method.name == name
         assert method.title
         assert method.help.endswith(".")
         assert len(method.help) <= 160
-
-
-def test_no_method_is_praised_as_the_best() -> None:
-    assert not [method.name for method in METHODS.values() if "best" in method.help.lower()]
+        assert "best" not in method.help.lower()

@@ -87,7 +87,7 @@ def test_the_temperature_does_not_decide_when_a_slice_rests(ensemble, monkeypatc
     np.testing.assert_array_equal(*compared)
 
 
-def test_a_slice_keeps_the_posterior_of_the_members_it_asked(ensemble, rests) -> None:
+def test_a_slice_keeps_the_posterior_of_the_members_it_asked(ensemble, rests, tmp_path) -> None:
     image = made_image((4, 40, 50))
     result = drain(ensemble.steps(image, SPACING, SETTINGS))
     assert result.members_by_slice == ASKED
@@ -99,6 +99,12 @@ def test_a_slice_keeps_the_posterior_of_the_members_it_asked(ensemble, rests) ->
             (result.mutual_information[[z]], RunningPosterior.mutual_information),
         ):
             np.testing.assert_allclose(found, method(posterior), atol=2e-5)
+    file = tmp_path / "case.json"
+    file.write_text(json.dumps(result.report()))
+    report = read_report(file)
+    assert report["members_by_slice"] == list(ASKED)
+    assert (report["members_asked"], len(report["members"])) == (MEMBERS, MEMBERS)
+    assert STABLE_SLICES.format(fewest=6, most=12, total=12, mean=9.75) in report["notes"]
 
 
 def test_members_not_asked_answer_as_those_asked_in_turn(ensemble, rests) -> None:
@@ -198,13 +204,3 @@ def test_a_3d_network_asks_all_slices(tmp_path, monkeypatch) -> None:
     result = drain(ensemble.steps(image, (6, 1.5, 1.5), replace(SETTINGS, members=9)))
     assert checked == [(1, 8, 40, 30)]
     assert result.members_by_slice == (3,) * 8
-
-
-def test_the_report_says_how_many_were_asked(ensemble, rests, tmp_path) -> None:
-    result = drain(ensemble.steps(made_image((4, 40, 50)), SPACING, SETTINGS))
-    file = tmp_path / "case.json"
-    file.write_text(json.dumps(result.report()))
-    report = read_report(file)
-    assert report["members_by_slice"] == list(ASKED)
-    assert (report["members_asked"], len(report["members"])) == (MEMBERS, MEMBERS)
-    assert STABLE_SLICES.format(fewest=6, most=12, total=12, mean=9.75) in report["notes"]

@@ -151,7 +151,7 @@ def test_a_real_training_from_start_to_end(planned_run, hearts, tmp_path):
     run = RunFolder(Path(shutil.copytree(planned_run, tmp_path / "run")))
     request = TrainingRequest(
         dataset=hearts, output=run.path, preset="demo", seed=3, device="cpu", batch_size=2,
-        iterations_per_epoch=1, schedule=RestartSchedule(epochs=6, cycles=1),
+        iterations_per_epoch=1, schedule=RestartSchedule(epochs=2, cycles=1),
         selection=MemberSelection(per_cycle=1),
     )  # fmt: skip
     started = start_training(request)
@@ -164,7 +164,7 @@ def test_a_real_training_from_start_to_end(planned_run, hearts, tmp_path):
 
     wait_until(lambda: started.has_ended, seconds=600)
     progress = progress_of(messages_in(run.progress.read_bytes()))
-    assert [report.epoch for report in progress.reports] == list(range(6))
+    assert [report.epoch for report in progress.reports] == [0, 1]
     assert progress.members == 1
     assert progress.ended.outcome == "finished"
     assert progress.ended.sentence == read_run_state(run).text

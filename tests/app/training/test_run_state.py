@@ -165,14 +165,11 @@ def test_only_a_training_that_runs_here_is_killed(run):
         kill_training(run)
     assert other_host.value.values["host"] == "server 7"
     assert last_messages(run.progress) == [STARTING]
-
-
-def test_a_process_after_its_end_is_not_killed(run):
     enter(run)
-    say(run, STARTING, JobEnded(outcome="finished", text="Done."))
-    with pytest.raises(AppError) as caught:
+    say(run, JobEnded(outcome="finished", text="Done."))
+    with pytest.raises(AppError) as ended:
         kill_training(run)
-    assert caught.value.values["text"] == "Done."
+    assert ended.value.values["text"] == "Done."
 
 
 def test_the_training_of_another_user(run, monkeypatch):

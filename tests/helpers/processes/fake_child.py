@@ -73,14 +73,14 @@ class FakeChild:
         self.flags = flags
         self.tell = tell
         self.stop = threading.Event()
-        self.closed = False
+        self.ended = threading.Event()
         self.job = 0
         self.files = 0
         self.waiting: queue.Queue[Message | None] = queue.Queue()
 
     def serve(self) -> None:
         self.tell(ChildReady(devices={"cuda:0": "Fake GPU, 8.0 of 8.0 GiB free", "cpu": "CPU"}))
-        while (message := self.waiting.get()) is not None and not self.closed:
+        while (message := self.waiting.get()) is not None and not self.ended.is_set():
             if isinstance(message, LoadEnsemble):
                 self.load(message)
             elif isinstance(message, SegmentImage):
@@ -93,7 +93,7 @@ class FakeChild:
             self.stop.set()
 
     def close(self) -> None:
-        self.closed = True
+        self.ended.set()
         self.stop.set()
         self.waiting.put(None)
 
@@ -126,8 +126,8 @@ class FakeChild:
         """Segment one phase; return whether it was stopped."""
         for done in range(1, request.settings.members + 1):
             if done == self.flags.hangs_at:
-                threading.Event().wait()
-            if self.closed or self.stop.wait(self.flags.seconds if done > 1 else 0):
+                self.ended.wait()
+            if self.ended.is_set() or self.stop.wait(self.flags.seconds if done > 1 else 0):
                 return True
             if done == self.flags.dies_at:
                 print("RuntimeError: fake crash", file=sys.stderr, flush=True)

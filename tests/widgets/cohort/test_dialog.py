@@ -64,15 +64,13 @@ def form(qtbot: Any) -> CohortForm:
     return made
 
 
-def test_results_are_proposed_next_to_the_images(form, tmp_path) -> None:
+def test_results_are_proposed_next_to_the_images_until_chosen(form, tmp_path) -> None:
     assert form.results.path is None
     form.images.choose(tmp_path / "acdc")
     assert form.results.path == tmp_path / "acdc_segmented"
     form.images.choose(tmp_path / "mnms")
     assert form.results.path == tmp_path / "mnms_segmented"
-
-
-def test_a_chosen_folder_stays_until_the_images_change(form, tmp_path) -> None:
+    form.images.choose(None)
     form.results.choose(tmp_path / "mine")
     form.images.choose(tmp_path / "acdc")
     assert form.results.path == tmp_path / "mine"
@@ -103,12 +101,6 @@ def test_choices_can_be_restored(form, tmp_path, qtbot) -> None:
 def test_invalid_saved_choices_are_ignored(form, kept) -> None:
     form.set_choices(kept)
     assert form.choices() == {"phases": "ED,ES"}
-
-
-def test_every_field_has_a_tooltip(form) -> None:
-    for part in (form.images, form.results, form.phases):
-        assert part.toolTip()
-    assert [form.phases.itemText(i) for i in range(2)] == ["ED and ES", "All"]
 
 
 @pytest.fixture
@@ -280,40 +272,54 @@ def count(done: int, studies: str) -> str:
 # Before a run
 
 
-def test_escape_closes_the_window_but_not_the_run(make, images, qtbot) -> None:
-    window = make("--seconds", 30)
-    window.start()
-    wait_until(lambda: window._run.is_running, qtbot)
+def test_closing_the_window_or_escape_ends_nothing(make, images, tmp_path, qtbot) -> None:
+    finish(tmp_path)
+    window = make("--seconds", 0.4)
+    window.start_button.click()
+    wait_until(lambda: window.table.done == 1, qtbot)
+    window.close()
+    window.show()
     QTest.keyClick(window, Qt.Key.Key_Escape)
     assert not window.isVisible()
-    assert window._run.is_running
+    assert window.is_busy
+    assert is_alive(window._run.pid)
+    assert after_time(wait_end(window, qtbot)) == f"{count(3, '3 studies')}."
+    window.show()
+    assert len(rows(window)) == 3
 
 
-def test_shown_settings_follow_the_dock(make) -> None:
-    answers: list[Any] = [made_settings(Path("ensemble")), AppError("No ensemble.")]
-
-    def read():
-        if isinstance(answers[0], AppError):
-            raise answers[0]
-        return answers[0]
-
-    window = make(read_settings=read)
-    assert window.chosen.text() == FROM_THE_DOCK.format(chosen=answers.pop(0))
-    window.refresh_settings()
-    assert window.chosen.text() == "No ensemble."
-
-
-def test_settings_of_run_are_shown_until_it_ends(make, images, qtbot) -> None:
+def test_a_run_shows_progress_notices_and_its_settings(make, tmp_path, qtbot) -> None:
+    finish(tmp_path)
     first = made_settings(Path("ensemble"))
     answers = [first]
-    window = make("--seconds", 60, read_settings=lambda: answers[0])
+    window = make("--seconds", 60, "--notice", "Memory is short.", read_settings=lambda: answers[0])
+    folder = make_images(tmp_path / "images")
+    assert drop(window, folder).isAccepted()
+    assert window.form.images.path == folder
+    assert not drop(window, folder / "a.nii.gz").isAccepted()
+    asked: list[Path] = []
+    window.review_requested.connect(asked.append)
+    assert not window.review_button.isEnabled()
     window.start_button.click()
+    assert not window.form.isEnabled()
+    assert not window.start_button.isEnabled()
+    assert not drop(window, tmp_path).isAccepted()
+    assert window.form.images.path == folder
     answers[0] = replace(first, settings=SegmentationSettings(device="cuda:0"))
     window.refresh_settings()
     assert window.chosen.text() == FROM_THE_DOCK.format(chosen=first)
-    qtbot.waitUntil(lambda: window.made_by.text() == RESULTS_OF.format(chosen=first))
+    wait_until(lambda: window.table.done == 1, qtbot)
+    wait_until(lambda: window.status.text() == "Memory is short.", qtbot)
+    assert window.made_by.text() == RESULTS_OF.format(chosen=first)
+    assert window.progress.text.text().startswith("1 of 3")
+    assert "2 min" in window.progress.text.text()
+    assert (window.progress.bar.value(), window.progress.bar.maximum()) == (1, 3)
+    wait_until(window.review_button.isEnabled, qtbot)
+    window.review_button.click()
+    assert asked == [tmp_path / "images_segmented"]
     window.stop_button.click()
     wait_end(window, qtbot)
+    assert window.form.isEnabled()
     assert window.chosen.text() == FROM_THE_DOCK.format(chosen=answers[0])
     assert window.made_by.text() == RESULTS_OF.format(chosen=first)
 
@@ -392,13 +398,18 @@ def test_a_slow_drive_does_not_block_stop(make, images, qtbot, monkeypatch) -> N
     assert not window.is_busy
 
 
-def test_it_fits_beside_a_dock(make, images, qtbot) -> None:
-    window = make()
+def test_a_refusal_is_shown_and_fits_beside_a_dock(make, images, qtbot) -> None:
+    window = make("--refuses", "It exists.")
     window.resize(DOCK_WIDTH, 500)
-    window.start_button.click()
-    wait_end(window, qtbot)
+    assert run(window, qtbot) == in_the_window(statement("It exists.", Action.OVERWRITE))
     assert window.minimumSizeHint().width() <= DOCK_WIDTH
     assert window.isWindow()
+    assert window.windowTitle() == "Segment a folder"
+    for button in (window.start_button, window.stop_button, window.review_button):
+        assert button.toolTip()
+    for part in (window.form.images, window.form.results, window.form.phases):
+        assert part.toolTip()
+    assert [window.form.phases.itemText(i) for i in range(2)] == ["ED and ES", "All"]
 
 
 # A run
@@ -427,31 +438,18 @@ def test_all_studies_are_segmented(make, tmp_path, qtbot) -> None:
     assert words[words.index("--phases") + 1] == "ED,ES"
 
 
-def test_progress_shows_studies_and_time_left(make, images, tmp_path, qtbot) -> None:
-    finish(tmp_path)
-    window = make("--seconds", 60)
-    window.start_button.click()
-    assert not window.form.isEnabled()
-    assert not window.start_button.isEnabled()
-    wait_until(lambda: window.table.done == 1, qtbot)
-    assert window.progress.text.text().startswith("1 of 3")
-    assert "2 min" in window.progress.text.text()
-    assert (window.progress.bar.value(), window.progress.bar.maximum()) == (1, 3)
-    window.stop_button.click()
-    wait_end(window, qtbot)
-    assert window.form.isEnabled()
-
-
-def test_one_study_is_counted_in_the_singular(make, tmp_path, qtbot) -> None:
-    make_images(tmp_path / "images", "a")
+def test_one_study_is_counted_and_its_folders_are_remembered(make, tmp_path, qtbot) -> None:
+    images = make_images(tmp_path / "images", "a")
     window = make("--notice", "Memory is short.")
+    window.form.phases.setCurrentIndex(1)
     assert after_time(run(window, qtbot)) == f"{count(1, '1 study')}."
-
-
-def test_a_notice_is_shown_during_the_run(make, images, qtbot) -> None:
-    window = make("--seconds", 60, "--notice", "Memory is short.")
-    window.start_button.click()
-    wait_until(lambda: window.status.text() == "Memory is short.", qtbot)
+    (images / "a.nii.gz").unlink()
+    other = make()
+    assert other.form.choices() == {
+        "images": str(images),
+        "results": str(tmp_path / "images_segmented"),
+        "phases": "all",
+    }
 
 
 def test_only_the_latest_notices_are_shown(make, images, qtbot) -> None:
@@ -517,66 +515,4 @@ def test_a_command_that_cannot_start(make, images, qtbot) -> None:
     assert run(window, qtbot) == expected
 
 
-def test_a_refusal_is_shown(make, images, qtbot) -> None:
-    window = make("--refuses", "It exists.")
-    assert run(window, qtbot) == in_the_window(statement("It exists.", Action.OVERWRITE))
-
-
 # Review, closing and dropping
-
-
-def test_finished_studies_can_be_opened_during_a_run(make, images, tmp_path, qtbot) -> None:
-    finish(tmp_path)
-    window = make("--seconds", 60)
-    asked: list[Path] = []
-    window.review_requested.connect(asked.append)
-    assert not window.review_button.isEnabled()
-    window.start_button.click()
-    wait_until(window.review_button.isEnabled, qtbot)
-    assert window.is_busy
-    window.review_button.click()
-    assert asked == [tmp_path / "images_segmented"]
-
-
-def test_closing_the_window_ends_nothing(make, images, tmp_path, qtbot) -> None:
-    finish(tmp_path)
-    window = make("--seconds", 0.5)
-    window.start_button.click()
-    wait_until(lambda: window.table.done == 1, qtbot)
-    window.close()
-    assert window.is_busy
-    assert is_alive(window._run.pid)
-    assert after_time(wait_end(window, qtbot)) == f"{count(3, '3 studies')}."
-    window.show()
-    assert len(rows(window)) == 3
-
-
-def test_the_folders_are_remembered(make, images, tmp_path, qtbot) -> None:
-    window = make()
-    window.form.phases.setCurrentIndex(1)
-    run(window, qtbot)
-    (images / "a.nii.gz").unlink()
-    other = make()
-    assert other.form.choices() == {
-        "images": str(images),
-        "results": str(tmp_path / "images_segmented"),
-        "phases": "all",
-    }
-
-
-def test_every_button_has_a_tooltip(make) -> None:
-    window = make()
-    for button in (window.start_button, window.stop_button, window.review_button):
-        assert button.toolTip()
-    assert window.windowTitle() == "Segment a folder"
-
-
-def test_a_folder_can_be_dropped_between_runs(make, tmp_path, qtbot) -> None:
-    window = make("--seconds", 60)
-    folder = make_images(tmp_path / "images")
-    assert drop(window, folder).isAccepted()
-    assert window.form.images.path == folder
-    assert not drop(window, folder / "a.nii.gz").isAccepted()
-    window.start_button.click()
-    assert not drop(window, tmp_path).isAccepted()
-    assert window.form.images.path == folder

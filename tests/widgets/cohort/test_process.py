@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,16 +11,12 @@ from typing import Any
 import pytest
 
 from napari_bayes_nnunet.app.messages import JobEnded, Message, StudiesFound, StudyDone
-from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.widgets.cohort.command import COHORT_SUBJECT
 from napari_bayes_nnunet.widgets.common import process as job_process
 from napari_bayes_nnunet.widgets.common.process import (
     CHILD_FAILED,
-    CHILD_KILLED,
-    CHILD_NOT_STARTED,
     JobProcess,
 )
-from napari_bayes_nnunet.widgets.common.wording import in_the_window
 
 from ...helpers.windows.cohort_docks import fake_predict, made_request
 from ..segment.test_inference_child import is_alive
@@ -86,16 +80,6 @@ def test_all_studies_are_reported_in_order(make, tmp_path, qtbot) -> None:
     assert heard.said == ["Looking into the folder", "Memory is short."]
 
 
-def test_starting_again_skips_finished_studies(make, tmp_path, qtbot) -> None:
-    request = made_request(tmp_path)
-    heard = make()
-    for outcome in ("done", "finished before"):
-        heard.run.start(*request.arguments)
-        assert wait_end(heard, qtbot) == ("finished", "")
-        assert {study.outcome for study in heard.studies} == {outcome}
-        heard.studies.clear()
-
-
 def test_starting_twice_starts_one(make, tmp_path, qtbot) -> None:
     heard = make("--seconds", 0.1)
     heard.run.start(*made_request(tmp_path, "a").arguments)
@@ -153,14 +137,6 @@ def test_closing_ends_the_command_without_a_signal(make, tmp_path, qtbot, flags)
     assert heard.ended == []
 
 
-def test_a_killed_command_is_reported(make, tmp_path, qtbot) -> None:
-    heard = make("--seconds", 60)
-    heard.run.start(*made_request(tmp_path).arguments)
-    qtbot.waitUntil(lambda: bool(heard.found))
-    os.kill(heard.run.pid, signal.SIGKILL)
-    assert wait_end(heard, qtbot) == ("failed", CHILD_KILLED.format(subject=COHORT_SUBJECT))
-
-
 CRASHED = CHILD_FAILED.format(subject=COHORT_SUBJECT, code=3, reason=": RuntimeError: fake crash")
 
 
@@ -168,20 +144,12 @@ CRASHED = CHILD_FAILED.format(subject=COHORT_SUBJECT, code=3, reason=": RuntimeE
     ("flags", "sentence"),
     [
         (("--dies-at", 2), CRASHED),
-        (("--refuses", "It exists."), in_the_window(statement("It exists.", Action.OVERWRITE))),
         (("--fails", "The disk is full."), "The disk is full."),
     ],
 )
 def test_a_failure_is_reported_with_its_error(make, tmp_path, qtbot, flags, sentence) -> None:
     heard = make(*flags)
     heard.run.start(*made_request(tmp_path).arguments)
-    assert wait_end(heard, qtbot) == ("failed", sentence)
-
-
-def test_a_missing_command_is_reported(make, tmp_path, qtbot) -> None:
-    heard = make(command=["/not/there"])
-    heard.run.start(*made_request(tmp_path).arguments)
-    sentence = CHILD_NOT_STARTED.format(subject=COHORT_SUBJECT, program="/not/there")
     assert wait_end(heard, qtbot) == ("failed", sentence)
 
 

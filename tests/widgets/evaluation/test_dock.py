@@ -269,31 +269,20 @@ def drop(row: Any, path: Path) -> None:
 
 def test_evaluate_button_needs_predictions_and_labels(make_dock, folders, qtbot) -> None:
     dock = make_dock()
-    assert (dock.hint.text(), dock.evaluate_button.isEnabled()) == (NO_PREDICTIONS, False)
-    assert dock.evaluate_button.toolTip() == NO_PREDICTIONS
-    dock.form.methods.rows[0].choose(folders / "multi")
-    assert (dock.hint.text(), dock.evaluate_button.isEnabled()) == (NO_LABELS, False)
-    dock.form.labels.choose(folders / "labels")
-    assert looked(dock, qtbot) == CASES_FOUND.format(cases="2 cases", patients="2 patients")
-    assert dock.evaluate_button.isEnabled()
-    dock.form.labels.choose(None)
-    assert (dock.hint.text(), dock.evaluate_button.isEnabled()) == (NO_LABELS, False)
-
-
-def test_dock_without_a_result_hides_it(make_dock) -> None:
-    dock = make_dock()
     assert dock.results.isHidden()
     assert dock.progress.isHidden()
     assert dock.status.isHidden()
-
-
-def test_folder_dropped_on_a_row_is_chosen(make_dock, folders, qtbot) -> None:
-    dock = make_dock()
+    assert (dock.hint.text(), dock.evaluate_button.isEnabled()) == (NO_PREDICTIONS, False)
+    assert dock.evaluate_button.toolTip() == NO_PREDICTIONS
     drop(dock.form.methods.rows[0].folder, folders / "multi")
+    assert (dock.hint.text(), dock.evaluate_button.isEnabled()) == (NO_LABELS, False)
     drop(dock.form.labels, folders / "labels")
-    looked(dock, qtbot)
+    assert looked(dock, qtbot) == CASES_FOUND.format(cases="2 cases", patients="2 patients")
     assert dock.form.request().methods == {"multi": folders / "multi"}
     assert dock.form.request().labels == folders / "labels"
+    assert dock.evaluate_button.isEnabled()
+    dock.form.labels.choose(None)
+    assert (dock.hint.text(), dock.evaluate_button.isEnabled()) == (NO_LABELS, False)
 
 
 def test_report_folder_follows_predictions_until_chosen(ready, folders, qtbot) -> None:
@@ -309,8 +298,19 @@ def test_report_folder_follows_predictions_until_chosen(ready, folders, qtbot) -
     looked(dock, qtbot)
 
 
-def test_evaluate_button_shows_the_equivalent_command(ready, folders, qtbot) -> None:
+def test_rows_are_added_and_removed_as_in_the_command(ready, folders, qtbot) -> None:
     dock = ready()
+    methods = dock.form.methods
+    assert methods.rows[0].remove_button.isHidden()
+    methods.add_button.click()
+    assert (dock.hint.text(), dock.evaluate_button.isEnabled()) == (NO_OTHERS, False)
+    methods.rows[1].choose(folders / "vanilla")
+    looked(dock, qtbot)
+    assert list(dock.form.request().methods) == ["multi", "vanilla"]
+    methods.rows[1].remove_button.click()
+    looked(dock, qtbot)
+    assert list(dock.form.request().methods) == ["multi"]
+    assert dock.evaluate_button.isEnabled()
     compare(dock, folders / "vanilla", "A single model", qtbot)
     assert dock.evaluate_button.toolTip() == (
         f"bayes-nnunet evaluate --output {folders}/multi_report --name multi "
@@ -333,34 +333,24 @@ def test_patient_pattern_shows_its_effect(ready, qtbot) -> None:
     assert not dock.evaluate_button.isEnabled()
 
 
-@pytest.mark.parametrize("name", ["labels", "images"])
-def test_missing_folder_is_refused_before_the_start(name, ready, folders, qtbot) -> None:
+@pytest.mark.parametrize(
+    ("part", "chosen", "named"),
+    [
+        ("labels", "nowhere", "nowhere"),
+        ("images", "nowhere", "nowhere"),
+        ("predictions", "empty", "empty"),
+        ("labels", "labels/../multi", ""),
+        ("report", "file/report", "file"),
+    ],
+)
+def test_folder_that_cannot_be_used_is_named(ready, folders, qtbot, part, chosen, named) -> None:
     dock = ready()
-    getattr(dock.form, name).choose(folders / "nowhere")
-    assert f"{folders}/nowhere" in looked(dock, qtbot)
-    assert not dock.evaluate_button.isEnabled()
-
-
-def test_folder_without_predictions_is_refused(ready, folders, tmp_path, qtbot) -> None:
-    dock = ready()
-    (tmp_path / "empty").mkdir()
-    dock.form.methods.rows[0].choose(tmp_path / "empty")
-    assert str(tmp_path / "empty") in looked(dock, qtbot)
-    assert not dock.evaluate_button.isEnabled()
-
-
-def test_predictions_as_labels_are_refused(make_dock, folders, qtbot) -> None:
-    dock = make_dock()
-    choose(dock, folders / "multi", folders / "labels" / ".." / "multi", qtbot)
-    assert "multi" in dock.hint.text()
-    assert not dock.evaluate_button.isEnabled()
-
-
-def test_report_folder_below_a_file_is_refused(ready, folders, qtbot) -> None:
-    dock = ready()
+    (folders / "empty").mkdir()
     (folders / "file").write_text("")
-    dock.form.report.choose(folders / "file" / "report")
-    assert f"{folders}/file" in looked(dock, qtbot)
+    form = dock.form
+    row = form.methods.rows[0] if part == "predictions" else getattr(form, part)
+    row.choose(folders / chosen)
+    assert (str(folders / named) if named else "multi") in looked(dock, qtbot)
     assert not dock.evaluate_button.isEnabled()
 
 
@@ -379,21 +369,6 @@ def test_labels_of_other_cases_are_refused(ready, folders, qtbot) -> None:
 # Methods to compare with
 
 
-def test_rows_are_added_and_removed(ready, folders, qtbot) -> None:
-    dock = ready()
-    methods = dock.form.methods
-    assert methods.rows[0].remove_button.isHidden()
-    methods.add_button.click()
-    assert (dock.hint.text(), dock.evaluate_button.isEnabled()) == (NO_OTHERS, False)
-    methods.rows[1].choose(folders / "vanilla")
-    looked(dock, qtbot)
-    assert list(dock.form.request().methods) == ["multi", "vanilla"]
-    methods.rows[1].remove_button.click()
-    looked(dock, qtbot)
-    assert list(dock.form.request().methods) == ["multi"]
-    assert dock.evaluate_button.isEnabled()
-
-
 def test_method_is_named_by_its_folder_or_user(ready, folders, qtbot) -> None:
     dock = ready()
     row = dock.form.methods.rows[0]
@@ -404,12 +379,9 @@ def test_method_is_named_by_its_folder_or_user(ready, folders, qtbot) -> None:
     hint = compare(dock, folders / "vanilla", "Ckpt. Ens.", qtbot)
     assert hint == SAME_NAME.format(name="Ckpt. Ens.")
     assert not dock.evaluate_button.isEnabled()
-
-
-def test_method_compared_with_itself_is_refused(ready, folders, qtbot) -> None:
-    dock = ready()
-    hint = compare(dock, folders / "multi", "again", qtbot)
-    assert "multi" in hint
+    dock.form.methods.rows[1].choose(folders / "multi", "again")  # the same folder
+    hint = looked(dock, qtbot)
+    assert "Ckpt. Ens." in hint
     assert "again" in hint
     assert not dock.evaluate_button.isEnabled()
 
@@ -481,33 +453,40 @@ def test_running_evaluation_names_its_case(ready, qtbot) -> None:
     assert halting.has_ended.wait(PATIENCE_S)
 
 
-def test_report_and_folder_are_opened(ready, outcome, user, qtbot) -> None:
-    dock = ready(outcome=outcome)
-    evaluated(dock, qtbot)
-    dock.results.report_button.click()
-    dock.results.folder_button.click()
-    assert user.opened == [outcome.page, outcome.page.parent]
-    assert dock.results.problem.isHidden()
-    user.opens = False
-    dock.results.report_button.click()
-    assert str(outcome.page) in dock.results.problem.text()
-    user.opens = True
-    dock.results.folder_button.click()
-    assert dock.results.problem.isHidden()
-
-
-def test_notes_are_collapsed_until_expanded(ready, outcome, qtbot) -> None:
+def test_report_folder_and_notes_are_opened(ready, make_dock, outcome, user, qtbot) -> None:
     dock = ready(outcome=outcome)
     evaluated(dock, qtbot)
     results = dock.results
+    results.report_button.click()
+    results.folder_button.click()
+    assert user.opened == [outcome.page, outcome.page.parent]
+    assert results.problem.isHidden()
+    user.opens = False
+    results.report_button.click()
+    assert str(outcome.page) in results.problem.text()
+    user.opens = True
+    results.folder_button.click()
+    assert results.problem.isHidden()
     assert results.notes.text() == NOTES.format(count=1)
     assert not results.notes_text.isVisibleTo(dock)
     results.notes.toggleButton().click()
     assert results.notes_text.isVisibleTo(dock)
     assert results.notes_text.text() == outcome.notes[0]
+    # The picture has the resolution of the screen.
+    picture = results.picture
+    dock.resize(300, 900)
+    dock.show()
+    qtbot.waitExposed(dock)
+    QApplication.processEvents()
+    width = min(picture.width(), picture.picture.width())
+    assert picture.pixmap().width() == round(width * picture.devicePixelRatioF())
     results.set_outcome(replace(outcome, notes=()))
     assert not results.notes.isVisibleTo(dock)
     assert not results.notes_text.isVisibleTo(dock)
+    # The proposed folder of the report is not kept.
+    second = make_dock()
+    assert not second.form._has_own_report
+    looked(second, qtbot)
 
 
 @pytest.mark.usefixtures("blank_figures")
@@ -615,32 +594,7 @@ def test_stopped_evaluation_can_be_restarted_at_once(ready, outcome, qtbot, monk
     assert not halting.has_ended.is_set()
 
 
-@pytest.mark.parametrize("how", ["close", "remove"])
-def test_closed_dock_stops_its_evaluation(how, ready, folders, qtbot) -> None:
-    halting = Halting(0)
-    dock = ready(halting=halting, window=True)
-    begin(dock, halting, qtbot)
-    frame, viewer = dock.parent(), current_viewer()
-    assert isinstance(frame, QDockWidget)
-    if how == "close":
-        frame.close()
-    else:
-        viewer.window.remove_dock_widget(frame)
-    assert not dock.job.is_running
-    halting.may_continue.set()
-    assert halting.has_ended.wait(PATIENCE_S)
-    settle(qtbot, dock)
-    assert not (folders / "multi_report").exists()
-    viewer.add_image(np.ones((3, 4, 5)))
-    if how == "close":
-        frame.show()
-        assert dock.status.text() == EVALUATION_STOPPED
-        assert dock.evaluate_button.isEnabled()
-    else:
-        dock.deleteLater()
-
-
-def test_hidden_dock_continues_its_evaluation(ready, outcome, qtbot) -> None:
+def test_only_a_closed_dock_stops_its_evaluation(ready, folders, outcome, qtbot, monkeypatch):
     halting = Halting(0, FakeRun(outcome))
     dock = ready(halting=halting, window=True)
     begin(dock, halting, qtbot)
@@ -649,6 +603,25 @@ def test_hidden_dock_continues_its_evaluation(ready, outcome, qtbot) -> None:
     halting.may_continue.set()
     qtbot.waitUntil(lambda: not dock.job.is_running)
     assert has_result(dock)
+    dock.show()
+    frame, viewer = dock.parent(), current_viewer()
+    assert isinstance(frame, QDockWidget)
+    for end in (frame.close, lambda: viewer.window.remove_dock_widget(frame)):
+        halting = Halting(0)
+        monkeypatch.setattr(evaluation_dock, "run_evaluation", halting)
+        begin(dock, halting, qtbot)
+        end()
+        assert not dock.job.is_running
+        halting.may_continue.set()
+        assert halting.has_ended.wait(PATIENCE_S)
+        settle(qtbot, dock)
+        assert not (folders / "multi_report").exists()
+        viewer.add_image(np.ones((3, 4, 5)))
+        if end == frame.close:
+            frame.show()
+            assert dock.status.text() == EVALUATION_STOPPED
+            assert dock.evaluate_button.isEnabled()
+    dock.deleteLater()
 
 
 # Settings
@@ -678,13 +651,6 @@ def test_dock_opens_while_a_drive_fails(make_dock, folders, settings, monkeypatc
     hide_files(monkeypatch, folders)
     form = make_dock().form
     assert form.methods.rows[0].path is form.labels.path is None
-
-
-def test_default_report_folder_is_not_saved(ready, make_dock, outcome, qtbot) -> None:
-    evaluated(ready(outcome=outcome), qtbot)
-    second = make_dock()
-    assert not second.form._has_own_report
-    looked(second, qtbot)
 
 
 @pytest.mark.parametrize(
@@ -751,15 +717,3 @@ def test_controls_have_tooltips(make_dock) -> None:
         *(form.methods.rows[0].name_edit, form.methods.add_button, form.patient.choice),
     ):
         assert part.toolTip().endswith(".")
-
-
-def test_picture_has_the_resolution_of_the_screen(ready, outcome, qtbot) -> None:
-    dock = ready(outcome=outcome)
-    evaluated(dock, qtbot)
-    picture = dock.results.picture
-    dock.resize(300, 900)
-    dock.show()
-    qtbot.waitExposed(dock)
-    QApplication.processEvents()
-    width = min(picture.width(), picture.picture.width())
-    assert picture.pixmap().width() == round(width * picture.devicePixelRatioF())

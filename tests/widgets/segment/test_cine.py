@@ -1,8 +1,9 @@
-"""Test of the Segment dock with a cine, in a real window and with a real child."""
+"""Test of the Segment dock with a cine, with a real child."""
 
 from __future__ import annotations
 
 import pytest
+from napari.components import ViewerModel
 
 from napari_bayes_nnunet.app.remote.store import BUILT_IN_FOLDER
 from napari_bayes_nnunet.core.counts import phase_names
@@ -16,7 +17,7 @@ from napari_bayes_nnunet.widgets.segment.run_form import NOTE_BY_STUDENT
 from napari_bayes_nnunet.widgets.segment.save import save_result
 
 from ...helpers.data.sample import write_small_cine
-from ..conftest import choose, listen
+from ..conftest import choose, layer_of, listen
 
 PHASES = (1, 2, 3, 4, 5, 6)
 
@@ -28,14 +29,15 @@ def knows_ends() -> bool:
 
 
 @pytest.fixture
-def dock(make_napari_viewer, settings, tmp_path, qtbot, knows_ends):
-    viewer = make_napari_viewer(show=True)
+def dock(settings, tmp_path, qtbot, knows_ends):
+    viewer = ViewerModel()
     cine = write_small_cine(tmp_path)
     if not knows_ends:
         (tmp_path / "Info.cfg").unlink()
-    viewer.open(cine, plugin="napari-bayes-nnunet")
+    viewer.add_layer(layer_of(cine))
     made = SegmentWidget(viewer, settings=settings)
-    viewer.window.add_dock_widget(made, name="Segment", area="right")
+    qtbot.addWidget(made)
+    made.show()
     made.image.phases.setCurrentIndex(3)
     made.image.phase_numbers.setText(", ".join(map(str, PHASES)))
     made.method.mirroring.value = "none"

@@ -52,7 +52,9 @@ def entries(form: EnsembleForm) -> list[str]:
     return [form.folders.itemText(i) for i in range(form.folders.count())]
 
 
-def test_a_chosen_folder_is_searched(form, ensemble_folder, qtbot) -> None:
+def test_a_chosen_folder_is_searched_and_offered_next_time(
+    form, make_form, ensemble_folder, qtbot
+) -> None:
     changes: list[object] = []
     form.ensemble_changed.connect(changes.append)
     choose(form, ensemble_folder, qtbot)
@@ -64,11 +66,8 @@ def test_a_chosen_folder_is_searched(form, ensemble_folder, qtbot) -> None:
     for name, color in (("RV", "#56B4E9"), ("MYO", "#009E73"), ("LV", "#F0E442")):
         assert f"<span style='color:{color}'>■</span>&nbsp;{name}" in form.summary.text()
     assert not form.problems.text()
-
-
-def test_the_folder_is_offered_next_time(form, make_form, ensemble_folder, qtbot) -> None:
     choose(form, ensemble_folder, qtbot)
-    assert entries(form)[-1] == "ensemble"
+    assert entries(form).count("ensemble") == 1
     again = make_form()
     assert entries(again)[-1] == "ensemble"
     assert again.folders.itemData(2, Qt.ItemDataRole.ToolTipRole) == str(ensemble_folder)
@@ -76,12 +75,15 @@ def test_the_folder_is_offered_next_time(form, make_form, ensemble_folder, qtbot
         again.folders.setCurrentIndex(2)
         again.folders.activated.emit(2)
     assert again.folder is not None
-
-
-def test_a_folder_is_listed_only_once(form, ensemble_folder, qtbot) -> None:
-    for _ in range(2):
-        choose(form, ensemble_folder, qtbot)
-    assert entries(form).count("ensemble") == 1
+    again.folders.setCurrentIndex(0)
+    again.folders.activated.emit(0)
+    assert again.folder is None
+    assert again.path is None
+    choose(form, ensemble_folder, qtbot)
+    last = make_form()
+    with qtbot.waitSignal(last.found):
+        last.choose_last()
+    assert last.path == ensemble_folder
 
 
 def test_the_button_opens_a_folder_dialog(form, ensemble_folder, qtbot, monkeypatch) -> None:
@@ -163,14 +165,6 @@ def test_only_the_last_choice_counts(form, ensemble_folder, tmp_path, qtbot) -> 
     assert form.folder.labels == {"background": 0, "LV": 1}
 
 
-def test_choosing_nothing_again(form, ensemble_folder, qtbot) -> None:
-    choose(form, ensemble_folder, qtbot)
-    form.folders.setCurrentIndex(0)
-    form.folders.activated.emit(0)
-    assert form.folder is None
-    assert form.path is None
-
-
 def test_a_missing_demo_is_disabled(form) -> None:
     item = form.folders.model().item(1)
     assert item.text() == DEMO_TITLE
@@ -192,11 +186,6 @@ def test_the_demo_is_one_click_away(make_form, ensemble_folder, settings, qtbot)
     assert settings.kept.recent_ensembles == ()
 
 
-def test_the_demo_lies_in_the_package() -> None:
-    assert DEMO_FOLDER.name == "demo_ensemble"
-    assert DEMO_FOLDER.parent.name == "napari_bayes_nnunet"
-
-
 def test_the_line_has_the_dice_of_validation_cases(make_form, qtbot) -> None:
     form = make_form(DEMO_FOLDER)
     with qtbot.waitSignal(form.found):
@@ -208,14 +197,6 @@ def test_the_line_has_the_dice_of_validation_cases(make_form, qtbot) -> None:
         assert f"{name}&nbsp;{score:.2f}" in form.summary.text()
     assert form.summary.text().startswith(DICE)
     assert form.summary.toolTip() == DICE_HELP.format(cases="32 validation cases")
-
-
-def test_the_last_ensemble_is_chosen_again(form, make_form, ensemble_folder, qtbot) -> None:
-    choose(form, ensemble_folder, qtbot)
-    again = make_form()
-    with qtbot.waitSignal(again.found):
-        again.choose_last()
-    assert again.path == ensemble_folder
 
 
 def test_the_built_in_ensemble_is_chosen_first(make_form, ensemble_folder, settings, qtbot) -> None:

@@ -72,13 +72,20 @@ def shows(form: ImageForm, widget) -> bool:
     return widget.isVisibleTo(form)
 
 
-def test_image_without_a_layer_raises(form) -> None:
+def test_a_volume_of_a_file_needs_no_more(form, viewer, tmp_path) -> None:
     assert offered(form) == [NO_IMAGE_OPEN]
     assert not shows(form, form.phases)
     assert not shows(form, form.spacing)
     with pytest.raises(AppError) as caught:
         form.image()
     assert caught.value.statement.template == NO_IMAGE_CHOSEN
+    layer = viewer.add_layer(image_layer(tmp_path))
+    assert not shows(form, form.phases)
+    assert not shows(form, form.spacing)
+    image = form.image()
+    assert image.channels[0] is layer.data
+    assert image.spacing == pytest.approx((8, 1.5, 1.25))
+    assert image.phases is None
 
 
 def test_offered_images_follow_the_layers_of_the_viewer(form, viewer, tmp_path) -> None:
@@ -178,16 +185,6 @@ def test_another_image_in_front_is_said(form, viewer, tmp_path) -> None:
     second.visible = True
     viewer.layers.move(1, 0)
     assert form.hint.text() == ""
-
-
-def test_a_volume_of_a_file_needs_no_more(form, viewer, tmp_path) -> None:
-    layer = viewer.add_layer(image_layer(tmp_path))
-    assert not shows(form, form.phases)
-    assert not shows(form, form.spacing)
-    image = form.image()
-    assert image.channels[0] is layer.data
-    assert image.spacing == pytest.approx((8, 1.5, 1.25))
-    assert image.phases is None
 
 
 @pytest.mark.parametrize(("doubt", "sent"), [("", ""), (None, None), ("it is CT", None)])
@@ -304,7 +301,7 @@ def test_ensemble_without_lv_cannot_find_ed_and_es(form, viewer, tmp_path) -> No
     assert item.toolTip() == ""
 
 
-def test_several_channels_need_as_many_layers(form, viewer, tmp_path) -> None:
+def test_several_channels_need_as_many_layers_of_one_grid(form, viewer, tmp_path) -> None:
     first, second = (viewer.add_layer(image_layer(tmp_path, name=name)) for name in ("cine", "t2"))
     form.choose(second)
     form.set_channels(("T2", "LGE"))
@@ -318,15 +315,13 @@ def test_several_channels_need_as_many_layers(form, viewer, tmp_path) -> None:
     form.set_channels(("cine",))
     assert len(form.channels) == 1
     assert form.layer is second
-
-
-def test_channels_of_different_grids_are_refused(form, viewer, tmp_path) -> None:
-    viewer.add_layer(image_layer(tmp_path))
+    viewer.layers.remove(first)
     viewer.add_image(np.ones((2, 3, 4)), name="small")
+    form.choose(second)
     form.set_channels(("one", "two"))
     with pytest.raises(AppError) as error:
         form.image()
-    assert error.value.values == {"first": "heart", "second": "small"}
+    assert error.value.values == {"first": "t2", "second": "small"}
 
 
 def test_wheel_over_the_form_changes_nothing(form, viewer, tmp_path) -> None:
@@ -410,7 +405,7 @@ def test_images_of_two_folders_are_not_joined(form, viewer, tmp_path) -> None:
     assert shows(form, form.join_button)  # another joined heart with this name does not matter
 
 
-def test_three_phases_are_not_joined(form, viewer, tmp_path) -> None:
+def test_three_phases_or_several_channels_are_not_joined(form, viewer, tmp_path) -> None:
     pair(viewer, tmp_path)
     assert shows(form, form.join_button)
     third = viewer.add_layer(image_layer(tmp_path, VOLUME, "p3_frame05"))
@@ -419,10 +414,6 @@ def test_three_phases_are_not_joined(form, viewer, tmp_path) -> None:
     viewer.layers.remove(third)
     assert shows(form, form.join_button)
     assert MANY_PHASES.partition(".")[2] not in form.hint.text()
-
-
-def test_phases_of_several_channels_are_not_joined(form, viewer, tmp_path) -> None:
-    pair(viewer, tmp_path)
     form.set_channels(("cine", "T2"))
     assert not shows(form, form.join_button)
 

@@ -97,11 +97,13 @@ def test_the_image_of_dicom_goes_into_the_study(tmp_path) -> None:
 
 def test_the_default_folder_is_next_to_the_image(result, tmp_path) -> None:
     assert default_study_folder(result) == tmp_path / "heart_study"
-
-
-def test_there_is_no_default_folder_without_a_file(result) -> None:
     assert default_study_folder(result_of(None)) is None
     assert default_study_folder(result_of(PACKAGE / "data" / "sample.nii.gz")) is None
+    # A chosen folder gets a folder for each study.
+    assert study_folder_in(result, tmp_path) == tmp_path / "heart_study"
+    study = make_result_study(result, tmp_path / "heart_study", image=None).folder
+    assert study_folder_in(result, study) == study
+    assert study_folder_in(result_of(None, case="other"), study) == tmp_path / "other_study"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such permissions")
@@ -109,13 +111,6 @@ def test_there_is_no_default_in_read_only_folder(result, tmp_path, monkeypatch) 
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
     assert default_study_folder(result) is None
     assert default_study_folder(result_of(tmp_path / "gone" / "heart.nii.gz")) is not None
-
-
-def test_a_chosen_folder_gets_a_folder_per_study(result, tmp_path) -> None:
-    assert study_folder_in(result, tmp_path) == tmp_path / "heart_study"
-    study = make_result_study(result, tmp_path / "heart_study", image=None).folder
-    assert study_folder_in(result, study) == study
-    assert study_folder_in(result_of(None, case="other"), study) == tmp_path / "other_study"
 
 
 # The content
@@ -180,18 +175,15 @@ def test_the_study_of_a_cine_has_finished_phases(tmp_path) -> None:
 
 
 def test_a_review_knows_ed_and_es_of_the_looks(tmp_path) -> None:
-    result = result_of(made_image(tmp_path / "heart.nii.gz", CINE), CINE, (2, 4), shape=CINE.shape)
+    image = made_image(tmp_path / "heart.nii.gz", CINE)
+    result = result_of(image, CINE, (2, 4), shape=CINE.shape)
+    result.count_look(5, {"LV": 0.1})
+    info = read_study(make_result_study(result, tmp_path / "study", image=None).folder).info
+    assert info.phases_from == FOUND_AMONG_CHOSEN
     for phase in range(1, 6):
         result.count_look(phase, {"LV": 0.1 if phase == 5 else 900.0 - phase})
     info = read_study(make_result_study(result, tmp_path / "study", image=None).folder).info
     assert (info.ed, info.es, info.phases_from) == (1, 5, FOUND_BY_VOLUME)
-
-
-def test_a_review_knows_that_only_chosen_phases_were_compared(tmp_path) -> None:
-    result = result_of(made_image(tmp_path / "heart.nii.gz", CINE), CINE, (2, 4), shape=CINE.shape)
-    result.count_look(5, {"LV": 0.1})
-    info = read_study(make_result_study(result, tmp_path / "study", image=None).folder).info
-    assert info.phases_from == FOUND_AMONG_CHOSEN
 
 
 @pytest.mark.parametrize(
@@ -271,7 +263,7 @@ def test_image_without_its_file_goes_into_study(result, image, tmp_path) -> None
     np.testing.assert_array_equal(voxels_in(study.folder / "image.nii.gz"), voxels)
 
 
-def test_an_image_that_cannot_be_loaded_raises(tmp_path) -> None:
+def test_a_result_without_an_image_or_a_finished_phase_raises(image, tmp_path) -> None:
     def fail(block: np.ndarray) -> np.ndarray:
         raise RuntimeError("the drive is gone")
 
@@ -279,10 +271,6 @@ def test_an_image_that_cannot_be_loaded_raises(tmp_path) -> None:
     with pytest.raises(DataError) as error:
         make_result_study(result_of(None), tmp_path / "study", image=lazy)
     assert str(error.value.values["error"]) == "the drive is gone"
-    assert not (tmp_path / "study").exists()
-
-
-def test_a_result_without_a_finished_phase_raises(image, tmp_path) -> None:
     with pytest.raises(AppError) as caught:
         make_result_study(result_of(image, phases=()), tmp_path / "study", image=None)
     assert caught.value.statement.template == NOTHING_DONE
@@ -292,18 +280,17 @@ def test_a_result_without_a_finished_phase_raises(image, tmp_path) -> None:
 # An existing study
 
 
-def test_a_study_without_corrections_is_replaced(result, tmp_path) -> None:
+def test_a_study_that_is_begun_or_open_is_kept(result, tmp_path) -> None:
     folder = make_result_study(result, tmp_path / "study", image=None).folder
     result.phases[None] = PhaseState(3, 3, made_report(ensemble="newer"))
+    with open_study_lock(folder):
+        assert not make_result_study(result, folder, image=None).is_new
+    assert read_study(folder).info.ensemble == "made"
     assert make_result_study(result, folder, image=None).is_new
     assert read_study(folder).info.ensemble == "newer"
-
-
-def test_a_begun_study_is_kept(result, tmp_path) -> None:
-    folder = make_result_study(result, tmp_path / "study", image=None).folder
     save_review(folder, BEGUN)
     before = {file: file.read_bytes() for file in folder.rglob("*.*") if file.is_file()}
-    result.phases[None] = PhaseState(3, 3, made_report(ensemble="newer"))
+    result.phases[None] = PhaseState(3, 3, made_report(ensemble="newest"))
     found = make_result_study(result, folder, image=None)
     assert not found.is_new
     assert found.sentence == BEGUN_STUDY.format(folder=folder)
@@ -321,13 +308,6 @@ def test_another_method_has_a_study_of_its_own(result, tmp_path) -> None:
     assert [read_study(f).info.method for f in (folder, made.folder)] == ["multi", "single"]
 
 
-def test_a_study_open_in_a_window_is_kept(result, tmp_path) -> None:
-    folder = make_result_study(result, tmp_path / "study", image=None).folder
-    with open_study_lock(folder):
-        assert not make_result_study(result, folder, image=None).is_new
-    assert make_result_study(result, folder, image=None).is_new
-
-
 def test_the_review_of_another_image_raises(result, image, tmp_path) -> None:
     folder = make_result_study(result, tmp_path / "study", image=None).folder
     save_review(folder, BEGUN)
@@ -339,6 +319,9 @@ def test_the_review_of_another_image_raises(result, image, tmp_path) -> None:
     assert caught.value.statement.template == OTHER_IMAGE_REVIEWED
     assert caught.value.values == {"folder": folder}
     assert read_study(folder).review == BEGUN
+    voxels = voxels_in(image)
+    image.unlink()  # the file has gone; its voxels are those of the review
+    assert not make_result_study(result, folder, image=voxels).is_new
 
 
 def test_images_without_a_file_differ_by_voxels(tmp_path) -> None:
@@ -354,24 +337,7 @@ def test_images_without_a_file_differ_by_voxels(tmp_path) -> None:
         assert caught.value.statement.template == OTHER_IMAGE_REVIEWED
 
 
-def test_a_begun_study_without_its_image_is_kept(result, image, tmp_path) -> None:
-    voxels = voxels_in(image)
-    folder = make_result_study(result, tmp_path / "study", image=None).folder
-    save_review(folder, BEGUN)
-    image.unlink()
-    assert not make_result_study(result, folder, image=voxels).is_new
-
-
-def test_a_folder_with_other_files_is_refused(result, tmp_path) -> None:
-    folder = tmp_path / "heart_study"
-    folder.mkdir()
-    (folder / "thesis.doc").write_text("all of it")
-    with pytest.raises(DataError, match=r"thesis\.doc"):
-        make_result_study(result, folder, image=None)
-    assert [file.name for file in folder.iterdir()] == ["thesis.doc"]
-
-
-def test_a_damaged_begun_study_is_kept(result, tmp_path) -> None:
+def test_a_damaged_begun_study_and_other_files_are_kept(result, tmp_path) -> None:
     folder = make_result_study(result, tmp_path / "study", image=None).folder
     save_review(folder, BEGUN)
     (folder / "study.json").write_text("{")
@@ -379,3 +345,9 @@ def test_a_damaged_begun_study_is_kept(result, tmp_path) -> None:
         make_result_study(result, folder, image=None)
     assert (folder / "study.json").read_text() == "{"
     assert (folder / "review.json").exists()
+    mine = tmp_path / "heart_study"
+    mine.mkdir()
+    (mine / "thesis.doc").write_text("all of it")
+    with pytest.raises(DataError, match=r"thesis\.doc"):
+        make_result_study(result, mine, image=None)
+    assert [file.name for file in mine.iterdir()] == ["thesis.doc"]

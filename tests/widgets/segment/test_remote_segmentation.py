@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from napari.components import ViewerModel
 
 from napari_bayes_nnunet.app.remote.store import BUILT_IN_FOLDER
 from napari_bayes_nnunet.widgets.segment.dock import RESULT_KEPT, SegmentWidget
@@ -12,7 +13,7 @@ from napari_bayes_nnunet.widgets.segment.method_form import REMOTE
 
 from ...helpers.data.sample import write_small_cine
 from ...helpers.processes.ssh_server import ssh_server
-from ..conftest import begin, choose, listen
+from ..conftest import begin, choose, layer_of, listen
 
 
 @pytest.fixture
@@ -23,11 +24,11 @@ def server(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def dock(make_napari_viewer, settings, server, tmp_path, qtbot):
-    viewer = make_napari_viewer(show=True)
-    viewer.open(write_small_cine(tmp_path), plugin="napari-bayes-nnunet")
+def dock(settings, server, tmp_path, qtbot):
+    viewer = ViewerModel()
+    viewer.add_layer(layer_of(write_small_cine(tmp_path)))
     made = SegmentWidget(viewer, settings=settings)
-    viewer.window.add_dock_widget(made, name="Segment", area="right")
+    qtbot.addWidget(made)
     made.image.phases.setCurrentIndex(3)
     made.image.phase_numbers.setText("7")
     method = made.method

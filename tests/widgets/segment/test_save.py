@@ -63,11 +63,19 @@ def files(folder) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
 
 
-def test_a_volume_gives_labels_entropy_and_report(tmp_path) -> None:
+def test_a_volume_gives_labels_maps_and_report(tmp_path) -> None:
     result = make_result(source=tmp_path / "heart_0000.nii.gz")
     grow(result, tmp_path)
-    result.finish(None, {"method": "multi", "volumes_ml": {}})
     out = tmp_path / "out"
+    save_result(result, out, maps=MAPS)
+    report = json.loads((out / "heart.json").read_text())
+    assert report["warnings"] == [STOPPED_PHASE.format(done=1, total=2)]
+    assert report["ensemble"] == "made"
+    assert (read_volume(out / "heart_mutual_information.nii.gz").voxels == 0.5).all()
+    assert not (out / "heart_variance.nii.gz").exists()  # after the last member only
+    result.finish(None, {"method": "multi", "volumes_ml": {}})
+    save_result(result, out, maps=MAPS)
+    assert (out / "heart_variance.nii.gz").exists()
     saved = save_result(result, out)
     assert files(out) == ["heart.json", "heart.nii.gz", "heart_entropy.nii.gz"]
     assert sorted(file.name for file in saved) == files(out)
@@ -85,18 +93,6 @@ def test_a_volume_gives_labels_entropy_and_report(tmp_path) -> None:
         "volumes_ml": {},
         **FROM_THE_FILE,
     }
-
-
-def test_mutual_information_is_saved_if_shown(tmp_path) -> None:
-    result = make_result()
-    grow(result, tmp_path)
-    save_result(result, tmp_path / "out", maps=MAPS)
-    values = read_volume(tmp_path / "out" / "heart_mutual_information.nii.gz").voxels
-    assert (values == 0.5).all()
-    assert not (tmp_path / "out" / "heart_variance.nii.gz").exists()  # after the last member only
-    result.finish(None, {})
-    save_result(result, tmp_path / "out", maps=MAPS)
-    assert (tmp_path / "out" / "heart_variance.nii.gz").exists()
 
 
 def test_cine_gives_one_set_of_files_per_phase(tmp_path) -> None:
@@ -137,15 +133,6 @@ def test_all_phases_also_give_one_4d_file(tmp_path) -> None:
     assert [int(frame.max()) for frame in labels.voxels] == [1, 2, 3, 4, 5]
 
 
-def test_a_stopped_phase_says_so(tmp_path) -> None:
-    result = make_result()
-    grow(result, tmp_path)
-    save_result(result, tmp_path / "out")
-    report = json.loads((tmp_path / "out" / "heart.json").read_text())
-    assert report["warnings"] == [STOPPED_PHASE.format(done=1, total=2)]
-    assert report["ensemble"] == "made"
-
-
 def test_without_geometry_nothing_is_invented(tmp_path) -> None:
     result = make_result(None)
     grow(result, tmp_path)
@@ -156,19 +143,25 @@ def test_without_geometry_nothing_is_invented(tmp_path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["heart", "p_ED"])
+@pytest.mark.parametrize("name", ["heart", "p_ED", ""])
 def test_an_image_with_the_name_of_a_result_is_never_replaced(tmp_path, name) -> None:
-    result = make_result(joined_geometry(), source=tmp_path / "no file", phase_cases=JOINED)
-    for phase in (1, 2):
-        grow(result, tmp_path, phase=phase)
-    file = tmp_path / f"{name}.nii.gz"
-    write_image(file, np.ones(VOLUME.shape, np.int16), VOLUME)
+    file = tmp_path / f"{name or 'heart'}.nii.gz"
+    if name:
+        result = make_result(joined_geometry(), source=tmp_path / "no file", phase_cases=JOINED)
+        for phase in (1, 2):
+            grow(result, tmp_path, phase=phase)
+        write_image(file, np.ones(VOLUME.shape, np.int16), VOLUME)
+    else:  # the image itself, even if it is marked as labels
+        result = make_result(source=file)
+        grow(result, tmp_path)
+        write_labels(file, np.ones(VOLUME.shape, np.uint8), VOLUME)
     before = file.read_bytes()
     with pytest.raises(AppError) as caught:
         save_result(result, tmp_path)
     assert caught.value.statement.template == IS_IMAGE
     assert caught.value.values == {"image": file}
     assert file.read_bytes() == before
+    check_savable(result, tmp_path / "elsewhere")
 
 
 def test_joined_phases_keep_the_names_of_their_files(tmp_path) -> None:
@@ -185,26 +178,17 @@ def test_joined_phases_keep_the_names_of_their_files(tmp_path) -> None:
         assert "ED" not in report
 
 
-def test_the_image_itself_is_never_replaced(tmp_path) -> None:
-    source = tmp_path / "heart.nii.gz"
-    write_labels(source, np.ones(VOLUME.shape, np.uint8), VOLUME)
-    result = make_result(source=source)
-    grow(result, tmp_path)
-    before = source.read_bytes()
-    with pytest.raises(AppError) as caught:
-        save_result(result, tmp_path)
-    assert caught.value.statement.template == IS_IMAGE
-    assert caught.value.values == {"image": source}
-    assert source.read_bytes() == before
-    check_savable(result, tmp_path / "elsewhere")
-
-
-def test_a_folder_that_cannot_be_written_to_raises(tmp_path) -> None:
+def test_a_file_that_cannot_be_written_or_deleted_raises(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     result = make_result()
     grow(result, tmp_path)
     with pytest.raises((DataError, OSError), match="file"):
         save_result(result, tmp_path / "file")
+    (tmp_path / "out" / "heart_probabilities.npz").mkdir(parents=True)
+    with pytest.raises(DataError) as caught:
+        save_result(result, tmp_path / "out")
+    assert caught.value.statement.template == RESULTS_NOT_WRITTEN
+    assert caught.value.values["folder"] == tmp_path / "out"
 
 
 def test_files_are_known_beforehand(tmp_path) -> None:
@@ -263,16 +247,6 @@ def test_a_cine_of_the_same_name_stays(tmp_path, is_source) -> None:
     assert replaced_files(result, tmp_path) == []
     save_result(result, tmp_path)
     assert cine.read_bytes() == before
-
-
-def test_a_file_that_cannot_be_deleted_raises(tmp_path) -> None:
-    result = make_result()
-    grow(result, tmp_path)
-    (tmp_path / "out" / "heart_probabilities.npz").mkdir(parents=True)
-    with pytest.raises(DataError) as caught:
-        save_result(result, tmp_path / "out")
-    assert caught.value.statement.template == RESULTS_NOT_WRITTEN
-    assert caught.value.values["folder"] == tmp_path / "out"
 
 
 def test_provisional_phase_is_marked_and_makes_no_whole_cine(tmp_path) -> None:

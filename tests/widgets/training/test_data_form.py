@@ -275,27 +275,18 @@ def row(qtbot) -> FolderRow:
     return row
 
 
-def test_folder_is_chosen_in_a_dialog(row, tmp_path, monkeypatch) -> None:
+def test_folder_is_chosen_in_a_dialog_typed_or_dropped(row, tmp_path, monkeypatch) -> None:
     chosen: list[object] = []
     row.chosen.connect(chosen.append)
-    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
-    row.button.click()
-    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: "")
-    row.button.click()
+    for folder in (str(tmp_path), ""):
+        monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_, f=folder: f)
+        row.button.click()
     assert chosen == [tmp_path]
     assert row.edit.text() == row.edit.toolTip() == str(tmp_path)
-
-
-def test_folder_is_typed(row, tmp_path) -> None:
-    chosen: list[object] = []
-    row.chosen.connect(chosen.append)
     for text in (f" {tmp_path} ", str(tmp_path), "~/hearts", ""):
         row.edit.setText(text)
         row.edit.editingFinished.emit()
-    assert chosen == [tmp_path, Path.home() / "hearts", None]
-
-
-def test_folder_dropped_on_its_row_is_chosen(row, tmp_path) -> None:
+    assert chosen[1:] == [Path.home() / "hearts", None]
     (tmp_path / "file").touch()
     assert drop(row, tmp_path)
     assert row.path == tmp_path
@@ -415,13 +406,11 @@ def test_newer_choice_replaces_a_running_match(make_form, qtbot) -> None:
     form.folders.images.choose(None)
     assert form.folders.match is None
     assert form.folders.summary.text() == FOLDERS_HINT
-
-
-def test_running_match_ends_with_the_window(qtbot, monkeypatch) -> None:
-    ended, began = threading.Event(), threading.Event()
-    monkeypatch.setattr(folders_form, "match_folders", endless(ended, began))
+    # A match ends with the window, too.
+    began.clear()
+    ended.clear()
     form = TrainingDataForm()
-    choose_folders(form, Path("/no/images"), Path("/no/labels"))
+    choose_folders(form, Path("/slow"), Path("/no/labels"))
     qtbot.waitUntil(began.is_set)
     assert not ended.is_set()
     form.deleteLater()
@@ -494,15 +483,11 @@ def test_dataset_is_that_of_the_shown_source(form, hearts, qtbot) -> None:
     assert changed.args == [None]
     with qtbot.waitSignal(form.dataset_changed):
         form.source.setCurrentIndex(DATASET)
-    assert form.dataset is not None
+    dataset = form.dataset
+    assert dataset is not None
     with qtbot.waitSignal(form.dataset_changed) as changed:
         form.source.setCurrentIndex(STUDIES)
     assert changed.args == [None]
-
-
-def test_dataset_with_added_studies_is_chosen(form, hearts, qtbot) -> None:
-    dataset = read_dataset(hearts)
-    form.source.setCurrentIndex(STUDIES)
     with qtbot.waitSignal(form.dataset_changed) as changed:
         form.studies._set_dataset(dataset)
     assert changed.args == [dataset]
@@ -574,23 +559,25 @@ def new(qtbot, tmp_path) -> NewDatasetForm:
     return new
 
 
-def test_wrong_name_disables_the_make_button(new) -> None:
+def test_new_dataset_needs_names_channels_and_a_whole_path(new, tmp_path, qtbot) -> None:
+    assert new.link
+    assert new.files.itemData(LINKS, Qt.ItemDataRole.ToolTipRole) == LINKS_HELP
+    assert new.files.itemData(COPIES, Qt.ItemDataRole.ToolTipRole) == COPIES_HELP
+    new.files.setCurrentIndex(COPIES)
+    assert not new.link
+    for path, problem in ((None, NO_TARGET), (Path("somewhere"), WHOLE_PATH), (tmp_path, "")):
+        new.target.choose(path)
+        assert new.problem_text.text() == problem
+        assert new.make_button.isEnabled() == (not problem)
     new.structures.table.item(1, 1).setText("")
     assert new.problem == EMPTY.format(value=1)
     assert not new.make_button.isEnabled()
-    new.structures.table.item(1, 1).setText("RV")
-    assert new.make_button.isEnabled()
-
-
-def test_edited_names_stay_for_equal_values(new, tmp_path) -> None:
     new.structures.table.item(1, 1).setText("right")
+    assert new.make_button.isEnabled()
     new.show_defaults(NAMES, channels=1, target=tmp_path / "new")
-    assert new.structures.names[1] == "right"
+    assert new.structures.names[1] == "right"  # edited, and the values are equal
     new.show_defaults({0: "background", 1: "LV"}, channels=1, target=tmp_path / "new")
     assert new.structures.names == {0: "background", 1: "LV"}
-
-
-def test_each_channel_needs_a_name(new, tmp_path, qtbot) -> None:
     assert new.channels == ["MRI"]
     new.channel.setText(" ")
     assert new.problem_text.text() == NO_CHANNEL
@@ -600,21 +587,6 @@ def test_each_channel_needs_a_name(new, tmp_path, qtbot) -> None:
     for text in ("T1", "T1,", "T1, T2, T3"):
         new.channel.setText(text)
         assert new.problem_text.text() == CHANNELS.format(count=2)
-
-
-def test_images_are_linked_or_copied(new) -> None:
-    assert new.link
-    assert new.files.itemData(LINKS, Qt.ItemDataRole.ToolTipRole) == LINKS_HELP
-    assert new.files.itemData(COPIES, Qt.ItemDataRole.ToolTipRole) == COPIES_HELP
-    new.files.setCurrentIndex(COPIES)
-    assert not new.link
-
-
-def test_a_whole_path_must_be_chosen(new, tmp_path) -> None:
-    for path, problem in ((None, NO_TARGET), (Path("somewhere"), WHOLE_PATH), (tmp_path, "")):
-        new.target.choose(path)
-        assert new.problem_text.text() == problem
-        assert new.make_button.isEnabled() == (not problem)
 
 
 def test_a_folder_that_cannot_be_written_is_reported(form, folders, qtbot) -> None:

@@ -97,7 +97,9 @@ def epochs(dock: TrainingWidget) -> int:
     return len(dock.progress.reports)
 
 
-def test_started_training_is_followed(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
+def test_started_training_is_followed_and_gets_a_cycle(
+    make_dock: Any, tmp_path: Path, qtbot: Any
+) -> None:
     dock = make_dock()
     dock.start(request(tmp_path))
     assert dock.form.isVisibleTo(dock)
@@ -107,6 +109,22 @@ def test_started_training_is_followed(make_dock: Any, tmp_path: Path, qtbot: Any
     assert dock.form.status.text() == "All is trained."
     assert numbers(dock.form.position.text())[:4] == [3, 3, 6, 6]
     assert dock.chooser.runs.currentText() == "run (finished)"
+    assert dock.form.log.toPlainText() == ""
+    dock.form.log_section.expand()
+    qtbot.waitUntil(lambda: "--output" in dock.form.log.toPlainText())
+    dock.form.add_cycle_button.click()
+    qtbot.waitUntil(lambda: epochs(dock) == 8)
+    wait_for(dock, "finished", qtbot)
+    assert numbers(dock.form.position.text())[:4] == [4, 4, 8, 8]
+    # A third time, ended when it only starts
+    qtbot.waitUntil(lambda: not dock.watch.started_here())
+    dock.watch._command = [*dock.watch._command, "--late", "600"]
+    dock.form.add_cycle_button.click()
+    wait_for(dock, "starting", qtbot)
+    qtbot.waitUntil(lambda: len(dock.watch.started_here()) == 1)
+    dock.form.stop_button.click()
+    wait_for(dock, "finished", qtbot)
+    assert not dock.watch.started_here()
     assert dock.form.add_cycle_button.isEnabled()
 
 
@@ -118,13 +136,23 @@ def test_stopped_training_continues_after_resume(
     qtbot.waitUntil(lambda: epochs(dock) > 1)
     dock.form.stop_button.click()
     wait_for(dock, "stopped", qtbot)
+    states: list[tuple[str, bool]] = []
+    dock.watch.polled.connect(
+        lambda state, *_: states.append((state.kind, dock.form.resume_button.isEnabled()))
+    )
+    dock.watch._command = [*dock.watch._command, "--late", "0.4"]
     done = epochs(dock)
     dock.form.resume_button.click()
+    assert not dock.form.resume_button.isEnabled()
     qtbot.waitUntil(lambda: epochs(dock) > done)
     assert dock.progress.reports[done].epoch == done
     command = RunFolder(tmp_path / "run").log.read_text().splitlines()[-1]
     assert "--resume" in command
     assert f"--fold 0 -- {tmp_path / 'data'}" in command.replace(" --resume", "")
+    kinds = [kind for kind, _ in states]
+    assert set(kinds) == {"starting", "running"}
+    assert kinds.count("starting") > 1
+    assert not any(enabled for _, enabled in states)
 
 
 @pytest.mark.parametrize("before", ["", "0"])
@@ -169,35 +197,28 @@ def test_resume_takes_the_devices_of_this_computer(
     assert words[words.index("--resume") + 1 : words.index("--")] == flags
 
 
-def test_killed_training_can_be_resumed(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
-    dock = make_dock(*ENDLESS)
-    dock.start(request(tmp_path))
-    qtbot.waitUntil(lambda: epochs(dock) > 0)
-    pid = dock.state.info.pid
-    dock.form.kill_button.click()
-    wait_for(dock, "stopped", qtbot)
-    assert [remedy.action for remedy in dock.state.text.remedies] == [Action.RESUME]
-    qtbot.waitUntil(lambda: not psutil.pid_exists(pid))
-    assert dock.form.resume_button.isEnabled()
-
-
-def test_kill_without_consent_changes_nothing(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
+def test_training_is_killed_only_with_consent(
+    make_dock: Any, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dock = make_dock(*ENDLESS, killing=False)
     dock.start(request(tmp_path))
     qtbot.waitUntil(lambda: epochs(dock) > 0)
     dock.form.kill_button.click()
     seen = epochs(dock)
     qtbot.waitUntil(lambda: epochs(dock) > seen)
-
-
-def test_added_cycle_is_trained(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
-    dock = make_dock()
-    dock.start(request(tmp_path))
-    wait_for(dock, "finished", qtbot)
-    dock.form.add_cycle_button.click()
-    qtbot.waitUntil(lambda: epochs(dock) == 8)
-    wait_for(dock, "finished", qtbot)
-    assert numbers(dock.form.position.text())[:4] == [4, 4, 8, 8]
+    # It goes on behind the form of a new one.
+    dock.chooser.runs.activated.emit(0)
+    assert dock.new.isVisibleTo(dock)
+    assert dock.watch.started_here() == [tmp_path / "run"]
+    dock.follow(tmp_path / "run")
+    wait_for(dock, "running", qtbot)
+    pid = dock.state.info.pid
+    monkeypatch.setattr(training_dock, "ask_to_kill", lambda parent: True)
+    dock.form.kill_button.click()
+    wait_for(dock, "stopped", qtbot)
+    assert [remedy.action for remedy in dock.state.text.remedies] == [Action.RESUME]
+    qtbot.waitUntil(lambda: not psutil.pid_exists(pid))
+    assert dock.form.resume_button.isEnabled()
 
 
 def test_failed_training_shows_its_error(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
@@ -207,34 +228,16 @@ def test_failed_training_shows_its_error(make_dock: Any, tmp_path: Path, qtbot: 
     assert dock.form.status.text() == FAILURE
 
 
-def test_refused_training_shows_the_reason(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
+def test_refused_training_shows_the_reason_until_another_is_followed(
+    make_dock: Any, tmp_path: Path, qtbot: Any
+) -> None:
     dock = make_dock("--refuse", REFUSAL)
     dock.start(request(tmp_path))
     wait_for(dock, "refused", qtbot)
     assert dock.form.status.text() == in_the_window(statement(REFUSAL, Action.RESUME))
-
-
-def test_resume_is_disabled_until_the_first_report(
-    make_dock: Any, tmp_path: Path, qtbot: Any
-) -> None:
-    dock = make_dock(*ENDLESS)
-    dock.start(request(tmp_path))
-    qtbot.waitUntil(lambda: epochs(dock) > 1)
-    dock.form.stop_button.click()
-    wait_for(dock, "stopped", qtbot)
-    states: list[tuple[str, bool]] = []
-    dock.watch.polled.connect(
-        lambda state, *_: states.append((state.kind, dock.form.resume_button.isEnabled()))
-    )
-    dock.watch._command = [*dock.watch._command, "--late", "0.8"]
-    done = epochs(dock)
-    dock.form.resume_button.click()
-    assert not dock.form.resume_button.isEnabled()
-    qtbot.waitUntil(lambda: epochs(dock) > done)
-    kinds = [kind for kind, _ in states]
-    assert set(kinds) == {"starting", "running"}
-    assert kinds.count("starting") > 1
-    assert not any(enabled for _, enabled in states)
+    dock.follow(tmp_path / "run")
+    wait_for(dock, "none", qtbot)
+    assert dock.form.status.text() == in_the_window(dock.state.text) != ""
 
 
 class Beginning:
@@ -281,16 +284,6 @@ def test_refused_start_does_not_hide_running_training(
     wait_for(dock, "stopped", qtbot)
     assert dock.form.status.text() == "Stopped."
     qtbot.waitUntil(lambda: not dock.watch.started_here())
-
-
-def test_followed_run_forgets_an_earlier_refusal(
-    make_dock: Any, tmp_path: Path, qtbot: Any
-) -> None:
-    dock = make_dock("--refuse", "The dataset is missing.")
-    dock.start(request(tmp_path))
-    wait_for(dock, "refused", qtbot)
-    dock.follow(tmp_path / "run")
-    wait_for(dock, "none", qtbot)
 
 
 def test_refused_start_follows_the_training_elsewhere(
@@ -360,23 +353,6 @@ def test_training_that_only_starts_can_be_ended(
     assert not dock.form.resume_button.isEnabled()
 
 
-def test_continued_training_that_only_starts_can_be_ended(
-    make_dock: Any, tmp_path: Path, qtbot: Any
-) -> None:
-    dock = make_dock()
-    dock.start(request(tmp_path))
-    wait_for(dock, "finished", qtbot)
-    qtbot.waitUntil(lambda: not dock.watch.started_here())
-    dock.watch._command = [*dock.watch._command, "--late", "600"]
-    dock.form.add_cycle_button.click()
-    wait_for(dock, "starting", qtbot)
-    qtbot.waitUntil(lambda: len(dock.watch.started_here()) == 1)
-    dock.form.stop_button.click()
-    wait_for(dock, "finished", qtbot)
-    assert not dock.watch.started_here()
-    assert dock.form.add_cycle_button.isEnabled()
-
-
 # Trainings and windows
 
 
@@ -399,40 +375,35 @@ def test_second_window_lists_and_follows_the_run(
     wait_for(second, "stopped", qtbot)
 
 
-def test_folder_without_a_training_is_named(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
-    dock = make_dock()
-    dock.follow(tmp_path)
-    wait_for(dock, "none", qtbot)
-    assert dock.form.status.text() == in_the_window(dock.state.text) != ""
-
-
-def test_running_training_continues_behind_new_form(
-    make_dock: Any, tmp_path: Path, qtbot: Any
-) -> None:
-    dock = make_dock(*ENDLESS)
-    dock.start(request(tmp_path))
-    qtbot.waitUntil(lambda: epochs(dock) > 0)
-    dock.chooser.runs.activated.emit(0)
-    assert dock.new.isVisibleTo(dock)
-    assert dock.watch.started_here() == [tmp_path / "run"]
-
-
-@pytest.mark.parametrize("answer", [KEEP_TRAINING, STOP_TRAINING, STAY_OPEN])
+@pytest.mark.parametrize("answer", [KEEP_TRAINING, STOP_TRAINING])
 def test_closing_window_obeys_the_answer(
-    answer: str, make_dock: Any, tmp_path: Path, qtbot: Any
+    answer: str, make_dock: Any, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dock = make_dock(*ENDLESS, closing=answer)
-    window = in_window(dock, QMainWindow(), qtbot)
+    dock = make_dock(*ENDLESS, closing=STAY_OPEN)
+    window = in_window(dock, StaysOpen(), qtbot)
     dock.start(request(tmp_path))
-    qtbot.waitUntil(lambda: epochs(dock) > 0)
-    assert window.close() == (answer != STAY_OPEN)
-    assert window.isVisible() == (answer == STAY_OPEN)
-    run = RunFolder(tmp_path / "run")
+    wait_for(dock, "running", qtbot)
+    progress = RunFolder(tmp_path / "run").progress
+
+    def goes_on() -> None:
+        before = progress.read_text()
+        qtbot.waitUntil(lambda: len(progress.read_text()) > len(before))
+        assert '"stopped"' not in progress.read_text()
+
+    assert not window.close()
+    assert window.isVisible()
+    goes_on()
+    monkeypatch.setattr(training_dock, "ask_on_closing", lambda parent, running: answer)
+    window.refuses = True  # for another reason: then nothing is stopped
+    assert not window.close()
+    goes_on()
+    window.refuses = False
+    assert window.close()
+    assert not window.isVisible()
     if answer == STOP_TRAINING:
-        qtbot.waitUntil(lambda: '"stopped"' in run.progress.read_text())
+        qtbot.waitUntil(lambda: '"stopped"' in progress.read_text())
     else:
-        before = run.progress.read_text()
-        qtbot.waitUntil(lambda: len(run.progress.read_text()) > len(before))
+        goes_on()
 
 
 def test_closing_window_ends_training_that_only_starts(
@@ -447,41 +418,15 @@ def test_closing_window_ends_training_that_only_starts(
 
 
 class StaysOpen(QMainWindow):
-    """Window that refuses to close once, after the docks were asked."""
+    """Window that may refuse to close after the docks were asked."""
 
-    refuses = True
+    refuses = False
 
     def closeEvent(self, event: QCloseEvent) -> None:
         event.setAccepted(not self.refuses)
-        self.refuses = False
-
-
-def test_nothing_is_stopped_while_the_window_stays_open(
-    make_dock: Any, tmp_path: Path, qtbot: Any
-) -> None:
-    dock = make_dock(*ENDLESS, closing=STOP_TRAINING)
-    window = in_window(dock, StaysOpen(), qtbot)
-    dock.start(request(tmp_path))
-    wait_for(dock, "running", qtbot)
-    progress = RunFolder(tmp_path / "run").progress
-    assert not window.close()
-    before = progress.read_text()
-    qtbot.waitUntil(lambda: len(progress.read_text()) > len(before))
-    assert '"stopped"' not in progress.read_text()
-    assert window.close()
-    qtbot.waitUntil(lambda: '"stopped"' in progress.read_text())
 
 
 def test_closing_window_without_training_asks_nothing(make_dock: Any, qtbot: Any) -> None:
     dock = make_dock(closing=STAY_OPEN)
     window = in_window(dock, QMainWindow(), qtbot)
     assert window.close()
-
-
-def test_log_is_read_once_expanded(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
-    dock = make_dock()
-    dock.start(request(tmp_path))
-    wait_for(dock, "finished", qtbot)
-    assert dock.form.log.toPlainText() == ""
-    dock.form.log_section.expand()
-    qtbot.waitUntil(lambda: "--output" in dock.form.log.toPlainText())

@@ -64,34 +64,43 @@ def points(item: Any) -> list[int]:
 
 
 def test_reported_values_are_drawn(plots: TrainingPlots) -> None:
-    plots.set_reports(reports(range(12)))
-    epochs, losses = plots.loss_plot.line(TRAINING)
-    assert epochs.tolist() == list(range(12))
-    assert losses.tolist() == [report(t).train_loss for t in range(12)]
-    assert plots.loss_plot.line(VALIDATION)[1][-1] == report(11).val_loss
-    assert plots.dice_plot.line("LV")[1][-1] == report(11).pseudo_dice["LV"]
-
-
-def test_done_and_planned_epochs_are_drawn(plots: TrainingPlots) -> None:
     plots.set_reports(reports(range(18)))
+    epochs, losses = plots.loss_plot.line(TRAINING)
+    assert epochs.tolist() == list(range(18))
+    assert losses.tolist() == [report(t).train_loss for t in range(18)]
+    assert plots.loss_plot.line(VALIDATION)[1][-1] == report(17).val_loss
+    assert plots.dice_plot.line("LV")[1][-1] == report(17).pseudo_dice["LV"]
     assert points(plots.rate_plot._past) == list(range(18))
     assert points(plots.rate_plot._filled) == [7, 9, 17]
     assert points(plots.rate_plot._hollow) == [19, 27, 29]
-
-
-def test_missing_member_has_no_dot(plots: TrainingPlots) -> None:
-    plots.set_reports([*reports(range(9)), report(9, member=False)])
+    plots.set_reports([])  # another run
+    assert points(plots.rate_plot._filled) == []
+    scar = {"pseudo_dice": {"scar": 0.5}}
+    plots.set_reports([*reports(range(9), **scar), report(9, member=False, **scar)])
     assert points(plots.rate_plot._filled) == [7]
+    assert list(plots.dice_plot._lines) == ["scar"]
 
 
-def test_added_reports_extend_the_curves(plots: TrainingPlots) -> None:
+def test_added_reports_extend_the_curves_of_their_fold(plots: TrainingPlots) -> None:
     for epoch in range(5):
         plots.add_report(report(epoch))
         assert plots.loss_plot.line(TRAINING)[0].size == epoch + 1
     assert points(plots.loss_plot._lines[TRAINING][1]) == [4]
+    plots.set_reports(reports(range(10)))
+    plots.add_report(report(8, train_loss=3.0))  # again
+    epochs, losses = plots.loss_plot.line(TRAINING)
+    assert epochs.size == 9
+    assert losses[8] == 3.0
+    assert points(plots.rate_plot._filled) == [7]
+    plots.add_report(report(9))
+    assert points(plots.rate_plot._filled) == [7, 9]
+    plots.set_reports([*reports(range(10)), *reports(range(3), fold="1")])
+    assert plots.loss_plot.line(TRAINING)[0].size == 3
+    plots.add_report(report(0, fold="2"))
+    assert plots.loss_plot.line(TRAINING)[0].size == 1
 
 
-def test_missing_value_is_a_gap(plots: TrainingPlots) -> None:
+def test_missing_values_are_gaps(plots: TrainingPlots) -> None:
     plots.add_report(report(0))
     plots.add_report(report(1, val_loss=None, pseudo_dice={"RV": None, "MYO": 0.5, "LV": 0.5}))
     plots.add_report(report(2))
@@ -100,41 +109,11 @@ def test_missing_value_is_a_gap(plots: TrainingPlots) -> None:
     assert plots.loss_plot.reading(1) == f"Epoch 1: training {report(1).train_loss:.3f}"
     plots.show()
     plots.grab()
-
-
-def test_training_without_validation_shows_its_loss(plots: TrainingPlots) -> None:
     plots.set_reports(reports(range(6), fold="all", val_loss=None, pseudo_dice={}))
-    plots.show()
     plots.grab()
     assert plots.loss_plot.line(TRAINING)[0].size == 6
     assert list(plots.dice_plot._lines) == []
     assert points(plots.loss_plot._lines[VALIDATION][1]) == []
-
-
-def test_repeated_epoch_replaces_later_ones(plots: TrainingPlots) -> None:
-    plots.set_reports(reports(range(10)))
-    plots.add_report(report(8, train_loss=3.0))
-    epochs, losses = plots.loss_plot.line(TRAINING)
-    assert epochs.size == 9
-    assert losses[8] == 3.0
-    assert points(plots.rate_plot._filled) == [7]
-    plots.add_report(report(9))
-    assert points(plots.rate_plot._filled) == [7, 9]
-
-
-def test_another_fold_clears_the_curves(plots: TrainingPlots) -> None:
-    plots.set_reports([*reports(range(10)), *reports(range(3), fold="1")])
-    assert plots.loss_plot.line(TRAINING)[0].size == 3
-    plots.add_report(report(0, fold="2"))
-    assert plots.loss_plot.line(TRAINING)[0].size == 1
-
-
-def test_another_run_replaces_the_last(plots: TrainingPlots) -> None:
-    plots.set_reports(reports(range(10)))
-    plots.set_reports([])
-    assert points(plots.rate_plot._filled) == []
-    plots.set_reports(reports(range(4), pseudo_dice={"scar": 0.5}))
-    assert list(plots.dice_plot._lines) == ["scar"]
 
 
 def test_added_cycle_is_planned_after_done_epochs(plots: TrainingPlots) -> None:

@@ -173,25 +173,6 @@ def test_dataset_without_problems_is_ready(form, hearts, qtbot) -> None:
     assert form.split_text.text() == PATIENT_FOLDS.format(folds=5)
 
 
-def test_running_check_shows_its_progress(make_form, hearts, qtbot) -> None:
-    may_end = threading.Event()
-
-    def slow(dataset):
-        yield 0, 160
-        yield 12, 160
-        while not may_end.is_set():
-            time.sleep(0.01)
-            yield 12, 160
-        return tuple(iter(()))
-
-    form = make_form(check=slow)
-    form.set_dataset(hearts)
-    qtbot.waitUntil(lambda: "12 of 160" in form.progress.text.text())
-    assert (form.progress.bar.value(), form.progress.bar.maximum()) == (12, 160)
-    may_end.set()
-    qtbot.waitUntil(lambda: not form.progress.isVisibleTo(form))
-
-
 def test_cases_with_problems_stand_first_in_colour(form, faulty, qtbot) -> None:
     check(form, faulty, qtbot)
     assert not form.preflight.ready
@@ -210,18 +191,39 @@ def test_cases_with_problems_stand_first_in_colour(form, faulty, qtbot) -> None:
         color = model.index(row, 0).data(Qt.ItemDataRole.ForegroundRole)
         assert color.name().upper() == ON_LIGHT[level]
     assert model.index(2, 0).data(Qt.ItemDataRole.ForegroundRole) is None
-
-
-def test_problems_of_the_first_cases_are_listed(form, faulty, qtbot) -> None:
-    check(form, faulty, qtbot)
     first, second = form.problems.text().split("</p>")[:-1]
     assert "patient003_frame02.nii.gz " in first
     assert ON_LIGHT["blocking"] in first
     assert "patient002_frame02.nii.gz " in second
     assert ON_LIGHT["warning"] in second
-    form.problems.linkActivated.emit("1")
+
+
+def test_problems_are_shown_whole_and_their_files_copied(
+    form, faulty, tmp_path, qtbot, monkeypatch
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(QToolTip, "showText", lambda point, text, *_: shown.append(text))
+    check(form, faulty, qtbot)
     file = faulty.path / "labelsTr" / "patient002_frame02.nii.gz"
+    form.problems.linkActivated.emit("1")
     assert QApplication.clipboard().text() == str(file)
+    shown.clear()
+    file = faulty.path / "labelsTr" / "patient003_frame02.nii.gz"
+    form.table.doubleClicked.emit(form.table.model().index(0, 0))
+    assert QApplication.clipboard().text() == str(file)
+    assert len(shown) == 1
+    assert file.name in shown[0]
+    assert str(file.parent) in shown[0]
+    form.table.doubleClicked.emit(form.table.model().index(5, 0))
+    assert len(shown) == 1
+    form.table.selectRow(4)
+    assert form.detail.text() == ""
+    form.table.selectRow(0)
+    detail = form.detail.text()
+    assert detail.startswith(f"{file} ")
+    assert form.detail.toolTip() == str(file)
+    wait_for(form, qtbot, form.set_plan, tmp_path, DEMO)  # the cases are unchanged
+    assert form.detail.text() == detail
 
 
 def test_shape_and_spacing_fit_the_dock(form, hearts, qtbot) -> None:
@@ -242,30 +244,6 @@ def test_problems_of_many_cases_are_shortened(make_form, qtbot) -> None:
     lines = form.problems.text().split("</p>")[:-1]
     assert len(lines) == 4
     assert lines[-1].endswith(MORE_IN_TABLE.format(count=7))
-
-
-def test_chosen_row_shows_its_whole_problem(form, faulty, qtbot) -> None:
-    check(form, faulty, qtbot)
-    file = faulty.path / "labelsTr" / "patient003_frame02.nii.gz"
-    form.table.selectRow(0)
-    assert form.detail.text().startswith(f"{file} ")
-    assert form.detail.toolTip() == str(file)
-    form.table.selectRow(4)
-    assert form.detail.text() == ""
-
-
-def test_double_click_copies_the_path(form, faulty, qtbot, monkeypatch) -> None:
-    shown: list[str] = []
-    monkeypatch.setattr(QToolTip, "showText", lambda point, text, *_: shown.append(text))
-    check(form, faulty, qtbot)
-    file = faulty.path / "labelsTr" / "patient003_frame02.nii.gz"
-    form.table.doubleClicked.emit(form.table.model().index(0, 0))
-    assert QApplication.clipboard().text() == str(file)
-    assert len(shown) == 1
-    assert file.name in shown[0]
-    assert str(file.parent) in shown[0]
-    form.table.doubleClicked.emit(form.table.model().index(5, 0))
-    assert len(shown) == 1
 
 
 def test_problem_of_the_dataset_is_listed(form, tmp_path, qtbot, monkeypatch) -> None:
@@ -409,20 +387,16 @@ def test_chosen_split_file_can_be_removed(form, hearts, tmp_path, qtbot, monkeyp
     assert form.preflight is not None
 
 
-def test_another_dataset_removes_the_split_file(form, hearts, faulty, tmp_path, qtbot) -> None:
-    check(form, hearts, qtbot)
-    wait_for(form, qtbot, form.choose_split, split_file(tmp_path / "a.json", hearts, "patient001"))
-    check(form, faulty, qtbot)
-    assert form.split is None
-    assert not form.no_split_button.isVisibleTo(form)
-
-
-def test_damaged_split_file_is_a_problem(form, hearts, tmp_path, qtbot) -> None:
+def test_another_dataset_removes_a_damaged_split_file(form, hearts, faulty, tmp_path, qtbot):
     check(form, hearts, qtbot)
     (tmp_path / "split.json").write_text("{")
     wait_for(form, qtbot, form.choose_split, tmp_path / "split.json")
     assert not form.preflight.ready
     assert "split.json" in form.problems.text()
+    check(form, faulty, qtbot)
+    assert form.split is None
+    assert not form.no_split_button.isVisibleTo(form)
+    assert "split.json" not in form.problems.text()
 
 
 def test_disk_space_follows_the_plan(form, hearts, tmp_path, qtbot) -> None:
@@ -484,33 +458,26 @@ def test_changed_plan_reads_no_case_again(make_form, hearts, tmp_path, qtbot) ->
     assert reads == [hearts]
 
 
-def test_chosen_row_stays_for_unchanged_cases(form, faulty, tmp_path, qtbot) -> None:
-    check(form, faulty, qtbot)
-    form.table.selectRow(1)
-    detail = form.detail.text()
-    wait_for(form, qtbot, form.set_plan, tmp_path, DEMO)
-    assert detail
-    assert form.detail.text() == detail
-
-
 def test_newer_dataset_replaces_a_running_check(make_form, hearts, faulty, qtbot) -> None:
     ended, began = threading.Event(), threading.Event()
 
     def check_slowly(dataset):
         if dataset is hearts:
-            began.set()
             try:
                 while True:
                     time.sleep(0.01)
-                    yield 1, 9999
+                    yield 12, 160
+                    began.set()
             finally:
                 ended.set()
         return (yield from check_cases(dataset))
 
     form = make_form(check=check_slowly)
     form.set_dataset(hearts)
-    qtbot.waitUntil(began.is_set)
+    qtbot.waitUntil(lambda: "12 of 160" in form.progress.text.text())
+    assert (form.progress.bar.value(), form.progress.bar.maximum()) == (12, 160)
     check(form, faulty, qtbot)
+    assert not form.progress.isVisibleTo(form)
     assert form.preflight.dataset is faulty
     assert ended.wait(2)
     form.set_dataset(None)
@@ -519,6 +486,16 @@ def test_newer_dataset_replaces_a_running_check(make_form, hearts, faulty, qtbot
     assert list(form.table.rows) == []
     settle(qtbot, form)
     assert form.preflight is None
+    # A check ends with the window, too.
+    began.clear()
+    ended.clear()
+    form = PreflightForm()
+    form.set_dataset(hearts)
+    qtbot.waitUntil(began.is_set)
+    assert not ended.is_set()
+    form.deleteLater()
+    settle(qtbot)
+    assert ended.wait(2)
 
 
 def test_hanging_drive_does_not_delay_next_dataset(make_form, hearts, faulty, qtbot):
@@ -537,32 +514,26 @@ def test_hanging_drive_does_not_delay_next_dataset(make_form, hearts, faulty, qt
     assert form.preflight.dataset is faulty
 
 
-def test_failed_check_shows_the_error(make_form, hearts, qtbot) -> None:
-    def fail(dataset):
+def test_failed_check_or_assessment_shows_the_error(make_form, hearts, qtbot) -> None:
+    def fail(*_):
         yield 0, 1
         raise DataError("The drive is gone.")
-
-    form = make_form(check=fail)
-    changes: list[object] = []
-    form.changed.connect(lambda: changes.append(form.preflight))
-    form.set_dataset(hearts)
-    qtbot.waitUntil(lambda: bool(form.problems.text()))
-    assert "The drive is gone." in form.problems.text()
-    assert not form.progress.isVisibleTo(form)
-    assert changes == [None, None]
-
-
-def test_failed_assessment_shows_the_error(make_form, qtbot) -> None:
-    dataset, checks = made()
 
     def refuse(*_):
         raise AppError("No access.")
 
-    form = make_form(check=fake_check(checks), assess=refuse)
-    form.set_dataset(dataset)
-    qtbot.waitUntil(lambda: bool(form.problems.text()))
-    assert "No access." in form.problems.text()
-    assert form.preflight is None
+    for fakes, text in (
+        ({"assess": refuse}, "No access."),
+        ({"check": fail}, "The drive is gone."),
+    ):
+        form = make_form(**fakes)
+        changes: list[object] = []
+        form.changed.connect(lambda form=form, to=changes: to.append(form.preflight))
+        form.set_dataset(hearts)
+        qtbot.waitUntil(lambda form=form: bool(form.problems.text()))
+        assert text in form.problems.text()
+        assert not form.progress.isVisibleTo(form)
+        assert changes == [None, None]
 
 
 def test_unexpected_error_is_shown_and_raised(make_form, hearts, qtbot) -> None:
@@ -577,28 +548,6 @@ def test_unexpected_error_is_shown_and_raised(make_form, hearts, qtbot) -> None:
     assert raised[0][0] is ZeroDivisionError
     assert "by mistake" in form.problems.text()
     assert not form.progress.isVisibleTo(form)
-
-
-def test_running_check_ends_with_the_window(qtbot, hearts, monkeypatch) -> None:
-    ended, began = threading.Event(), threading.Event()
-
-    def endless(dataset):
-        began.set()
-        try:
-            while True:
-                time.sleep(0.01)
-                yield 1, 2
-        finally:
-            ended.set()
-
-    monkeypatch.setattr(preflight_form, "check_cases", endless)
-    form = PreflightForm()
-    form.set_dataset(hearts)
-    qtbot.waitUntil(began.is_set)
-    assert not ended.is_set()
-    form.deleteLater()
-    settle(qtbot)
-    assert ended.wait(2)
 
 
 def test_shown_form_searches_devices_once(make_form, qtbot) -> None:

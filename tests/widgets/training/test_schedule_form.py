@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from napari.qt import get_stylesheet
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QDockWidget, QScrollArea, QWidget
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.ensemble.training_settings import PRESETS, TrainingSettings
@@ -62,25 +61,21 @@ def shown_problems(form: ScheduleForm) -> dict[str, str]:
     return {n: f.problem.text() for n, f in form.fields.items() if not f.problem.isHidden()}
 
 
-def test_form_starts_with_the_preset_paper(form: ScheduleForm) -> None:
+def test_presets_set_all_numbers(form: ScheduleForm) -> None:
     assert valid(form) == ScheduleValues(settings=PRESETS["paper"])
     assert numbers(form.summary.text()) == [3, 400, 90, 30]
     assert form.problem == ""
-
-
-def test_every_preset_is_offered(qtbot: Any) -> None:
-    form = ScheduleForm()
-    qtbot.addWidget(form)
-    for name, preset in PRESETS.items():
+    seen: list[ScheduleValues | None] = []
+    form.changed.connect(lambda: seen.append(form.values()))
+    for name, preset in {**PRESETS, "quick": SMALL}.items():
         form.choose_preset(name)
-        assert valid(form).settings == preset
-
-
-def test_preset_sets_all_numbers(form: ScheduleForm) -> None:
-    form.choose_preset("quick")
-    assert valid(form) == ScheduleValues(settings=SMALL)
-    assert form.explanation.text() == PRESET_TEXTS["quick"][1]
-    assert not form.fields["restart_first_cycle"].value
+        assert valid(form) == ScheduleValues(settings=preset)
+        assert form.explanation.text() == PRESET_TEXTS[name][1]
+        assert form.fields["restart_first_cycle"].value == preset.schedule.restart_first_cycle
+    seen.clear()
+    form.choose_preset("demo")
+    type_in(form, epochs=151)
+    assert [values and values.settings.preset for values in seen] == ["demo", None]
 
 
 def test_every_number_can_be_edited(form: ScheduleForm) -> None:
@@ -165,26 +160,20 @@ def test_curve_follows_every_key(form: ScheduleForm, qtbot: Any) -> None:
     assert sizes == [(1200, True), (12, False), (120, False)]
 
 
-def test_preset_and_edit_emit_changed_once(form: ScheduleForm) -> None:
-    seen: list[ScheduleValues | None] = []
-    form.changed.connect(lambda: seen.append(form.values()))
-    form.choose_preset("demo")
-    type_in(form, epochs=151)
-    assert [values and values.settings.preset for values in seen] == ["demo", None]
-
-
 def test_edited_preset_can_be_reset(form: ScheduleForm, qtbot: Any) -> None:
     assert form.reset_button.isHidden()
-    type_in(form, gamma="0.5", epochs=900)
+    type_in(form, initial_lr="1e-2")  # as it was
+    assert form.reset_button.isHidden()
+    type_in(form, gamma="0.5", cycles=1, epochs=1)
     assert not form.reset_button.isHidden()
+    assert numbers(form.summary.text()) == [1, 1, 1, 1]
+    for noun in ("cycles", "epochs", "members"):
+        assert noun not in form.summary.text()
     qtbot.mouseClick(form.reset_button, Qt.MouseButton.LeftButton)
     assert valid(form).settings.schedule == RestartSchedule()
     assert form.reset_button.isHidden()
-
-
-def test_equal_number_is_no_change(form: ScheduleForm) -> None:
-    type_in(form, initial_lr="1e-2")
-    assert form.reset_button.isHidden()
+    form.setEnabled(False)
+    assert not form.fields["epochs"].editor.native.isEnabled()
 
 
 def test_invalid_number_expands_its_section(form: ScheduleForm, qtbot: Any) -> None:
@@ -198,17 +187,14 @@ def test_invalid_number_expands_its_section(form: ScheduleForm, qtbot: Any) -> N
     assert form.fields["gamma"].problem.isVisible()
 
 
-def test_one_more_cycle_needs_a_run(form: ScheduleForm) -> None:
+def test_one_more_cycle_extends_the_run(form: ScheduleForm) -> None:
     item = form.preset.model().item(form.preset.findData("add_cycle"))
     assert not item.isEnabled()
     assert item.toolTip() == NO_RUN
     form.set_extension(None, reason="Some reason.")
     assert item.toolTip() == "Some reason."
-
-
-def test_one_more_cycle_extends_the_run(form: ScheduleForm) -> None:
     form.set_extension(TRAINED)
-    assert form.preset.model().item(form.preset.findData("add_cycle")).isEnabled()
+    assert item.isEnabled()
     assert valid(form).settings.schedule == RestartSchedule()  # offered, not chosen
     form.choose_preset("add_cycle")
     values = valid(form)
@@ -219,27 +205,14 @@ def test_one_more_cycle_extends_the_run(form: ScheduleForm) -> None:
     assert numbers(form.summary.text()) == [4, 20, 16, 4]
     assert form.plot.curve is not None
     assert form.plot.curve.rates.size == 80
-    form.choose_preset("paper")
-    assert all(field.enabled for field in form.fields.values())
-    assert not valid(form).add_cycle
-
-
-def test_extended_run_is_extended_again(form: ScheduleForm) -> None:
+    # Another run, which was extended before
     form.set_extension(TrainingSettings(schedule=RestartSchedule(epochs=60, added_cycles=1)))
-    form.choose_preset("add_cycle")
     assert valid(form).settings.schedule.added_cycles == 1
     assert valid(form).planned.all_cycles == 5
-
-
-def test_another_run_to_extend_is_shown(form: ScheduleForm) -> None:
-    form.set_extension(TRAINED)
-    form.choose_preset("add_cycle")
-    form.set_extension(SMALL)
-    assert valid(form).settings == SMALL
     form.set_extension(None)
     assert valid(form).settings.preset == "paper"
     assert not valid(form).add_cycle
-    assert form.fields["epochs"].enabled
+    assert all(field.enabled for field in form.fields.values())
 
 
 def test_tooltips_of_numbers_have_their_symbols(form: ScheduleForm) -> None:
@@ -258,44 +231,18 @@ def test_wheel_over_a_number_changes_nothing(form: ScheduleForm) -> None:
     assert valid(form) == before
 
 
-def test_summary_of_one_epoch_has_no_plural(form: ScheduleForm) -> None:
-    type_in(form, cycles=1, epochs=1)
-    assert numbers(form.summary.text()) == [1, 1, 1, 1]
-    for noun in ("cycles", "epochs", "members"):
-        assert noun not in form.summary.text()
-
-
-def test_disabled_form_disables_its_fields(form: ScheduleForm) -> None:
-    form.setEnabled(False)
-    assert not form.fields["epochs"].editor.native.isEnabled()
-
-
-def test_form_fits_a_narrow_dock_and_theme(
-    make_napari_viewer: Callable[..., Any],
-) -> None:
-    viewer = make_napari_viewer(show=True)
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    form = ScheduleForm()
-    area.setWidget(form)
-    dock: QDockWidget = viewer.window.add_dock_widget(area, name="Train", area="right")
+def test_form_fits_a_narrow_dock_and_theme(form: ScheduleForm) -> None:
+    form.more.expand()
+    form.show()
     type_in(form, epochs=1000, gamma="much")
-    QApplication.processEvents()
-    parts: list[QWidget] = [form, form.rare.native, *(f.native for f in form.fields.values())]
-    assert max(part.minimumSizeHint().width() for part in parts) <= 340
     for theme in ("light", "dark"):
-        viewer.theme = theme
+        form.setStyleSheet(get_stylesheet(theme))
         QApplication.processEvents()
+        parts: list[QWidget] = [form, form.rare.native, *(f.native for f in form.fields.values())]
+        assert max(part.minimumSizeHint().width() for part in parts) <= 340
         text = form.plot.getAxis("left").textPen().color()
         assert text == form.summary.palette().color(form.summary.foregroundRole())
         assert (text.lightness() > 128) == (theme == "dark")
-    viewer.window.remove_dock_widget(dock)
-
-
-def test_no_label_is_wider_than_the_label_column(form: ScheduleForm) -> None:
-    form.setStyleSheet(get_stylesheet("dark"))
-    form.more.expand()
-    form.show()
     labels = form.findChildren(SteadyLabel)
     assert {field.label for field in form.fields.values()} <= {label.text() for label in labels}
     assert len({label.sizeHint().width() for label in labels if label.text()}) == 1

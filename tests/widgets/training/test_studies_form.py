@@ -106,7 +106,7 @@ def test_phases_text_sorts_and_joins_phases() -> None:
     assert phases_text((8, 1, 3)).split() == ["phases", "1,", "3", "and", "8"]
 
 
-def test_row_shows_ready_and_open_phases(make_form, qtbot) -> None:
+def test_row_shows_ready_and_open_phases_or_the_reason(make_form, qtbot) -> None:
     form = listed(make_form(find=finds(ALL)), qtbot)
     assert cells(form) == [
         ("ready", "phases 2 and 4", ""),
@@ -120,10 +120,6 @@ def test_row_shows_ready_and_open_phases(make_form, qtbot) -> None:
     values = {"images": "4 images", "studies": "3 studies"}
     assert form.summary.text() == READY_STUDIES.format(**values)
     assert form.table.rows[0].help == str(READY.folder)
-
-
-def test_unusable_study_shows_the_reason(make_form, qtbot) -> None:
-    form = listed(make_form(find=finds(ALL)), qtbot)
     color = form.table.model().index(5, 0).data(Qt.ItemDataRole.ForegroundRole)
     assert color.name().upper() == ON_LIGHT["blocking"]
     form.table.selectRow(5)
@@ -167,25 +163,29 @@ def test_failed_search_shows_the_error(make_form, qtbot) -> None:
     assert form.summary.text() == "The drive is gone."
 
 
-def test_running_search_shows_progress_and_stops(make_form, qtbot) -> None:
-    ended = threading.Event()
-    form = make_form(find=endless(ended))
-    form.folder.choose(Path("studies"))
-    qtbot.waitUntil(lambda: "12 of 160" in form.progress.text.text())
-    form.progress.stop_button.click()
-    qtbot.waitUntil(lambda: form.summary.text() == SEARCH_STOPPED)
-    assert ended.is_set()
-
-
-def test_newer_folder_replaces_a_running_search(make_form, qtbot) -> None:
+def test_running_search_stops_or_is_replaced(make_form, qtbot) -> None:
     ended, began, fast = threading.Event(), threading.Event(), finds([VOLUME])
     forever = endless(ended, began)
     form = make_form(find=lambda folder: (forever if folder.name == "slow" else fast)(folder))
     form.folder.choose(Path("slow"))
-    qtbot.waitUntil(began.is_set)
-    listed(form, qtbot)
-    assert ended.wait(2)
-    assert cells(form) == [("volume", "the image", "")]
+    qtbot.waitUntil(lambda: "12 of 160" in form.progress.text.text())
+    form.progress.stop_button.click()
+    qtbot.waitUntil(lambda: form.summary.text() == SEARCH_STOPPED)
+    assert ended.is_set()
+    for is_closed in (False, True):
+        ended.clear()
+        began.clear()
+        searching = StudiesForm() if is_closed else form
+        searching.folder.choose(None)
+        searching.folder.choose(Path("slow"))
+        qtbot.waitUntil(began.is_set)
+        if is_closed:
+            searching.deleteLater()
+            settle(qtbot)
+        else:
+            listed(form, qtbot)
+            assert cells(form) == [("volume", "the image", "")]
+        assert ended.wait(2)
 
 
 def test_dropped_folder_is_studies_or_dataset(make_form, data, tmp_path, qtbot) -> None:
@@ -238,13 +238,17 @@ def test_only_ready_studies_are_added(make_form, data, qtbot) -> None:
     def add(folders: Sequence[Path], dataset: Path) -> Any:
         calls.append((list(folders), dataset))
         yield 0, 1
+        if len(calls) == 2:
+            raise DataError("No dataset.")
         return AddedStudies(dataset=read_dataset(dataset), added={}, failed={})
 
     form = aimed(listed(make_form(find=finds(ALL), add=add), qtbot), qtbot, data)
-    form.add_button.click()
-    qtbot.waitUntil(lambda: form.summary.text() == NOTHING_ADDED)
-    assert calls == [([READY.folder, HALF.folder, VOLUME.folder], data)]
-    assert form.dataset is None
+    for sentence in (NOTHING_ADDED, "No dataset."):
+        form.add_button.click()
+        qtbot.waitUntil(lambda expected=sentence: form.summary.text() == expected)
+        assert form.dataset is None
+        qtbot.waitUntil(form.add_button.isEnabled)
+    assert calls[0] == ([READY.folder, HALF.folder, VOLUME.folder], data)
 
 
 def test_failed_studies_are_listed_and_shortened(make_form, data, qtbot) -> None:
@@ -270,18 +274,6 @@ def test_failed_studies_are_listed_and_shortened(make_form, data, qtbot) -> None
     assert cells(form)[:2] == [("case 0", "the image: added"), ("case 1", "not added")]
     form.table.selectRow(5)
     assert form.detail.text() == "No image 5."
-
-
-def test_missing_dataset_shows_the_error(make_form, data, qtbot) -> None:
-    def add(folders: Sequence[Path], dataset: Path) -> Any:
-        yield 0, 1
-        raise DataError("No dataset.")
-
-    form = aimed(listed(make_form(find=finds([READY]), add=add), qtbot), qtbot, data)
-    form.add_button.click()
-    qtbot.waitUntil(lambda: form.summary.text() == "No dataset.")
-    assert form.dataset is None
-    assert form.add_button.isEnabled()
 
 
 def test_running_adding_shows_progress_and_stops(make_form, data, tmp_path, qtbot) -> None:
@@ -314,17 +306,6 @@ def test_another_dataset_discards_the_result(make_form, data, tmp_path, qtbot) -
     with qtbot.waitSignal(form.dataset_changed) as changed:
         form.target.folder.choose(make_dataset(tmp_path / "other", patients=2))
     assert changed.args == [None]
-
-
-def test_running_search_ends_with_the_window(qtbot, monkeypatch) -> None:
-    ended, began = threading.Event(), threading.Event()
-    monkeypatch.setattr(studies_form, "find_corrected_later", endless(ended, began))
-    form = StudiesForm()
-    form.folder.choose(Path("studies"))
-    qtbot.waitUntil(began.is_set)
-    form.deleteLater()
-    settle(qtbot)
-    assert ended.wait(2)
 
 
 def test_form_with_a_long_name_fits_the_dock(make_form, qtbot) -> None:

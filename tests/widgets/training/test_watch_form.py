@@ -106,19 +106,18 @@ def test_state_decides_which_buttons_are_enabled(
 
 
 def test_running_training_shows_its_progress(form: WatchForm) -> None:
-    form.show_run(RunState(kind="running", text="Training on this computer."), progress(4))
+    notice = Notice(text="Memory is low.")
+    form.show_run(RunState(kind="running", text="Training here."), progress(4, notice))
     text = form.position.text()
     assert numbers(text) == [2, 3, 4, 6, 1, 40, 1.5, 2]
     assert duration_text(100) in text
     assert form.bar.value() / form.bar.maximum() == pytest.approx(4 / 6, abs=0.01)
+    assert form.status.text().splitlines() == ["Training here.", "Memory is low."]
     assert form.name.text() == "<b>my run</b>"
     assert form.name.toolTip().endswith("my run")
-
-
-def test_state_and_notices_are_shown_in_lines(form: WatchForm) -> None:
-    notice = Notice(text="Memory is low.")
-    form.show_run(RunState(kind="running", text="Training here."), progress(1, notice))
-    assert form.status.text().splitlines() == ["Training here.", "Memory is low."]
+    form.set_run(Path("other"))
+    assert (form.position.text(), form.bar.value(), form.status.text()) == ("", 0, "")
+    assert enabled(form) == set()
 
 
 def test_stop_button_is_disabled_while_stopping(form: WatchForm) -> None:
@@ -137,26 +136,18 @@ def test_stop_button_is_disabled_while_stopping(form: WatchForm) -> None:
     assert "stop" in enabled(form)
 
 
-def test_validation_shows_its_cases_and_time(form: WatchForm) -> None:
+def test_validation_and_preprocessing_show_cases_and_time(form: WatchForm) -> None:
     running = RunState(kind="running", text="Training here.")
     case = StageStarted(text="Case 3 of 8", done=2, total=8, eta_seconds=300)
-    form.show_run(running, progress(6, case))
-    assert form.position.text().startswith("Case 3 of 8, ")
-    assert duration_text(300) in form.position.text()
-    assert form.bar.value() / form.bar.maximum() == pytest.approx(0.25)
-    assert form.status.text() == "Training here."
-    assert form.stop_button.text() == STOP_VALIDATION
-    assert enabled(form) == {"stop", "kill", "use"}
+    for shown, stops in ((progress(6, case), STOP_VALIDATION), (progress_of([case]), None)):
+        form.show_run(running, shown)
+        assert form.position.text().split(", ")[0] == "Case 3 of 8"
+        assert duration_text(300) in form.position.text()
+        assert form.bar.value() / form.bar.maximum() == pytest.approx(0.25)
+        assert form.status.text() == "Training here."
+        assert form.stop_button.text() == (stops or STOP_AFTER_EPOCH)
+        assert enabled(form) == {"stop", "kill"} | ({"use"} if stops else set())
     form.show_run(running, progress(5))
-    assert form.stop_button.text() == STOP_AFTER_EPOCH
-
-
-def test_preprocessing_shows_its_cases_and_time(form: WatchForm) -> None:
-    stage = StageStarted(text="3 of 8", done=3, total=8, eta_seconds=300)
-    form.show_run(RunState(kind="running", text="Training here."), progress_of([stage]))
-    assert form.position.text().split(", ")[0] == stage.text
-    assert duration_text(300) in form.position.text()
-    assert form.bar.value() / form.bar.maximum() == pytest.approx(3 / 8)
     assert form.stop_button.text() == STOP_AFTER_EPOCH
 
 
@@ -196,13 +187,6 @@ def test_expanded_log_grows(form: WatchForm, qtbot: Any) -> None:
     assert form.log.toPlainText() == "one\ntwo\nthree"
     form.add_log("new\n", True)
     assert form.log.toPlainText() == "new"
-
-
-def test_another_run_clears_the_form(form: WatchForm) -> None:
-    form.show_run(RunState(kind="running", text="Training here."), progress(4))
-    form.set_run(Path("other"))
-    assert (form.position.text(), form.bar.value(), form.status.text()) == ("", 0, "")
-    assert enabled(form) == set()
 
 
 def test_ended_run_shows_no_remaining_time() -> None:
