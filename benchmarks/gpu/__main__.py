@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from time import monotonic
 
-from .packages import MISSING_PACKAGES, install_wheels, missing_packages, write_installed
+from .packages import MISSING_PACKAGES, import_error, install_wheels, write_installed
 from .processes import run_for
 from .progress import (
     CALL_AGAIN,
@@ -85,17 +85,17 @@ def piece_environment(out: Path) -> dict[str, str]:
 
 
 def _prepare(out: Path, wheels: Path | None, environment: dict[str, str]) -> bool:
-    """Install wheels, print versions, and return whether nothing is missing."""
+    """Install wheels, print versions, and return whether the pieces can be imported."""
     if wheels is not None:
         print("Installed:", ", ".join(install_wheels(wheels, out / "work" / "site")) or "nothing")
     print(write_installed(out / "installed.txt", environment), flush=True)
-    missing = missing_packages(environment)
-    if missing:
+    error = import_error(environment)
+    if error:
         print(
-            f"Missing: {', '.join(missing)}. On a machine with network, run\n"
+            f"{error}\nPackages are missing. On a machine with network, run\n"
             f"python -m benchmarks.gpu.wheels WHEELS --installed {out / 'installed.txt'}"
         )
-    return not missing
+    return not error
 
 
 def _work_on(

@@ -1,4 +1,4 @@
-"""Packages on the machine with the card: what the measurements need, what is there, and wheels.
+"""Packages on the machine with the card: what is there, and wheels that are brought along.
 
 Imports nothing but the standard library and pip, because other packages may be missing.
 """
@@ -14,12 +14,6 @@ from pathlib import Path
 
 MISSING_PACKAGES = 3
 """Exit code if packages are missing."""
-NEEDED = Path(__file__).with_name("needed.txt")
-"""Requirements of the measurements, as ``benchmarks.gpu.wheels --trace`` found them."""
-CARD_PACKAGES = re.compile(
-    r"(torch|torchvision|torchaudio|functorch|torchgen|triton|pytorch-triton.*|nvidia-.*|cuda-.*)$"
-)
-"""Packages that the machine with the card brings itself, and that are never copied."""
 
 _LIST = """
 import importlib.metadata, json, platform, sys
@@ -38,6 +32,7 @@ except ImportError:
     lines.append("no torch")
 print(json.dumps([lines, packages]))
 """
+_IMPORT = "import pytest, benchmarks.gpu.compare, benchmarks.gpu.speed, benchmarks.gpu.training"
 
 
 def canonical(name: str) -> str:
@@ -45,38 +40,16 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def needed_packages(file: Path = NEEDED) -> dict[str, str]:
-    """Return name → version specifier of the packages that the measurements need."""
-    requirements = {}
-    for line in file.read_text(encoding="utf-8").splitlines():
-        if match := re.match(r"([A-Za-z0-9._-]+)(.*)", line.partition("#")[0].strip()):
-            requirements[canonical(match[1])] = match[2].strip()
-    return requirements
-
-
-def lacking(needed: Mapping[str, str], installed: Mapping[str, str]) -> list[str]:
-    """Return the names of packages that are not installed in a version that is needed."""
-    try:
-        from packaging.specifiers import SpecifierSet
-    except ImportError:
-        from pip._vendor.packaging.specifiers import SpecifierSet
-    versions = {canonical(name): version for name, version in installed.items()}
-    return [
-        name
-        for name, specifier in needed.items()
-        if name not in versions
-        or not SpecifierSet(specifier).contains(versions[name], prereleases=True)
-    ]
-
-
 def write_installed(file: Path, environment: Mapping[str, str]) -> str:
-    """Write the versions of Python, torch, the card and all packages; return those needed."""
-    lines, packages = _installed(environment)
-    needed = needed_packages()
+    """Write the versions of Python, torch, the card and all packages; return all but the last."""
+    command = [sys.executable, "-P", "-c", _LIST]
+    done = subprocess.run(
+        command, env=dict(environment), stdout=subprocess.PIPE, text=True, check=True
+    )
+    lines, packages = json.loads(done.stdout.splitlines()[-1])
     rows = sorted(f"{canonical(name)}=={version}" for name, version in packages.items())
     file.write_text("\n".join([*(f"# {line}" for line in lines), *rows, ""]), encoding="utf-8")
-    shown = [row for row in rows if row.partition("==")[0] in needed]
-    return "\n".join([*lines, ", ".join(shown)])
+    return "\n".join(lines)
 
 
 def read_installed(file: Path) -> tuple[str, dict[str, str]]:
@@ -86,19 +59,13 @@ def read_installed(file: Path) -> tuple[str, dict[str, str]]:
     return first.removeprefix("# "), dict(pairs)
 
 
-def missing_packages(environment: Mapping[str, str]) -> list[str]:
-    """Return the needed packages that a piece would not find, torch included."""
-    packages = _installed(environment)[1]
-    return lacking({**needed_packages(), "torch": ""}, packages)
-
-
-def _installed(environment: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
-    command = [sys.executable, "-P", "-c", _LIST]
+def import_error(environment: Mapping[str, str]) -> str:
+    """Return the error with which the pieces fail to import, or an empty text."""
+    command = [sys.executable, "-P", "-c", _IMPORT]
     done = subprocess.run(
-        command, env=dict(environment), stdout=subprocess.PIPE, text=True, check=True
+        command, env=dict(environment), stderr=subprocess.PIPE, text=True, check=False
     )
-    lines, packages = json.loads(done.stdout.splitlines()[-1])
-    return lines, packages
+    return done.stderr.strip().rpartition("\n")[2] if done.returncode else ""
 
 
 def install_wheels(wheels: Path, site: Path) -> list[str]:

@@ -1,71 +1,54 @@
 """Wheels that a machine with a card lacks, downloaded on a machine with network.
 
-python -m benchmarks.gpu.wheels FOLDER [--installed FILE] [--mib 60] [--list]
-python -m benchmarks.gpu.wheels --trace
+python -m benchmarks.gpu.wheels FOLDER --installed FILE [--mib 60] [--list]
 
-FILE is OUT/installed.txt of ``python -m benchmarks.gpu OUT`` on the machine with the card: only
-what it lacks is downloaded, for its Python, in the versions that are installed here. Without FILE,
-everything is. Torch and the packages of CUDA are left out. FOLDER/1, FOLDER/2, … hold at most so
-many MiB each; copy one after the other and give each to ``--wheels``. ``--list`` downloads nothing.
-
-``--trace`` writes benchmarks/gpu/needed.txt again: it runs all pieces in tiny sizes on the CPU and
-lists the packages that any of their processes has imported. This takes minutes.
+FILE is OUT/installed.txt of ``python -m benchmarks.gpu OUT`` on the machine with the card. What it
+lacks is downloaded for its Python, in the versions that are installed here: the requirements of
+this package and pytest, and what they require, as the packages installed here say. Torch, CUDA,
+napari and Qt are left out. FOLDER/1, FOLDER/2, … hold at most so many MiB each; copy one after the
+other and give each to ``--wheels``. ``--list`` downloads nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import os
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from packaging.requirements import Requirement
-from packaging.specifiers import Specifier, SpecifierSet
-from packaging.version import Version
 
-from .packages import CARD_PACKAGES, NEEDED, canonical, lacking, needed_packages, read_installed
+from .packages import canonical, read_installed
 
 OURS = "napari-bayes-nnunet"
 TOO_LARGE = "{file} has {mib:.0f} MiB, more than {most} MiB. Raise --mib."
 TIED = "{file} was built for this machine. Build {name} for the other one and put it into {folder}."
-HOOK = """
-import atexit, os, sys
-def _write():
-    with open(os.environ["IMPORTED"], "a") as file:
-        file.write("".join(f"{name}\\n" for name in [*sys.modules]))
-atexit.register(_write)
-"""
+LEFT_OUT = re.compile(
+    r"(torch|torchvision|torchaudio|triton|pytorch-triton.*|nvidia-.*|cuda-.*"
+    r"|napari|magicgui|superqt|qtpy|pyqt.*|partsegcore-compiled-backend)$"
+)
+"""Packages that the machine with the card brings itself, and those of windows."""
 
 
 def main(words: list[str] | None = None) -> None:
-    """List or download the wheels, or renew the list of what is needed."""
+    """List or download the wheels."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, nargs="?")
-    parser.add_argument("--installed", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--installed", type=Path, required=True)
     parser.add_argument("--mib", type=int, default=60)
     parser.add_argument("--list", action="store_true")
-    parser.add_argument("--trace", action="store_true")
     options = parser.parse_args(words)
-    if options.trace:
-        lines = requirement_lines(traced_packages())
-        NEEDED.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        print("\n".join(lines))
-        return
-    machine, installed = read_installed(options.installed) if options.installed else ("", {})
-    wanted = with_pinned(lacking(needed_packages(), installed))
-    pinned = [f"{name}=={importlib.metadata.version(name)}" for name in wanted]
+    machine, installed = read_installed(options.installed)
+    pinned = [f"{name}=={importlib.metadata.version(name)}" for name in lacking(installed, machine)]
     print("\n".join(pinned) or "Nothing is missing.")
-    if options.list or not pinned:
+    if options.list:
         return
-    if options.folder is None:
-        parser.error("FOLDER is missing.")
     with tempfile.TemporaryDirectory() as scratch:
         for requirement in pinned:
             download(requirement, Path(scratch), machine)
@@ -122,65 +105,35 @@ def batches(wheels: Iterable[Path], mib: int) -> list[list[Path]]:
     return groups
 
 
-def traced_packages() -> list[str]:
-    """Return the packages that the pieces import, without those of the card and this one."""
-    with tempfile.TemporaryDirectory() as scratch:
-        hook, modules = Path(scratch, "sitecustomize.py"), Path(scratch, "modules")
-        hook.write_text(HOOK, encoding="utf-8")
-        path = os.pathsep.join(filter(None, [scratch, os.environ.get("PYTHONPATH")]))
-        environment = {**os.environ, "PYTHONPATH": path, "IMPORTED": str(modules)}
-        command = [sys.executable, "-m", "benchmarks.gpu", f"{scratch}/out"]
-        subprocess.run([*command, "--device", "cpu", "--tiny"], env=environment, check=True)
-        imported = {name.partition(".")[0] for name in modules.read_text().splitlines()}
-    return packages_of(imported)
+def lacking(installed: Mapping[str, str], machine: str = "") -> list[str]:
+    """Return the packages that a machine needs and has not in a version that fits.
 
-
-def packages_of(modules: Iterable[str]) -> list[str]:
-    """Return the installed packages of top-level modules, without the card's and this one."""
-    of_module = importlib.metadata.packages_distributions()
-    others = set(modules) - sys.stdlib_module_names
-    names = {canonical(name) for module in others for name in of_module.get(module, ())}
-    return sorted(name for name in names if name != OURS and not CARD_PACKAGES.match(name))
-
-
-def requirement_lines(packages: Iterable[str]) -> list[str]:
-    """Return ``name specifier`` of packages, with the closest limits that they set to each other.
-
-    Exact versions are left out, see `with_pinned`.
+    What a package requires that is there is taken to be there, too.
     """
-    names = list(packages)
-    limits: dict[str, set[Specifier]] = {name: set() for name in names}
-    for name, specifier in _requirements([OURS, *names]):
-        if name in limits:
-            limits[name].update(part for part in specifier if part.operator != "==")
-    return [f"{name}{','.join(_closest(limits[name]))}" for name in names]
-
-
-def _closest(limits: Iterable[Specifier]) -> list[str]:
-    """Return the highest lower limit, the lowest upper limit, and all others."""
-    every = sorted(limits, key=lambda limit: Version(limit.version))
-    lower = [limit for limit in every if limit.operator in (">", ">=")][-1:]
-    upper = [limit for limit in every if limit.operator in ("<", "<=")][:1]
-    others = [limit for limit in every if limit.operator not in (">", ">=", "<", "<=")]
-    return [str(limit) for limit in (*lower, *upper, *others)]
-
-
-def with_pinned(packages: Iterable[str]) -> list[str]:
-    """Return the packages with those of which they need exactly one version."""
-    names = list(packages)
-    for name, specifier in _requirements(names):
-        if name not in names and any(part.operator == "==" for part in specifier):
+    names: list[str] = []
+    waiting = [*_requirements(Requirement(OURS), machine), Requirement("pytest")]
+    while waiting:
+        requirement = waiting.pop()
+        name = canonical(requirement.name)
+        version = installed.get(name)
+        fits = version and requirement.specifier.contains(version, prereleases=True)
+        if not (fits or name in names or LEFT_OUT.match(name)):
             names.append(name)
-    return names
+            waiting += _requirements(requirement, machine)
+    return sorted(names)
 
 
-def _requirements(packages: Iterable[str]) -> Iterator[tuple[str, SpecifierSet]]:
-    """Yield name and specifiers of what packages require here, without their extras."""
-    for package in packages:
-        for text in importlib.metadata.requires(package) or ():
-            requirement = Requirement(text)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                yield canonical(requirement.name), requirement.specifier
+def _requirements(package: Requirement, machine: str) -> Iterator[Requirement]:
+    """Yield what a package that is installed here, with its extras, requires there."""
+    there = {}
+    if match := re.match(r"Python (\d+\.\d+)", machine):
+        there["python_version"] = match[1]
+    for text in importlib.metadata.requires(package.name) or ():
+        requirement = Requirement(text)
+        marker = requirement.marker
+        extras = ("", *package.extras)
+        if marker is None or any(marker.evaluate({**there, "extra": extra}) for extra in extras):
+            yield requirement
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """The paper's experiment: trainings of every method, their evaluation, tables, figures and claims.
 
 python -m benchmarks.paper DATASET OUTPUT [--preset cpu|paper] [--sunnybrook FOLDER] [--mnms FOLDER]
-    [--report DOCS] [--workers N] [--only estimate|train|report]
+    [--report DOCS] [--workers N] [--only train|report]
 
 DATASET is ACDC as an nnU-Net raw dataset. The rows are also evaluated on LV contours of Sunnybrook,
 and on M&Ms as `bayes-nnunet prepare mnms` wrote it, if their folders are given. Each training and
 each row of each case is written to OUTPUT as soon as it is finished, and not repeated when the
-command is stopped and started again; weights whose rows are all there may be deleted. Before the
-first training the command says how many hours and how much disk all of them take. N workers share
-the trainings, one for each CUDA card; so do several commands with the same OUTPUT.
+command is stopped and started again; weights whose rows are all there may be deleted. N workers
+share the trainings, one for each CUDA card; so do several commands with the same OUTPUT.
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ from ..command_line import (
     positive_number,
 )
 from .cases import mnms_cases, shifted_cases, sunnybrook_cases
-from .forecast import forecast_trainings
 from .judging import Case, judge, needed_trainings
 from .report import write_report
 from .rows import MNMS, SUNNYBROOK, rows
@@ -69,27 +67,20 @@ def main() -> None:
 def _run(options: argparse.Namespace) -> None:
     names = [case.name for case in read_dataset(options.dataset).cases]
     preset, fold = PRESETS[options.preset], read_split(options.split, names)
-    _check_same_experiment(options, preset, fold)
     cases = [
         *shifted_cases(options.dataset, fold["val"], frames=preset.shifted),
         *sunnybrook_cases(options.sunnybrook, options.dataset),
         *mnms_cases(options.mnms, options.dataset),
     ]
     _check_cases(cases, options)
+    _check_same_experiment(options, preset, fold)
     failed: list[Training] = []
     if options.only != "report":
         devices = choose_devices(options.device, options.workers)
         needed = needed_trainings(trainings(preset), cases, rows(preset), options.output)
         split = options.output / "split.json"
         places = options.dataset, options.output, split, needed
-        if options.only != "estimate":
-            write_split(fold, split)
-        forecast = forecast_trainings(*places, preset=preset, devices=devices)
-        print(forecast, flush=True)
-        if forecast.needed_bytes > forecast.free_bytes:
-            sys.exit("The disk of OUTPUT has too little space. Free some, or choose another.")
-        if options.only == "estimate":
-            return
+        write_split(fold, split)
         failed = train_all(*places, preset=preset, devices=devices)
         if options.only == "train":
             sys.exit(int(bool(failed)))
@@ -139,8 +130,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--report", type=new_folder, help="Report folder. Default: OUTPUT/report.")
     parser.add_argument(
         "--only",
-        choices=["estimate", "train", "report"],
-        help="End with the estimate or the trainings, or only write the report of finished rows.",
+        choices=["train", "report"],
+        help="End with the trainings, or only write the report of finished rows.",
     )
     return parser
 
@@ -173,7 +164,7 @@ def _check_same_experiment(options: argparse.Namespace, preset: Preset, fold: Fo
         sys.exit(f"{output} holds trainings of an unknown experiment. Choose another OUTPUT.")
     elif options.only == "report":
         sys.exit(f"{output} holds no experiment. Choose the OUTPUT of one.")
-    elif options.only != "estimate":
+    else:
         output.mkdir(parents=True, exist_ok=True)
         write_json(record, experiment)  # at once, because tasks of an array may start together
 

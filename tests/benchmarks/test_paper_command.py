@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from benchmarks.paper import __main__ as paper
 from benchmarks.paper import archive as paper_archive
-from benchmarks.paper import forecast
 from benchmarks.paper.rows import rows
 from benchmarks.paper.tables import read_tables
 from benchmarks.paper.trainings import PRESETS
@@ -29,7 +28,6 @@ def command(hearts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Co
     split = tmp_path / "splits.json"
     train = ["patient001_frame01", "patient001_frame02"]
     split.write_text(json.dumps([{"train": train, "val": HELD_BACK}]))
-    monkeypatch.setattr(forecast, "measure_step", lambda preset, device, threads: 0.5)
 
     def run(*options: object, raises: bool = False) -> int:
         arguments = [hearts, tmp_path / "output", "--split", split, *options]
@@ -67,29 +65,20 @@ def test_wrong_arguments_are_named(options, command, tmp_path, capsys) -> None:
     assert not (tmp_path / "output").exists()
 
 
-def test_output_is_bound_to_an_experiment_by_training_only(command, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(forecast, "free_bytes", lambda output: 2**40)
-    assert command("--only", "estimate") == 0
-    assert command("--only", "estimate", "--preset", "paper") == 0
-    monkeypatch.setattr(forecast, "free_bytes", lambda output: 2**30)
-    assert command("--only", "estimate", "--preset", "paper") == 1  # the disk is too small
-    assert command("--only", "report") == 1  # there is nothing to report
-    assert not (tmp_path / "output").exists()
-
-
 def test_missing_cases_are_named_before_anything_starts(command, tmp_path, capsys) -> None:
     images = tmp_path / "scanner" / "images"
     images.mkdir(parents=True)
     (images / ".DS_Store_0000.nii.gz").touch()
-    assert command("--only", "estimate", "--sunnybrook", images.parent) == 1
+    assert command("--only", "train", "--sunnybrook", images.parent) == 1
     (images / "SCD1_ED_0000.nii.gz").touch()
     with pytest.raises(SystemExit, match=r"SCD1_ED\.nii\.gz is missing"):
-        command("--only", "estimate", "--sunnybrook", images.parent, raises=True)
+        command("--only", "train", "--sunnybrook", images.parent, raises=True)
     split = tmp_path / "other.json"
     split.write_text(json.dumps([{"train": ["patient001_frame01"], "val": ["another"]}]))
-    assert command("--only", "estimate", "--split", split) == 1
+    assert command("--only", "train", "--split", split) == 1
     split.write_text("[")
-    assert command("--only", "estimate", "--split", split) == 1
+    assert command("--only", "train", "--split", split) == 1
+    assert command("--only", "report") == 1  # there is nothing to report
     assert not (tmp_path / "output").exists()
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks.paper import __main__ as paper
-from benchmarks.paper import forecast
 from benchmarks.paper.cases import mnms_cases
 from benchmarks.paper.judging import OTHERS, Case, file_of, judge, read_lines, read_reference
 from benchmarks.paper.rows import MNMS, Row, rows
@@ -159,7 +158,6 @@ def report(folder: Path, dataset: Path, *options: object, monkeypatch) -> str:
     )
     split.write_text(json.dumps([{"train": train, "val": val}]))
     monkeypatch.setattr(paper, "train_all", lambda *places, preset, devices: [])
-    monkeypatch.setattr(forecast, "measure_step", lambda preset, device, threads: 0.5)
     for only in ("train", "report"):
         arguments = [dataset, folder, "--split", split, "--only", only, *options]
         monkeypatch.setattr(sys, "argv", ["paper", *map(str, arguments)])

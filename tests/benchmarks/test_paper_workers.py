@@ -1,9 +1,8 @@
-"""Workers that share the trainings of the paper's experiment, and the estimate before them."""
+"""Workers that share the trainings of the paper's experiment."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,13 +12,11 @@ from typing import Any
 
 import pytest
 import torch
-from benchmarks.paper import forecast, workers
 from benchmarks.paper import trainings as paper_trainings
-from benchmarks.paper.forecast import forecast_trainings
+from benchmarks.paper import workers
 from benchmarks.paper.trainings import (
     Preset,
     Training,
-    finished_epochs,
     has_ended,
     is_finished,
     trainings,
@@ -73,8 +70,7 @@ def four(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
     """Return the four trainings that the experiment has in place of its own."""
     schedule = RestartSchedule(epochs=12)
     made = [Training(kind="restarts", seed=seed, schedule=schedule) for seed in range(1, 5)]
-    for module in (paper_trainings, forecast):
-        monkeypatch.setattr(module, "trainings", lambda preset: made)
+    monkeypatch.setattr(paper_trainings, "trainings", lambda preset: made)
     monkeypatch.setattr(workers, "POLL_SECONDS", 0.02)
     return made
 
@@ -195,37 +191,6 @@ def test_training_whose_weights_were_deleted_has_ended(four: Any, places: Any, t
     assert not is_finished(first, output)
     request = first.request(*places, preset=PRESET, device="cpu")
     assert not request.resume  # it begins anew if a row needs it
-
-
-def test_forecast_counts_missing_steps_and_files(
-    four: Any, places: Any, trained_run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(forecast, "measure_step", lambda preset, device, threads: 0.5)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    how = {"preset": PRESET, "devices": ["cpu"] * 2}
-    before = forecast_trainings(*places, four, **how)
-    assert (before.unfinished, before.workers, before.is_trained) == (4, 2, False)
-    assert before.device == "cpu"
-    assert before.steps == 4 * 12 * 4
-    assert before.hours == pytest.approx(2 * 12 * 4 * 0.5 / 3600)
-    crowded = forecast_trainings(*places, four, preset=PRESET, devices=["cpu"] * 8)
-    assert crowded.hours == before.hours  # they share two cores
-    alone = forecast_trainings(*places, four[:1], preset=PRESET, devices=["cpu"])
-    assert str(alone).startswith("1 training of 48 steps in all, by 1 worker: at least ")
-    first = four[0].folder(places[1])
-    shutil.copytree(trained_run, first)
-    shutil.rmtree(first / "fold_0")
-    assert forecast_trainings(*places, four, **how).steps == before.steps  # without weights
-    shutil.rmtree(first)
-    shutil.copytree(trained_run, first)
-    after = forecast_trainings(*places, four, **how)
-    seconds = [epoch.seconds for epoch in finished_epochs(trained_run)]
-    assert len(seconds) == 12
-    assert (after.unfinished, after.steps, after.is_trained) == (3, 3 * 12 * 4, True)
-    assert min(seconds) / 4 <= after.seconds_per_step <= max(seconds) / 4
-    assert after.hours == pytest.approx(2 * 12 * 4 * after.seconds_per_step / 3600)
-    images = before.needed_bytes - 4 * (before.needed_bytes - after.needed_bytes)
-    assert 0 < images < before.needed_bytes  # preprocessed once, for all trainings
 
 
 def test_slurm_script_trains_one_task(tmp_path: Path) -> None:

@@ -16,12 +16,13 @@ from PIL import Image
 
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.archive import Archive
+from napari_bayes_nnunet.io.dicom.seg import read_seg
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.sample_data import CINE
 
-from ..helpers.data.dicoms import write_cine
+from ..helpers.data.dicoms import NAME, PATIENT, write_cine
 from ..helpers.data.evaluations import answer, heart, name_labels, write_answer, write_reference
 from ..helpers.data.sample import write_small_cine
 from ..helpers.processes.command import environment
@@ -77,9 +78,14 @@ def test_dicom_series_is_chosen_and_exported(tmp_path):
     write_cine(images / "again", voxels[:, 1:], series=6)
     go("export_dicom", tmp_path, images, tmp_path, quick=True)
     (file,) = tmp_path.glob("dicom-*/study.json")
-    assert read_study(file.parent).edited.shape == voxels.shape
+    edited = read_study(file.parent).edited
+    assert edited.shape == voxels.shape
     written = {file.name.rpartition("_")[2] for file in (tmp_path / "export").iterdir()}
     assert written == {"seg.dcm", "measurements.dcm", "numbers.csv"}
+    for phase in (1, 2):
+        (seg,) = (tmp_path / "export").glob(f"*_frame{phase:02d}_seg.dcm")
+        assert np.array_equal(read_seg(seg).voxels, edited[phase - 1])
+    assert not any(PATIENT in str(file) or NAME in str(file) for file in tmp_path.rglob("*"))
 
 
 def test_a_study_goes_from_the_archive_and_back(tmp_path):

@@ -168,7 +168,9 @@ def choose_schedule(dock: TrainingWidget) -> None:
     schedule = dock.new.schedule
     assert not dock.new.start_button.isEnabled() or schedule.values()
     schedule.choose_preset("quick")
-    for name, number in (("epochs", 1500), ("iterations_per_epoch", 1), ("batch_size", 2)):
+    # The first of so many cycles ends with members after 20 epochs, not after 470.
+    numbers = {"epochs": 1500, "cycles": 30, "iterations_per_epoch": 1, "batch_size": 2}
+    for name, number in numbers.items():
         schedule.fields[name].value = number
     schedule.fields["gamma"].value = 0.0
     assert schedule.problem == ""

@@ -79,12 +79,8 @@ def test_few_voxels_have_few_handles_and_come_back(size):
     mask = np.zeros((12, 12), bool)
     mask[4 : 4 + size[0], 5 : 5 + size[1]] = True
     handles = fit_handles(mask)
-    assert 4 <= len(handles) <= 16
+    assert 4 <= len(handles) <= (4 if size == (1, 1) else 16)
     np.testing.assert_array_equal(fill_curve(draw_curve(handles), mask.shape), mask)
-
-
-def test_a_single_voxel_has_four_handles():
-    assert len(fit_handles(disk(0))) == 4
 
 
 # What is outlined

@@ -104,11 +104,6 @@ def test_a_single_phase_is_a_volume(tmp_path: Path, trailing: tuple[int, ...]) -
     assert np.array_equal(volume.voxels, XYZ.T)
 
 
-def test_a_cine_of_one_slice(tmp_path: Path) -> None:
-    cine = read_volume(save(tmp_path / "a.nii", XYZT[:, :, :1]))
-    assert cine.shape == (2, 1, 4, 5)
-
-
 @pytest.mark.parametrize("unit", ["unknown", "sec"])
 def test_slices_on_the_fourth_axis_are_a_volume(tmp_path: Path, unit: str) -> None:
     voxels = np.arange(1, 8 * 6 * 5 + 1, dtype=np.int16).reshape(8, 6, 5)
@@ -137,6 +132,7 @@ def test_unclear_fourth_axis_is_noted(tmp_path: Path, step: float, noted: bool) 
     change = lambda i: i.header.set_zooms((1.4, 1.4, 8, step))  # noqa: E731
     cine = read_volume(save(tmp_path / "a.nii", XYZT[:, :, :1], change=change))
     assert cine.phases == phase_count(nifti_header(tmp_path / "a.nii")) == 2
+    assert cine.shape == (2, 1, 4, 5)
     assert [note.template for note in cine.notes] == [ONE_SLICE_CINE] * noted
     assert cine.frame(1).notes == cine.notes
 

@@ -198,6 +198,21 @@ class TestWriting:
         assert read_study(tmp_path / "s").problems == ()
 
 
+def correct(folder: Path) -> None:
+    edited = read_study(folder).edited
+    edited[1, 2, 3] = 1
+    save_edited(folder, edited, VOLUME)
+
+
+WORK: list[Callable[[Path], Any]] = [
+    correct,
+    lambda folder: save_review(folder, BEGUN),
+    lambda folder: (folder / "edited.nii.gz").write_bytes(b"damaged"),
+    lambda folder: (folder / "review.json").write_bytes(b"damaged"),
+    lambda folder: (save_review(folder, BEGUN), (folder / "study.json").unlink()),
+]
+
+
 class TestReplacing:
     def write_again(self, folder: Path, **changes: Any) -> None:
         info = made_info(folder.parent / "heart_image.nii.gz", **changes)
@@ -219,33 +234,13 @@ class TestReplacing:
         write_study(cine, info, {5: made_posterior()})
         assert [p.name for p in (cine / "posterior").iterdir()] == ["phase05.npz"]
 
-    def test_decisions_are_never_replaced(self, folder) -> None:
-        save_review(folder, BEGUN)
+    @pytest.mark.parametrize("work", WORK)
+    def test_work_is_never_replaced(self, folder, work) -> None:
+        work(folder)
         before = {name: (folder / name).read_bytes() for name in files(folder)}
         with refusal(HAS_CORRECTIONS, folder=folder):
             self.write_again(folder)
         assert {name: (folder / name).read_bytes() for name in files(folder)} == before
-
-    def test_corrected_labels_are_never_replaced(self, folder) -> None:
-        edited = read_study(folder).edited
-        edited[1, 2, 3] = 1
-        save_edited(folder, edited, VOLUME)
-        with refusal(HAS_CORRECTIONS, folder=folder):
-            self.write_again(folder)
-        assert read_study(folder).edited[1, 2, 3] == 1
-
-    @pytest.mark.parametrize("name", ["edited.nii.gz", "review.json"])
-    def test_unreadable_work_is_never_replaced(self, folder, name) -> None:
-        (folder / name).write_bytes(b"damaged")
-        with refusal(HAS_CORRECTIONS, folder=folder):
-            self.write_again(folder)
-        assert (folder / name).read_bytes() == b"damaged"
-
-    def test_corrections_without_their_study_are_never_replaced(self, folder) -> None:
-        save_review(folder, BEGUN)
-        (folder / "study.json").unlink()
-        with refusal(HAS_CORRECTIONS, folder=folder):
-            self.write_again(folder)
 
     def test_a_folder_of_other_files_is_refused(self, folder, tmp_path) -> None:
         other = tmp_path / "patient"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import errno
-import json
 import os
 import re
 import signal
@@ -113,9 +112,10 @@ def test_acdc(acdc: Path, tmp_path: Path) -> None:
     assert files_below(acdc) == before
 
 
-def test_dataset_json_names_licence_and_reference(acdc: Path, tmp_path: Path) -> None:
+def test_acdc_is_described_and_passes_the_checks(acdc: Path, tmp_path: Path) -> None:
     make("acdc", acdc, tmp_path / "d")
-    content = json.loads((tmp_path / "d" / "dataset.json").read_text(encoding="utf-8"))
+    dataset = read_dataset(tmp_path / "d")
+    content = dict(dataset.json)
     assert "Bernard" in content.pop("reference")
     assert content == {
         "name": "ACDC",
@@ -125,13 +125,18 @@ def test_dataset_json_names_licence_and_reference(acdc: Path, tmp_path: Path) ->
         "numTraining": 4,
         "file_ending": ".nii.gz",
     }
-
-
-def test_a_prepared_dataset_passes_the_checks(acdc: Path, tmp_path: Path) -> None:
-    make("acdc", acdc, tmp_path / "d")
-    dataset = read_dataset(tmp_path / "d")
     assert not check_labels(dataset)
     assert not check_dataset(dataset, [check_case(dataset, case) for case in dataset.cases])
+    with (tmp_path / "d" / "patients.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["patient"] for row in rows] == ["patient001", "patient002", "patient101"]
+    assert rows[1] == {
+        "patient": "patient002",
+        "ED": "2",
+        "ES": "5",
+        "height": "184.0",
+        "weight": "95.0",
+    }
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -178,24 +183,6 @@ def test_mnms(tmp_path: Path) -> None:
     assert "Training/Unlabeled" in note
     assert "C2U4V1" in note
     assert files_below(root) == before
-
-
-@pytest.mark.parametrize("reader", READERS)
-def test_nnunet_reads_directions_that_were_not_orthonormal(tmp_path: Path, reader: Any) -> None:
-    root = make_mnms(tmp_path / "OpenDataset")
-    sheared = root / "Testing" / "D1K2P5" / "D1K2P5_sa.nii.gz"
-    if reader is SimpleITKIO:
-        with pytest.raises(RuntimeError, match="orthonormal"):
-            reader().read_images((str(sheared),))
-    make("mnms", root, tmp_path / "d")
-    for folder, end in (("imagesTs", "_0000"), ("labelsTs", "")):
-        file = tmp_path / "d" / folder / f"D1K2P5_frame04{end}.nii.gz"
-        spacing = reader().read_images((str(file),))[1]["spacing"]
-        assert np.allclose(spacing, SPACING[::-1], rtol=1e-5)
-
-
-def test_groups_are_found_from_both_label_folders(tmp_path: Path) -> None:
-    make("mnms", make_mnms(tmp_path / "OpenDataset"), tmp_path / "d")
     groups = read_groups(tmp_path / "d" / "labelsTs")
     assert groups == read_groups(tmp_path / "d" / "labelsTr")
     assert len(groups) == 8
@@ -212,18 +199,18 @@ def test_groups_are_found_from_both_label_folders(tmp_path: Path) -> None:
     assert rows[-1]["patient"] == "D1K2P5"
 
 
-def test_height_and_weight_are_kept_for_every_patient(acdc: Path, tmp_path: Path) -> None:
-    make("acdc", acdc, tmp_path / "d")
-    with (tmp_path / "d" / "patients.csv").open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    assert [row["patient"] for row in rows] == ["patient001", "patient002", "patient101"]
-    assert rows[1] == {
-        "patient": "patient002",
-        "ED": "2",
-        "ES": "5",
-        "height": "184.0",
-        "weight": "95.0",
-    }
+@pytest.mark.parametrize("reader", READERS)
+def test_nnunet_reads_directions_that_were_not_orthonormal(tmp_path: Path, reader: Any) -> None:
+    root = make_mnms(tmp_path / "OpenDataset")
+    sheared = root / "Testing" / "D1K2P5" / "D1K2P5_sa.nii.gz"
+    if reader is SimpleITKIO:
+        with pytest.raises(RuntimeError, match="orthonormal"):
+            reader().read_images((str(sheared),))
+    make("mnms", root, tmp_path / "d")
+    for folder, end in (("imagesTs", "_0000"), ("labelsTs", "")):
+        file = tmp_path / "d" / folder / f"D1K2P5_frame04{end}.nii.gz"
+        spacing = reader().read_images((str(file),))[1]["spacing"]
+        assert np.allclose(spacing, SPACING[::-1], rtol=1e-5)
 
 
 def test_folds_keep_a_patient_together(acdc: Path, tmp_path: Path) -> None:

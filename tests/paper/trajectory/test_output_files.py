@@ -288,26 +288,14 @@ def test_all_files_lie_in_one_folder(analysis: TrajectoryAnalysis, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_a_picture_of_other_layers_is_removed(analysis: TrajectoryAnalysis, tmp_path: Path) -> None:
-    (tmp_path / "layers.png").touch()
-    write_trajectory(analysis, tmp_path)  # of one layer
-    assert not (tmp_path / "layers.png").exists()
-
-
-@pytest.mark.usefixtures("blank_figures")
-def test_a_case_without_structures_has_no_picture(
-    analysis: TrajectoryAnalysis, tmp_path: Path
-) -> None:
-    page = page_at(write_trajectory(analysis, tmp_path, cases=[replace(made_case(), shown=())]))
+def test_page_shows_what_there_is(members_alone: Any, tmp_path: Path) -> None:
+    (tmp_path / "layers.png").touch()  # of a run with several layers
+    case = replace(made_case(), shown=())
+    page = page_at(write_trajectory(members_alone, tmp_path, cases=[case]))
+    assert page.classes >= {"half-precision", "no-control"}
     assert "case<1>: " in page.text
     assert len(page.pictures) == 2
-    assert not list(tmp_path.glob("members_*"))
-
-
-@pytest.mark.usefixtures("blank_figures")
-def test_the_page_of_members_alone(members_alone: Any, tmp_path: Path) -> None:
-    page = page_at(write_trajectory(members_alone, tmp_path))
-    assert page.classes >= {"half-precision", "no-control"}
+    assert not [*tmp_path.glob("members_*"), *tmp_path.glob("layers.png")]
 
 
 @pytest.mark.usefixtures("blank_figures")
