@@ -76,6 +76,7 @@ class DrawingTool(QObject):
         if self.is_active:
             return
         self._viewer.layers.selection.active = self._edited
+        # In another mode napari's brush would paint along with the tool.
         self._edited.mode = "pan_zoom"
         self._edited.cursor = CURSOR
         self._edited.bind_key("Escape", self._on_escape, overwrite=True)

@@ -146,6 +146,7 @@ class PresenceStrip(QWidget):
         self._draw_line(painter, presence)
         if presence.base_first is not None:
             self._draw_ends(painter)
+        # A traceback or a debugger that holds this frame would keep the painter active.
         painter.end()
 
     def _draw_bar(self, painter: QPainter, presence: SlicePresence, z: int, room: QRect) -> None:
@@ -215,6 +216,7 @@ class PresenceStrip(QWidget):
         """Return the slices whose numbers fit, the slice on screen always."""
         _, width = self._room()
         needed = self._metrics().horizontalAdvance(str(len(presence.drawn))) + 3
+        # Rounded up: each how many numbers there is room for one.
         every = max(-(-needed // width), 1)
         near = {presence.current + step for step in range(1 - every, every)}
         fitting = {z for z in presence.order if z % every == 0} - near
