@@ -89,6 +89,7 @@ class NumbersForm(QWidget):
         self.as_muscle = explained(QCheckBox("Also count papillary muscles as muscle"), AS_MUSCLE)
         valve_rule = QCheckBox("Also end the volumes at the valve planes")
         self.by_valve = explained(valve_rule, BY_VALVE_PLANE)
+        # A number has only one other value beside it, so each rule excludes the other.
         self.as_muscle.clicked.connect(lambda: self.by_valve.setChecked(False))
         self.by_valve.clicked.connect(lambda: self.as_muscle.setChecked(False))
         self.rules = MessageLabel()

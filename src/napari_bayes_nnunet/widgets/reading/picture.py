@@ -162,6 +162,7 @@ class ReviewPicture(QObject):
         # Before the labels, whose voxels would be seen for a moment.
         contours = yield from steps_to_show_contours(viewer, self.image, study, self._display)
         yield
+        # A dropped study and a review that could not be saved leave such labels.
         remove_layers(viewer, find_layer(viewer, self.image, "edited"))
         yield
         self.edited.visible = False
@@ -242,6 +243,7 @@ class ReviewPicture(QObject):
             layer.visible = True
         for layer in faint:
             layer.opacity = 1.0
+        # With it, napari hides all other structures.
         if self.edited.show_selected_label:
             self.edited.show_selected_label = False
             return True
@@ -404,6 +406,7 @@ class ReviewPicture(QObject):
 
     def _move_sliders(self) -> None:
         dims = self._viewer.dims
+        # The event that `go_to` has held back.
         dims.events.current_step(value=dims.current_step)
 
     def _on_moved(self) -> None:
@@ -419,6 +422,7 @@ class ReviewPicture(QObject):
         self._is_placing = True
         moved = [layer for layer, at in self._placements.items() if not _lies_at(layer, at)]
         for layer in moved:
+            # This ends napari's tool for moving layers.
             layer.mode = "pan_zoom"
             for name, value in self._placements[layer].items():
                 setattr(layer, name, value)

@@ -356,6 +356,7 @@ class SliceTable(QTableView):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Go to a neighbour with the arrow keys; leave all other keys to the window."""
         move = _MOVES.get(Qt.Key(event.key()))
+        # On macOS, Qt sets this modifier for arrow keys.
         if move is None or event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier:
             event.ignore()
         else:
@@ -396,6 +397,7 @@ class SliceTable(QTableView):
         """Give the cells their size, and the texts around them their places."""
         font = small_font(self.font())
         style = _BARE % font.pointSizeF()
+        # A new style sheet is an event after which the cells are arranged again.
         if style != self.styleSheet():
             self.setStyleSheet(style)
         for header in (self._rows, self._columns):
@@ -426,6 +428,7 @@ class _Headings(QHeaderView):
 
     def __init__(self, orientation: Qt.Orientation = Qt.Orientation.Horizontal) -> None:
         super().__init__(orientation)
+        # The cells of many phases are smaller than Qt's smallest section.
         self.setMinimumSectionSize(1)
         self.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.setHighlightSections(False)
@@ -488,6 +491,7 @@ def draw_legend(
 def small_font(font: QFont) -> QFont:
     """Return a font a little smaller than that of the dock."""
     small = QFont(font)
+    # A font that is set in pixels has no size in points.
     if font.pointSizeF() > 0:
         small.setPointSizeF(SMALLER * font.pointSizeF())
     else:

@@ -221,6 +221,7 @@ class OutlineLayers(QObject):
         self._outline_view = self._view
         place = shown_place(self._viewer, image)
         drawing = self._drawing(place)
+        # The same drawing from the cache is on screen already.
         if drawing is not self._drawn:
             self._line_layer(image).draw(drawing.lines, place)
             self.titled.emit(drawing.title)
