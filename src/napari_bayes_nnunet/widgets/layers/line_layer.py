@@ -102,6 +102,7 @@ class LineLayer:
         )
         below = find_layer(self._viewer, self._image, self._below) if self._below else None
         put_on_top(self._viewer, self.layer, below=below)
+        # vispy would link the shaders of the lines anew at each change.
         keep_shaders(self.layer)
 
     def make_hidden(self) -> None:
