@@ -46,6 +46,7 @@ class RunChooser(QWidget):
 
     def refresh(self) -> None:
         """List the recent runs that still exist, with their states."""
+        # In a thread, because a run may lie on a drive that is slow or gone.
         for path in map(Path, self._settings.kept.recent_runs):
             work = partial(read_run_state, RunFolder(path))
             self._background.run(work, partial(self._on_state, path))

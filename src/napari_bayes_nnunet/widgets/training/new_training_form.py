@@ -123,6 +123,7 @@ class NewTrainingForm(QWidget):
             self._background.run(partial(_read_record, path), callback, lambda _: None)
 
     def _on_record(self, path: Path, record: TrainingRecord | None) -> None:
+        # Another folder may have been chosen while this one was read.
         if path == self.output.path:
             self._offer_cycle(record)
 

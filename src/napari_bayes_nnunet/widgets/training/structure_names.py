@@ -69,6 +69,7 @@ class LabelPicture(QWidget):
         colors = label_colors(names)
         pixels = colored(self.example, colors)
         height, width = pixels.shape[:2]
+        # The length of a row is given, because by default Qt takes a multiple of 4 bytes.
         image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
         tall = height * self.example.spacing[0]
         wide = width * self.example.spacing[1]
@@ -100,6 +101,7 @@ class NameDelegate(QStyledItemDelegate):
         editor = QComboBox(parent)
         editor.setEditable(True)
         editor.addItems(HEART_STRUCTURES)
+        # A choice counts at once, not only when the field is left.
         editor.activated.connect(lambda _: self.commitData.emit(editor))
         return editor
 

@@ -60,6 +60,8 @@ class TrainingWatch(QObject):
         self._reader: RunReader | None = None
         self._started: list[StartedTraining] = []
         self._reads_log = False
+        # Ending has a thread of its own, as the reading one is replaced with the run and loses
+        # errors.
         self._background, self._ender = Background(self), Background(self)
         self._timer = QTimer(self)
         self._timer.setInterval(_POLL_MS)
@@ -297,6 +299,7 @@ class WatchForm(QWidget):
         self.stop_button.setToolTip(STOP_HELP[stop])
         self.stop_button.setEnabled(active and not self._is_stopping)
         self.kill_button.setEnabled(active)
+        # A training that was stopped in its first seconds has nothing to resume.
         has_begun = self._has_record or bool(progress.reports)
         resumable = state.kind in RESUMABLE and has_begun and not self._is_student
         self.resume_button.setEnabled(resumable)
