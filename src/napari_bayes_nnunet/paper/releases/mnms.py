@@ -115,6 +115,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _find_table(folder: Path) -> Path:
+    # Copies made on macOS have a hidden file for each one, such as ._table.csv.
     tables = sorted(p for p in folder.glob("*.csv") if not p.name.startswith("."))
     if len(tables) != 1:
         found = join_names([table.name for table in tables]) or describe_contents(folder)
@@ -126,6 +127,7 @@ def _read_table(file: Path) -> dict[str, CsvRow]:
     """Return the line of every patient in the table."""
     try:
         with reading(file):
+            # Spreadsheets put a byte order mark before the first column.
             text = read_small_text(file, encoding="utf-8-sig", errors="replace")
         reader = csv.DictReader(io.StringIO(text))
         columns, lines = list(reader.fieldnames or ()), list(reader)

@@ -78,6 +78,7 @@ def prepare_dataset(
     Raises AppError or DataError if ``output`` may not be written, or if a file of the release is
     missing, damaged or unexpected.
     """
+    # A link into the release must not pass for a folder outside of it.
     output = Path(os.path.realpath(output))
     try:
         _check_output(output, Path(os.path.realpath(source)), overwrite=overwrite)
@@ -98,6 +99,7 @@ def prepare_dataset(
             write_json(building / "dataset.json", _dataset_json(content, cases))
             old = _moved_aside(output)
     finally:
+        # The new dataset has appeared; otherwise the old one returns.
         if old is not None and output.exists():
             shutil.rmtree(old, ignore_errors=True)
         elif old is not None:

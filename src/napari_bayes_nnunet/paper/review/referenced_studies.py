@@ -97,6 +97,7 @@ class ReferencedStudies:
         for folder in chain.from_iterable(by_patient.values()):
             case = cases[folder]
             study = read_study(folder)
+            # A phase whose posterior cannot be read is left out here.
             compared = _compared(
                 study.info, images[folder], matches, self._labels, study.posteriors
             )

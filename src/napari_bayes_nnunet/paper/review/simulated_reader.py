@@ -134,6 +134,7 @@ class SimulatedReader:
     def read(self, z: int) -> SliceReading:
         """Correct and accept a slice."""
         made: list[Correction] = []
+        # After the quick tools, handles and redrawing may be needed once for each structure.
         while self.gross(z) and len(made) <= _MOST_STEPS + 2 * len(self._structures):
             best = self._choose(z, quick=len(made) < _MOST_STEPS)
             if best is None:
@@ -163,6 +164,7 @@ class SimulatedReader:
             c: self.gross(z, c.labels) for c in self._corrections(z) if quick or c.tool not in QUICK
         }
         if solving := [c for c, errors in left.items() if errors == 0]:
+            # Of equally cheap ones, the one nearest to the reference.
             wrong = self.reference[z]
             return min(solving, key=lambda c: (c.cost, np.count_nonzero(c.labels != wrong)))
         paying = [c for c, errors in left.items() if errors < before]
@@ -287,6 +289,7 @@ class SimulatedReader:
             return None
         from skimage.morphology import skeletonize
 
+        # A reader draws along the middle of what is wrong.
         line: Mask = skeletonize(piece)  # type: ignore[no-untyped-call]
         return line
 
