@@ -53,6 +53,7 @@ class RunChooser(QWidget):
 
     def show_run(self, path: Path) -> None:
         """Select the run in ``path``."""
+        # Below the entry for a new training.
         self.runs.setCurrentIndex(self._row(path, at=1))
 
     def set_state(self, state: RunState) -> None:
@@ -273,6 +274,7 @@ class TrainingWidget(DockContent):
         super().showEvent(event)
         self.chooser.refresh()
         window = self.window()
+        # A dock may have been moved to another window.
         if window is not self._window and window is not self:
             self._window, self._to_stop = window, []
             window.installEventFilter(self)

@@ -166,6 +166,7 @@ class ScheduleForm(QWidget):
 
     def _on_preset_chosen(self) -> None:
         numbers = values_of(self._start)
+        # One preset changes all numbers, which is told once.
         with self.usual.changed.blocked(), self.rare.changed.blocked():
             for name, field in self.fields.items():
                 field.value = numbers[name]

@@ -78,6 +78,7 @@ class LabelPicture(QWidget):
             QPixmap.fromImage(image).scaled(
                 max(1, round(wide * scale)),
                 max(1, round(tall * scale)),
+                # The sizes have the aspect in mm; voxels need not be square.
                 Qt.AspectRatioMode.IgnoreAspectRatio,
                 Qt.TransformationMode.SmoothTransformation,
             )
@@ -151,6 +152,7 @@ class StructureNames(QWidget):
         The table is hidden if the names are not ``editable``, and while there are none.
         """
         self._kept = {}
+        # Filling the table is no edit by the user.
         self.table.blockSignals(True)
         self.table.setRowCount(len(names))
         for row, (value, name) in enumerate(sorted(names.items())):
@@ -201,6 +203,7 @@ class StructureNames(QWidget):
         names = self.names
         folded = [name.casefold() for name in names.values()]
         sentences = []
+        # A mark changes its item, which is no edit either.
         self.table.blockSignals(True)
         for row, (value, name) in enumerate(names.items()):
             sentence = EMPTY.format(value=value) if not name else ""

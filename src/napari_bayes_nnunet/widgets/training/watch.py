@@ -266,6 +266,7 @@ class WatchForm(QWidget):
         self._is_stopping = self._is_stopping and state.may_be_running
         self._show_position(progress)
         self._enable(state, progress)
+        # A stage with a total is told above the bar.
         stage = progress.stage.text if state.may_be_running and not progress.stage.total else ""
         sentences = [text for text in (state.text, stage, *progress.notices) if text]
         self.status.show_message("\n".join(map(in_the_window, sentences)))
@@ -294,6 +295,7 @@ class WatchForm(QWidget):
     def _enable(self, state: RunState, progress: TrainingProgress) -> None:
         active = state.may_be_running
         complete = bool(progress.reports) and len(progress.reports) >= progress.epochs
+        # After the last epoch only the validation is left to stop.
         stop = STOP_VALIDATION if progress.stage.total and complete else STOP_AFTER_EPOCH
         self.stop_button.setText(stop)
         self.stop_button.setToolTip(STOP_HELP[stop])
