@@ -165,6 +165,7 @@ class OutlineLayers(QObject):
 
     def set_view(self, view: UncertaintyView) -> None:
         """Show this view only."""
+        # What is chosen while the key is held is shown once it is released.
         if self._peeked_from is not None:
             self._peeked_from = view
         else:
