@@ -129,6 +129,7 @@ class LineLayer:
         if self.layer is None or self.layer not in self._viewer.layers:
             return
         change = self._width() / self.layer.edge_width
+        # napari draws all lines again for another width.
         if not 1 / ZOOM_STEP < change < ZOOM_STEP:
             self.layer.edge_width = self._width()
 
