@@ -274,6 +274,7 @@ class CohortWindow(FolderDrop, QWidget):
         self.review_button.setEnabled(self.table.done > 0)
 
     def _on_noticed(self, sentence: str) -> None:
+        # Only the last notices, so that they do not push the table out of sight.
         before = self.status.text().splitlines()[1 - NOTICES_SHOWN :]
         self._show_message("\n".join([*before, sentence]))
 
