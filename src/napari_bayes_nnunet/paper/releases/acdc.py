@@ -104,6 +104,7 @@ def _read_info(patient: Path) -> tuple[CardiacPhases, dict[str, str]]:
     with reading(file):
         text = read_small_text(file, errors="replace")
     phases = parse_info_cfg(file, text)
+    # ED and ES would be written to the same files.
     if phases.ed == phases.es:
         raise DataError(SAME_FRAME, file=file, frame=phases.ed, patient=patient.name)
     return phases, dict(re.findall(r"^\s*(\w+)[ \t]*:[ \t]*(.*?)\s*$", text, re.MULTILINE))

@@ -149,6 +149,7 @@ def _read_table(file: Path) -> dict[str, CsvRow]:
 
 def _cases(patient: Path, folder: str, row: CsvRow, table: Path) -> Iterator[ReleaseCase]:
     ed, es = _frame(row, "ED", table), _frame(row, "ES", table)
+    # ED and ES would be written to the same files.
     if ed == es:
         raise DataError(SAME_FRAME, file=table, frame=row["ED"], patient=patient.name)
     numbered: tuple[tuple[CardiacPhase, int], ...] = (("ED", ed), ("ES", es))
@@ -170,6 +171,7 @@ def _cases(patient: Path, folder: str, row: CsvRow, table: Path) -> Iterator[Rel
 
 def _frame(row: CsvRow, phase: CardiacPhase, table: Path) -> int:
     """Return the frame of a phase, from 1; the table counts from 0."""
+    # pandas writes whole numbers as 9.0 if a cell of their column is empty.
     if not re.fullmatch(r"\d{1,6}(\.0*)?", row[phase]):
         reason = f"the {phase} phase of {row[CODE]} is {row[phase]!r} instead of a number from 0"
         raise DataError(WRONG_TABLE, file=table, reason=reason)

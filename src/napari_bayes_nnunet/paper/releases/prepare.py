@@ -133,6 +133,7 @@ def _check_output(output: Path, source: Path, *, overwrite: bool) -> None:
     present = sorted(path.name for path in output.iterdir()) if output.exists() else []
     if present and not overwrite:
         raise AppError(OUTPUT_NOT_EMPTY, Action.OTHER_OUTPUT, Action.OVERWRITE, output=output)
+    # Only what a prepared dataset consists of is ever deleted.
     if unknown := [name for name in present if name not in CONTENTS]:
         raise AppError(UNKNOWN_CONTENT, Action.OTHER_OUTPUT, output=output, name=unknown[0])
 

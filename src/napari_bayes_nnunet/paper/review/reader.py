@@ -346,6 +346,7 @@ def _one_action(volumes: Sequence[_Volume]) -> _FirstSlices:
     left = [readers[number].left_after_one(z) for number, z in places]
     removed = {NO_TOOLS: float(before.sum())}
     for tools in (QUICK, FIRST_TOOLS, *((tool,) for tool in QUICK)):
+        # In each slice the reader takes the tool that leaves the fewest errors.
         least = np.array([min(errors[tool] for tool in tools) for errors in left], np.float64)
         cumulative = np.concatenate([[0.0], np.cumsum(before - least)])
         position = np.linspace(0, 1, len(cumulative))

@@ -206,6 +206,7 @@ class SimulatedReader:
             if has == should:
                 continue
             if has:
+                # At the base the wall is removed with the LV, as in the Review dock.
                 both = basal and label == self._heart.get("LV")
                 walls = [self._heart["MYO"]] if both and "MYO" in self._heart else []
                 labels = remove_at_end(self.labels[z], label, walls=walls)
@@ -213,6 +214,7 @@ class SimulatedReader:
                 try:
                     labels = add_structure(self.labels, z, label=label, alternatives=alternatives)
                 except InputError:
+                    # No slice has the structure, so there is nothing to copy.
                     continue
             yield Correction(tool=Tool.ENDS, labels=labels, cost=DRAG_COST)
 
@@ -235,6 +237,7 @@ class SimulatedReader:
                         alternatives=alternatives,
                     )
                 except InputError:
+                    # No level and no alternative agrees with the stroke.
                     continue
                 yield Correction(tool=Tool.SCRIBBLE, labels=scribbled.labels, cost=DRAG_COST)
 
@@ -272,6 +275,7 @@ class SimulatedReader:
                 for piece in ndimage.find_objects(ndimage.label(pieces, structure=_AROUND)[0])
             )
             labels = _as_reference(self.labels[z], self.reference[z], label, pieces)
+            # One action shows the handles.
             yield Correction(tool=Tool.CONTOUR, labels=labels, cost=1 + handles)
 
     def _by_redrawing(self, z: int) -> Iterator[Correction]:
