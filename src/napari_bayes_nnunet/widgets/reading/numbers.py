@@ -134,6 +134,7 @@ class NumbersForm(QWidget):
         self.problem.show_message("")
         try:
             self.ranges_chosen.emit(read_normal_ranges(choice or self._settings.kept.normal_ranges))
+            # Only ranges that could be read are kept.
             self._settings.keep(normal_ranges=choice or self._settings.kept.normal_ranges)
         except DataError as error:
             self.problem.show_message(in_the_window(error))

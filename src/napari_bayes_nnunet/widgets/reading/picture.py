@@ -298,6 +298,7 @@ class ReviewPicture(QObject):
         displayed = self._viewer.dims.displayed
         camera = self._viewer.scene.camera
         before = tuple(camera.center)
+        # After several of these, the reader returns to where the heart was.
         if self._left is not None and self._left[1] == before:
             before = self._left[0]
         camera.center = tuple(float(world[axis - first]) for axis in displayed)
@@ -356,6 +357,7 @@ class ReviewPicture(QObject):
     def _is_of(self, layer: Image, volume: Volume) -> bool:
         """Return whether a layer of the same shape shows the image of the study."""
         study, about = self._session.study, bayes_metadata(layer)
+        # Layers keep absolute paths, even if an image was opened by a relative one.
         source = os.path.abspath(volume.source)
         if about.get("study") == str(study.folder) or about.get("source") == source:
             return True
@@ -443,6 +445,7 @@ class ReviewPicture(QObject):
     def _on_removed(self, event: Any) -> None:
         if self._is_closing or event.value not in (self.edited, self.image):
             return
+        # Told once, even if napari is removing all layers.
         self._is_closing = self._is_lost = True
         self.lost.emit("edited labels" if event.value is self.edited else "voxels of the image")
 

@@ -302,6 +302,7 @@ class SliceTable(QTableView):
         painter.setBrush(Qt.BrushStyle.NoBrush)
         # At the border of the cells the white line must still be seen.
         room &= self.viewport().rect().adjusted(1, 1, -1, -1)
+        # White within black is seen on every colour.
         for color, width in (("black", 4), ("white", 2)) if self.currentIndex().isValid() else ():
             pen = QPen(QColor(color), width)
             pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
@@ -390,6 +391,7 @@ class SliceTable(QTableView):
     def _renew(self, **values: Any) -> None:
         self.slice_model.renew(**values)
         self._arrange()
+        # Resetting the model has taken the current cell away.
         if self._current is not None:
             self.set_current(*self._current)
 

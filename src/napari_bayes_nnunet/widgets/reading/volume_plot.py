@@ -177,6 +177,7 @@ class CurvesPlot(EpochPlot):
         super().__init__(left="mL", bottom="phase", height=_HEIGHT)
         for line in (*self._proposed, *self._lines.values()):
             line.hide()
+            # `draw` gives the range, so no item must be measured for it.
             self.addItem(line, ignoreBounds=True)
         for line in self._lines.values():
             line.sigPositionChangeFinished.connect(self._on_released)
