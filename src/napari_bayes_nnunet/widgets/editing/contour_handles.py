@@ -290,6 +290,7 @@ class ContourHandles(QObject):
                     yield
         finally:  # switching to another window ends a drag without a release
             layer.mouse_pan = True
+        # A handle that has come back leaves no undo step.
         is_back = np.array_equal(self._bent.handles, before.handles)
         if self._is_dragged(before) and is_back:
             self._before.pop()

@@ -120,6 +120,7 @@ class DrawingTool(QObject):
         self.pressed.emit()
         place, camera = self._place, viewer.scene.camera
         is_drawing = self._begin(voxel_under(self._image, event), _press(event))
+        # The drag draws instead of moving the image.
         pan, camera.mouse_pan = camera.mouse_pan, False
         try:
             yield

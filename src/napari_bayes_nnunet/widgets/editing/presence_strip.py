@@ -166,6 +166,7 @@ class PresenceStrip(QWidget):
         place = QRect(room.left(), top, room.width() - 1, self.height() - top)
         ink, paper = self._ink(), self.palette().color(QPalette.ColorRole.Window)
         if is_current:
+            # The number of the slice on screen is shown whole, even above its neighbours.
             needed = painter.fontMetrics().horizontalAdvance(str(z + 1)) + 6
             grown = max(needed - place.width(), 0)
             place.adjust(-(grown // 2), 0, grown - grown // 2, 0)
