@@ -152,6 +152,7 @@ class ReviewKeys:
 
     def close(self) -> None:
         """Restore all previous bindings."""
+        # Backwards, so that of two bindings of one key the first one's predecessor is restored.
         for binding in reversed(self._bindings):
             binding.restore()
         self._bindings.clear()
