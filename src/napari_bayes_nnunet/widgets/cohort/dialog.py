@@ -265,6 +265,7 @@ class CohortWindow(FolderDrop, QWidget):
         self.progress.bar.setRange(0, self._studies if done else 0)  # moves before the first study
         self.progress.bar.setValue(done)
         self.progressed.emit(count)
+        # The word that the run is stopping stays until it has ended.
         if self.stop_button.isEnabled():
             studies = format_count(self._studies, "study", "studies")
             self.progress.text.setText(f"{done} of {studies}{left}" if done else first)
