@@ -355,6 +355,8 @@ class _PictureDelegate(QStyledItemDelegate):
         is_left = event.button() == Qt.MouseButton.LeftButton
         room = self._pictures.box_room(option.rect)
         is_used = is_left and room.contains(event.position().toPoint())
+        # Only the release ticks; the press is used as well, or it would count as one on the
+        # picture.
         if is_used and event.type() == QEvent.Type.MouseButtonRelease:
             is_kept = item.checkState() == Qt.CheckState.Checked
             item.setCheckState(Qt.CheckState.Unchecked if is_kept else Qt.CheckState.Checked)
