@@ -326,6 +326,7 @@ class PhaseLine(pg.InfiniteLine):
 
     def setPos(self, pos: Any) -> None:
         """Move to the nearest allowed phase."""
+        # While the line is dragged, pyqtgraph gives a point.
         x = pos.x() if isinstance(pos, QPointF) else pos
         if self._allowed:
             x = min(self._allowed, key=lambda phase: abs(phase - x))
