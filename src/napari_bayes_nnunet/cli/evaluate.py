@@ -91,5 +91,6 @@ def export_dicom_command(
     session = open_session(study, normal_ranges)
     for file in export_session(session, images, output, **flags):
         click.echo(file)
+    # Standard output has only the files, one a line, for other programs.
     if note := describe_open_slices(session, session.phases):
         click.echo(note, err=True)

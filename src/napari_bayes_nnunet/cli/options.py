@@ -49,6 +49,7 @@ class Command(click.Command):
             record = param.get_help_record(ctx)
             if record is not None and not isinstance(param, click.Argument):
                 name, help = record
+                # click puts the text for a default into brackets of its own.
                 text = re.sub(r"default: \((.*)\)(?=[;\]])", r"default: \1", help)
                 rows.setdefault(self._heading_of.get(param.name, "Options"), []).append(
                     (name, text)
@@ -188,6 +189,7 @@ def options_of(
     chosen = [entry for entry in settings_of(kind) if not only or entry.name in only]
 
     def decorate(command: _Function) -> _Function:
+        # Decorators apply from the last one to the first.
         for entry in reversed(chosen):
             changed = changes.get(entry.name, {})
             command = click.option(*_names(entry), **_attributes(entry, preset) | changed)(command)
@@ -248,6 +250,7 @@ def parse_schedule(
         {entry.name: flags.pop(entry.name) for entry in settings_of(kind)}
         for kind in (RestartSchedule, MemberSelection)
     )
+    # The cycles of a preset do not apply to a schedule without restarts.
     if changes["shape"] == "poly" and changes["cycles"] is None:
         changes["cycles"] = 1
     for name in UNUSED.get(changes["shape"], ()):

@@ -26,6 +26,7 @@ def _values_of(field: str) -> Callable[[str], dict[Any, float]]:
         if not {*values} <= {*HEART_STRUCTURES}:
             raise ValueError(text)
         changed: dict[str, Any] = {field: values}
+        # This raises ValueError for numbers beyond the limits.
         SiteProfile(name="", **changed)
         return values
 

@@ -134,6 +134,7 @@ def predict_command(
     has_folders = any(image.is_dir() for image in images)
     is_cohort = has_folders or jsonl or cluster["scheduler"] is not None
     site = NO_PROFILE if profile is None else read_profile(profile)
+    # A study keeps what the ensemble draws, so it is no result of a profile that draws.
     if save is None:
         save = "study" if has_folders and not site.draws else ""
     results = frozenset(part.strip() for part in save.split(",") if part.strip()) - {"labels"}
@@ -311,6 +312,7 @@ def demo_command(screenshot: Path | None) -> None:
     """Open napari with a real heart, segmented by the built-in ensemble and ready for review."""
     from ..widgets.segment.demo import run_demo
 
+    # Read from the installed package, because importing torch takes seconds.
     click.echo(f"torch {version('torch')}")
     kept = run_demo(screenshot)
     if kept is not None:

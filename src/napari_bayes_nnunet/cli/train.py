@@ -105,6 +105,7 @@ def train_command(jsonl: bool, **flags: Any) -> None:
     continues = flags["resume"] or flags["add_cycle"]
     values = starting_values(flags["output"], preset=flags["preset"], resume=continues)
     rates, selection = parse_schedule(flags, values.schedule, values.selection)
+    # The record of the run tells how it was started.
     command = shlex.join(["bayes-nnunet", *sys.argv[1:]])
     request = TrainingRequest(schedule=rates, selection=selection, command=command, **flags)
     _show_ending(train_in_terminal(request, jsonl=jsonl))

@@ -77,6 +77,7 @@ def read_acdc(folder: Path) -> Release:
 def _patient_folders(folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield the folder of every patient with its subset, "" if the release is not divided."""
     check_folder(folder, "ACDC release")
+    # The release lies in ACDC/database of the download.
     below = (folder / DATABASE, folder / "ACDC" / DATABASE)
     folder = next((path for path in below if path.is_dir()), folder)
     subsets = [name for name in (TRAINING, TESTING) if (folder / name).is_dir()] or [""]
@@ -103,6 +104,7 @@ def _read_info(patient: Path) -> tuple[CardiacPhases, dict[str, str]]:
     with reading(file):
         text = read_small_text(file, errors="replace")
     phases = parse_info_cfg(file, text)
+    # ED and ES would be written to the same files.
     if phases.ed == phases.es:
         raise DataError(SAME_FRAME, file=file, frame=phases.ed, patient=patient.name)
     return phases, dict(re.findall(r"^\s*(\w+)[ \t]*:[ \t]*(.*?)\s*$", text, re.MULTILINE))

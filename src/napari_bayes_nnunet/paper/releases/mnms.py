@@ -115,6 +115,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _find_table(folder: Path) -> Path:
+    # Copies made on macOS have a hidden file for each one, such as ._table.csv.
     tables = sorted(p for p in folder.glob("*.csv") if not p.name.startswith("."))
     if len(tables) != 1:
         found = join_names([table.name for table in tables]) or describe_contents(folder)
@@ -126,6 +127,7 @@ def _read_table(file: Path) -> dict[str, CsvRow]:
     """Return the line of every patient in the table."""
     try:
         with reading(file):
+            # Spreadsheets put a byte order mark before the first column.
             text = read_small_text(file, encoding="utf-8-sig", errors="replace")
         reader = csv.DictReader(io.StringIO(text))
         columns, lines = list(reader.fieldnames or ()), list(reader)
@@ -147,6 +149,7 @@ def _read_table(file: Path) -> dict[str, CsvRow]:
 
 def _cases(patient: Path, folder: str, row: CsvRow, table: Path) -> Iterator[ReleaseCase]:
     ed, es = _frame(row, "ED", table), _frame(row, "ES", table)
+    # ED and ES would be written to the same files.
     if ed == es:
         raise DataError(SAME_FRAME, file=table, frame=row["ED"], patient=patient.name)
     numbered: tuple[tuple[CardiacPhase, int], ...] = (("ED", ed), ("ES", es))
@@ -168,6 +171,7 @@ def _cases(patient: Path, folder: str, row: CsvRow, table: Path) -> Iterator[Rel
 
 def _frame(row: CsvRow, phase: CardiacPhase, table: Path) -> int:
     """Return the frame of a phase, from 1; the table counts from 0."""
+    # pandas writes whole numbers as 9.0 if a cell of their column is empty.
     if not re.fullmatch(r"\d{1,6}(\.0*)?", row[phase]):
         reason = f"the {phase} phase of {row[CODE]} is {row[phase]!r} instead of a number from 0"
         raise DataError(WRONG_TABLE, file=table, reason=reason)

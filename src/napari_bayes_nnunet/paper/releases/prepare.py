@@ -78,6 +78,7 @@ def prepare_dataset(
     Raises AppError or DataError if ``output`` may not be written, or if a file of the release is
     missing, damaged or unexpected.
     """
+    # A link into the release must not pass for a folder outside of it.
     output = Path(os.path.realpath(output))
     try:
         _check_output(output, Path(os.path.realpath(source)), overwrite=overwrite)
@@ -98,6 +99,7 @@ def prepare_dataset(
             write_json(building / "dataset.json", _dataset_json(content, cases))
             old = _moved_aside(output)
     finally:
+        # The new dataset has appeared; otherwise the old one returns.
         if old is not None and output.exists():
             shutil.rmtree(old, ignore_errors=True)
         elif old is not None:
@@ -131,6 +133,7 @@ def _check_output(output: Path, source: Path, *, overwrite: bool) -> None:
     present = sorted(path.name for path in output.iterdir()) if output.exists() else []
     if present and not overwrite:
         raise AppError(OUTPUT_NOT_EMPTY, Action.OTHER_OUTPUT, Action.OVERWRITE, output=output)
+    # Only what a prepared dataset consists of is ever deleted.
     if unknown := [name for name in present if name not in CONTENTS]:
         raise AppError(UNKNOWN_CONTENT, Action.OTHER_OUTPUT, output=output, name=unknown[0])
 

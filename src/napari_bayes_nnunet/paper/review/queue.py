@@ -161,6 +161,7 @@ def _queues(
     structures, spacing = study.info.structures, study.info.geometry.spacing
     queues = {}
     for name in REVIEW_SCORES:
+        # A single member has only the entropy.
         score, _ = usable_score(posteriors.values(), name)
         for border in (False, True):
             scores = {

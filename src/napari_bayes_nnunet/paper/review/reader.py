@@ -160,6 +160,7 @@ def evaluate_reader(
     first: list[_FirstSlices] = []
     read: list[ReadPatient] = []
     count = 0
+    # The studies of a patient follow each other, see `ReferencedStudies`.
     for name, of_patient in groupby(known, key=lambda referenced: referenced.patient):
         volumes = [volume for referenced in of_patient for volume in _volumes(referenced)]
         for order in ORDERS:
@@ -261,6 +262,7 @@ def _order(
         {number: volume.referenced.scores for number, volume in enumerate(volumes)}
     )
     queued = [(int(item.phase or 0), item.z) for item in items]
+    # Slices without a score are not in the queue, but the reader accepts them, too.
     return [*queued, *sorted(set(all_slices).difference(queued))]
 
 
@@ -306,6 +308,7 @@ def _state(
 def _ends(sizes: Sequence[Mapping[str, float]]) -> tuple[int, int] | None:
     """Return ED and ES, the volumes with the largest and smallest LV; None for fewer than two."""
     with_lv = {n: size["LV"] for n, size in enumerate(sizes) if size.get("LV", 0) > 0}
+    # Without an LV both are −1, and so equal.
     ed, es = (choose(with_lv, key=with_lv.__getitem__, default=-1) for choose in (max, min))
     return None if ed == es else (ed, es)
 
@@ -343,6 +346,7 @@ def _one_action(volumes: Sequence[_Volume]) -> _FirstSlices:
     left = [readers[number].left_after_one(z) for number, z in places]
     removed = {NO_TOOLS: float(before.sum())}
     for tools in (QUICK, FIRST_TOOLS, *((tool,) for tool in QUICK)):
+        # In each slice the reader takes the tool that leaves the fewest errors.
         least = np.array([min(errors[tool] for tool in tools) for errors in left], np.float64)
         cumulative = np.concatenate([[0.0], np.cumsum(before - least)])
         position = np.linspace(0, 1, len(cumulative))
@@ -360,6 +364,7 @@ def _removed_share(
 def _ratio(part: _Values, whole: _Values, names: Sequence[str]) -> Estimate:
     """Return the pooled share of (n,) parts of (n,) wholes, for resampled patients."""
     weights = case_weights(names)
+    # A resample may have only patients without errors.
     with np.errstate(invalid="ignore", divide="ignore"):
         value = float(np.divide(part.sum(), whole.sum()))
         return Estimate(value, np.asarray((weights @ part) / (weights @ whole), np.float64))
@@ -501,6 +506,7 @@ def reader_text(evaluation: ReaderEvaluation) -> str:
     ]
     if evaluation.gross:
         lines += _shares_of_errors(evaluation)
+    # Those of the first target of the LV EF: two levels and two readers.
     lines += map(_stop_line, evaluation.stopping[:4])
     return "\n".join([*lines, *evaluation.notes])
 

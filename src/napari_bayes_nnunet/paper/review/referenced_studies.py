@@ -97,6 +97,7 @@ class ReferencedStudies:
         for folder in chain.from_iterable(by_patient.values()):
             case = cases[folder]
             study = read_study(folder)
+            # A phase whose posterior cannot be read is left out here.
             compared = _compared(
                 study.info, images[folder], matches, self._labels, study.posteriors
             )
@@ -164,6 +165,7 @@ def _patients(
     }
     found = patients_of([name for own in named.values() for name in own], labels, pattern=pattern)
     return {
+        # The table counts where it differs from what the pattern finds.
         case: next((found[n] for n in own if found[n] != patient_of(n, pattern)), found[case])
         for case, own in named.items()
     }

@@ -134,6 +134,7 @@ class SimulatedReader:
     def read(self, z: int) -> SliceReading:
         """Correct and accept a slice."""
         made: list[Correction] = []
+        # After the quick tools, handles and redrawing may be needed once for each structure.
         while self.gross(z) and len(made) <= _MOST_STEPS + 2 * len(self._structures):
             best = self._choose(z, quick=len(made) < _MOST_STEPS)
             if best is None:
@@ -163,6 +164,7 @@ class SimulatedReader:
             c: self.gross(z, c.labels) for c in self._corrections(z) if quick or c.tool not in QUICK
         }
         if solving := [c for c, errors in left.items() if errors == 0]:
+            # Of equally cheap ones, the one nearest to the reference.
             wrong = self.reference[z]
             return min(solving, key=lambda c: (c.cost, np.count_nonzero(c.labels != wrong)))
         paying = [c for c, errors in left.items() if errors < before]
@@ -204,6 +206,7 @@ class SimulatedReader:
             if has == should:
                 continue
             if has:
+                # At the base the wall is removed with the LV, as in the Review dock.
                 both = basal and label == self._heart.get("LV")
                 walls = [self._heart["MYO"]] if both and "MYO" in self._heart else []
                 labels = remove_at_end(self.labels[z], label, walls=walls)
@@ -211,6 +214,7 @@ class SimulatedReader:
                 try:
                     labels = add_structure(self.labels, z, label=label, alternatives=alternatives)
                 except InputError:
+                    # No slice has the structure, so there is nothing to copy.
                     continue
             yield Correction(tool=Tool.ENDS, labels=labels, cost=DRAG_COST)
 
@@ -233,6 +237,7 @@ class SimulatedReader:
                         alternatives=alternatives,
                     )
                 except InputError:
+                    # No level and no alternative agrees with the stroke.
                     continue
                 yield Correction(tool=Tool.SCRIBBLE, labels=scribbled.labels, cost=DRAG_COST)
 
@@ -270,6 +275,7 @@ class SimulatedReader:
                 for piece in ndimage.find_objects(ndimage.label(pieces, structure=_AROUND)[0])
             )
             labels = _as_reference(self.labels[z], self.reference[z], label, pieces)
+            # One action shows the handles.
             yield Correction(tool=Tool.CONTOUR, labels=labels, cost=1 + handles)
 
     def _by_redrawing(self, z: int) -> Iterator[Correction]:
@@ -287,6 +293,7 @@ class SimulatedReader:
             return None
         from skimage.morphology import skeletonize
 
+        # A reader draws along the middle of what is wrong.
         line: Mask = skeletonize(piece)  # type: ignore[no-untyped-call]
         return line
 

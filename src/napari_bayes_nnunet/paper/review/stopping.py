@@ -149,6 +149,7 @@ def _result(
         read = path.values if reader == CORRECTED else patient.with_tools[number]
         length = len(path.spreads) - 1
         spread = rule.spread_for(target, level)
+        # The dock does not offer the end while an urgent basal slice is open.
         stop = length if spread is None else max(path.first_step(spread), patient.basal)
         stops.append(stop)
         lengths.append(length)

@@ -35,6 +35,7 @@ def write_report(
     for file, text in zip(files, tables.values(), strict=True):
         with writing_report(file):
             write_text(file, text)
+    # A figure that cannot be drawn leaves the earlier one.
     with writing_report(picture), replacing(picture) as temporary:
         draw(temporary)
     return *files, picture

@@ -363,6 +363,7 @@ def map_weights(weights: NDArray[np.float32], cycles: NDArray[np.int64]) -> Weig
 
     per_cycle = len(weights) / len(np.unique(cycles))
     perplexity = min(PERPLEXITY, max(2.0, per_cycle / 2))
+    # From the principal components, so that the lie of the cycles does not depend on chance.
     tsne = TSNE(init="pca", perplexity=perplexity, random_state=SEED)
     points = tsne.fit_transform(weights)
     return WeightMap(points=points.astype(np.float64), perplexity=perplexity)

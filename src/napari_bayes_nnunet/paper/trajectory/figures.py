@@ -151,6 +151,7 @@ def _epoch_colors(analysis: TrajectoryAnalysis) -> NDArray[np.float64]:
 def _finish_map(panel: Axes, weight_map: WeightMap) -> None:
     """Set equal scales in a square panel without ticks, because t-SNE has no unit."""
     low, high = weight_map.points.min(axis=0), weight_map.points.max(axis=0)
+    # With room for the names of the ends; all points of a map may be one.
     middle, half = (low + high) / 2, 0.68 * float((high - low).max()) + 1e-9
     panel.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
     panel.set_box_aspect(1)

@@ -193,6 +193,7 @@ def draw_members(case: MemberCase) -> Figure:
     sides = [side.stop - side.start for side in box]
     height = width * sides[0] * case.spacing[0] / (sides[1] * case.spacing[1])
     figure = Figure(figsize=(_WIDTH, rows * height + _TITLE + _FOOT), dpi=DPI, facecolor="white")
+    # An image without uncertainty has a scale, too.
     highest = max(0.1, *(float(row.entropy[box].max()) for row in case.shown))
     for number, row in enumerate(case.shown):
         bottom = _FOOT + (rows - 1 - number) * height
@@ -237,6 +238,7 @@ def _colors(case: MemberCase) -> NDArray[np.float64]:
     """Return the (L, 4) colour of every label; the background is transparent."""
     from matplotlib.colors import to_rgba
 
+    # A row for every value of the labels, which are uint8.
     table = np.zeros((256, 4))
     for label, color in structure_colors(case.structures).items():
         table[label] = to_rgba(color, 0.62)

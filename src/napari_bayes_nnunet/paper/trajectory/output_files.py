@@ -218,6 +218,7 @@ def spreading_text(layer: LayerDistances) -> str:
     exponent = layer.spreading.exponent
     if math.isnan(exponent):
         return ""
+    # Halfway between the powers of one point, 0, a random walk, 0.5, and a straight line, 1.
     movement = STAYING if exponent < 0.25 else WALKING if exponent < 0.75 else DRIFTING
     return f"{GROWTH.format(exponent=exponent)} {movement}"
 

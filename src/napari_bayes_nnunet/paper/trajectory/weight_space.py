@@ -65,6 +65,7 @@ def pairwise_distances(weights: NDArray[np.floating]) -> NDArray[np.float64]:
         block -= block[:1]  # values near 0 lose less precision in the difference below
         products += block @ block.T
     squares = np.diagonal(products)
+    # Rounding can make the square of a small distance negative.
     distances = np.sqrt((squares[:, None] + squares - 2 * products).clip(0))
     np.fill_diagonal(distances, 0)
     return np.asarray((distances + distances.T) / 2)
@@ -107,6 +108,7 @@ def measure_spreading(
 
 
 def _silhouette(distances: NDArray[np.float64], cycles: NDArray[np.int64]) -> float:
+    # It takes two cycles, and a cycle with several members.
     if not 2 <= len(np.unique(cycles)) < len(cycles):
         return math.nan
     from sklearn.metrics import silhouette_score

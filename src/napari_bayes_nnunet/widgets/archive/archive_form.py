@@ -66,6 +66,7 @@ class ArchiveForm(QWidget):
             self._archives, self.problem = read_archives(), ""
         except DataError as error:
             self._archives, self.problem = {}, in_the_window(error)
+        # Listing the archives is not a choice, which would be remembered.
         self.names.blockSignals(True)
         self.names.clear()
         self.names.addItems(list(self._archives))
@@ -153,6 +154,7 @@ class AddressDialog(FieldsDialog):
         texts = (field.text().strip() for field in (self.name, self.url, self.ca))
         archive = KnownArchive(*texts)
         try:
+            # Only to refuse what cannot be an address.
             Archive(archive.url, ca=archive.ca_file)
             keep_archive(archive)
         except DataError as error:

@@ -81,6 +81,7 @@ def _steps_with(
         archive = connect_archive(known, login)
     except LoginRefusedError as error:
         return error
+    # Only a login that the archive has accepted is kept.
     if keeps and login is not None:
         keep_login(known, login)
     result = steps(archive)

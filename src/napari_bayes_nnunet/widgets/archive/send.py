@@ -35,6 +35,7 @@ class SendDialog(FieldsDialog):
         super().__init__(SEND_TITLE, sentence, {"Archive": self.archive}, parent)
         self.send_button = self.buttons.button(QDialogButtonBox.StandardButton.Ok)
         self.send_button.setText("Send")
+        # Return, pressed too early, must not send anything.
         self.buttons.button(QDialogButtonBox.StandardButton.Cancel).setDefault(True)
         self.archive.changed.connect(self._on_archive_changed)
         self._on_archive_changed()

@@ -110,6 +110,7 @@ class ArchiveWindow(QWidget):
     def fetch(self) -> None:
         """Fetch the chosen study, unless it was fetched before, and open it."""
         row = self.table.currentIndex().row()
+        # On macOS a click on a button does not leave the field that is being typed in.
         self.folder.commit()
         if row < 0 or self.work.is_running:
             return
@@ -150,6 +151,7 @@ class ArchiveWindow(QWidget):
         """Open a study, of which so many images were fetched now, and make room for it."""
         sentence = FETCHED if images else WAS_THERE
         self._end(sentence.format(images=format_count(images, "image"), folder=folder))
+        # Without the plugin's name, napari would ask which of several readers opens a folder.
         if self._viewer.open(str(folder), plugin=PLUGIN):
             self.close()
 

@@ -130,6 +130,7 @@ class CohortWindow(FolderDrop, QWidget):
         """Segment the studies that are not finished, or show what is missing."""
         if self.is_busy:
             return
+        # On macOS a click on a button does not leave the field that is being typed in.
         for row in (self.form.images, self.form.results):
             row.commit()
         try:
@@ -138,6 +139,7 @@ class CohortWindow(FolderDrop, QWidget):
             self._refusal = in_the_window(error)
             self._show_message(self._refusal, "blocking")
             return
+        # Before the run is noted: the settings stay as they are during one.
         self.refresh_settings()
         self._checked = request
         self._show_message("")
@@ -263,6 +265,7 @@ class CohortWindow(FolderDrop, QWidget):
         self.progress.bar.setRange(0, self._studies if done else 0)  # moves before the first study
         self.progress.bar.setValue(done)
         self.progressed.emit(count)
+        # The word that the run is stopping stays until it has ended.
         if self.stop_button.isEnabled():
             studies = format_count(self._studies, "study", "studies")
             self.progress.text.setText(f"{done} of {studies}{left}" if done else first)
@@ -272,6 +275,7 @@ class CohortWindow(FolderDrop, QWidget):
         self.review_button.setEnabled(self.table.done > 0)
 
     def _on_noticed(self, sentence: str) -> None:
+        # Only the last notices, so that they do not push the table out of sight.
         before = self.status.text().splitlines()[1 - NOTICES_SHOWN :]
         self._show_message("\n".join([*before, sentence]))
 
@@ -458,9 +462,11 @@ class CohortList(QWidget):
         table, rows = self.table, [*self._failed, *reversed(self._others)]
         chosen, position = table.currentIndex().row(), table.verticalScrollBar().value()
         chosen_row = table.rows[chosen] if 0 <= chosen < len(table.rows) else None
+        # The detail of the chosen row stays on screen; `set_rows` chooses none.
         with signals_blocked(table):
             table.set_rows(rows)
             table.choose_row(next((i for i, row in enumerate(rows) if row is chosen_row), None))
+        # In this window the table fills the room, unlike in a dock.
         table.setMinimumHeight(min(table.height(), FEWEST_ROWS_HEIGHT))
         table.setMaximumHeight(WITHOUT_LIMIT)
         table.setVisible(bool(rows))

@@ -44,6 +44,7 @@ def ask_to_segment(parent: QWidget, reason: str) -> bool:
 
 def _ask_despite(parent: QWidget, title: str, text: str) -> bool:
     buttons = QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No
+    # A quick Return must not answer with yes.
     no = QMessageBox.StandardButton.No
     answer = QMessageBox.question(parent, title, text, buttons, no)
     return bool(answer == QMessageBox.StandardButton.Yes)

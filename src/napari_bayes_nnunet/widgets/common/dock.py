@@ -96,6 +96,7 @@ class ThemeFont(QObject):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Take the size of a new style sheet."""
         if event.type() in _STYLE_CHANGES:
+            # Qt gives a widget that was never shown its style only on request.
             self._list.ensurePolished()
             size = self._list.font().pointSizeF()
             for widget in self._widgets:
@@ -305,6 +306,7 @@ def quiet_window(window: QMainWindow) -> None:
     for name in ("slice_label", "slice_label_sep"):
         for part in viewer.dims.findChildren(QWidget, name):
             part.setVisible(not is_quiet)
+    # napari fits them only to typed texts and a wider window, so that both could read "…".
     for label in viewer.dims.findChildren(QLineEdit, "axis_label")[:1]:
         label.textChanged.emit(label.text())
 
@@ -390,6 +392,7 @@ class CollapsibleSection(QCollapsible):
         super().__init__(title, None, QIcon(), QIcon())  # its arrows ignore napari's theme
         self._title = title
         self.toggleButton().setStyleSheet(_FLAT)
+        # superqt adds the new content next to its own, which it does not take out.
         self.content().setParent(None)
         self.setContent(content)
         self.setDuration(0)
@@ -409,6 +412,7 @@ class CollapsibleSection(QCollapsible):
 
     def _on_toggled(self, shown: bool) -> None:
         """Let shown content grow, and keep hidden content from taking the Tab key."""
+        # superqt fixes the height of what it shows, but this content may grow later.
         self.content().setMaximumHeight(QWIDGETSIZE_MAX)
         self.content().setVisible(shown)
         self.setText(self._title)
@@ -497,6 +501,7 @@ class WholeLabel(QLabel):
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.PlainText)  # names from files may look like HTML
         self.setStyleSheet("font-weight: bold; padding: 1px 0")
+        # A long name wraps instead of widening the dock.
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
     def show_text(self, text: str) -> None:
@@ -550,6 +555,7 @@ class TwoLineMessage(MessageLabel):
         self._fit()
 
     def _fit(self) -> None:
+        # Before it is shown, the label does not have its width.
         if self.isVisible():
             width = self.contentsRect().width() - 2 * TEXT_MARGIN
             text = fit_two_lines(self._whole, self.font(), width)
@@ -559,6 +565,7 @@ class TwoLineMessage(MessageLabel):
 
 def fit_two_lines(text: str, font: QFont, width: int) -> str:
     """Return a text that fits into two lines of this width, px; a longer one ends in "…"."""
+    # QTextLayout breaks lines at this separator, not at "\n".
     layout = QTextLayout(text.replace("\n", "\u2028"), font)
     layout.beginLayout()
     starts = []

@@ -302,6 +302,7 @@ class WheelGuard(QObject):
 
     def __init__(self, guarded: QWidget) -> None:
         super().__init__(guarded)
+        # A turn of the wheel would give the field the focus, and with it the keys.
         if guarded.focusPolicy() == Qt.FocusPolicy.WheelFocus:
             guarded.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 

@@ -29,6 +29,7 @@ class _Run:
 
     def __call__(self) -> Any:
         """Return the result of the work, or ``_STOPPED``."""
+        # The generator cleans up, even if it is stopped between two steps.
         with closing(self._work()) as steps:
             while not self.stopped.is_set():
                 try:

@@ -130,6 +130,7 @@ class JobProcess(QObject):
         process = self._process
         self._on_output()
         self._on_error_output()
+        # The receiver of the last message may have closed or replaced the child.
         if process is not self._process:
             return
         if status == QProcess.ExitStatus.CrashExit:

@@ -194,6 +194,7 @@ class Settings:
             return Kept(), {}, True
         values: dict[str, Any] = {}
         usable = dict(content)  # keys of other versions stay
+        # Entry by entry, so that a wrong one costs no other.
         for name, kind in _KINDS.items():
             if name in content:
                 try:

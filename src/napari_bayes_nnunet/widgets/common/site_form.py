@@ -68,6 +68,7 @@ class SiteForm(QWidget):
         self.used.setVisible(self.used.isChecked() or bool(folder and os.path.exists(self._file)))
         if folder is not None:
             work = partial(learn_from_studies, [folder], "")
+            # Nobody has asked for this test, so its errors are not shown.
             self._work.start(work, self._on_tested, lambda sentence: None)
 
     def stop_testing(self) -> None:

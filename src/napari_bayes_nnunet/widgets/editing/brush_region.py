@@ -57,6 +57,7 @@ class BrushRegion(QObject):
         is_shown = self._image in self._viewer.layers and self.is_shown
         if is_shown:
             place = shown_place(self._viewer, self._image)
+            # Lines leave the anatomy in sight.
             hatching = hatch_lines(self._corrections.paintable_in(place))
             lines = [Line(points, self._color, closed=False) for points in hatching]
             self._lines.draw(lines, place)

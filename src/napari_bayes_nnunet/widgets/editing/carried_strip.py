@@ -231,6 +231,7 @@ class CarriedPictures(QListWidget):
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setHorizontalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        # The bar keeps its room, so that pictures keep their size when there is more to scroll.
         bar = QuietScrollBar(Qt.Orientation.Horizontal)
         self.setHorizontalScrollBar(bar)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
@@ -264,6 +265,7 @@ class CarriedPictures(QListWidget):
     def set_picture_size(self, size: QSize) -> None:
         """Leave room for pictures of this size, px, with their names."""
         metrics = self.fontMetrics()
+        # In a large font, names that are cut off would all be the same letters.
         names = [metrics.horizontalAdvance(item.text()) for item in self.items]
         cell = size.expandedTo(QSize(max(names, default=0), 0)) + self.beside()
         self.setIconSize(size)
@@ -353,6 +355,8 @@ class _PictureDelegate(QStyledItemDelegate):
         is_left = event.button() == Qt.MouseButton.LeftButton
         room = self._pictures.box_room(option.rect)
         is_used = is_left and room.contains(event.position().toPoint())
+        # Only the release ticks; the press is used as well, or it would count as one on the
+        # picture.
         if is_used and event.type() == QEvent.Type.MouseButtonRelease:
             is_kept = item.checkState() == Qt.CheckState.Checked
             item.setCheckState(Qt.CheckState.Unchecked if is_kept else Qt.CheckState.Checked)

@@ -106,6 +106,7 @@ class Carrying(QObject):
         places = self._strip.ticked
         self._corrections.watch.end_stroke()
         self._corrections.accept_preview(LEVEL)  # as when the mouse is released
+        # An answer that was only looked at must not become a correction.
         lost = self._corrections.discard_preview()
         if not self.refresh():
             return
@@ -128,6 +129,7 @@ class Carrying(QObject):
         carried, before = self._carried, self._slices
         if carried is None:
             return False
+        # Labels under a preview are not changed yet, so the offer stays as it is.
         if not self._corrections.is_preview:
             self._slices = self._changing(carried, before)
             if not self._slices:

@@ -187,6 +187,7 @@ class ContourHandles(QObject):
         if self._curve is not None:
             self._curve.draw([Line(self.curve, self._color)], self._place)
         if self._points is not None:
+            # Only changes by tools of napari are taken over, see `_on_napari_changed`.
             with self._points.events.data.blocker():
                 self._points.data = self._in_image()
 
@@ -230,6 +231,7 @@ class ContourHandles(QObject):
             self._double_click.close()
             self._double_click = None
         self._bent = NO_CURVE
+        # Hidden and kept for a while, because new layers take napari longer.
         if points is not None and curve is not None:
             points.visible = False
             curve.show(False)
@@ -252,6 +254,7 @@ class ContourHandles(QObject):
             "Control-Z": self.undo,
         }
         if layer is not None:
+            # napari asks the active layer for a key before the viewer.
             for key, action in keys.items():
                 layer.bind_key(key, unless_typing(action), overwrite=True)
 
@@ -287,6 +290,7 @@ class ContourHandles(QObject):
                     yield
         finally:  # switching to another window ends a drag without a release
             layer.mouse_pan = True
+        # A handle that has come back leaves no undo step.
         is_back = np.array_equal(self._bent.handles, before.handles)
         if self._is_dragged(before) and is_back:
             self._before.pop()
@@ -318,6 +322,7 @@ class ContourHandles(QObject):
         """Add a handle if the curve was hit; return whether the click was on the contour."""
         if event.button != LEFT or event.modifiers or not self._is_shown():
             return False
+        # A plugin gets a proxy of the viewer, through which no layer is identical to ours.
         if unwrap(self._viewer.layers.selection.active) is not self._points:
             return False
         voxel = self._voxel(event)

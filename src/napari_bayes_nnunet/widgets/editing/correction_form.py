@@ -251,6 +251,7 @@ class CorrectionForm(QWidget):
         }
         for name, usable in is_usable.items():
             self.buttons[name].setEnabled(self.buttons[name].isEnabled() and usable)
+            # Use keeps its room, so that nothing moves; the other two share a row with their tool.
             self.buttons[name].setVisible(usable or name == "use answer")
         handles, _ = BUTTONS["contour"]  # without its key there is room for the other two
         has_room = self._tool != "contour"

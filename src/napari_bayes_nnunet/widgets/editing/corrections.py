@@ -149,6 +149,7 @@ class Corrections(QObject):
         self.threshold: float | None = None
         self.watch = EditWatch(viewer, layer, self, limit=self._may_paint)
         self.watch.changed.connect(self._on_changed)
+        # First, so that a preview is accepted before anything else acts on the press.
         viewer.mouse_drag_callbacks.insert(0, self._on_press)
 
     @property
@@ -173,6 +174,7 @@ class Corrections(QObject):
         """
         drawn = self._session.labels_in(place) == label
         margin, mask = self._levels.get((place, label), (0.0, None))
+        # Undo or another tool may have changed what the level drew.
         if mask is not None and np.array_equal(mask, drawn):
             return margin
         is_predicted = np.array_equal(self._session.predicted_in(place) == label, drawn)
@@ -223,6 +225,7 @@ class Corrections(QObject):
         self._forget()
         place, base = preview
         labels = self._session.labels_in(place).copy()
+        # The labels below the preview return first, so that the undo step begins with them.
         self._write(place, base, refresh=False)
         self._put(place, labels, shown)
         if shown == PUSH:
@@ -243,12 +246,14 @@ class Corrections(QObject):
 
     def undo(self) -> None:
         """Discard the preview, take back what is being drawn, or undo the last step."""
+        # During a stroke Ctrl+Z means the stroke, not the correction before it.
         if not self.is_preview and self.watch.take_back():
             return
         if self.is_preview:
             self.said.emit(self.discard_preview())
             return
         layer = self._layer
+        # napari does not show its histories, but only their ends tell whose step is undone next.
         histories = layer._undo_history, layer._redo_history
         if not self._take_step(layer.undo, self._done, self._undone, *histories, UNDONE):
             self.said.emit(NOTHING_TO_UNDO)
@@ -568,6 +573,7 @@ class Corrections(QObject):
         changed = set_slices(
             self._layer, {place: np.asarray(plane, data) for place, plane in slices.items()}
         )
+        # Now, while ``_tool`` tells that this is not a stroke of the reader.
         self.watch.check()
         self._tool = ""
         if changed:
@@ -576,6 +582,7 @@ class Corrections(QObject):
             self._tell("")
             self.changed.emit()
         else:
+            # An accepted preview was taken out of the labels without a refresh.
             self._layer.refresh(extent=False)
         return bool(changed)
 

@@ -76,6 +76,7 @@ class DrawingTool(QObject):
         if self.is_active:
             return
         self._viewer.layers.selection.active = self._edited
+        # In another mode napari's brush would paint along with the tool.
         self._edited.mode = "pan_zoom"
         self._edited.cursor = CURSOR
         self._edited.bind_key("Escape", self._on_escape, overwrite=True)
@@ -119,6 +120,7 @@ class DrawingTool(QObject):
         self.pressed.emit()
         place, camera = self._place, viewer.scene.camera
         is_drawing = self._begin(voxel_under(self._image, event), _press(event))
+        # The drag draws instead of moving the image.
         pan, camera.mouse_pan = camera.mouse_pan, False
         try:
             yield

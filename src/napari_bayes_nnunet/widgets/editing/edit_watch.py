@@ -65,6 +65,7 @@ class EditWatch(QObject):
         self._viewer = viewer
         self._layer = layer
         self._array: NDArray[np.uint8] = layer.data
+        # napari tells of no change in the array itself, so it is compared with a copy.
         self._copy = np.array(layer.data)
         self._point = viewer.dims.point
         self._strokes = 0
@@ -85,6 +86,7 @@ class EditWatch(QObject):
     def end_stroke(self) -> None:
         """End a stroke that is being painted, and report it and changes in the array."""
         self._stop_painting()
+        # napari ends a stroke only when the mouse button is released.
         self._layer._commit_stroke()
         self._later.flush(restart_timer=False)
         self.check()
@@ -170,6 +172,7 @@ class EditWatch(QObject):
         """Copy the labels of a foreign array into ours, the only one that is saved."""
         foreign = np.asarray(self._layer.data)
         same_shape = foreign.shape == self._array.shape and foreign.dtype.kind in "bui"
+        # Other values would wrap around in the labels, which are uint8.
         if same_shape and foreign.min() >= 0 and foreign.max() <= np.iinfo(np.uint8).max:
             self._array[...] = foreign
         self._is_reverting = True
@@ -184,6 +187,7 @@ class EditWatch(QObject):
         limited = [_part(change, mask) for change, mask in zip(changes, allowed, strict=True)]
         slices = {}
         self._is_reverting = True
+        # Undone first, so that what remains of them is one undo step.
         for _ in range(strokes):
             self._layer.undo()
         self._layer._redo_history.clear()  # else redo would restore the reverted voxels
@@ -193,6 +197,7 @@ class EditWatch(QObject):
             slices[change.place] = labels
         set_slices(self._layer, slices)
         self._is_reverting = False
+        # Only to renew the copy; the caller reports what remains.
         self._changes()
         return [change for change in limited if len(change.rows)]
 

@@ -63,6 +63,7 @@ class InsertionPoints(QObject):
         """Draw (2, 2) points (y, x) in voxels."""
         index = np.tile(index_of(self._place), (len(points), 1))
         in_image = np.hstack([index, points])
+        # The user may have deleted the layer.
         if self.layer is None or self.layer not in self._viewer.layers:
             self.layer = handles_layer(self._image, in_image, "insertions")
             self.layer.face_color = [*INSERTION_COLORS]
@@ -77,6 +78,7 @@ class InsertionPoints(QObject):
         if number is None or self.layer is None:
             return
         place, points = self._place, np.array(self.layer.data[:, -2:])
+        # The point keeps its distance from the mouse, so that a press does not move it.
         grip, camera = voxel_under(self._image, event) - points[number], viewer.scene.camera
         pan, camera.mouse_pan = camera.mouse_pan, False
         before = points.copy()

@@ -49,6 +49,7 @@ class LevelSlider(QWidget):
         self.slider.setSingleStep(5)
         self.slider.setPageStep(25)
         self.slider.setAccessibleName("Level")
+        # A text that grows would widen the dock and move the whole window.
         self.value = SteadyLabel(WIDEST_VALUE)
         self._instead = ""
         self._volume: float | None = None
@@ -108,6 +109,7 @@ class _Slider(QSlider):
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
         """Emit ``released`` for the keys that move the slider."""
         super().keyReleaseEvent(event)
+        # A key that is held is released at each repeat, too.
         if event.key() in MOVING and not event.isAutoRepeat():
             self.released.emit()
 

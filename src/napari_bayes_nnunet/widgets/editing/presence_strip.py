@@ -146,6 +146,7 @@ class PresenceStrip(QWidget):
         self._draw_line(painter, presence)
         if presence.base_first is not None:
             self._draw_ends(painter)
+        # A traceback or a debugger that holds this frame would keep the painter active.
         painter.end()
 
     def _draw_bar(self, painter: QPainter, presence: SlicePresence, z: int, room: QRect) -> None:
@@ -165,6 +166,7 @@ class PresenceStrip(QWidget):
         place = QRect(room.left(), top, room.width() - 1, self.height() - top)
         ink, paper = self._ink(), self.palette().color(QPalette.ColorRole.Window)
         if is_current:
+            # The number of the slice on screen is shown whole, even above its neighbours.
             needed = painter.fontMetrics().horizontalAdvance(str(z + 1)) + 6
             grown = max(needed - place.width(), 0)
             place.adjust(-(grown // 2), 0, grown - grown // 2, 0)
@@ -215,6 +217,7 @@ class PresenceStrip(QWidget):
         """Return the slices whose numbers fit, the slice on screen always."""
         _, width = self._room()
         needed = self._metrics().horizontalAdvance(str(len(presence.drawn))) + 3
+        # Rounded up: each how many numbers there is room for one.
         every = max(-(-needed // width), 1)
         near = {presence.current + step for step in range(1 - every, every)}
         fitting = {z for z in presence.order if z % every == 0} - near

@@ -53,6 +53,7 @@ class SliceButtons(QWidget):
             button.clicked.connect(partial(self._on_clicked, action))
             button.setMinimumWidth(1)  # no text widens the dock
             row.addWidget(button, SHARES[action])
+        # Unlike textChanged, it is not emitted when another slice brings its comment.
         self.comment.textEdited.connect(self.comment_changed)
         self._state, self._is_asked = "", False
 

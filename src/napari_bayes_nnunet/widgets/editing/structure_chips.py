@@ -58,10 +58,12 @@ class StructureChips(QWidget):
         chip.setIcon(_swatch(color))
         chip.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         chip.setCheckable(True)
+        # Bold as well, because a colour may be faint in a light theme.
         chip.setStyleSheet(
             f"QToolButton {{ padding: 3px 8px; border: 2px solid transparent; border-radius: 4px }}"
             f"QToolButton:checked {{ border-color: {color}; font-weight: bold }}"
         )
+        # napari's style sheet sets no size for tool buttons.
         ThemeFont(chip)
         chip.clicked.connect(lambda: self.structure_chosen.emit(name))
         self._group.addButton(chip)

@@ -70,6 +70,7 @@ class ValveHandles(QWidget):
             painter.setBrush(color if is_marked else Qt.BrushStyle.NoBrush)
             for point in (first, second):
                 painter.drawEllipse(point, RADIUS, RADIUS)
+        # A traceback or a debugger that holds this frame would keep the painter active.
         painter.end()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:

@@ -55,6 +55,7 @@ class EvaluationWidget(DockContent):
         self.status = MessageLabel()
         self.results = EvaluationResults()
         self._lay_out()
+        # Before the connections, so that the folders are read once.
         self.form.set_folders(self._settings.kept.last_evaluation)
         self._connect()
         self._on_changed()

@@ -246,6 +246,7 @@ class EvaluationForm(QWidget):
             }
         except (TypeError, KeyError, AttributeError):  # the settings file was edited by hand
             return
+        # Unlike Path.is_dir, this raises nothing for a drive that has failed.
         self.methods.set_methods([(name, path) for name, path in methods if os.path.isdir(path)])
         for name, path in paths.items():
             if name == "report" or os.path.isdir(path):

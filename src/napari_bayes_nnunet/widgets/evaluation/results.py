@@ -108,6 +108,7 @@ class EvaluationResults(QWidget):
             folder = outcome.page.parent
             self.summary.show_message(REPORT_WRITTEN.format(extent=outcome.extent, folder=folder))
             self.table.set_rows(table_rows(outcome.table), table_columns(outcome.table))
+            # The table has no column before its first rows.
             self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
             self.diagram_caption.show_message(DIAGRAM_CAPTION if outcome.picture else NO_DIAGRAM)
             self.picture.set_picture(outcome.picture)

@@ -156,6 +156,7 @@ class CanvasCaption:
             self.title: "\n".join(_ROOM + line for line in title),
         }
         for overlay, text in texts.items():
+            # A text that stays is not laid out again.
             if text != overlay.text:
                 overlay.text = text
             overlay.visible = bool(parts and text)
@@ -201,6 +202,7 @@ class CanvasCaption:
 
     def _has_scale(self) -> bool:
         """Return whether lengths on the screen are known."""
+        # There are no common units while a layer in pixels lies among those in mm.
         units, dims = self._viewer.layers.units, self._viewer.dims
         if self._image is None or units is None or layer_spacing(self._image) is None:
             return False

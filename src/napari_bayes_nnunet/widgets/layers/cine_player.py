@@ -56,6 +56,7 @@ class CinePlayer(QObject):
         self._started = 0.0
         self._expected = 0
         self._timer = single_shot(self, self._on_timeout)
+        # Qt's usual timers may be a twentieth late.
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         viewer.layers.events.removed.connect(self._on_removed)
 

@@ -79,6 +79,7 @@ def bring_to_front(viewer: Any, *images: Image) -> bool:
                 layer.visible = True
         changed |= layer.visible != visible
     if changed:
+        # The image that was in front may have been turned in another way.
         show_in_reading_orientation(viewer, first)
         show_place(viewer, first, shown_place(viewer, first))
     return changed

@@ -172,6 +172,7 @@ def parse_phase_numbers(text: str, count: int) -> tuple[int, ...]:
     the same one twice.
     """
     numbers: set[int] = set()
+    # A dash, as word processors write it, counts as a hyphen.
     for part in re.split(r"[,;\s]+", re.sub(r"\s*[-–]\s*", "-", text.strip(",; \t"))):
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)

@@ -141,6 +141,7 @@ class ReviewKeys:
         self._bindings: list[_Binding] = []
         self._held: list[Hold] = []
         self._bind(viewer)
+        # napari asks the active layer for a key before the viewer, and its tools use some of ours.
         for layer in viewer.layers:
             self._bind(layer)
         self._connections = Connections()
@@ -151,6 +152,7 @@ class ReviewKeys:
 
     def close(self) -> None:
         """Restore all previous bindings."""
+        # Backwards, so that of two bindings of one key the first one's predecessor is restored.
         for binding in reversed(self._bindings):
             binding.restore()
         self._bindings.clear()
@@ -168,6 +170,7 @@ class ReviewKeys:
         def held(_: Any) -> Iterator[None]:
             if is_typing():
                 return
+            # The system repeats a key that is held.
             if hold not in self._held:
                 self._held.append(hold)
                 hold(True)

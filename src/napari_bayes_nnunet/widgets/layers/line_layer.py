@@ -102,6 +102,7 @@ class LineLayer:
         )
         below = find_layer(self._viewer, self._image, self._below) if self._below else None
         put_on_top(self._viewer, self.layer, below=below)
+        # vispy would link the shaders of the lines anew at each change.
         keep_shaders(self.layer)
 
     def make_hidden(self) -> None:
@@ -128,6 +129,7 @@ class LineLayer:
         if self.layer is None or self.layer not in self._viewer.layers:
             return
         change = self._width() / self.layer.edge_width
+        # napari draws all lines again for another width.
         if not 1 / ZOOM_STEP < change < ZOOM_STEP:
             self.layer.edge_width = self._width()
 

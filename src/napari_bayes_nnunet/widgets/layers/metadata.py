@@ -106,6 +106,7 @@ def layer_voxels(layer: Image) -> Any:
 def layer_geometry(layer: Image) -> Geometry | None:
     """Return the geometry of a layer's file, or None if the layer has another shape than it."""
     geometry = metadata_geometry(layer.metadata)
+    # Parts of a layer, as of napari's Split Stack, keep the metadata of the whole.
     fits = geometry is not None and geometry.shape == tuple(layer_voxels(layer).shape)
     return geometry if fits else None
 
@@ -130,6 +131,7 @@ def layer_case(layer: Image) -> str:
     name = str(bayes_metadata(layer).get("case") or layer.name)
     for ending in ENDINGS:
         name = name.removesuffix(ending)
+    # Case names become file names, in which Windows allows none of these.
     return re.sub(r"[\\/:*?\"<>|]+", "_", name).strip(" .") or "image"
 
 

@@ -170,6 +170,7 @@ class SegmentationResult(HasMaps):
         for phase, state in self.phases.items():
             for sentence in dict.fromkeys((state.report or {}).get(entry, ())):
                 phases_by_text.setdefault(sentence, []).append(phase)
+        # Phases that have only a look have no report.
         total = sum(not state.provisional for state in self.phases.values())
         return [
             text if len(phases) == total else f"{phase_names(phases).capitalize()}: {text}"

@@ -149,6 +149,7 @@ def remove_layers_of(viewer: Any, image: Image) -> None:
 
 def _kept(image: Image) -> dict[str, Any]:
     kept = image.metadata.get(RESULT, {})
+    # napari copies the metadata with a layer, so a copy would seem to own the results.
     return kept if kept.get("image") == image.unique_id else {}
 
 
@@ -247,6 +248,7 @@ def _name_by_method(viewer: Any, image: Image) -> None:
         about = bayes_metadata(layer)
         name = _name(about["case"], about["role"], _method(layer) if has_several else "")
         before = about.get(NAME, name)
+        # napari adds " [1]" to the second layer of one name.
         if name != before and layer.name.startswith(before):
             layer.name = name
         about[NAME] = name
@@ -409,6 +411,7 @@ def _make_prediction(image: Image, result: SegmentationResult, role: str) -> Lab
     )
     layer.contour = CONTOUR_WIDTH
     layer.editable = False
+    # New in napari 0.9; it guards against deletion.
     if hasattr(layer, "locked"):
         layer.locked = True
     return layer
@@ -421,6 +424,7 @@ def _make_map(image: Image, result: SegmentationResult, role: str) -> Image:
         **_common(image, result, role),
         contrast_limits=(0.0, UNCERTAINTY_MAPS[role].end(result.classes)),
         colormap=map_colormap(),
+        # Additive maps that are visible together add up their colours and hide the anatomy.
         blending="translucent_no_depth",
         opacity=1.0,
         interpolation2d="linear",

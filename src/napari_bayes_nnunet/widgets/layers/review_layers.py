@@ -87,6 +87,7 @@ def edited_layer(
     )
     note_owner(layer)
     layer.contour = CONTOUR_WIDTH
+    # With 3, napari's brush would paint into the neighbouring slices.
     layer.n_edit_dimensions = 2
     layer.brush_size = max(1, round(BRUSH_MM / float(np.mean(np.abs(image.scale[-2:])))))
     layer.selected_label = min(structures.values(), default=1)

@@ -86,6 +86,7 @@ class StructureContours:
         listen.connect(self.draw, dims.point, position="last")
         listen.connect(self.draw, dims.order)
         listen.connect(self._on_shown, dims.ndisplay)
+        # First, so that the labels are seen before the brush paints in them.
         viewer.mouse_drag_callbacks.insert(0, self._on_press)
         self._connections = listen
 

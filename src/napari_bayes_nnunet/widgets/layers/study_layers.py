@@ -31,6 +31,7 @@ def study_layers(folder: Path) -> list[Layer]:
     ``metadata["bayes"]["study"]`` of each is the folder. Raises DataError if the study cannot be
     read, or if its image is missing or has changed.
     """
+    # Layers show nothing of the posteriors.
     study = read_study(folder, posteriors=False)
     image = _read_image(study)
     result = SegmentationResult.from_study(study)

@@ -146,6 +146,7 @@ def _show_slices(viewer: Any, layer: Image) -> None:
 
 def current_phase(viewer: Any, layer: Image) -> int:
     """Return the displayed phase of a cine, from 1."""
+    # From the point in the world, because napari's steps need not be those of this layer.
     time = layer.world_to_data(viewer.dims.point[-layer.ndim :])[0]
     return int(np.clip(round(float(time)), 0, layer_voxels(layer).shape[0] - 1)) + 1
 
@@ -314,6 +315,7 @@ def show_place(viewer: Any, layer: Layer, place: Place) -> None:
     axes = {layer.ndim - 3: z} if phase is None else {0: phase - 1, layer.ndim - 3: z}
     world = layer.data_to_world([axes.get(axis, 0) for axis in range(layer.ndim)])
     first = viewer.dims.ndim - layer.ndim
+    # All axes in one call, so that napari draws once.
     viewer.dims.set_point([first + axis for axis in axes], [float(world[axis]) for axis in axes])
 
 

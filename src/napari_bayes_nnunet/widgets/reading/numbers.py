@@ -89,6 +89,7 @@ class NumbersForm(QWidget):
         self.as_muscle = explained(QCheckBox("Also count papillary muscles as muscle"), AS_MUSCLE)
         valve_rule = QCheckBox("Also end the volumes at the valve planes")
         self.by_valve = explained(valve_rule, BY_VALVE_PLANE)
+        # A number has only one other value beside it, so each rule excludes the other.
         self.as_muscle.clicked.connect(lambda: self.by_valve.setChecked(False))
         self.by_valve.clicked.connect(lambda: self.as_muscle.setChecked(False))
         self.rules = MessageLabel()
@@ -133,6 +134,7 @@ class NumbersForm(QWidget):
         self.problem.show_message("")
         try:
             self.ranges_chosen.emit(read_normal_ranges(choice or self._settings.kept.normal_ranges))
+            # Only ranges that could be read are kept.
             self._settings.keep(normal_ranges=choice or self._settings.kept.normal_ranges)
         except DataError as error:
             self.problem.show_message(in_the_window(error))

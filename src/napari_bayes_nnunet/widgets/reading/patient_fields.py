@@ -52,6 +52,7 @@ class PatientFields(DataForm):
     def _on_edited(self) -> None:
         values: dict[str, Any] = {}
         for field in self:
+            # A number that is half typed is unknown, so that 80 of 805 kg is never saved.
             is_valid = not self.find_problem(Patient, field.name)
             values[field.name] = field.value if is_valid else None
             if is_valid:

@@ -162,6 +162,7 @@ class ReviewPicture(QObject):
         # Before the labels, whose voxels would be seen for a moment.
         contours = yield from steps_to_show_contours(viewer, self.image, study, self._display)
         yield
+        # A dropped study and a review that could not be saved leave such labels.
         remove_layers(viewer, find_layer(viewer, self.image, "edited"))
         yield
         self.edited.visible = False
@@ -242,6 +243,7 @@ class ReviewPicture(QObject):
             layer.visible = True
         for layer in faint:
             layer.opacity = 1.0
+        # With it, napari hides all other structures.
         if self.edited.show_selected_label:
             self.edited.show_selected_label = False
             return True
@@ -296,6 +298,7 @@ class ReviewPicture(QObject):
         displayed = self._viewer.dims.displayed
         camera = self._viewer.scene.camera
         before = tuple(camera.center)
+        # After several of these, the reader returns to where the heart was.
         if self._left is not None and self._left[1] == before:
             before = self._left[0]
         camera.center = tuple(float(world[axis - first]) for axis in displayed)
@@ -354,6 +357,7 @@ class ReviewPicture(QObject):
     def _is_of(self, layer: Image, volume: Volume) -> bool:
         """Return whether a layer of the same shape shows the image of the study."""
         study, about = self._session.study, bayes_metadata(layer)
+        # Layers keep absolute paths, even if an image was opened by a relative one.
         source = os.path.abspath(volume.source)
         if about.get("study") == str(study.folder) or about.get("source") == source:
             return True
@@ -404,6 +408,7 @@ class ReviewPicture(QObject):
 
     def _move_sliders(self) -> None:
         dims = self._viewer.dims
+        # The event that `go_to` has held back.
         dims.events.current_step(value=dims.current_step)
 
     def _on_moved(self) -> None:
@@ -419,6 +424,7 @@ class ReviewPicture(QObject):
         self._is_placing = True
         moved = [layer for layer, at in self._placements.items() if not _lies_at(layer, at)]
         for layer in moved:
+            # This ends napari's tool for moving layers.
             layer.mode = "pan_zoom"
             for name, value in self._placements[layer].items():
                 setattr(layer, name, value)
@@ -439,6 +445,7 @@ class ReviewPicture(QObject):
     def _on_removed(self, event: Any) -> None:
         if self._is_closing or event.value not in (self.edited, self.image):
             return
+        # Told once, even if napari is removing all layers.
         self._is_closing = self._is_lost = True
         self.lost.emit("edited labels" if event.value is self.edited else "voxels of the image")
 

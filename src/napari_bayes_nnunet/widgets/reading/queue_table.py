@@ -99,6 +99,7 @@ class QueueTable(QWidget):
         with signals_blocked(self.table):
             rows = [_make_row(item, unit, top) for item in items]
             self.table.set_rows(rows)
+        # A bar has no text by which Qt could fit the width of its column.
         self.table.horizontalHeader().resizeSection(SCORE, SCORE_WIDTH)
         self.table.verticalScrollBar().setValue(scrolled)
         self.table.setVisible(bool(items))

@@ -69,6 +69,7 @@ class LongAxisView(PictureBeside):
         """Show another long axis of the same heart as the ``stack``."""
         self.plane, self._stack = plane, stack
         self._window = image_window(plane.voxels)
+        # A stack of this one slice tells how it usually lies on the screen.
         thickness = float(np.linalg.norm(plane.affine[:3, 2]))
         grid = make_geometry(
             (1, *plane.voxels.shape[1:]), (thickness, *plane.spacing), affine=plane.affine
@@ -101,6 +102,7 @@ class LongAxisView(PictureBeside):
         pixels = self.plane.from_patient(self._stack.heart)
         margin = AROUND_HEART_MM / np.array(self.plane.spacing)
         ends = np.array([pixels.min(axis=0) - margin, pixels.max(axis=0) + margin])
+        # Pixels reach half a pixel beyond their centres.
         return np.asarray(np.clip(ends, -0.5, np.array(self.plane.voxels.shape[1:]) - 0.5))
 
     def paint(self, painter: QPainter) -> None:

@@ -96,6 +96,7 @@ class SlicePictures:
         grey = grey.T if orientation.transposed else grey
         grey = grey[::-1] if orientation.is_upside_down else grey
         grey = grey[:, ::-1] if orientation.is_mirrored else grey
+        # A QImage reads the rows of an array one after the other.
         return np.ascontiguousarray(grey)
 
     def _turn_points(self, points: Points) -> Points:

@@ -302,6 +302,7 @@ class SliceTable(QTableView):
         painter.setBrush(Qt.BrushStyle.NoBrush)
         # At the border of the cells the white line must still be seen.
         room &= self.viewport().rect().adjusted(1, 1, -1, -1)
+        # White within black is seen on every colour.
         for color, width in (("black", 4), ("white", 2)) if self.currentIndex().isValid() else ():
             pen = QPen(QColor(color), width)
             pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
@@ -356,6 +357,7 @@ class SliceTable(QTableView):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Go to a neighbour with the arrow keys; leave all other keys to the window."""
         move = _MOVES.get(Qt.Key(event.key()))
+        # On macOS, Qt sets this modifier for arrow keys.
         if move is None or event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier:
             event.ignore()
         else:
@@ -389,6 +391,7 @@ class SliceTable(QTableView):
     def _renew(self, **values: Any) -> None:
         self.slice_model.renew(**values)
         self._arrange()
+        # Resetting the model has taken the current cell away.
         if self._current is not None:
             self.set_current(*self._current)
 
@@ -396,6 +399,7 @@ class SliceTable(QTableView):
         """Give the cells their size, and the texts around them their places."""
         font = small_font(self.font())
         style = _BARE % font.pointSizeF()
+        # A new style sheet is an event after which the cells are arranged again.
         if style != self.styleSheet():
             self.setStyleSheet(style)
         for header in (self._rows, self._columns):
@@ -426,6 +430,7 @@ class _Headings(QHeaderView):
 
     def __init__(self, orientation: Qt.Orientation = Qt.Orientation.Horizontal) -> None:
         super().__init__(orientation)
+        # The cells of many phases are smaller than Qt's smallest section.
         self.setMinimumSectionSize(1)
         self.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.setHighlightSections(False)
@@ -488,6 +493,7 @@ def draw_legend(
 def small_font(font: QFont) -> QFont:
     """Return a font a little smaller than that of the dock."""
     small = QFont(font)
+    # A font that is set in pixels has no size in points.
     if font.pointSizeF() > 0:
         small.setPointSizeF(SMALLER * font.pointSizeF())
     else:

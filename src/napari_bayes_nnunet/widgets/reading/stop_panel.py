@@ -51,7 +51,9 @@ class StopPanel(QWidget):
         self.target.setDecimals(1)
         self.target.setValue(DEFAULT_TARGET)
         self.target.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        # The wheel scrolls the dock; it must not change the target unseen.
         self.target.installEventFilter(WheelGuard(self))
+        # In some languages Qt took 1,5 points for 15, a target that any review meets.
         DecimalKeys(self.target)
         self.levels = explained(NarrowComboBox(letters=4), LEVEL_HELP)
         self.levels.set_choices({level: f"{level} %" for level in sorted(COVERAGES, reverse=True)})
@@ -83,5 +85,6 @@ class StopPanel(QWidget):
         self.setVisible(bool(text))
 
     def _on_changed(self) -> None:
+        # `set_target` blocks the signals, so this is a change by the reader.
         self.was_changed |= not self.signalsBlocked()
         self.target_changed.emit(self.target.value(), self.level)

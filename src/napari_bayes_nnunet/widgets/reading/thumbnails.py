@@ -55,6 +55,7 @@ class Thumbnails(SliceTable):
     outline = OUTLINE_ROOM, OUTLINE_ROOM, -OUTLINE_ROOM, -OUTLINE_ROOM
 
     def __init__(self) -> None:
+        # Before the table, which arranges its cells while it is made.
         self._pictures: SlicePictures | None = None
         self._drawn: dict[Place, SlicePicture] = {}
         self._pixmaps: dict[Place, QPixmap] = {}

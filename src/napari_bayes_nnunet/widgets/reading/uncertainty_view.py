@@ -165,6 +165,7 @@ class OutlineLayers(QObject):
 
     def set_view(self, view: UncertaintyView) -> None:
         """Show this view only."""
+        # What is chosen while the key is held is shown once it is released.
         if self._peeked_from is not None:
             self._peeked_from = view
         else:
@@ -221,6 +222,7 @@ class OutlineLayers(QObject):
         self._outline_view = self._view
         place = shown_place(self._viewer, image)
         drawing = self._drawing(place)
+        # The same drawing from the cache is on screen already.
         if drawing is not self._drawn:
             self._line_layer(image).draw(drawing.lines, place)
             self.titled.emit(drawing.title)

@@ -59,6 +59,7 @@ class ViewForm(QWidget):
     def _choose(self, view: UncertaintyView) -> None:
         self.set_view(view)
         if self._settings is not None:
+            # Version 0.2.0 kept the names of the views in capitals.
             self._settings.keep(uncertainty_view=view.key.upper())
         self.view_chosen.emit(view)
 

@@ -177,6 +177,7 @@ class CurvesPlot(EpochPlot):
         super().__init__(left="mL", bottom="phase", height=_HEIGHT)
         for line in (*self._proposed, *self._lines.values()):
             line.hide()
+            # `draw` gives the range, so no item must be measured for it.
             self.addItem(line, ignoreBounds=True)
         for line in self._lines.values():
             line.sigPositionChangeFinished.connect(self._on_released)
@@ -325,6 +326,7 @@ class PhaseLine(pg.InfiniteLine):
 
     def setPos(self, pos: Any) -> None:
         """Move to the nearest allowed phase."""
+        # While the line is dragged, pyqtgraph gives a point.
         x = pos.x() if isinstance(pos, QPointF) else pos
         if self._allowed:
             x = min(self._allowed, key=lambda phase: abs(phase - x))

@@ -137,6 +137,7 @@ class ReviewController(QObject):
         self._brief_keys: ReviewKeys | None = None  # while an answer is on screen, or A has asked
         self._is_asked = False  # whether to accept a slice with a finding
         self._seen_place: Place | None = None  # the slice that was drawn last
+        # Lists and numbers follow the frame, so that the image of a new slice is drawn first.
         self._soon = after_frame(self.view.show_edited, self)
         self._followed = Connections()
         self._place_soon = after_frame(self._show_place, self)
@@ -259,6 +260,7 @@ class ReviewController(QObject):
         self.push.released.connect(partial(self.corrections.accept_preview, PUSH))
         self.insertions.moved.connect(self._on_insertions_moved)
         forms.valves.moved.connect(self._on_valve_moved)
+        # napari's keys X and M and its picker change the label without a word to the dock.
         self.picture.edited.events.selected_label.connect(self._on_label_chosen)
         self._soon.triggered.connect(self.show_long_axis)
         for shown in (self._soon.triggered, self._place_soon.triggered):
@@ -903,6 +905,7 @@ class ReviewController(QObject):
         self._note_edit()
 
     def _on_landmarks_changed(self, ed: int, es: int) -> None:
+        # The program finds ED and ES, too; only what a reader has chosen is work to be kept.
         self.session.change(ed=ed, es=es, landmarks_chosen=True)
         self.view.show_landmarks()
         self._show_scores()

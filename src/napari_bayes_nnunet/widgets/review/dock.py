@@ -408,6 +408,7 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _connect_study(self, controller: ReviewController) -> None:
         self.messages.connect_study(controller)
+        # Later, because napari is still removing the layer when it tells so.
         controller.lost.connect(self._on_lost, Qt.ConnectionType.QueuedConnection)
         controller.saver.saved.connect(self._on_saved)
         reader, export = controller.forms.reader, controller.forms.export

@@ -111,6 +111,7 @@ class ReaderButton(ElidingButton):
     def _add(
         self, text: str, help_text: str, do: Callable[[], None], *, hidden: bool = False
     ) -> QAction:
+        # Qt takes a single & in a menu for the mark of a key.
         action = self.choices.addAction(text.replace("&", "&&"))
         action.setToolTip(BLIND_HELP if hidden else help_text)
         action.setEnabled(not hidden)

@@ -223,6 +223,7 @@ class _Demo:
         from ..layers.metadata import layer_voxels
         from .save import make_result_study
 
+        # What is segmented later is the user's own.
         self._dock.ended.disconnect(self._on_ended)
         layer, result = self._dock.image.layer, self._dock.result
         if layer is None or result is None:  # the user has chosen another image meanwhile

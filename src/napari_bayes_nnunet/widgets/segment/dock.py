@@ -227,6 +227,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._number = 0
         self._job: _Job | None = None
         self._shown_job: _Job | None = None  # until its end is shown
+        # They wait for the end of a review; the images keep them.
         self._held: WeakSet[SegmentationResult] = WeakSet()
         self._refusal = ""
         self._is_waiting = self._makes_study = False
@@ -354,6 +355,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.image.set_finds_phases(CANNOT_FIND_PHASES if lacks_lv(folder.labels) else "")
 
     def _on_ensemble_found(self, path: Path) -> None:
+        # It is loaded before Segment is pressed, so that the first picture comes earlier.
         self.child.send(LoadEnsemble(folder=str(path), device=self.method.device_name))
         if self._stop_waiting():
             self.segment()
@@ -369,6 +371,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._show_result()
         if layer is None:
             return
+        # Only once, as it resets the camera and would throw a reader out of the heart.
         turn_once(self._viewer, layer)
         self.display.refresh()  # this dock may be behind the one in which it was chosen
         apply_display(self._viewer, layer, self.display.display)
@@ -503,6 +506,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.run.show_messages()
         self.run.set_running(True)
         self.run.show_stage(PREPARING)
+        # A full garbage collection looks at 400,000 objects of napari and takes 0.2 s.
         self._collections.start()
         write = partial(image.write, file, should_stop=job.gives_up.is_set)
         self._read(job, write, partial(self._on_prepared, job))
@@ -514,6 +518,7 @@ class SegmentWidget(FolderDrop, DockContent):
 
     def _on_prepared(self, job: _Job, _: object) -> None:
         if job is not self._job:
+            # It was stopped while its image was being written.
             job.file.unlink(missing_ok=True)
             return
         job.is_sent = True
@@ -559,6 +564,8 @@ class SegmentWidget(FolderDrop, DockContent):
         elif isinstance(message, PhaseDone):
             self._on_phase_done(job, message)
         elif isinstance(message, JobEnded):
+            # Through the thread of the arrays, so that the end comes after all that was sent
+            # before.
             self._read(job, lambda: message, partial(self._on_all_read, job))
 
     def _on_phases_found(self, job: _Job, ed: int, es: int) -> None:
@@ -672,6 +679,7 @@ class SegmentWidget(FolderDrop, DockContent):
         new = {*job.shown, *job.result.provisional}
         earlier = [p for p in job.result.phases if p not in new]
         reports = (job.result.phases[p].report for p in earlier)
+        # The folder may have changed since, and the child uses what is there now.
         if not all(known is None or are_of_one_examination(known, report) for known in reports):
             job.result.forget(earlier)
             self._show_grown(job, phase)
@@ -884,6 +892,7 @@ class SegmentWidget(FolderDrop, DockContent):
         yes = QMessageBox.StandardButton.Yes
         if names and QMessageBox.question(self, "Replace files", text) != yes:
             return
+        # An image without a file, such as the sample, has no other folder to offer next time.
         self._settings.keep(save_folder=str(folder))
         self.run.show_messages(f"Saving in {folder}…")
         maps = dict.fromkeys([ENTROPY.name, self.run.shown_map.name])

@@ -168,6 +168,7 @@ class EnsembleForm(QWidget):
     def _on_found(self, path: Path, folder: EnsembleFolder) -> None:
         if path != self.path:
             return
+        # The built-in ensemble has an entry of its own.
         if path != DEMO_FOLDER:
             self._settings.put_first("recent_ensembles", path)
         self._settings.keep(last_ensemble=str(path))

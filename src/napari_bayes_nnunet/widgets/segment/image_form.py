@@ -241,6 +241,7 @@ class ImageForm(QWidget):
     def _spacing_of(self, layer: Image) -> Spacing:
         """Return the spacing of a layer, or the user's if the form asks and was changed."""
         spacing, shown = layer_spacing(layer), self.spacing.value()
+        # The boxes round to three decimals, so the header's size counts unless it was changed.
         if spacing is None or (bool(_spacing_hint(layer)) and not self.spacing.shows(spacing)):
             return shown
         return spacing
@@ -281,6 +282,7 @@ class ImageForm(QWidget):
             chosen = self._scan_of(active if active in layers else image_in_front(self._viewer))
         for channel, combo in enumerate(self.channels):
             kept = chosen[channel] if channel < len(chosen) else None
+            # The choice is announced once, when the lists of all channels are filled.
             combo.blockSignals(True)
             combo.clear()
             for layer in layers:
@@ -397,6 +399,7 @@ class ImageForm(QWidget):
         short_axis = next((v.stack for v in views if v.view == SHORT_AXIS_VIEW), None)
         if short_axis is None:
             return
+        # Another short axis is another image; only long axes belong to the one that is open.
         if short_axis.pseudonym != about["case"]:
             try:
                 add_image(self._viewer, read_examination(views, Path(about["dicom"])))
@@ -453,6 +456,7 @@ class ImageForm(QWidget):
         geometry = self.geometry()
         assert geometry is not None
         join_phases(self._viewer, self.layer, self._other, spacing=geometry.given_spacing)
+        # ED and ES are what the phases were joined for.
         if self.phases.model().item(ED_ES).isEnabled():
             self.phases.setCurrentIndex(ED_ES)
 
@@ -491,6 +495,7 @@ def _spacing_hint(layer: Image) -> str:
     if spacing is None:
         return CHECK_SPACING
     shape = layer_voxels(layer).shape
+    # Programs that swap the axes of a file may leave its header as it was.
     if contradicts_shape(shape, spacing):
         return CONTRADICTORY_SPACING.format(shape=" × ".join(map(str, shape[-3:])))
     if spacing == NO_SPACING:
@@ -511,7 +516,10 @@ class SpacingRow(QWidget):
         self.boxes = [QDoubleSpinBox() for _ in range(3)]
         for box, axis in zip(self.boxes, "zyx", strict=True):
             box.setDecimals(3)
+            # The wheel over a box scrolls the dock; it must not change a length unseen.
             box.installEventFilter(WheelGuard(box))
+            # In some languages Qt takes the point or comma for thousands, so that 1,5 mm became 15
+            # mm.
             DecimalKeys(box)
             box.setRange(0.001, 1000.0)
             box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
@@ -556,6 +564,7 @@ def other_phases(viewer: Any, image: Image) -> list[Image]:
     others: dict[Image, str] = {}
     for layer in filter(is_segmentable, viewer.layers):
         path = layer_source(layer)
+        # Files of two patients often have the same names, so only one folder counts.
         if layer is image or path is None or path.parent != source.parent:
             continue
         if case in layer_phase_cases(layer):

@@ -130,6 +130,7 @@ class MethodForm(DataForm):
 
     def _on_members_changed(self) -> None:
         chosen = self.members.value
+        # The usual number is wanted of the next ensemble too, if this one has fewer members.
         self._wanted_members = DEFAULT_COUNT if chosen == self._usual.members else chosen
         self._show_fitted()
 

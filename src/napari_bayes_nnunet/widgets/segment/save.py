@@ -106,6 +106,8 @@ def save_result(
     assert result.geometry is not None
     geometry = result.geometry.frame()
     with writing(folder):
+        # Deleted first, so that nothing of another result stays beside new labels, even after an
+        # error.
         for file in _earlier_cine(result, folder):
             file.unlink()
     for phase, name, state in _parts(result):

@@ -88,6 +88,7 @@ class DatasetFolderForm(DatasetSource):
         self._set_dataset(dataset)
 
     def _on_chosen(self, path: Path | None) -> None:
+        # A hanging drive of the last folder must not delay this one.
         self._background = self._background.replaced()
         self._set_dataset(None)
         self.summary.show_message("" if path is None else READING_DATASET.format(name=path.name))

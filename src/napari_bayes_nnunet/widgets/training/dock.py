@@ -46,12 +46,14 @@ class RunChooser(QWidget):
 
     def refresh(self) -> None:
         """List the recent runs that still exist, with their states."""
+        # In a thread, because a run may lie on a drive that is slow or gone.
         for path in map(Path, self._settings.kept.recent_runs):
             work = partial(read_run_state, RunFolder(path))
             self._background.run(work, partial(self._on_state, path))
 
     def show_run(self, path: Path) -> None:
         """Select the run in ``path``."""
+        # Below the entry for a new training.
         self.runs.setCurrentIndex(self._row(path, at=1))
 
     def set_state(self, state: RunState) -> None:
@@ -272,6 +274,7 @@ class TrainingWidget(DockContent):
         super().showEvent(event)
         self.chooser.refresh()
         window = self.window()
+        # A dock may have been moved to another window.
         if window is not self._window and window is not self:
             self._window, self._to_stop = window, []
             window.installEventFilter(self)

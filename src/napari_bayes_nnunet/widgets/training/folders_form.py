@@ -237,6 +237,7 @@ class FoldersForm(WorkForm):
 
 def _match_and_target(images: Path, labels: Path) -> Steps:
     result = yield from match_folders(images, labels)
+    # In the thread as well, because this reads the disk.
     return result, new_dataset_folder(images), example_of_pairs(result.pairs)
 
 

@@ -109,6 +109,7 @@ class NewTrainingForm(QWidget):
         self.start_button.clicked.connect(self._on_start_clicked)
 
     def _on_dataset_changed(self, dataset: RawDataset | None) -> None:
+        # A folder that the user has chosen stays.
         if dataset is not None and self.output.path is None:
             self.output.choose(new_run_folder(dataset.path.parent, f"{dataset.path.name}_ensemble"))
         self._update_plan()
@@ -123,6 +124,7 @@ class NewTrainingForm(QWidget):
             self._background.run(partial(_read_record, path), callback, lambda _: None)
 
     def _on_record(self, path: Path, record: TrainingRecord | None) -> None:
+        # Another folder may have been chosen while this one was read.
         if path == self.output.path:
             self._offer_cycle(record)
 

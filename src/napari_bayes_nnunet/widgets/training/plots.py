@@ -63,6 +63,7 @@ class HistoryPlot(EpochPlot):
                 self.removeItem(item)
         for name, values in curves.items():
             line, latest = self._line(name, colors[name])
+            # Missing values leave a gap in the line.
             line.setData(np.arange(values.size), values, connect="finite")
             last = np.flatnonzero(np.isfinite(values))[-1:]
             latest.setData(x=last, y=values[last])
@@ -126,6 +127,7 @@ class TrainingPlots(QWidget):
 
     def set_reports(self, reports: Sequence[EpochReport]) -> None:
         """Replace the shown epochs by these."""
+        # A run may have several folds, of which the last one is shown.
         self._reports = {r.epoch: r for r in reports if r.fold == reports[-1].fold}
         losses = make_curves(
             {t: {TRAINING: r.train_loss, VALIDATION: r.val_loss} for t, r in self._reports.items()}

@@ -206,6 +206,7 @@ class PreflightForm(QWidget):
         self.split_button.setToolTip(SPLIT_HELP)
         self.no_split_button.setToolTip("Do not use this split file.")
         self.no_split_button.setFixedWidth(28)
+        # Its links copy the paths of files.
         self.problems.setTextFormat(Qt.TextFormat.RichText)
         self.problems.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.problems.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
@@ -256,6 +257,7 @@ class PreflightForm(QWidget):
         dataset = self._dataset
         assert dataset is not None
         show = partial(self._on_example, dataset)
+        # Without an example the form only lacks a picture.
         self._background.run(partial(example_of_dataset, dataset), show, lambda _: None)
         self._reassess()
         for part in (self.table, self.settings):
@@ -370,6 +372,7 @@ class PreflightForm(QWidget):
         self.problems.show_message(
             "".join(f"<p style='margin: 0 0 4px 0'>{line}</p>" for line in lines)
         )
+        # Hundreds of lines would be higher than the screen.
         self.problems.setToolTip(
             "\n".join(in_the_window(problem.text) for problem in self._problems[:30])
         )
@@ -437,6 +440,7 @@ def short_text(problem: DatasetProblem) -> str:
     """Return the sentence with file names instead of paths, which are too long for a dock."""
     text, file = in_the_window(problem.text), problem.file
     if file is not None and file.name:
+        # The file first, because its path contains that of the folder.
         text = text.replace(str(file), file.name)
         if file.parent.name:
             text = text.replace(str(file.parent), file.parent.name)

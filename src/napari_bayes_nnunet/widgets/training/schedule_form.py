@@ -119,6 +119,7 @@ class ScheduleForm(QWidget):
         self.preset.set_choices(titles, {name: text for name, (_, text) in PRESET_TEXTS.items()})
         self._lay_out()
         self.preset.currentIndexChanged.connect(self._on_preset_chosen)
+        # Only a choice by the user is emitted so, not one by `choose_preset`.
         self.preset.activated.connect(lambda _: self.preset_picked.emit(self.preset.currentData()))
         self.reset_button.clicked.connect(self._on_preset_chosen)
         for form in (self.usual, self.rare):
@@ -165,6 +166,7 @@ class ScheduleForm(QWidget):
 
     def _on_preset_chosen(self) -> None:
         numbers = values_of(self._start)
+        # One preset changes all numbers, which is told once.
         with self.usual.changed.blocked(), self.rare.changed.blocked():
             for name, field in self.fields.items():
                 field.value = numbers[name]

@@ -38,6 +38,7 @@ class ScheduleCurve:
         """End of the axis. It leaves out high restarts, which would flatten the rest."""
         others = np.delete(self.rates, self.restarts)
         top = _HEADROOM * float(others.max()) if others.size else 0.0
+        # Restarts that are not much higher than the other rates stay in sight.
         highest = float(self.rates.max())
         return top if 0 < _HEADROOM * top < highest else _HEADROOM * highest
 

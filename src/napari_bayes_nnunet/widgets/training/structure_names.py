@@ -69,6 +69,7 @@ class LabelPicture(QWidget):
         colors = label_colors(names)
         pixels = colored(self.example, colors)
         height, width = pixels.shape[:2]
+        # The length of a row is given, because by default Qt takes a multiple of 4 bytes.
         image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
         tall = height * self.example.spacing[0]
         wide = width * self.example.spacing[1]
@@ -77,6 +78,7 @@ class LabelPicture(QWidget):
             QPixmap.fromImage(image).scaled(
                 max(1, round(wide * scale)),
                 max(1, round(tall * scale)),
+                # The sizes have the aspect in mm; voxels need not be square.
                 Qt.AspectRatioMode.IgnoreAspectRatio,
                 Qt.TransformationMode.SmoothTransformation,
             )
@@ -100,6 +102,7 @@ class NameDelegate(QStyledItemDelegate):
         editor = QComboBox(parent)
         editor.setEditable(True)
         editor.addItems(HEART_STRUCTURES)
+        # A choice counts at once, not only when the field is left.
         editor.activated.connect(lambda _: self.commitData.emit(editor))
         return editor
 
@@ -149,6 +152,7 @@ class StructureNames(QWidget):
         The table is hidden if the names are not ``editable``, and while there are none.
         """
         self._kept = {}
+        # Filling the table is no edit by the user.
         self.table.blockSignals(True)
         self.table.setRowCount(len(names))
         for row, (value, name) in enumerate(sorted(names.items())):
@@ -199,6 +203,7 @@ class StructureNames(QWidget):
         names = self.names
         folded = [name.casefold() for name in names.values()]
         sentences = []
+        # A mark changes its item, which is no edit either.
         self.table.blockSignals(True)
         for row, (value, name) in enumerate(names.items()):
             sentence = EMPTY.format(value=value) if not name else ""

@@ -182,6 +182,7 @@ class StudiesForm(FolderDrop, WorkForm):
             ]
         )
         header = self.table.horizontalHeader()
+        # A long name must not push the numbers out of sight.
         header.resizeSection(STUDY, min(header.sectionSize(STUDY), STUDY_WIDTH))
         self.table.setVisible(bool(studies))
 

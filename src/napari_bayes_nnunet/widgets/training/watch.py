@@ -60,6 +60,8 @@ class TrainingWatch(QObject):
         self._reader: RunReader | None = None
         self._started: list[StartedTraining] = []
         self._reads_log = False
+        # Ending has a thread of its own, as the reading one is replaced with the run and loses
+        # errors.
         self._background, self._ender = Background(self), Background(self)
         self._timer = QTimer(self)
         self._timer.setInterval(_POLL_MS)
@@ -264,6 +266,7 @@ class WatchForm(QWidget):
         self._is_stopping = self._is_stopping and state.may_be_running
         self._show_position(progress)
         self._enable(state, progress)
+        # A stage with a total is told above the bar.
         stage = progress.stage.text if state.may_be_running and not progress.stage.total else ""
         sentences = [text for text in (state.text, stage, *progress.notices) if text]
         self.status.show_message("\n".join(map(in_the_window, sentences)))
@@ -292,11 +295,13 @@ class WatchForm(QWidget):
     def _enable(self, state: RunState, progress: TrainingProgress) -> None:
         active = state.may_be_running
         complete = bool(progress.reports) and len(progress.reports) >= progress.epochs
+        # After the last epoch only the validation is left to stop.
         stop = STOP_VALIDATION if progress.stage.total and complete else STOP_AFTER_EPOCH
         self.stop_button.setText(stop)
         self.stop_button.setToolTip(STOP_HELP[stop])
         self.stop_button.setEnabled(active and not self._is_stopping)
         self.kill_button.setEnabled(active)
+        # A training that was stopped in its first seconds has nothing to resume.
         has_begun = self._has_record or bool(progress.reports)
         resumable = state.kind in RESUMABLE and has_begun and not self._is_student
         self.resume_button.setEnabled(resumable)
