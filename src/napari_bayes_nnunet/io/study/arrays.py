@@ -67,6 +67,7 @@ def slice_checksums(labels: VoxelArray) -> dict[Place, str]:
     if labels.ndim == 4:
         phases = dict(enumerate(labels, start=1))
     return {
+        # Labels are uint8 after a segmentation, but may be uint16 after another program saved them.
         (phase, z): f"{crc32(plane.astype('<u2').tobytes()):08x}"
         for phase, volume in phases.items()
         for z, plane in enumerate(volume)

@@ -258,6 +258,7 @@ def _relative_to(folder: Path, image: SourceImage) -> SourceImage:
 def _anonymous(geometry: Geometry) -> bytes:
     """Return the header without the fields into which programs write the patient's name."""
     header = geometry.parsed()
+    # Fields differ between NIfTI-1 and NIfTI-2.
     for field_name in {"descrip", "aux_file", "db_name", "intent_name"} & set(header.keys()):
         header[field_name] = b""
     return bytes(header.binaryblock)
