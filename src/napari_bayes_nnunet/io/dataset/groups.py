@@ -80,6 +80,7 @@ def _find(path: Path) -> Path | None:
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
     try:
         with reading(file):
+            # Excel begins a CSV file in UTF-8 with a byte order mark.
             text = read_small_text(file, encoding="utf-8-sig")
         header, *lines = csv_rows(io.StringIO(text), strict=True) or [[]]
         if CASE not in header or len(set(header)) < len(header):

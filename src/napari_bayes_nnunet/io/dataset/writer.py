@@ -155,6 +155,7 @@ def _is_usable(file: Path) -> bool:
         image: Any = nibabel.load(file)
     except nifti_errors(OSError, EOFError, ValueError):
         return False
+    # nnU-Net expects one ending, and takes a fourth axis for channels.
     return file.name.lower().endswith(ENDING) and len(image.shape) == 3
 
 

@@ -92,6 +92,7 @@ class ReferenceTree:
             if reference is None:
                 continue
             key = f"{reference} {phase}"
+            # Two predictions with one reference would count the same patient twice.
             if key in case_of:
                 raise DataError(
                     SHARED_REFERENCE,

@@ -41,6 +41,7 @@ def nifti_header(file: Path) -> Any:
     try:
         refuse_special(file)
         with file.open("rb") as content:
+            # By its first bytes, because endings may be wrong.
             packed = content.read(2) == b"\x1f\x8b"
             content.seek(0)
             unpacked = gzip.GzipFile(fileobj=content) if packed else content

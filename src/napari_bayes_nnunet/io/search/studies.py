@@ -147,6 +147,7 @@ def find_studies(
         for file in _images_in(folder, left_out):
             case = case_name(file)
             images.append(StudyInput(kind="NIfTI", paths=(file,), folder=folder.title, case=case))
+        # DICOM files often have no ending, so all others are looked at.
         others = [file for file in folder.files if not is_nifti(file)]
         studies = group_by_study(others, note)
         for study, files in studies.items():
@@ -155,6 +156,7 @@ def find_studies(
             dicoms.setdefault(key, []).append(_Part(folder, files, is_whole=len(studies) == 1))
     named = [(image, "") for image in images]
     for (study, _), parts in dicoms.items():
+        # A hash of the folder's name could be guessed back to the name of the patient.
         identity = study or hash_content(parts[0].files[0])
         name = make_pseudonym(identity if series is None else f"{identity} series {series}")
         folders = [part.folder for part in parts]
