@@ -79,6 +79,7 @@ def export_session(
         corrected=bool(session.edited_places()),
         reader=session.state.reader,
     )
+    # Archives list series by number, so ED and ES come first.
     phases = tuple(dict.fromkeys((*session.end_phases, *study.info.phases)))
     names, of_contours, report, table = dicom_file_names(case, phases, contours=contours)
     files, drawings = ([output / name for name in part] for part in (names, of_contours))
@@ -145,6 +146,7 @@ def find_stack(study: Study, images: Path) -> Stack:
         name = study.info.image.name if study.info.image else IMAGE
         raise DataError(NOT_COMPARABLE, image=name, case=study.info.case)
     stacks, grid = read_stacks(images), _grid_of_images(study)
+    # The grid first: reading the voxels of every stack would take long.
     matching = [
         stack for stack in stacks if not stack.problem and stack_geometry(stack).same_grid(grid)
     ]

@@ -118,6 +118,7 @@ class StudyNumbers:
         measure = partial(heart_function, phases, ed=ed, es=es, patient=patient, rules=self.rules)
         measured = [place for place in places if place[0] in phases]
         for phase, z in measured:
+            # The labels stay as now, so only the spread goes back.
             phases[phase].reviewed[z] = False
         steps = [measure()]
         for phase, z in measured:

@@ -122,6 +122,7 @@ def format_change(before: Measured | None, after: Measured | None) -> str:
     texts = format_number(before), format_number(after)
     if UNKNOWN in texts or before is None:
         return UNKNOWN
+    # Of the numbers as shown, so that a reader can check it.
     change = float(texts[1]) - float(texts[0])
     sign = "+" if change > 0 else "−"
     return sign + format_rounded(abs(change), before.unit) if texts[0] != texts[1] else "0"

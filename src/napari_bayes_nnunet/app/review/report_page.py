@@ -160,6 +160,7 @@ def list_facts(review: ReviewOutcome) -> list[str]:
 
 def list_warnings(review: ReviewOutcome) -> Iterator[str]:
     """Yield the warnings of the review, then those of its phases."""
+    # Those of phases are named with their phase below.
     phases = {s for report in review.predictions.values() for s in report.get("warnings", ())}
     yield from (s for s in dict.fromkeys(review.warnings) if s not in phases)
     for phase, report in review.predictions.items():
@@ -176,6 +177,7 @@ def _tiles(review: ReviewOutcome) -> Iterator[Tile]:
     progress = review.progress
     if progress is not None:
         accepted = review.accepted
+        # Rounded down, so that 100 % means all of it.
         share = f"{math.floor(100 * progress.uncertain_share)} % of uncertain volume"
         yield Tile("Slices accepted", f"{accepted.accepted}", f"of {accepted.total}", share)
 

@@ -217,6 +217,7 @@ class ReviewSession:
     @cached_property
     def base_is_first(self) -> bool | None:
         """Whether the first slice is at the base, by position or shape; None if unknown."""
+        # The shape alone had base and apex exchanged in a cine of six slices.
         by_position = self.study.info.geometry.starts_at_base
         return base_is_first(self.study.prediction) if by_position is None else by_position
 
@@ -368,6 +369,7 @@ class ReviewSession:
         plane of the valve. Cached until labels of the phase or hinges change.
         """
         hinges, kept = self._kept.get((phase, structure), (None, None))
+        # By identity, as every change of hinges makes a new mapping.
         if hinges is not self.state.hinges:
             kept = self._measure_kept(phase, structure)
             self._kept[phase, structure] = self.state.hinges, kept
@@ -383,6 +385,7 @@ class ReviewSession:
         slices = np.flatnonzero(drawn.any(axis=(1, 2)))
         affine, kept = self.study.info.geometry.affine_in_mm, np.ones(len(drawn))
         for z in slices.tolist():
+            # The basal slice may end below the valve, which is up to one slice further.
             most = 2 if z == slices[0 if self.base_is_first else -1] else 1
             kept[z] = kept_share(drawn[z], z, plane, affine, most=most)
         return kept
@@ -706,6 +709,7 @@ class ReviewSession:
             state=state,
             comment=comment,
             seconds=round(self._use.seconds.get(place, 0.0), 1),
+            # Fine enough for the order of slices that are accepted in one second.
             when=datetime.now().astimezone().isoformat(timespec="microseconds"),
             edited=place in self._edited,
         )

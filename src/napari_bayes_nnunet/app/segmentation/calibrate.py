@@ -197,6 +197,7 @@ def calibrate(
     members = choose_members(folder, settings.method, settings.members)
     every = read_dataset(dataset)
     one_component, mass_range = measure_training_labels(folder, every, members)
+    # Written first, because results of validation cases keep components by it.
     write_calibration(folder, one_component=one_component)
     pattern = folder.record.patient if folder.record is not None else DEFAULT_PATIENT
     recipe = Recipe.of_request(folder, replace(settings, temperature=1, calibrated=False))
@@ -219,6 +220,7 @@ def calibrate(
         yield compared
     if not cases:
         raise problems[0]
+    # τ is fitted to voxels around structures.
     if not any(case.labels.size for case in cases):
         raise AppError(
             "The labels of all validation cases are empty. Check the labels in {dataset}.",
@@ -227,6 +229,7 @@ def calibrate(
     image_rule = yield from fit_kind_of_images(ensemble, every, pattern)
     calibration = fit_calibration(folder, settings, cases, mass_range=mass_range)
     write_calibration(folder, calibration, image=image_rule)
+    # Only now, so that a kill during the fit loses no case.
     unfinished.remove()
     yield calibration
 
@@ -256,9 +259,11 @@ def compare_case(
     """
     image, spacing = _read_image(case)
     reference = read_labels(case.label).voxels
+    # nnU-Net's label "ignore" is the highest one.
     ignored = int(np.count_nonzero(reference > max(ensemble.folder.labels.values())))
     if ignored:
         raise AppError(VOXELS_TO_IGNORE, case=case.name, voxels=format_count(ignored, "voxel"))
+    # τ is fitted to the untempered probabilities.
     plain = replace(settings, temperature=1)
     steps = ensemble.steps(image, spacing, plain, keep_members=True, should_stop=should_stop)
     return CalibrationCase.compare(
@@ -321,6 +326,7 @@ def _non_cines(
         labels=read_labels(case.label).voxels,
         spacing=spacing,
         muscle=heart_structures(structures).get("MYO"),
+        # Of the name, so that a repeated calibration makes the same images.
         random=np.random.default_rng(crc32(case.name.encode())),
     )
     return [make(source) for make in NON_CINES.values()] if len(image) == 1 else []
@@ -386,6 +392,7 @@ def measure_training_labels(
             if case.name in names:
                 labels = read_labels(case.label)
                 volumes[case.name] = volumes_ml(labels.voxels, labels.spacing, structures)
+                # Part of a heart says nothing about components.
                 if {*np.unique(labels.voxels).tolist()} - {0} == every:
                     kept = largest_component(labels.voxels, labels.spacing)
                     is_one.append(np.array_equal(kept, labels.voxels > 0))
@@ -504,6 +511,7 @@ def _held_back(
         )
     splits = [_split_of(member) for member in {m.training: m for m in members}.values()]
     held_back = set.intersection(*(validation for _, validation in splits))
+    # With other splits, a case that one training held back was a training case of another.
     names = held_back.difference(*(training for training, _ in splits))
     if len(splits) > 1 and not names:
         raise AppError(NOTHING_HELD_BACK, folder=folder.name)

@@ -253,6 +253,7 @@ def calibration_notes(folder: EnsembleFolder, settings: SegmentationSettings) ->
     others = _with_intervals(folder)
     if not others:
         return ()
+    # The newest ones are named first.
     known = list(dict.fromkeys(str(c.settings) for c in reversed(others)))
     wanted = Calibration(temperature=1, cases=(), **calibration_key(folder, settings))
     if str(wanted.settings) in known:
