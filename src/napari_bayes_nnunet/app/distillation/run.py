@@ -120,6 +120,7 @@ def _keep_targets_of(teacher: Teacher, folder: Path) -> None:
     Raises AppError if the folder has files of others, OSError if a target cannot be deleted.
     """
     file, content = folder / TARGETS_RECORD, asdict(teacher)
+    # The folder may be that of other files, which must not be deleted.
     if not file.exists() and any(folder.glob("[!.]*")):
         raise AppError(FOREIGN_TARGETS, Action.OTHER_OUTPUT, folder=folder)
     remove_leftovers(folder)
@@ -165,6 +166,7 @@ class _TeacherPredictor:
         """Return the sums on the grid of a preprocessed image. Raises Stopped."""
         from ...nnunet.distillation.targets import read_image_array
 
+        # Each case starts without the steps down of the last one.
         self._predictor.start_over()
         data = read_image_array(image)
         prepared = self._predictor.on_network_grid(data)

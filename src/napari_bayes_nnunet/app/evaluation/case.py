@@ -333,6 +333,7 @@ def _merged(
             expected=shape,
             found=probabilities.shape,
         )
+    # No copy if nothing is left out.
     if kept == list(range(1, len(probabilities))):
         return probabilities
     rest = np.delete(probabilities, kept, axis=0).sum(axis=0, keepdims=True)

@@ -268,6 +268,7 @@ def keep_common_cases(methods: Sequence[MethodEvaluation]) -> tuple[MethodEvalua
     """
     common = common_cases({m.name: {case.case for case in m.cases} for m in methods})
     known = [case for method in methods for case in method.cases if PHASE in case.groups]
+    # Reversed, so that the first method that knows the phase gives it.
     phases = {case.case: {PHASE: case.groups[PHASE]} for case in reversed(known)}
     return tuple(_only(method, common, phases) for method in methods)
 

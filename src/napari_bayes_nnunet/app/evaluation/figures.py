@@ -143,6 +143,7 @@ def _risk_curve(panel: Axes, pairs: NDArray[np.float64], n: int) -> Line2D:
     confidence, risks = pairs.T
     curve = risk_coverage(confidence, risks)
     (line,) = panel.plot(100 * curve.coverage, curve.risk, lw=1.8, color=color, ls=dashes)
+    # The best possible score is the error itself.
     best = risk_coverage(-risks, risks)
     panel.plot(100 * best.coverage, best.risk, lw=0.9, alpha=0.55, color=color, ls=(0, (1, 2)))
     return line

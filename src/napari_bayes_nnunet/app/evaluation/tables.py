@@ -316,6 +316,7 @@ def _difference_cell(aggregate: Aggregate, base: Aggregate, measure: Measure) ->
     difference = aggregate_difference(aggregate, base)
     if math.isnan(difference.value):
         return TableCell(value=UNKNOWN)
+    # Rounded as it is shown, so that bold and the printed interval agree.
     low, high = (
         round(end * measure.format.scale, measure.format.digits) for end in difference.interval
     )

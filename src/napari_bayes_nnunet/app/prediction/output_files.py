@@ -112,7 +112,7 @@ def whole_or_absent(*files: Path) -> Iterator[None]:
     """Remove these files after an error in the block, so that none is taken for a result."""
     try:
         yield
-    except BaseException:
+    except BaseException:  # also after Ctrl-C
         for file in files:
             with suppress(OSError):  # Windows does not delete a file that is open elsewhere
                 file.unlink(missing_ok=True)

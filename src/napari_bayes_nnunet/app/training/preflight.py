@@ -136,6 +136,7 @@ def assess_request(
             PreflightRow(check=check, patient=patients[check.name], use=uses[check.name])
             for check in checks
         ),
+        # An invalid pattern is found by the patients and by the split.
         problems=tuple(dict.fromkeys(problems)),
         disk=disk,
         splits=splits,
