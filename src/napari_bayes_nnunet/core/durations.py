@@ -47,6 +47,7 @@ class TimeLeft:
         """Note that ``count`` more steps are done; return the seconds since the last ones."""
         now = monotonic()
         seconds, self._last = now - self._last, now
+        # One entry for each step, so that the latest ones are counted in steps.
         self._seconds.extend([seconds / count] * count)
         return seconds
 

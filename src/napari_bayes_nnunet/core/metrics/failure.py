@@ -114,6 +114,7 @@ def fit_failure(
                 ranges[name] = usual
     if count < _FEWEST or not ranges:
         return None
+    # It has no threshold yet, because its own scores give it.
     rule = FailureRule(ranges=ranges, threshold=0.0, patients=count)
     scores = np.array([rule.score(case) for case in signs])
     threshold = _between(scores[good], names[good], 1 - FALSE_ALARMS)

@@ -150,6 +150,7 @@ def fit_remaining_change(paths: Sequence[ReviewPath]) -> RemainingChange | None:
 def _bound(changes: Sequence[float], level: Coverage) -> float:
     bound = conformal_quantile(changes, level)
     assert bound is not None  # nine patients are enough
+    # The error of a sum such as 0.1 + 0.2 must not add a step.
     return round(math.ceil(bound / _BOUND_STEP - 1e-9) * _BOUND_STEP, 6)
 
 
