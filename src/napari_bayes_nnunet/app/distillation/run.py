@@ -170,6 +170,7 @@ class _TeacherPredictor:
         self._predictor.start_over()
         data = read_image_array(image)
         prepared = self._predictor.on_network_grid(data)
+        # Any spacing, because the image is already on the grid of the network.
         seen = [InputImage(data, (1.0, 1.0, 1.0), prepared=prepared)]
         sums = MemberSums(step_down=self._predictor.step_down)
         for forward_pass in self._passes:

@@ -129,6 +129,7 @@ def evaluate_methods(
 
     Raises AppError and DataError as `evaluate` does, and AppError if no case is common.
     """
+    # Counted first, because the progress is that of all methods.
     total = sum(len(predicted_cases(folder)) for folder in methods.values())
     check_folder(labels, "reference labels")
     common = _common_structures(methods, labels) if len(methods) > 1 else None

@@ -76,6 +76,7 @@ class StudyNumbers:
     def snapshot(self) -> StudyNumbers:
         """Return a copy that later changes do not affect."""
         other = copy.copy(self)
+        # Nothing else changes during a review.
         other._edited = {
             phase: replace(
                 volumes,
@@ -137,6 +138,7 @@ class StudyNumbers:
 
     def shown_curves(self) -> list[VolumeCurve]:
         """Return the curves through the provisional phases too, which are never ED or ES."""
+        # A phase that was segmented since it was looked at is no longer provisional.
         every = {**self._looks, **self._edited}
         return [
             replace(

@@ -161,6 +161,7 @@ def write_numbers(
         beside = either.comparison or Comparison(title="", text="", lines=())
         lines = " ".join(beside.lines).replace("²", "2").replace("±", "+-")
         by_rule = (_number(beside.value) if beside.title == rule else "" for rule in OTHER_RULES)
+        # The verdict without its arrow, for the same reason.
         compared = (lines, beside.verdict[2:], *by_rule, either.site)
         ends = _ends(after.get(name), level)
         rows.append((*texts, *values, *ends, *review, *spreads, among or "", *compared))

@@ -426,6 +426,7 @@ class ReviewSession:
         maps = self.study.mutual_information, self.study.entropy
         several = posterior is not None and posterior.count > 1
         plane = select_phase(maps[0] if several else maps[1], place[0])[place[1]]
+        # Below any uncertainty, so that a place near the heart is found even if all are 0.
         near = np.where(self._surroundings, plane, -1)
         y, x = np.unravel_index(int(near.argmax()), near.shape)
         return int(y), int(x)

@@ -147,6 +147,7 @@ class _Image:
 
         Raises DataError if a channel is damaged or has another shape.
         """
+        # Whole files, because only that reveals a damaged one.
         first, *others = (read_volume(file).shape for file in self.files)
         for file, shape in zip(self.files[1:], others, strict=True):
             _check_size(file, shape, self.files[0], first)
@@ -215,6 +216,7 @@ def _nifti_files(
     unreadable: list[OSError] = []
     files: list[Path] = []
     for folder, inside, names in os.walk(root, onerror=unreadable.append):
+        # In place, because `os.walk` goes on with this list.
         inside[:] = sorted(name for name in inside if not name.startswith("."))
         visible = sorted(name for name in names if not name.startswith("."))
         files += [Path(folder, name) for name in visible if name.lower().endswith(ENDINGS)]
@@ -340,6 +342,7 @@ def _with_unique_names(
         unique = unique or safe_name(nifti_stem(pair.images[0]))
         of_name.setdefault(unique.casefold(), []).append(replace(pair, name=unique))
     for pairs in of_name.values():
+        # Each of several names the next one.
         for pair, other in zip(pairs, pairs[1:] + pairs[:1], strict=True):
             if len(pairs) == 1:
                 yield pair
@@ -364,6 +367,7 @@ def _labelled_frames(label: Volume) -> Iterator[tuple[int | None, tuple[int, ...
         raise DataError(EMPTY_LABEL, file=label.source)
     frames = label.voxels if label.is_cine else label.voxels[np.newaxis]
     for number, frame in enumerate(frames, start=1):
+        # Counting is faster than np.unique, which sorts.
         values = np.flatnonzero(np.bincount(frame.ravel())).tolist()
         if len(values) > MOST_VALUES:
             raise DataError(LOOKS_LIKE_IMAGE, file=label.source, count=len(values))

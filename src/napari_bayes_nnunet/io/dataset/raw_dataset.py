@@ -272,6 +272,7 @@ def _read_dataset_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise DataError(NOT_A_DATASET, folder=path, missing="dataset.json") from error
     try:
+        # For their errors.
         label_numbers(content)
         channel_names(content)
         check_dataset_json(content)
