@@ -678,6 +678,7 @@ class ReviewSession:
         decision, self._before_flag[place], insertions, hinges = decided
         stays = getattr(decision, "state", None) == getattr(before, "state", None)
         self.move_insertions(place, insertions)
+        # Only another decision opens a finished review again.
         self.change(finished=self.state.finished and stays, hinges=hinges)
         self.state = self.state.with_decision(place, decision)
         self._set_reviewed(place, decision)
@@ -854,6 +855,7 @@ class ReviewSession:
         found = {(info.ed, info.es)}
         if info.phases_from != FOUND_AMONG_CHOSEN:
             is_known = info.phases_from or {info.ed, info.es} <= {*self.phases}
+            # The first curve is that of the LV, if there is one.
             found = set() if is_known else {(c.ed, c.es) for c in self.numbers.curves()[:1]}
         return count if (self.state.ed, self.state.es) in found else 0
 

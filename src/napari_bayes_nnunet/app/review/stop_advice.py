@@ -103,6 +103,7 @@ def advise(
     following = still_open[:NEXT_SLICES]
     if not isinstance(rule, RemainingChange) or not following:
         return None
+    # The EF depends on no value of the patient.
     steps = session.numbers.during([*session.accepted, *following], state.ed, state.es, Patient())
     numbers = [step[NUMBER] for step in steps if NUMBER in step]
     # A negative EF means that ED and ES are swapped.

@@ -128,6 +128,7 @@ class CalibrationCase:
 
         The result has a temperature of 1 and the labels of its members.
         """
+        # An empty reference gives no voxels.
         box = foreground_box(reference) or (slice(0),)
         probabilities, labels = result.probabilities[(slice(None), *box)], reference[box]
         return cls(
@@ -424,6 +425,7 @@ def function_rules(cases: Sequence[CalibrationCase]) -> dict[str, IntervalRule]:
             row = predicted[name].value, truth[name].value, patient, predicted[name].spread
             values.setdefault(name, []).append(row)
     rules = {}
+    # Sorted, because the names come from a set, whose order differs from process to process.
     for name, rows in sorted(values.items()):
         predictions, references, patients, spreads = zip(*rows, strict=True)
         rule = fit_interval(predictions, references, patients, difficulties=spreads)
@@ -509,6 +511,7 @@ def _held_back(
             "them. Calibrate an ensemble with a single fold.",
             folds=", ".join(folds),
         )
+    # The members of a training have the same cases.
     splits = [_split_of(member) for member in {m.training: m for m in members}.values()]
     held_back = set.intersection(*(validation for _, validation in splits))
     # With other splits, a case that one training held back was a training case of another.
@@ -603,6 +606,7 @@ def coverage_elsewhere(
         patient = end_diastole.patient
         others = [case for case in fitted if case.patient != patient]
         rules: dict[str, NumberRule] = {**function_rules(others)}
+        # Where these are known they apply, because they end with a review.
         rules |= _review_rules(paths, without=patient)
         for name, unit, truth, intervals in _numbers(end_diastole, end_systole, others, rules):
             for level, interval in intervals.items():

@@ -223,6 +223,7 @@ class ImageProgress:
             self.statistics.measure(RunningPosterior.untempered_entropy),
         )
         if whole is None:
+            # As a single slice that is all of the image.
             at_rest = self._stability.update(maps[0][np.newaxis], maps[1][np.newaxis])
             at_rest = np.repeat(at_rest, len(maps[0]))
         else:
@@ -665,6 +666,7 @@ class Ensemble:
         found: Mask | None = None
         self._members.kept.forget()
         together = self.phases_at_once(cine[:, 0], "none")
+        # Nothing follows the last group.
         groups = [*_first_then_together(cine.shape[1], together), range(0)]
         for group, following in pairwise(groups):
             images = [self._input(cine[:, phase], spacing) for phase in group]
@@ -808,6 +810,7 @@ class Ensemble:
             pairwise_dice=agreement,
             ensemble=self.folder.name,
             ensemble_kind=self.folder.kind,
+            # The device may have changed because memory was short.
             settings=replace(plan.applied, device=self.device),
             members=tuple(m for made in plan.made_passes(progress.done) for m in made.members),
             precision=self.precision,

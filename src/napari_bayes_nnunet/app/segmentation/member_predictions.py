@@ -391,6 +391,7 @@ class PredictionCache:
             else:
                 self._drop_all()
         except OSError:
+            # The cache only saves time, so its failure stops nothing.
             self._drop_all()
 
     def _file(self, key: str) -> Path:

@@ -154,6 +154,7 @@ def are_of_one_examination(first: Mapping[str, Any], second: Mapping[str, Any]) 
     """
     try:
         recipes = map(Recipe.of_report, (first, second))
+        # The precision of one phase may differ because memory was short.
         one, other = (replace(r, image={}, spacing=None, precision="") for r in recipes)
     except ValueError:
         return False

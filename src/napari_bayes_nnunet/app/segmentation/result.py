@@ -83,6 +83,7 @@ class MemberSums:
         return labels
 
     def _retrying(self, work: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        # Until it succeeds or `step_down` raises the error.
         while True:
             try:
                 return work()

@@ -280,6 +280,7 @@ def _read_on_grid(folder: Path, case: str, phase: int | None, geometry: Geometry
     if labels is None:
         return None
     if geometry.given_spacing is not None:
+        # The reference has the wrong spacing of the image's file, too.
         labels = labels.with_spacing(geometry.given_spacing)
     if not labels.geometry.same_grid(grid):
         found = labels.geometry
