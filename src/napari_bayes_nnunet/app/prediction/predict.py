@@ -221,6 +221,7 @@ def _outcomes(
     for image in request.images:
         if _comes_with_first_channel(image, request.images):
             continue
+        # For the outcome, if the image cannot be read.
         case = result_name(case_name(image))
         try:
             source = case_image(
@@ -605,6 +606,7 @@ class _Case:
             heart_structures(result.structures),
             spacing=first.spacing,
             image=first.voxels,
+            # 0 if unknown, because None is the phase of a 3D image.
             es_base_first=base_first if frame.phase == self.entries.get("ES", 0) else None,
         )
         volumes = volumes_ml(labels, first.spacing, result.structures)
