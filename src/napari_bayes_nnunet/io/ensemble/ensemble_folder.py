@@ -419,6 +419,7 @@ def _value_after(key: str, pickled: bytes) -> str | None:
 def _inherited(
     defined: dict[str, Any], name: str, children: tuple[str, ...] = ()
 ) -> dict[str, Any]:
+    # A circle of parents would never end.
     if name not in defined or name in children:
         raise DataError(NO_PARENT, configuration=[*children, name][0])
     own: dict[str, Any] = defined[name]

@@ -335,6 +335,7 @@ def with_slices_on_third_axis(header: Any) -> Any:
     changed["pixdim"][3] = step
     sform = np.array(changed.get_sform(), dtype=np.float64)
     length = float(np.linalg.norm(sform[:3, 2]))
+    # An affine of ones gives no distances.
     is_unit = np.allclose(np.linalg.norm(sform[:3, :3], axis=0), 1, rtol=1e-3)
     if int(changed["sform_code"]) > 0 and length > 0 and not is_unit:
         sform[:3, 2] *= step / length

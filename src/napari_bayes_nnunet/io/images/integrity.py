@@ -27,6 +27,7 @@ def is_whole(file: Path) -> bool:
         refuse_special(file)
         if file.name.endswith(".npz"):
             with zipfile.ZipFile(file) as archive:
+                # The list of its files stands at its end.
                 return bool(archive.namelist())
         if file.name.endswith(".nii.gz"):
             header = nifti_header(file)

@@ -549,6 +549,7 @@ def _write(
         header[field] = b""
     kind = next(k for k in nifti_classes() if k.header_class is type(header))
     stored = geometry.to_file_order(array).T.reshape(geometry.file_shape)
+    # Without an affine, so that both forms of the header stay as they are.
     image = kind(stored, None, header, dtype=array.dtype)
     with writing(path), replacing(path) as temporary:
         image.to_filename(temporary)

@@ -205,6 +205,7 @@ def _common_folder(folders: Sequence[Folder]) -> tuple[str, str]:
     """Return the path in the tree and the name of the folder that contains all ``folders``."""
     title = PurePosixPath(posixpath.commonpath([folder.title for folder in folders]))
     if title.name:
+        # The path of the top is written as a dot.
         return str(title.parent).removeprefix("."), title.name
     top = folders[0].path
     for _ in PurePosixPath(folders[0].title).parts:

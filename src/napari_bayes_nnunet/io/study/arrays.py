@@ -144,6 +144,7 @@ def check_grid(file: Path, grid: Geometry, expected: Geometry) -> None:
 
 def foreign_values(labels: VoxelArray, structures: Mapping[str, int]) -> dict[int, int]:
     """Return label → number of voxels of labels that are neither background nor a structure."""
+    # A lookup table is faster than np.isin.
     is_foreign = np.ones(int(np.iinfo(labels.dtype).max) + 1, bool)
     is_foreign[[0, *structures.values()]] = False
     values, counts = np.unique(labels[is_foreign[labels]], return_counts=True)

@@ -68,6 +68,7 @@ class SourceImage:
 
     def is_at(self, path: Path) -> bool:
         """Return whether the file at ``path`` has the same bytes."""
+        # The size first, because a checksum needs the whole file.
         return path.stat().st_size == self.bytes and sha256(path) == self.sha256
 
 

@@ -186,6 +186,7 @@ def write_study(
         with open_study_lock(folder, wait=wait):
             check_replaceable(folder)  # a review may have begun meanwhile
             kept = (file for file in folder.rglob("*") if file.is_file())
+            # The patient's file always is for its owner only.
             modes = {f: f.stat().st_mode for f in kept if f.name != PATIENT_FILE}
             _clear(folder)
             with _absent_after_error(folder):
@@ -327,6 +328,7 @@ def has_work(folder: Path) -> bool:
         if review is not None and review.is_begun(started):
             return True
         edited, prediction = folder / EDITED, folder / PREDICTION
+        # Byte by byte first, which needs no unpacking.
         if not edited.exists() or filecmp.cmp(edited, prediction, shallow=False):
             return False
         # Equal labels may be packed differently.

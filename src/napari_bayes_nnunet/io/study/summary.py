@@ -96,6 +96,7 @@ def _study_folders(folder: Path) -> Iterator[Path]:
 
 
 def _worst_first(summary: StudySummary) -> tuple[bool, float, str]:
+    # Above any quality, so that unknown ones come last.
     quality = 2.0 if summary.quality is None else summary.quality
     return summary.problem is None, quality, summary.case
 

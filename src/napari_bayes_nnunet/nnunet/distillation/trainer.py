@@ -47,6 +47,7 @@ class StudentLoss(torch.nn.Module):
         """Return the loss of outputs (N, C + 1, …) for targets (N, C, …), see `write_targets`."""
         outputs = outputs.float()
         structures, information = targets[:, :-1], targets[:, -1]
+        # Rounded probabilities may add up to more than 1.
         background = (1 - structures.sum(1, keepdim=True)).clamp(min=0)
         wanted = torch.cat([background, structures], dim=1)
         logarithms = log_softmax(outputs[:, :-1], dim=1)
