@@ -17,6 +17,7 @@ def duration_text(seconds: float) -> str:
     Seconds are named below ten minutes, minutes below a day.
     """
     precision = 1 if seconds < 600 else 60 if seconds < 86400 else 3600
+    # Rounded before it is divided, so that no part becomes 60 s.
     rest = precision * round(seconds / precision)
     words = []
     for unit, length in _UNITS:

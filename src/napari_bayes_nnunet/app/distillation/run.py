@@ -58,6 +58,7 @@ def distill(job: DistillationJob, send: Send, stop: StopRequest) -> bool:
                 _preprocess(job, job.dataset, send)
             _compute_targets(job, send, stop)
             _train(job, send, stop)
+        # A student answers like its ensemble, so it also keeps what that keeps.
         kept = keeps_largest(job.folder, SegmentationSettings())
         write_calibration(find_ensemble(job.run.path), one_component=kept)
     except Stopped:

@@ -74,6 +74,7 @@ def export_session(
     labels, case = session.labels_to_save(), study.info.case
     accepted = count_accepted(session, study.info.phases)
     origin = LabelOrigin(
+        # DICOM allows no longer text.
         algorithm=f"{ALGORITHM} ({study.info.ensemble or 'ensemble'})"[:LONGEST_TEXT],
         version=__version__,
         corrected=bool(session.edited_places()),

@@ -100,6 +100,7 @@ class ReviewOutcome:
     @property
     def name(self) -> str:
         """Name of the study without its folder, which may contain the patient's name."""
+        # The study may come from a Windows computer.
         return self.study.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
     def phase_title(self, phase: int | None) -> str:
@@ -289,6 +290,7 @@ def _origin(review: ReviewOutcome) -> dict[str, str]:
         values: dict[str, list[str]] = defaultdict(list)
         for phase, report in review.predictions.items():
             values[of_report(report)].append(review.phase_title(phase))
+        # A report without this entry says nothing.
         values.pop("", None)
         written = [
             value if len(values) == 1 else f"{value} ({', '.join(phases)})"

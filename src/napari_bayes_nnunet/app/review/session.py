@@ -175,6 +175,7 @@ class ReviewSession:
         """Return a copy for a thread, which later changes do not affect."""
         other = copy.copy(self)
         other.labels, other.numbers = self.labels_to_save(), self.numbers.snapshot()
+        # No preview, because these labels are without it.
         other._edited, other.preview = set(self._edited), None
         other._checked, other._removals = dict(self._checked), dict(self._removals)
         other.walls, other._kept = dict(self.walls), dict(self._kept)
@@ -187,6 +188,7 @@ class ReviewSession:
         if self.preview is None:
             return self
         (place, _), other = self.preview, self.snapshot()
+        # A previewed slice is not accepted yet.
         other.labels, other.state = self.labels, self.state.with_decision(place, None)
         other.recount([place])
         return other
@@ -474,6 +476,7 @@ class ReviewSession:
         ends = self.state.ed, self.state.es
         phases = [p for p in (ends if phases is None else phases) if p in self.study.posteriors]
         score, _ = usable_score(self.study.posteriors.values(), DEFAULT_SCORE)
+        # Then they are those of the queue.
         if (self.score, self.state.leave_out_border) == (score, False):
             return {phase: self.scores()[phase] for phase in phases}
         for phase in phases:
@@ -546,6 +549,7 @@ class ReviewSession:
         )
         removals = map(self._removal_findings, phases)
         atria = map(self.atrial_findings, phases)
+        # Gaps are faults of single slices, so only those in the queue count.
         return [
             finding
             for found in (volumes, *removals, *atria, *map(self._slice_findings, places))

@@ -109,6 +109,7 @@ def numbers_during_review(
     for phase, z in queue_places(volumes):
         assert phase is not None
         done[phase].append(z)
+        # The other phase stays, and is not counted again.
         steps.append({**steps[-1], phase: _corrected(volumes[phase], done[phase])})
     steps.append({phase: _corrected(v, slice(None)) for phase, v in volumes.items()})
     measured = [heart_function(step, ed=ed, es=es) for step in steps]

@@ -196,6 +196,7 @@ def patient_splits(
     # The patients are sorted, because the order of a set differs from process to process.
     order = np.random.default_rng(seed).permutation(patients)
     held_back = [set(order[k :: min(FOLDS, len(patients))]) for k in range(FOLDS)]
+    # Few patients leave some folds empty.
     splits = [_split(cases, set(map(str, held)), pattern) for held in held_back if held]
     return extended_split(splits, added, pattern=pattern)
 
