@@ -202,7 +202,6 @@ def evaluate(
         for remark in _remarks(pair):
             remarks[remark].append(case)
         if pair.reference is not None:
-            # A table may name the cases without their folders.
             own = groups.get(case) or groups.get(listed_as[case], {})
             cases.append(_evaluated(pair, pair.reference, patients[case], own))
             functions[case] = pair.prediction.function_intervals
