@@ -220,7 +220,7 @@ def chosen_cases(methods: Sequence[MethodEvaluation]) -> list[tuple[str, bool]]:
     *others, best = ranked
     failed: dict[str, str] = {}
     for case in others:
-        # ED and ES of a patient often fail together.
+        # A patient whose ED and ES have both failed is shown once.
         failed.setdefault(case.patient, case.case)
     return [(best.case, True), *((case, False) for case in list(failed.values())[:FAILED_CASES])]
 
