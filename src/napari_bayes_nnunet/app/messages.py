@@ -38,6 +38,7 @@ class Message:
 
     def to_line(self) -> str:
         """Return one line of JSON, without a line break."""
+        # NaN is not JSON, and `parse_json` refuses it.
         return json.dumps({"kind": self.kind, **asdict(self)}, allow_nan=False)
 
     def with_files(self, change: Callable[[str], str]) -> Self:

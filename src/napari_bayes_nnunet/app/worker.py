@@ -466,6 +466,7 @@ def _read(requests: Iterable[Message], worker: Worker, waiting: queue.Queue[Mess
             else:
                 waiting.put(message)
     shutil.rmtree(worker.scratch, ignore_errors=True)  # the window may have been killed
+    # An exception would only end this thread.
     os._exit(0)
 
 

@@ -17,6 +17,7 @@ def duration_text(seconds: float) -> str:
     Seconds are named below ten minutes, minutes below a day.
     """
     precision = 1 if seconds < 600 else 60 if seconds < 86400 else 3600
+    # Rounded before it is divided, so that no part becomes 60 s.
     rest = precision * round(seconds / precision)
     words = []
     for unit, length in _UNITS:
@@ -47,6 +48,7 @@ class TimeLeft:
         """Note that ``count`` more steps are done; return the seconds since the last ones."""
         now = monotonic()
         seconds, self._last = now - self._last, now
+        # One entry for each step, so that the latest ones are counted in steps.
         self._seconds.extend([seconds / count] * count)
         return seconds
 

@@ -132,6 +132,7 @@ class Statement:
         )
         try:
             restored = cls(str(content["template"]), tuple(remedies), _restored(content["values"]))
+            # A value that is missing shows now, and not when the sentence is needed.
             restored.text()
         except (LookupError, AttributeError) as error:
             raise ValueError from error

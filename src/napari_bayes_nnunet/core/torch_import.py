@@ -21,6 +21,7 @@ def explaining_torch() -> Iterator[None]:
         modules = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
         in_torch = any(module.partition(".")[0] == "torch" for module in modules)
         is_missing = isinstance(error, ImportError) and error.name == "torch"
+        # A torch that is imported is whole, so the error has another cause.
         if "torch" in sys.modules or not (in_torch or is_missing):
             raise
         raise Problem(NO_TORCH, reason=str(error).rstrip(".")) from error

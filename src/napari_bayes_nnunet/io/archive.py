@@ -232,10 +232,12 @@ class Archive:
         session.headers["Accept"] = "application/dicom+json"
         if ca is not None:
             with reading(ca):
+                # Loaded here, so that a wrong file is reported before the first request.
                 ssl.create_default_context(cafile=ca)
             session.verify = str(ca)
         if login is not None:
             user, password = login
+            # As bytes, because requests encodes texts in Latin-1.
             basic = HTTPBasicAuth(user.encode(), password.encode())
             session.auth = _Bearer(password) if user == TOKEN_USER else basic
         self._client = DICOMwebClient(
@@ -341,6 +343,7 @@ class Archive:
                 fetched.add(str(image.get("SOPInstanceUID")))
                 yield min(len(fetched), total), total
             latest = self._instances(study)
+            # A scanner may still be sending.
             if not latest <= expected:
                 after = format_count(len(latest | expected), "image")
                 raise DataError(STUDY_GREW, before=total, after=after)
@@ -380,6 +383,7 @@ class Archive:
                 answer = self._client.store_instances([content])
         except requests.HTTPError as error:
             response = _response_of(error)
+            # Only a login that is refused concerns all files.
             if response.status_code in (401, 403):
                 raise
             status, answer = f"status {response.status_code}", pydicom.Dataset()

@@ -12,6 +12,7 @@ SPIN_COUNT = 1000
 With the default, two processes on the same cores slow each other down by up to a factor of a
 hundred. OpenMP reads the variable once, when torch is loaded.
 """
+# A count would override the policy that the user has chosen.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", str(SPIN_COUNT))
 

@@ -43,6 +43,7 @@ def _fills_blocks(convolution: torch.nn.ConvTranspose2d) -> bool:
 def _enlarge(convolution: torch.nn.ConvTranspose2d, features: torch.Tensor) -> torch.Tensor:
     samples, _, rows, columns = features.shape
     height, width = convolution.kernel_size
+    # torch keeps these weights as (in, out, height, width).
     weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)
     bias = None if convolution.bias is None else convolution.bias.repeat(height * width)
     blocks = linear(features.permute(0, 2, 3, 1), weight, bias)

@@ -30,6 +30,7 @@ class ResampledAxis:
 
     def positions(self) -> NDArray[np.float64]:
         """Return where bilinear resampling reads the (image,) pixels, in padded pixels."""
+        # As with align_corners=False, which resamples the logits of whole images.
         at = (np.arange(self.image) + 0.5) * self.network / self.image - 0.5
         return at.clip(0, self.network - 1) + self.pad
 
@@ -41,6 +42,7 @@ class ResampledAxis:
         at = self.positions()
         low = int(np.floor(at[first] - margin))
         size = max(int(np.ceil(at[last] + margin)) + 1 - low, fewest)
+        # A part that was enlarged to ``fewest`` pixels still has the voxels in its middle.
         low = min(low, int(np.floor((at[first] + at[last] + 1 - size) / 2)))
         low = max(min(low, self.padded - size), 0)
         return slice(low, min(low + size, self.padded))
@@ -128,10 +130,12 @@ class Cutout:
         grids = []
         for axis, part, side in zip(self.axes, self.parts, self._determined, strict=True):
             at = axis.positions()[side] - part.start
+            # grid_sample counts from -1 to 1 between the outer edges of the pixels.
             grids.append(torch.from_numpy(2 * (at + 0.5) / (part.stop - part.start) - 1).float())
         y, x = torch.meshgrid(*grids, indexing="ij")
         grid = torch.stack([x, y], dim=-1).to(logits.device)
         slices = logits.transpose(0, 1)
+        # Without border mode, which mps lacks before torch 2.13; no pixel of the box needs it.
         resampled = torch.nn.functional.grid_sample(
             slices, grid.expand(len(slices), -1, -1, -1), align_corners=False
         )

@@ -103,6 +103,7 @@ def train_on_gpus(
     os.environ.update(training_environment(torch.device("cuda")))
     file = reports_file(run, fold)
     file.parent.mkdir(parents=True, exist_ok=True)
+    # Reports of a start that failed would be sent again.
     file.write_bytes(b"")
     with file.open(encoding="utf-8") as lines:
 
@@ -126,6 +127,7 @@ def train_on_gpus(
         except ProcessException as error:
             raise process_failure(error) from error
     file.unlink()
+    # Processes that were stopped end without an error, so only nnU-Net's last file tells.
     if not (run.fold(fold) / "checkpoint_final.pth").exists():
         raise Stopped
 
@@ -157,6 +159,7 @@ def process_failure(error: Exception) -> ModelError:
     """Return why the processes ended; the text of torch's error is the traceback of one process."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
     model_error = f"{ModelError.__module__}.{ModelError.__name__}: "
+    # The last line of a traceback names the type with its module.
     if reason.startswith(model_error):
         return ModelError.from_statement(statement(reason.removeprefix(model_error)))
     return ModelError(PROCESS_FAILED, Action.RESUME, reason=reason.rstrip("."))

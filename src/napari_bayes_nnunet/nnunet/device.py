@@ -60,6 +60,7 @@ def is_broken(error: Exception) -> bool:
     # Only GPUs that this process uses: a context on another would take memory there.
     used = filter(torch.cuda.memory_reserved, range(torch.cuda.device_count()))
     try:
+        # After a sticky error every call fails, so one that waits for nothing else shows it.
         for device in (None, *used):  # the current one, and others
             torch.cuda.synchronize(device)
     except (RuntimeError, AssertionError):
@@ -133,6 +134,7 @@ def can_compile() -> bool:
 
 def has_fast_bfloat16() -> bool:
     """Return whether this CPU has bfloat16 in hardware; emulation is slower than float32."""
+    # Private names, which another version of torch may not have.
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     checks = (getattr(torch.cpu, name, None) for name in names)
     return any(check() for check in checks if check)

@@ -33,6 +33,7 @@ from .plans import open_plans
 from .tiles import Tiles, TileSlices, patches_of, place_windows
 from .weights import StateDict, without_duplicates
 
+# nnU-Net does not check its plans, so damaged ones end in any of these.
 DAMAGED_PLANS = (
     AssertionError,
     AttributeError,
@@ -111,6 +112,7 @@ class Predictor:
             self._configuration = self._plans.get_configuration(configuration)
             self._check_functions()
             self.slice_axis = self._slice_axis_of_training()
+            # On the CPU first: a full GPU would be reported as damaged plans.
             self.network = Network(
                 self._plans, self._configuration, dataset_json, ON_CPU, precision=precision
             )
@@ -159,6 +161,8 @@ class Predictor:
     def start_over(self) -> None:
         """Undo all steps down, because the next image may be smaller."""
         is_2d = len(self.patch_size) == 2
+        # On CPUs small batches are faster, because they stay in the cache; only large ones fill a
+        # GPU.
         self.batch_size = 1 if not is_2d else 2 if self._device.type == "cpu" else 64
         self.sums_device = self._device
         if self.network.device != self._device:
@@ -173,6 +177,8 @@ class Predictor:
             self.network.to(self._device)
         except RuntimeError as error:
             if not is_out_of_memory(error):
+                # Such as a GPU that another program has for itself; torch adds advice for
+                # programmers.
                 reason = str(error).partition("\n")[0]
                 raise ModelError(UNUSABLE_DEVICE, device=self._device, reason=reason) from error
             self.network.to(ON_CPU)
@@ -278,6 +284,7 @@ class Predictor:
         lengths = np.array([np.ptp(np.flatnonzero(side.any(axis=1))) + 1 for side in sides])
         steps = np.array([spacing[a] for a in order])
         target = self._configuration.spacing
+        # A 2D configuration has no spacing across the slices, and keeps that of the image.
         target = [*steps[: 3 - len(target)], *target]
         resampled = np.round(lengths * steps / target)
         if resampled.min() < 1 or resampled.prod() > MOST_RESAMPLED:
@@ -350,11 +357,13 @@ class Predictor:
                 break
             except (RuntimeError, MemoryError) as error:
                 self.step_down(error)
+        # On the CPU, because mps has no float64.
         known = [part.cpu().double() for part in sums if part is not None]
         total = torch.cat(known).sum(0).numpy() if known else np.zeros(1)
         if not total[0] > 0:
             return None
         means, squares = np.split(total[1:] / total[0], 2)
+        # Rounding can make a variance negative.
         features = np.concatenate([means, np.sqrt(np.maximum(squares - means**2, 0))])
         return features if np.isfinite(features).all() else None
 
@@ -415,6 +424,7 @@ class Predictor:
         if tuple(probabilities.shape[1:]) != tuple(whole):
             inside = probabilities
             probabilities = torch.zeros((self.classes, *whole), device=inside.device)
+            # Regions have no class for the background.
             if not self.class_order:
                 probabilities[0] = 1
             probabilities[(slice(None), *box)] = inside
@@ -536,9 +546,11 @@ class Predictor:
         if isinstance(error, NotImplementedError) and self.network.dtype != torch.float32:
             self._in_full_precision()  # torch lacks a layer for this type on this device
             return
+        # nnU-Net takes every RuntimeError for a lack of memory, and starts again on the CPU.
         if not is_out_of_memory(error):
             raise error
         self._residents.clear()
+        # nnU-Net's function, which also empties the cache of Apple's GPUs.
         empty_cache(self.network.device)
         if len(self.patch_size) == 2 and self.batch_size > 1:
             self.batch_size = max(1, self.batch_size // 4)

@@ -80,6 +80,7 @@ class Network:
     def _place(self, device: torch.device, dtype: torch.dtype) -> None:
         self.module.to(device, dtype)
         self.device, self.dtype = device, dtype
+        # nnU-Net has up to three names for a tensor; each is loaded once.
         self._tensors = without_duplicates(self.module.state_dict())
 
     def use_full_precision(self) -> None:

@@ -125,6 +125,7 @@ def plan_and_preprocess(
             write_plans(dataset, workspace, plans or done)
             _preprocess(dataset, configuration, (plans or done)["plans_name"])
             write_json(folder / "dataset.json", dataset.json)
+            # The seal is last, so a kill before it leaves images that are made again.
             write_json(folder / DONE, {"plans": done})
             made_from = _made_from(dataset, signature, plans or done, configuration)
             seal_files(_image_files(folder, plans or done, configuration), made_from)
@@ -222,6 +223,7 @@ def shrink_network(configuration: dict[str, Any], size: str) -> None:
     arch = configuration["architecture"]["arch_kwargs"]
     stages = min(len(features), arch["n_stages"])
     if len(patch) == 2:
+        # Every stage but the first halves the sides.
         smallest = 2 ** (stages - 1)
         configuration["patch_size"] = [
             max(smallest, min(largest, side) // smallest * smallest) for side in patch
@@ -266,6 +268,7 @@ def read_preprocessed_plans(
     """
     try:
         own = parse_json(read_small(folder / DONE), dict[str, dict[str, Any]])["plans"]
+    # A damaged note counts as none: the images are made again.
     except (FileNotFoundError, ValueError, KeyError):
         return None
     made_from = _made_from(data, signature, plans or own, configuration)
@@ -338,7 +341,7 @@ def _preprocess(dataset: RawDataset, configuration: str, plans_name: str) -> Non
 
 
 def _number(dataset: RawDataset) -> int:
-    return int(dataset.nnunet_name[7:10])
+    return int(dataset.nnunet_name[7:10])  # of a name such as Dataset027_ACDC
 
 
 def _processes(dataset: RawDataset) -> int:
@@ -367,12 +370,14 @@ def _explained(workspace: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, AssertionError) as error:
+        # blosc2 does not say why it could not write, so the free space counts, too.
         if has_filled_disk(error, workspace.parent):
             _clear(workspace)
             raise ModelError(PLANNING_FILLED_DISK, Action.START_AGAIN, folder=workspace) from error
         if isinstance(error, OSError):
             raise
         reason = str(error).partition("\n")[0].rstrip(".")
+        # nnU-Net's words for a process of its pools that has ended.
         if "background worker" in reason:
             reason = "one of its processes ended, probably because memory ran out"
         raise ModelError(PLANNING_FAILED, reason=reason) from error

@@ -130,6 +130,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         self.num_epochs = settings.schedule.all_epochs
         self.initial_lr = settings.schedule.initial_lr
         self.num_iterations_per_epoch = settings.iterations_per_epoch
+        # A fifth of the training batches, as in nnU-Net with 50 and 250.
         self.num_val_iterations_per_epoch = max(1, settings.iterations_per_epoch // 5)
         self.on_epoch: Callable[[EpochReport], None] = lambda report: None
         self.stop_requested: Callable[[], bool] = lambda: False
@@ -322,9 +323,11 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
             if self.settings.keep_trajectory:
                 self._keep_layers(epoch)
             self.on_epoch(self._report(epoch, member))
+        # nnU-Net saves after every ``save_every``-th epoch: now, or not in this training.
         saves = member or stop or epoch % SAVE_EVERY == 0
         self.save_every = 1 if saves else self.num_epochs + 1
         super().on_epoch_end()
+        # After the last epoch nothing is left to stop, and the training ends as usual.
         if stop and self.current_epoch < self.num_epochs:
             raise Stopped
 
@@ -454,6 +457,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
                 raise
             size = self.configuration_manager.batch_size
             gpus = torch.distributed.get_world_size() if self.is_ddp else 1
+            # nnU-Net's Dice loss needs equally many images on every GPU.
             smaller = size // 2 // gpus * gpus
             remedies = [change("batch_size", smaller)] if smaller else [
                 change("preset", "demo"), Remedy(Action.OTHER_VALUE, {"setting": Setting("device")})
@@ -517,6 +521,7 @@ def make_trainer(
         end_forks_with_this_process()
     # Not by nnU-Net's get_trainer_from_args: its search for the class imports timm and torchvision.
     trainer = kind(
+        # nnU-Net's command adds this entry to the plans, and its trainer takes it out again.
         {**deepcopy(plans), "continue_training": resume},
         configuration,
         fold if fold == "all" else int(fold),

@@ -55,6 +55,7 @@ NO_TENSOR = "its architecture differs: {tensor} of plans.json is missing"
 OTHER_TENSOR_SHAPE = "its architecture differs: {tensor} is {shape}, but {expected} in plans.json"
 EXTRA_TENSOR = "its architecture differs: {tensor} is not in plans.json"
 
+# Texts and blocks of bytes are left out: half a kilobyte could ask for gigabytes of them.
 _NUMBER_TYPES = [type(np.dtype(code)) for code in "?bBhHiIlLqQefd"]
 
 
@@ -338,6 +339,7 @@ def _encodes_otherwise(pickled: bytes) -> bool:
     steps: list[tuple[str, Any]] = []
     kept: dict[Any, Any] = {}
     for code, value, _ in pickletools.genops(pickled):
+        # A text can be kept under several numbers and fetched by any of them.
         if code.name in _PUT:
             kept[value] = steps[-1][1]
         else:

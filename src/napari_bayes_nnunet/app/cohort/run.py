@@ -196,6 +196,7 @@ def _write_picture(
             colors=structure_colors(structures),
             box=crop_around(np.any(heart, axis=0), spacing),
         )
+        # A killed worker leaves its temporary file.
         remove_leftovers(task.output, task.picture.name)
         with replacing(task.picture) as temporary:
             temporary.write_bytes(png)
@@ -393,6 +394,7 @@ def refuse_mixture(
     staying = [study for study in listed if not (request.overwrite and study in studies)]
     if not staying:
         return
+    # With the checksums of the members, as another training may have the same names and epochs.
     folder = MemberChecks(ensemble).folder
     requested = Recipe.of_request(folder, request.settings, profile=request.profile)
     for report in (file for study in staying for file in _reports_of(request.output, study)):

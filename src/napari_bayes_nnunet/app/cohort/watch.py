@@ -111,6 +111,7 @@ class ArchiveWatch:
         ended = ended_studies(self._output / COHORT)
         before, self._counts = self._counts, {}
         for study in self.archive.find_studies(dates=self.dates, modality="MR"):
+            # No folder is named after a patient.
             name = make_pseudonym(study.uid)
             self._counts[study.uid] = study.images
             is_still = not waits or before.get(study.uid) == study.images
@@ -123,6 +124,7 @@ class ArchiveWatch:
         """Return whether a fetched study has grown and no reader has begun with it."""
         case, results = folder.name, self._output / folder.name
         known = [*folder.iterdir(), *(results / SENT).glob("*.dcm")]
+        # What was stored back counts in the archive, too.
         is_known = study.images in (str(len(known)), self._whole.get(study.uid))
         if is_known or not self.archive.has_grown(study.uid, folder):
             self._whole[study.uid] = study.images
@@ -145,6 +147,7 @@ class ArchiveWatch:
         fresh = folder.with_name(f"{FRESH}{folder.name}")
         shutil.rmtree(fresh, ignore_errors=True)  # of a look that was killed
         try:
+            # Complete before anything is forgotten.
             total = drain(self.archive.fetch(study, fresh))
         except DataError as error:  # the next look fetches it again
             click.echo(f"{folder.name}: {error}", err=True)

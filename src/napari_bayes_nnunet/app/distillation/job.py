@@ -159,6 +159,7 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
         folder = inspect_ensemble(teacher_run.fold(fold))
         refuse_regions(folder, "student")
         if settled:
+            # A student of fewer members than asked for has recorded those that there were.
             present = _with_present_members(request, folder)
             kept = _settings_of(settled)
             refuse_contradictions(run.path, differences(present, kept, StudentSettings))

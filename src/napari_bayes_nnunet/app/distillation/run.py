@@ -58,6 +58,7 @@ def distill(job: DistillationJob, send: Send, stop: StopRequest) -> bool:
                 _preprocess(job, job.dataset, send)
             _compute_targets(job, send, stop)
             _train(job, send, stop)
+        # A student answers like its ensemble, so it also keeps what that keeps.
         kept = keeps_largest(job.folder, SegmentationSettings())
         write_calibration(find_ensemble(job.run.path), one_component=kept)
     except Stopped:
@@ -120,6 +121,7 @@ def _keep_targets_of(teacher: Teacher, folder: Path) -> None:
     Raises AppError if the folder has files of others, OSError if a target cannot be deleted.
     """
     file, content = folder / TARGETS_RECORD, asdict(teacher)
+    # The folder may be that of other files, which must not be deleted.
     if not file.exists() and any(folder.glob("[!.]*")):
         raise AppError(FOREIGN_TARGETS, Action.OTHER_OUTPUT, folder=folder)
     remove_leftovers(folder)
@@ -165,9 +167,11 @@ class _TeacherPredictor:
         """Return the sums on the grid of a preprocessed image. Raises Stopped."""
         from ...nnunet.distillation.targets import read_image_array
 
+        # Each case starts without the steps down of the last one.
         self._predictor.start_over()
         data = read_image_array(image)
         prepared = self._predictor.on_network_grid(data)
+        # Any spacing, because the image is already on the grid of the network.
         seen = [InputImage(data, (1.0, 1.0, 1.0), prepared=prepared)]
         sums = MemberSums(step_down=self._predictor.step_down)
         for forward_pass in self._passes:

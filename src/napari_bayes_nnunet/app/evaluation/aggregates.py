@@ -113,6 +113,7 @@ def pooled_ece(table: DataFrame) -> Aggregate:
     """Return the calibration error of all voxels together, in which large hearts count more."""
     binned = np.flatnonzero(~np.isnan(numbers_of(table, "ece")))
     bins = table[RELIABILITY_COLUMN].iloc[binned]
+    # Gaps and voxels of volumes add up, so a resample only weighs them.
     gaps = np.array([volume.confidence_sum - volume.correct for volume in bins])
     voxels = np.array([volume.voxel_count for volume in bins])
 
@@ -149,6 +150,7 @@ def rank_cases(statistic: ScoreStatistic, score: CaseScore) -> Aggregation:
         known = np.flatnonzero(~np.isnan(pairs).any(axis=1))
 
         def weighted_statistic(weights: NDArray[np.int64]) -> float:
+            # A case that is drawn twice counts twice.
             return statistic(*np.repeat(pairs[known], weights, axis=0).T)
 
         return _resampled(weighted_statistic, known, table)

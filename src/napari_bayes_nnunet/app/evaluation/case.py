@@ -333,6 +333,7 @@ def _merged(
             expected=shape,
             found=probabilities.shape,
         )
+    # No copy if nothing is left out.
     if kept == list(range(1, len(probabilities))):
         return probabilities
     rest = np.delete(probabilities, kept, axis=0).sum(axis=0, keepdims=True)
@@ -356,6 +357,7 @@ def with_phases(
     found = {case.case: case for case in cases}
     for pair in phase_pairs(volumes):
         for name, phase in zip(pair, END_PHASES, strict=True):
+            # A phase in the table of groups has precedence.
             found[name] = replace(found[name], groups={PHASE: phase} | found[name].groups)
         ends: dict[Phase, PhaseVolumes] = {
             number: PhaseVolumes.from_totals(volumes[case]) for number, case in enumerate(pair)

@@ -129,6 +129,7 @@ def evaluate_methods(
 
     Raises AppError and DataError as `evaluate` does, and AppError if no case is common.
     """
+    # Counted first, because the progress is that of all methods.
     total = sum(len(predicted_cases(folder)) for folder in methods.values())
     check_folder(labels, "reference labels")
     common = _common_structures(methods, labels) if len(methods) > 1 else None
@@ -268,6 +269,7 @@ def keep_common_cases(methods: Sequence[MethodEvaluation]) -> tuple[MethodEvalua
     """
     common = common_cases({m.name: {case.case for case in m.cases} for m in methods})
     known = [case for method in methods for case in method.cases if PHASE in case.groups]
+    # Reversed, so that the first method that knows the phase gives it.
     phases = {case.case: {PHASE: case.groups[PHASE]} for case in reversed(known)}
     return tuple(_only(method, common, phases) for method in methods)
 

@@ -101,6 +101,7 @@ class _Grid:
             (below, 0.06, MUTED, "normal"),
         ):
             y = (2 * self._height + inches) / self._total
+            # A long name must not run into the next column.
             size = min(7.5, 180 / max(1, len(text)))
             self._figure.text(x, y, text, fontsize=size, color=color, fontweight=weight)
 
@@ -134,6 +135,7 @@ def _show_entropy(
 
 def _outline(axes: Axes, reference: NDArray[np.integer], line: str) -> None:
     """Draw white lines around the structures of the reference."""
+    # So that outlines close at the edge of the picture.
     padded = np.pad(reference, 1)
     rows, columns = (np.arange(-1, length + 1) for length in reference.shape)
     for label in np.unique(reference[reference > 0]):
@@ -218,6 +220,7 @@ def chosen_cases(methods: Sequence[MethodEvaluation]) -> list[tuple[str, bool]]:
     *others, best = ranked
     failed: dict[str, str] = {}
     for case in others:
+        # A patient whose ED and ES have both failed is shown once.
         failed.setdefault(case.patient, case.case)
     return [(best.case, True), *((case, False) for case in list(failed.values())[:FAILED_CASES])]
 
@@ -288,6 +291,7 @@ def _image(folder: Path, pair: CasePair, *, has_references: bool) -> VoxelArray 
              for end in ("_0000", "")]  # fmt: skip
     files = (folder / f"{name}{ending}" for name in names for ending in ENDINGS)
     file = next((file for file in files if file.is_file()), None)
+    # In a folder of images and predictions the prediction may have the name of the image.
     if file is None or is_same_path(file, labels.source):
         return None
     if has_references and not _has_reference(file):

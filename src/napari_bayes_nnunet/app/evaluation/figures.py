@@ -60,6 +60,7 @@ def reliability_picture(
 
 
 def _reliability(panel: Axes, bins: ReliabilityBins, color: str) -> None:
+    # Only bins that divide evenly into the bars can be joined.
     shown = bins if len(bins.voxels) % BARS else _coarser(bins)
     filled = np.flatnonzero(shown.voxels)
     correct = 100 * shown.correct[filled] / shown.voxels[filled]
@@ -108,6 +109,7 @@ def risk_coverage_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
         _title(panel, score.description, per_row=_SCORES_PER_ROW)
         panel.set_xlabel("cases kept, %", fontsize=9)
         panel.set_xlim(0, 100)
+    # All panels share this axis.
     panels[0].set_ylim(bottom=0)
     panels[0].set_ylabel("1 − Dice of the cases kept", fontsize=9)
     _legend(figure, {methods[n].name: line for n, line in sorted(lines.items())})
@@ -143,6 +145,7 @@ def _risk_curve(panel: Axes, pairs: NDArray[np.float64], n: int) -> Line2D:
     confidence, risks = pairs.T
     curve = risk_coverage(confidence, risks)
     (line,) = panel.plot(100 * curve.coverage, curve.risk, lw=1.8, color=color, ls=dashes)
+    # The best possible score is the error itself.
     best = risk_coverage(-risks, risks)
     panel.plot(100 * best.coverage, best.risk, lw=0.9, alpha=0.55, color=color, ls=(0, (1, 2)))
     return line

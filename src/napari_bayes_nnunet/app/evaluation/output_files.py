@@ -97,6 +97,7 @@ _FIRST_COLUMNS: Final = ("method", "case", "patient")
 
 def check_report_folder(report: Path, *, labels: Path, images: Path | None) -> None:
     """Raise AppError, before long work, if the folder ``report`` cannot be used."""
+    # How the files of an earlier report begin, which may be replaced.
     tables = {CASES: ",".join(_FIRST_COLUMNS), SUMMARY: '{\n "interval": '}
     inputs = {"reference labels": labels, "images": images}
     check_report_files(report, tables, [PAGE], inputs=inputs)
@@ -225,6 +226,7 @@ def cases_csv(methods: Methods) -> str:
     groups = sorted({name for m in methods for case in m.cases for name in case.groups})
     columns = list(_columns(methods))
     others = (*_FIRST_COLUMNS, "structure", *columns)
+    # A group may have the name of another column.
     of_groups = (f"group {name}" if name in others else name for name in groups)
     rows: list[Sequence[Any]] = [[*_FIRST_COLUMNS, *of_groups, "structure", *columns]]
     for method in methods:

@@ -157,6 +157,7 @@ def _compare_pair(
             values = one.value, b.numbers[name].value, b.numbers[name].value - one.value
             yield ReadingDifference(*start, "number", name, "", "", one.unit, *values)
     for role, phase in a.ends.items():
+        # NaN for a missing role, because None is the phase of a 3D image.
         if b.ends.get(role, math.nan) != phase:
             notes.append(OTHER_PHASES.format(case=info.case, pair=" and ".join(pair), role=role))
             continue

@@ -221,6 +221,7 @@ def describe_methods(methods: Methods) -> tuple[list[str], list[str]]:
 def _settings_of(method: MethodEvaluation) -> dict[str, str]:
     """Return setting → its value in the reports, several if they differ; {} without reports."""
     rows = [
+        # A report without this entry is of a result that kept all components.
         {"largest_component": "off", **made, "members": len(made.get("members", ()))}
         for made in method.made_by
     ]
@@ -232,6 +233,7 @@ def _written(value: float, measure: Measure) -> str:
     if math.isnan(value):
         return UNKNOWN
     text = f"{value * measure.format.scale:.{measure.format.digits}f}"
+    # A number that is rounded to 0 has no sign.
     return (text if text.strip("-0.") else text.lstrip("-")).replace("-", "−")
 
 
@@ -316,6 +318,7 @@ def _difference_cell(aggregate: Aggregate, base: Aggregate, measure: Measure) ->
     difference = aggregate_difference(aggregate, base)
     if math.isnan(difference.value):
         return TableCell(value=UNKNOWN)
+    # Rounded as it is shown, so that bold and the printed interval agree.
     low, high = (
         round(end * measure.format.scale, measure.format.digits) for end in difference.interval
     )

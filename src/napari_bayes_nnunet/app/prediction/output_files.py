@@ -112,7 +112,7 @@ def whole_or_absent(*files: Path) -> Iterator[None]:
     """Remove these files after an error in the block, so that none is taken for a result."""
     try:
         yield
-    except BaseException:
+    except BaseException:  # also after Ctrl-C
         for file in files:
             with suppress(OSError):  # Windows does not delete a file that is open elsewhere
                 file.unlink(missing_ok=True)
@@ -143,6 +143,7 @@ def write_cine(folder: Path, case: str, names: Iterable[str], like: Volume) -> N
 
     The labels are read from the files of the phases, because some may be from an earlier run.
     """
+    # A killed process leaves its temporary file.
     remove_leftovers(folder, f"{case}.nii.gz")
     parts = [read_labels(folder / f"{name}.nii.gz", like=like.geometry).voxels for name in names]
     write_labels(folder / f"{case}.nii.gz", np.stack(parts), like)

@@ -207,6 +207,7 @@ def predict(
     image. Raises AppError if the request cannot be met, or when the disk is full.
     """
     refuse_folder_of_inputs(request.output, {})
+    # A request that is refused leaves no folder that it has made.
     with removing_if_empty(request.output):
         check_request(ensemble.folder, request)
         yield from _outcomes(ensemble, request, on_member)
@@ -220,6 +221,7 @@ def _outcomes(
     for image in request.images:
         if _comes_with_first_channel(image, request.images):
             continue
+        # For the outcome, if the image cannot be read.
         case = result_name(case_name(image))
         try:
             source = case_image(
@@ -381,6 +383,7 @@ class _Case:
         channels = self.source.read()
         if self.request.spacing is not None:
             channels = tuple(c.with_spacing(self.request.spacing) for c in channels)
+        # At once, because finding ED and ES takes a while.
         self._refuse_replacing([self.name])
         phases, notes, entries = choose_phases(
             self.ensemble, self.request, image, channels, on_look=self._keep_look
@@ -500,6 +503,7 @@ class _Case:
                 spacing = group[0].channels[0].spacing
                 self.ensemble.prepare_ahead((frame.image for frame in following), spacing)
                 results = self._segment_group(group)
+                # Not before the first results, as an image that is refused keeps its earlier ones.
                 if written is None:
                     self._remove_old(frames)
                 else:
@@ -576,6 +580,7 @@ class _Case:
         if profile.name:
             about["profile"] = profile.to_report(site)
         report = {**about, **self.entries, **with_geometry(result.report(), like.geometry)}
+        # That of the ensemble, so that a profile that is learnt again tests the ensemble's own.
         report["calibration"] = own.to_report() if own else None
         report["notes"] = [*self.entries["notes"], *report["notes"], *map(str, like.notes)]
         arrays = {**result.maps, "probabilities": result.probabilities}
@@ -601,6 +606,7 @@ class _Case:
             heart_structures(result.structures),
             spacing=first.spacing,
             image=first.voxels,
+            # 0 if unknown, because None is the phase of a 3D image.
             es_base_first=base_first if frame.phase == self.entries.get("ES", 0) else None,
         )
         volumes = volumes_ml(labels, first.spacing, result.structures)

@@ -114,6 +114,7 @@ def check_request(folder: EnsembleFolder, request: PredictionRequest) -> None:
             setting=Setting("spacing"),
             spacing=request.spacing,
         )
+    # For its error, before the first image is read.
     choose_members(folder, request.settings.method, request.settings.members)
     if "probabilities" in request.save:
         refuse_regions(folder, "map of probabilities")

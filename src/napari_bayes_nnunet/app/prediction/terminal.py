@@ -27,6 +27,7 @@ def predict_in_terminal(folder: Path, request: PredictionRequest) -> bool:
     said: set[str] = set()
     with progress_bar() as bar:
         for outcome in predict(ensemble, request, on_member=partial(show_member, bar)):
+            # A line must not be written into the bar.
             bar.close()
             succeeded &= not outcome.failure
             segmented |= not (outcome.failure or outcome.skipped)

@@ -86,6 +86,7 @@ class RemoteConnection:
             raise AppError(NO_SSH, reason=error.strerror or error) from error
         self._requests, self._replies = cast(Any, self._ssh.stdin), cast(Any, self._ssh.stdout)
         self._errors: deque[bytes] = deque(maxlen=_LAST_LINES)
+        # Read all the time, because ssh waits once the pipe of its errors is full.
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         self._messages = read_messages(self._replies, scratch)
@@ -132,6 +133,7 @@ class RemoteConnection:
                 elif isinstance(reply, EnsembleLoaded):
                     if reply.fingerprint != there.fingerprint:  # that of an earlier request
                         continue
+                    # The other computer has no paths of this one, so it names members by number.
                     refused = {str(local.members[int(n)].path): w for n, w in reply.refused.items()}
                     yield EnsembleLoaded(folder=request.folder, refused=refused)
                     if isinstance(request, LoadEnsemble):

@@ -39,6 +39,7 @@ def keep_file(file: EnsembleFile) -> None:
     folder, name = _kept_folder(file.fingerprint), PurePosixPath(file.name)
     if name.is_absolute() or ".." in name.parts:
         raise AppError(DAMAGED_DATA, Action.START_AGAIN)
+    # Under this name it is not found before it is whole.
     unfinished = folder.with_suffix(".part")
     place = unfinished / name
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

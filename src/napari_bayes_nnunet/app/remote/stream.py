@@ -53,6 +53,7 @@ def read_messages(stream: IO[bytes], folder: Path) -> Iterator[Message]:
 
 def _receive(stream: IO[bytes], folder: Path, ending: str) -> str:
     """Write a file of the stream to a new file and return its path."""
+    # Limited, because a damaged stream may have no line break.
     size = stream.readline(20).strip()
     if ending not in FILE_ENDINGS or not size.isdigit() or int(size) > LARGEST_FILE:
         raise AppError(DAMAGED_DATA, Action.START_AGAIN)

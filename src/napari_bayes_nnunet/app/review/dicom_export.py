@@ -74,11 +74,13 @@ def export_session(
     labels, case = session.labels_to_save(), study.info.case
     accepted = count_accepted(session, study.info.phases)
     origin = LabelOrigin(
+        # DICOM allows no longer text.
         algorithm=f"{ALGORITHM} ({study.info.ensemble or 'ensemble'})"[:LONGEST_TEXT],
         version=__version__,
         corrected=bool(session.edited_places()),
         reader=session.state.reader,
     )
+    # Archives list series by number, so ED and ES come first.
     phases = tuple(dict.fromkeys((*session.end_phases, *study.info.phases)))
     names, of_contours, report, table = dicom_file_names(case, phases, contours=contours)
     files, drawings = ([output / name for name in part] for part in (names, of_contours))
@@ -145,6 +147,7 @@ def find_stack(study: Study, images: Path) -> Stack:
         name = study.info.image.name if study.info.image else IMAGE
         raise DataError(NOT_COMPARABLE, image=name, case=study.info.case)
     stacks, grid = read_stacks(images), _grid_of_images(study)
+    # The grid first: reading the voxels of every stack would take long.
     matching = [
         stack for stack in stacks if not stack.problem and stack_geometry(stack).same_grid(grid)
     ]

@@ -161,6 +161,7 @@ def export_labels(
 def _check_same(written: Path, name: str, labels: NDArray[Any], geometry: Geometry) -> None:
     read_back = read_labels(written, like=geometry)
     header, expected = read_back.geometry.parsed(), geometry.parsed()
+    # As bytes, because NaN does not equal NaN.
     changed = [field for field in _GRID if header[field].tobytes() != expected[field].tobytes()]
     if not np.array_equal(read_back.voxels, labels):
         changed.append("voxels")

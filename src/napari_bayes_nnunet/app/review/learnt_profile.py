@@ -59,6 +59,7 @@ def learn_from_studies(
     reviewed = []
     for done, folder in enumerate(shown, start=len(shown)):
         yield done, 2 * len(shown)
+        # Intervals that a profile has widened would test themselves.
         session = ReviewSession(with_site(read_study(folder), NO_PROFILE))
         reviewed.append(_changes(session, profile))
     return with_intervals(profile, reviewed)
@@ -77,6 +78,7 @@ def with_site(study: Study, profile: SiteProfile) -> Study:
     if profile.name:
         own = {calibration_checksum(report.get("calibration")) for report in reports.values()}
         factors = profile.intervals_for(own.pop(), study.patient.scanner)
+        # What is left in ``own`` is a second calibration, so no factors hold for all phases.
         if profile.draws or own or not factors:
             return study
         reports = {p: {**r, "profile": profile.to_report(factors)} for p, r in reports.items()}

@@ -76,6 +76,7 @@ class StudyNumbers:
     def snapshot(self) -> StudyNumbers:
         """Return a copy that later changes do not affect."""
         other = copy.copy(self)
+        # Nothing else changes during a review.
         other._edited = {
             phase: replace(
                 volumes,
@@ -118,6 +119,7 @@ class StudyNumbers:
         measure = partial(heart_function, phases, ed=ed, es=es, patient=patient, rules=self.rules)
         measured = [place for place in places if place[0] in phases]
         for phase, z in measured:
+            # The labels stay as now, so only the spread goes back.
             phases[phase].reviewed[z] = False
         steps = [measure()]
         for phase, z in measured:
@@ -136,6 +138,7 @@ class StudyNumbers:
 
     def shown_curves(self) -> list[VolumeCurve]:
         """Return the curves through the provisional phases too, which are never ED or ES."""
+        # A phase that was segmented since it was looked at is no longer provisional.
         every = {**self._looks, **self._edited}
         return [
             replace(

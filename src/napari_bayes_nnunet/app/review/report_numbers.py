@@ -122,6 +122,7 @@ def format_change(before: Measured | None, after: Measured | None) -> str:
     texts = format_number(before), format_number(after)
     if UNKNOWN in texts or before is None:
         return UNKNOWN
+    # Of the numbers as shown, so that a reader can check it.
     change = float(texts[1]) - float(texts[0])
     sign = "+" if change > 0 else "−"
     return sign + format_rounded(abs(change), before.unit) if texts[0] != texts[1] else "0"
@@ -160,6 +161,7 @@ def write_numbers(
         beside = either.comparison or Comparison(title="", text="", lines=())
         lines = " ".join(beside.lines).replace("²", "2").replace("±", "+-")
         by_rule = (_number(beside.value) if beside.title == rule else "" for rule in OTHER_RULES)
+        # The verdict without its arrow, for the same reason.
         compared = (lines, beside.verdict[2:], *by_rule, either.site)
         ends = _ends(after.get(name), level)
         rows.append((*texts, *values, *ends, *review, *spreads, among or "", *compared))

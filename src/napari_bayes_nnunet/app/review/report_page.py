@@ -100,6 +100,7 @@ class ReviewOutcome:
     @property
     def name(self) -> str:
         """Name of the study without its folder, which may contain the patient's name."""
+        # The study may come from a Windows computer.
         return self.study.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
     def phase_title(self, phase: int | None) -> str:
@@ -160,6 +161,7 @@ def list_facts(review: ReviewOutcome) -> list[str]:
 
 def list_warnings(review: ReviewOutcome) -> Iterator[str]:
     """Yield the warnings of the review, then those of its phases."""
+    # Those of phases are named with their phase below.
     phases = {s for report in review.predictions.values() for s in report.get("warnings", ())}
     yield from (s for s in dict.fromkeys(review.warnings) if s not in phases)
     for phase, report in review.predictions.items():
@@ -176,6 +178,7 @@ def _tiles(review: ReviewOutcome) -> Iterator[Tile]:
     progress = review.progress
     if progress is not None:
         accepted = review.accepted
+        # Rounded down, so that 100 % means all of it.
         share = f"{math.floor(100 * progress.uncertain_share)} % of uncertain volume"
         yield Tile("Slices accepted", f"{accepted.accepted}", f"of {accepted.total}", share)
 
@@ -287,6 +290,7 @@ def _origin(review: ReviewOutcome) -> dict[str, str]:
         values: dict[str, list[str]] = defaultdict(list)
         for phase, report in review.predictions.items():
             values[of_report(report)].append(review.phase_title(phase))
+        # A report without this entry says nothing.
         values.pop("", None)
         written = [
             value if len(values) == 1 else f"{value} ({', '.join(phases)})"

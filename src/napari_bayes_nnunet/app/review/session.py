@@ -175,6 +175,7 @@ class ReviewSession:
         """Return a copy for a thread, which later changes do not affect."""
         other = copy.copy(self)
         other.labels, other.numbers = self.labels_to_save(), self.numbers.snapshot()
+        # No preview, because these labels are without it.
         other._edited, other.preview = set(self._edited), None
         other._checked, other._removals = dict(self._checked), dict(self._removals)
         other.walls, other._kept = dict(self.walls), dict(self._kept)
@@ -187,6 +188,7 @@ class ReviewSession:
         if self.preview is None:
             return self
         (place, _), other = self.preview, self.snapshot()
+        # A previewed slice is not accepted yet.
         other.labels, other.state = self.labels, self.state.with_decision(place, None)
         other.recount([place])
         return other
@@ -217,6 +219,7 @@ class ReviewSession:
     @cached_property
     def base_is_first(self) -> bool | None:
         """Whether the first slice is at the base, by position or shape; None if unknown."""
+        # The shape alone had base and apex exchanged in a cine of six slices.
         by_position = self.study.info.geometry.starts_at_base
         return base_is_first(self.study.prediction) if by_position is None else by_position
 
@@ -368,6 +371,7 @@ class ReviewSession:
         plane of the valve. Cached until labels of the phase or hinges change.
         """
         hinges, kept = self._kept.get((phase, structure), (None, None))
+        # By identity, as every change of hinges makes a new mapping.
         if hinges is not self.state.hinges:
             kept = self._measure_kept(phase, structure)
             self._kept[phase, structure] = self.state.hinges, kept
@@ -383,6 +387,7 @@ class ReviewSession:
         slices = np.flatnonzero(drawn.any(axis=(1, 2)))
         affine, kept = self.study.info.geometry.affine_in_mm, np.ones(len(drawn))
         for z in slices.tolist():
+            # The basal slice may end below the valve, which is up to one slice further.
             most = 2 if z == slices[0 if self.base_is_first else -1] else 1
             kept[z] = kept_share(drawn[z], z, plane, affine, most=most)
         return kept
@@ -423,6 +428,7 @@ class ReviewSession:
         maps = self.study.mutual_information, self.study.entropy
         several = posterior is not None and posterior.count > 1
         plane = select_phase(maps[0] if several else maps[1], place[0])[place[1]]
+        # Below any uncertainty, so that a place near the heart is found even if all are 0.
         near = np.where(self._surroundings, plane, -1)
         y, x = np.unravel_index(int(near.argmax()), near.shape)
         return int(y), int(x)
@@ -470,6 +476,7 @@ class ReviewSession:
         ends = self.state.ed, self.state.es
         phases = [p for p in (ends if phases is None else phases) if p in self.study.posteriors]
         score, _ = usable_score(self.study.posteriors.values(), DEFAULT_SCORE)
+        # Then they are those of the queue.
         if (self.score, self.state.leave_out_border) == (score, False):
             return {phase: self.scores()[phase] for phase in phases}
         for phase in phases:
@@ -542,6 +549,7 @@ class ReviewSession:
         )
         removals = map(self._removal_findings, phases)
         atria = map(self.atrial_findings, phases)
+        # Gaps are faults of single slices, so only those in the queue count.
         return [
             finding
             for found in (volumes, *removals, *atria, *map(self._slice_findings, places))
@@ -674,6 +682,7 @@ class ReviewSession:
         decision, self._before_flag[place], insertions, hinges = decided
         stays = getattr(decision, "state", None) == getattr(before, "state", None)
         self.move_insertions(place, insertions)
+        # Only another decision opens a finished review again.
         self.change(finished=self.state.finished and stays, hinges=hinges)
         self.state = self.state.with_decision(place, decision)
         self._set_reviewed(place, decision)
@@ -706,6 +715,7 @@ class ReviewSession:
             state=state,
             comment=comment,
             seconds=round(self._use.seconds.get(place, 0.0), 1),
+            # Fine enough for the order of slices that are accepted in one second.
             when=datetime.now().astimezone().isoformat(timespec="microseconds"),
             edited=place in self._edited,
         )
@@ -849,6 +859,7 @@ class ReviewSession:
         found = {(info.ed, info.es)}
         if info.phases_from != FOUND_AMONG_CHOSEN:
             is_known = info.phases_from or {info.ed, info.es} <= {*self.phases}
+            # The first curve is that of the LV, if there is one.
             found = set() if is_known else {(c.ed, c.es) for c in self.numbers.curves()[:1]}
         return count if (self.state.ed, self.state.es) in found else 0
 

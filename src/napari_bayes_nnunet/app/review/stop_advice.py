@@ -103,8 +103,10 @@ def advise(
     following = still_open[:NEXT_SLICES]
     if not isinstance(rule, RemainingChange) or not following:
         return None
+    # The EF depends on no value of the patient.
     steps = session.numbers.during([*session.accepted, *following], state.ed, state.es, Patient())
     numbers = [step[NUMBER] for step in steps if NUMBER in step]
+    # A negative EF means that ED and ES are swapped.
     if not numbers or numbers[-1].value < 0 or math.isnan(numbers[-1].spread):
         return None
     spreads = np.array([number.spread for number in numbers])
@@ -131,6 +133,7 @@ def word_advice(session: ReviewSession, advice: StopAdvice | None) -> str:
     now = _NOW.format(name=NUMBER, value=advice.value, bound=advice.bound, **ends)
     if not advice.is_met:
         slices = format_count(advice.slices, "slice")
+        # A bound that stays is not told twice.
         narrows = advice.next_bound < advice.bound
         now += _SOON.format(slices=slices, bound=advice.next_bound) if narrows else "."
         return now + (_OUT_OF_REACH.format(**ends) if advice.floor > advice.target else "")
@@ -156,7 +159,7 @@ def _obstacles(
     found = [finding.place for finding in session.findings()]
     kinds = (Obstacle.FLAGGED, flagged), (Obstacle.FINDING, found), (Obstacle.BASAL, basal)
     obstacles: dict[Place, Obstacle] = {}
-    for kind, of_kind in kinds:
+    for kind, of_kind in kinds:  # the strongest reason first
         for place in of_kind:
             obstacles.setdefault(place, kind)
     return obstacles

@@ -76,6 +76,7 @@ def _at_base(
     for z in slices[::-1] if session.base_is_first is False else slices:
         places = np.argwhere(drawn[z])[:, ::-1] @ affine[:3, :2].T + affine[:3, [2, 3]] @ (z, 1)
         distances = (places - axis.affine[:3, 3]) @ across
+        # Voxels that the long axis cuts or nearly cuts, moved onto its plane.
         near = (places - distances[:, None] * across)[np.abs(distances) < session.spacing[1]]
         if len(near) > 1:
             along = near @ np.cross(across, affine[:3, 2])

@@ -93,6 +93,8 @@ def steps_to_walls(session: ReviewSession) -> Generator[None, None, Walls]:
     slices: dict[Phase, dict[int, SliceWall]] = {ed: {}, es: {}}
     for phase in slices.keys() & {*session.phases}:
         for z in range(session.slices):
+            # A measured slice costs nothing, so only new ones are steps between which a window can
+            # answer.
             if (phase, z) not in session.walls:
                 yield
             wall = session.wall_in((phase, z))

@@ -128,6 +128,7 @@ class CalibrationCase:
 
         The result has a temperature of 1 and the labels of its members.
         """
+        # An empty reference gives no voxels.
         box = foreground_box(reference) or (slice(0),)
         probabilities, labels = result.probabilities[(slice(None), *box)], reference[box]
         return cls(
@@ -197,6 +198,7 @@ def calibrate(
     members = choose_members(folder, settings.method, settings.members)
     every = read_dataset(dataset)
     one_component, mass_range = measure_training_labels(folder, every, members)
+    # Written first, because results of validation cases keep components by it.
     write_calibration(folder, one_component=one_component)
     pattern = folder.record.patient if folder.record is not None else DEFAULT_PATIENT
     recipe = Recipe.of_request(folder, replace(settings, temperature=1, calibrated=False))
@@ -219,6 +221,7 @@ def calibrate(
         yield compared
     if not cases:
         raise problems[0]
+    # τ is fitted to voxels around structures.
     if not any(case.labels.size for case in cases):
         raise AppError(
             "The labels of all validation cases are empty. Check the labels in {dataset}.",
@@ -227,6 +230,7 @@ def calibrate(
     image_rule = yield from fit_kind_of_images(ensemble, every, pattern)
     calibration = fit_calibration(folder, settings, cases, mass_range=mass_range)
     write_calibration(folder, calibration, image=image_rule)
+    # Only now, so that a kill during the fit loses no case.
     unfinished.remove()
     yield calibration
 
@@ -256,9 +260,11 @@ def compare_case(
     """
     image, spacing = _read_image(case)
     reference = read_labels(case.label).voxels
+    # nnU-Net's label "ignore" is the highest one.
     ignored = int(np.count_nonzero(reference > max(ensemble.folder.labels.values())))
     if ignored:
         raise AppError(VOXELS_TO_IGNORE, case=case.name, voxels=format_count(ignored, "voxel"))
+    # τ is fitted to the untempered probabilities.
     plain = replace(settings, temperature=1)
     steps = ensemble.steps(image, spacing, plain, keep_members=True, should_stop=should_stop)
     return CalibrationCase.compare(
@@ -321,6 +327,7 @@ def _non_cines(
         labels=read_labels(case.label).voxels,
         spacing=spacing,
         muscle=heart_structures(structures).get("MYO"),
+        # Of the name, so that a repeated calibration makes the same images.
         random=np.random.default_rng(crc32(case.name.encode())),
     )
     return [make(source) for make in NON_CINES.values()] if len(image) == 1 else []
@@ -386,6 +393,7 @@ def measure_training_labels(
             if case.name in names:
                 labels = read_labels(case.label)
                 volumes[case.name] = volumes_ml(labels.voxels, labels.spacing, structures)
+                # Part of a heart says nothing about components.
                 if {*np.unique(labels.voxels).tolist()} - {0} == every:
                     kept = largest_component(labels.voxels, labels.spacing)
                     is_one.append(np.array_equal(kept, labels.voxels > 0))
@@ -417,6 +425,7 @@ def function_rules(cases: Sequence[CalibrationCase]) -> dict[str, IntervalRule]:
             row = predicted[name].value, truth[name].value, patient, predicted[name].spread
             values.setdefault(name, []).append(row)
     rules = {}
+    # Sorted, because the names come from a set, whose order differs from process to process.
     for name, rows in sorted(values.items()):
         predictions, references, patients, spreads = zip(*rows, strict=True)
         rule = fit_interval(predictions, references, patients, difficulties=spreads)
@@ -502,8 +511,10 @@ def _held_back(
             "them. Calibrate an ensemble with a single fold.",
             folds=", ".join(folds),
         )
+    # The members of a training have the same cases.
     splits = [_split_of(member) for member in {m.training: m for m in members}.values()]
     held_back = set.intersection(*(validation for _, validation in splits))
+    # With other splits, a case that one training held back was a training case of another.
     names = held_back.difference(*(training for training, _ in splits))
     if len(splits) > 1 and not names:
         raise AppError(NOTHING_HELD_BACK, folder=folder.name)
@@ -595,6 +606,7 @@ def coverage_elsewhere(
         patient = end_diastole.patient
         others = [case for case in fitted if case.patient != patient]
         rules: dict[str, NumberRule] = {**function_rules(others)}
+        # Where these are known they apply, because they end with a review.
         rules |= _review_rules(paths, without=patient)
         for name, unit, truth, intervals in _numbers(end_diastole, end_systole, others, rules):
             for level, interval in intervals.items():

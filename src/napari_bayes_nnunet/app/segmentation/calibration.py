@@ -116,6 +116,7 @@ class Calibration(CalibrationRules):
         Raises AppError if the folder cannot serve the method.
         """
         wanted = Calibration(temperature=1, cases=(), **calibration_key(folder, settings))
+        # Without checksums, the members may be the same.
         known = (*(self.sha256 or [""] * len(self.members)), self.plans_sha256)
         checksums = (*wanted.sha256, wanted.plans_sha256)
         # Another training may have the same epochs.
@@ -157,6 +158,7 @@ def chosen_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -
     if settings.temperature is not None:
         return settings.temperature
     usual = METHODS[settings.method].temperature
+    # A method with a temperature of its own keeps it.
     calibration = find_calibration(folder, settings) if usual == 1 else None
     return usual if calibration is None else calibration.temperature
 
@@ -253,6 +255,7 @@ def calibration_notes(folder: EnsembleFolder, settings: SegmentationSettings) ->
     others = _with_intervals(folder)
     if not others:
         return ()
+    # The newest ones are named first.
     known = list(dict.fromkeys(str(c.settings) for c in reversed(others)))
     wanted = Calibration(temperature=1, cases=(), **calibration_key(folder, settings))
     if str(wanted.settings) in known:
@@ -340,6 +343,7 @@ def calibration_checksum(entry: Mapping[str, Any] | None) -> str:
     """Return the start of the checksum of the entry ``calibration`` of a report, or "none"."""
     if entry is None:
         return "none"
+    # The order of the entries does not matter.
     text = json.dumps(entry, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 

@@ -223,6 +223,7 @@ class ImageProgress:
             self.statistics.measure(RunningPosterior.untempered_entropy),
         )
         if whole is None:
+            # As a single slice that is all of the image.
             at_rest = self._stability.update(maps[0][np.newaxis], maps[1][np.newaxis])
             at_rest = np.repeat(at_rest, len(maps[0]))
         else:
@@ -267,6 +268,7 @@ def find_window(
     None for the whole image, which is segmented if nothing was found, or two large things, one of
     which may be another organ. What is small beside the largest is left to the first members.
     """
+    # In a projection along the slices, so that a gap between slices makes no second organ.
     heart = _largest_piece(np.asarray(found.any(axis=slice_axis)))
     if heart is None:
         return None
@@ -291,7 +293,7 @@ def _largest_piece(area: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     """Return the largest piece of an area (Y, X), None without one or if another is large too."""
     pieces, _ = ndimage.label(area, structure=np.ones((3, 3)))
     sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
+    sizes[0] = 0  # label 0 is the background
     largest = int(sizes.argmax())
     others = np.delete(sizes, largest)
     if sizes[largest] == 0 or others.max() >= SECOND * sizes[largest]:
@@ -357,6 +359,7 @@ class Ensemble:
         chosen = choose_device(device)
         self.checks = MemberChecks(folder)
         self._made: tuple[Predictor, MemberPredictor] | None = None
+        # Only with recorded checksums can a member compute before the others are checked.
         has_checksums = all(member.sha256 for member in folder.usable_members)
         if (folder if has_checksums else self.folder).usable:
             predictor = Predictor(
@@ -516,6 +519,7 @@ class Ensemble:
                 index: Snapshot(done, totals[index], eta, image.statistics)
                 for index, image in active.items()
             }
+            # The checks of the other members ran while the first one computed.
             if is_over or self.folder.members != plan.folder.members:
                 break
         if self.folder.members != plan.folder.members:  # one was refused meanwhile
@@ -599,6 +603,7 @@ class Ensemble:
         if lacks_lv(self.structures):
             raise AppError(LV_NOT_SEGMENTED)
         phases = usable_phases(cine, spacing) or range(1, cine.shape[1] + 1)
+        # Picking phases copies the cine, up to 8 GiB, so it is only done if some are left out.
         seen = cine[:, [phase - 1 for phase in phases]] if len(phases) < cine.shape[1] else cine
         looks = self.first_looks(
             seen, spacing, largest_component=largest_component, should_stop=should_stop
@@ -614,6 +619,7 @@ class Ensemble:
                 "ED and ES were not found ({reason}). Choose the phases by number.",
                 reason=str(error).rstrip("."),
             ) from error
+        # Nothing segments the other phases afterwards, which would hold up to 128 MiB.
         self._keep_prepared([seen[:, phase - 1] for phase in (ed, es)], spacing)
         return phases[ed - 1], phases[es - 1]
 
@@ -660,6 +666,7 @@ class Ensemble:
         found: Mask | None = None
         self._members.kept.forget()
         together = self.phases_at_once(cine[:, 0], "none")
+        # Nothing follows the last group.
         groups = [*_first_then_together(cine.shape[1], together), range(0)]
         for group, following in pairwise(groups):
             images = [self._input(cine[:, phase], spacing) for phase in group]
@@ -803,6 +810,7 @@ class Ensemble:
             pairwise_dice=agreement,
             ensemble=self.folder.name,
             ensemble_kind=self.folder.kind,
+            # The device may have changed because memory was short.
             settings=replace(plan.applied, device=self.device),
             members=tuple(m for made in plan.made_passes(progress.done) for m in made.members),
             precision=self.precision,

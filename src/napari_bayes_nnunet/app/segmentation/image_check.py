@@ -104,8 +104,10 @@ def _valid_channels(image: Image, spacing: Spacing) -> Image:
         raise AppError(LARGE_VALUES, largest=largest)
     if len(spacing) != 3 or not all(math.isfinite(s) and s > 0 for s in spacing):
         raise AppError(WRONG_SPACING, spacing=spacing)
+    # nnU-Net crops to the voxels that are not 0.
     if not channels.any():
         raise AppError(EMPTY_IMAGE)
+    # One channel may be blank next to others.
     if all(channel.min() == channel.max() for channel in channels):
         raise AppError(CONSTANT_IMAGE, value=float(channels.flat[0]))
     return channels

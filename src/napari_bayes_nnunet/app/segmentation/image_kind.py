@@ -47,6 +47,7 @@ def failure_signs(
     heart = heart_structures(structures)
     missing = {label for label in heart.values() if not (labels == label).any()}
     known = [
+        # Members that all find nothing agree perfectly, and the failure would pass unnoticed.
         0.0 if structures[name] in missing else value
         for name, value in agreement.items()
         if math.isfinite(value)
@@ -161,6 +162,7 @@ class ImageRule:
             return NO_HEART
         if failure is not None and failure.score > STRANGE_SCORE:
             return OTHER_SHAPES
+        # Blood without any signal.
         if ratio == math.inf:
             return BLACK_BLOOD
         if not low / RATIO_MARGIN <= ratio <= min(high * RATIO_MARGIN, MOST_RATIO):

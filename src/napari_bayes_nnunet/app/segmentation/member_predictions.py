@@ -48,6 +48,7 @@ class MemberChecks:
             return
         expected = expected_shapes(found.plans, found.dataset_json, found.configuration)
         self._check = partial(check_member, expected=expected)
+        # One thread, because torch's list of harmless names is the same for all threads.
         thread = ThreadPoolExecutor(1, thread_name_prefix="check-members")
         for member in found.usable_members:
             self._futures[member.path] = thread.submit(
@@ -65,6 +66,7 @@ class MemberChecks:
         future = self._futures.get(member.path)
         if future is None:
             return member.refused
+        # A check that has not begun would wait for all before it.
         if future.cancel():
             self._futures[member.path] = future = Future()
             future.set_result(self._check(member.path, sha256=member.sha256))
@@ -159,6 +161,7 @@ class PreparedImages:
     def take(self, digest: str) -> PreparedImage | None:
         """Return an image that was kept or prepared ahead, and forget it; None without it."""
         ahead = self._ahead.pop(digest, None)
+        # An error in the thread comes again, and is reported, when the image is prepared here.
         if ahead is not None and ahead.exception() is None:
             return ahead.result()
         return self._kept.pop(digest, None)
@@ -315,6 +318,7 @@ class MemberPredictor:
         opened = self._opened.get(forward_pass.members)
         files = opened.files if opened else member_files(forward_pass.members)
         network = self._predictor.network
+        # Rounding differs between devices and number types, and a cutout has other voxels.
         computed = f"{network.device} {network.dtype} {image.cutout}"
         return cache_key(
             image.digest, self._plans, forward_pass, files, mirroring=mirroring, computed=computed
@@ -370,7 +374,7 @@ class PredictionCache:
         file = self._file(key)
         try:
             probabilities: NDArray[np.float32] = np.load(file)
-            file.touch()
+            file.touch()  # so that the files used last stay longest
         except (OSError, ValueError, EOFError):
             return None
         return probabilities
@@ -387,6 +391,7 @@ class PredictionCache:
             else:
                 self._drop_all()
         except OSError:
+            # The cache only saves time, so its failure stops nothing.
             self._drop_all()
 
     def _file(self, key: str) -> Path:

@@ -90,7 +90,7 @@ def stability_interval(members: Sequence[Member]) -> int:
     Each mode is used equally often, so that members stand only for others of their mode.
     """
     modes = count_modes(members)
-    return modes * -(-_FEWEST // modes)
+    return modes * -(-_FEWEST // modes)  # the least multiple of all modes from _FEWEST on
 
 
 def interleave_passes(passes: Sequence[ForwardPass]) -> list[ForwardPass]:
@@ -254,6 +254,7 @@ def _mc_dropout(folder: EnsembleFolder, count: int) -> Sequence[Member]:
 def _deep_ensemble(folder: EnsembleFolder, count: int) -> Sequence[Member]:
     """Return the last epoch of every training."""
     of_training: dict[str, Member] = {}
+    # Of several folds the first: other folds were trained on other cases.
     for (training, _), member in _last_of_each(folder.usable_members).items():
         of_training.setdefault(training, member)
     if len(of_training) < 2:

@@ -73,6 +73,7 @@ class Recipe:
             members={_name(vars(member)): member.sha256 for member in members},
             plans=folder.plans_sha256,
             labels=_in_words({name: n for name, n in folder.labels.items() if n != 0}),
+            # Half precision depends on the device, so it is unknown before the work.
             precision="float32" if settings.precision == "full" else "",
             calibration=calibration_checksum(calibration.to_report() if calibration else None),
             profile=profile.recipe,
@@ -114,6 +115,7 @@ class Recipe:
 
     def digest(self, *further: object) -> str:
         """Return a digest of the recipe and ``further`` values, for the name of a file."""
+        # Equal settings must have equal texts, so values that are not compared get their defaults.
         compared = replace(self.settings, calibrated=True, device="auto", precision="auto")
         values = replace(self, settings=compared), *further
         return hashlib.blake2b(repr(values).encode(), digest_size=16).hexdigest()
@@ -152,6 +154,7 @@ def are_of_one_examination(first: Mapping[str, Any], second: Mapping[str, Any]) 
     """
     try:
         recipes = map(Recipe.of_report, (first, second))
+        # The precision of one phase may differ because memory was short.
         one, other = (replace(r, image={}, spacing=None, precision="") for r in recipes)
     except ValueError:
         return False

@@ -83,6 +83,7 @@ class MemberSums:
         return labels
 
     def _retrying(self, work: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        # Until it succeeds or `step_down` raises the error.
         while True:
             try:
                 return work()
@@ -198,7 +199,7 @@ class SnapshotThrottle:
         """
         now = perf_counter()
         is_late = now - self._last >= SECONDS_BETWEEN_SNAPSHOTS and not is_busy
-        if not (is_late or done == total or done & (done - 1) == 0):
+        if not (is_late or done == total or done & (done - 1) == 0):  # a power of two has one bit
             return False
         self._last = now
         return True

@@ -124,6 +124,7 @@ def preprocessed_bytes(
     voxels = np.array([check.voxels for check in read]) * finer.prod(axis=1)
     of_voxels = voxels.sum() * (IMAGE_VOXEL * len(dataset.channels) + LABEL_VOXEL)
     structures = max(1, len(dataset.labels) - 1)
+    # No case lists more voxels than it has.
     listed = np.minimum(voxels, LOCATIONS * structures + LOCATIONS_SHARE * voxels)
     return int(of_voxels + LOCATION * listed.sum())
 

@@ -99,6 +99,7 @@ def prepare_job(request: TrainingRequest) -> Iterator[TrainingJob]:
     refuse_foreign_settings()
     dataset = read_dataset(Path(os.path.abspath(request.dataset)))
     run = RunFolder(Path(os.path.abspath(request.output)))
+    # A request that is refused leaves no folder that it has made.
     with removing_if_empty(run.path, run.lock), locked_run(run, {"dataset": dataset.path}):
         settled = settled_record(run, resume=request.resume)
         fold = choose_fold(request, settled)
@@ -107,6 +108,7 @@ def prepare_job(request: TrainingRequest) -> Iterator[TrainingJob]:
         record = _record(request, run, dataset, fold, settled)
         # nnU-Net's plans, even in saved states, contain the name that the dataset had first.
         dataset = replace(dataset, known_as=record.dataset.get("name", ""))
+        # For its error: a pattern that fits no case.
         pattern_warning(request.patient, [case.name for case in dataset.cases])
         frozen = run.splits if settled and run.splits.exists() else None
         pattern = request.patient or record.patient
@@ -267,6 +269,7 @@ def _as_recorded(
 
 def _new_record(request: TrainingRequest, run: RunFolder, dataset: RawDataset) -> TrainingRecord:
     licence = dataset.json.get("licence") or dataset.json.get("license") or "unknown"
+    # Drawn now and recorded, so that a resumed training continues with the same numbers.
     if request.seed is None:
         request = replace(request, seed=secrets.randbelow(2**31))
     request = replace(request, licence=request.licence or str(licence))

@@ -136,6 +136,7 @@ def assess_request(
             PreflightRow(check=check, patient=patients[check.name], use=uses[check.name])
             for check in checks
         ),
+        # An invalid pattern is found by the patients and by the split.
         problems=tuple(dict.fromkeys(problems)),
         disk=disk,
         splits=splits,
@@ -159,6 +160,7 @@ def _start(
     settled, fold = None, request.fold or "0"
     with _noting_errors(problems, run.path):
         refuse_folder_of_inputs(run.path, {"dataset": dataset.path})
+    # Apart from the above, so that one error does not hide another.
     with _noting_errors(problems, run.path):
         settled = settled_record(run, resume=request.resume)
         fold = choose_fold(request, settled)

@@ -52,6 +52,7 @@ def last_messages(file: Path) -> list[Message]:
     try:
         with file.open("rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - LAST_BYTES))
+            # The first line may be cut, and is then left out.
             return messages_in(stream.read())
     except FileNotFoundError:
         return []
@@ -118,6 +119,7 @@ class FileTail:
         restarted = not self._lines.startswith(before)
         new = self._lines if restarted else self._lines[len(before) :]
         if self._limit is not None and len(new) > self._limit:
+            # From the first whole line on.
             new = new[-self._limit :].partition(b"\n")[2]
         return new, restarted
 

@@ -243,6 +243,7 @@ def _changed_settings(
         every = {value: name for name, value in settled.labels.items() if value}
         known = request.labels.keys() <= every.keys()
         kept = {value: every[value] for value in request.labels} if known else every
+        # Sorted, because the order in which they are given does not matter.
         given_names, kept_names = (
             format_label_names(dict(sorted(names.items()))) for names in (request.labels, kept)
         )

@@ -175,6 +175,7 @@ class CaseReports:
             self._time_left.step()
         else:
             self._time_left = TimeLeft()
+        # The first and the last report always come, as they begin and end the bar.
         if 0 < done < total and monotonic() - self._last < REPORTS_EVERY_S:
             return
         self._last = monotonic()
@@ -193,6 +194,7 @@ def _warnings(job: TrainingJob) -> Iterator[Statement | str]:
         record, preset = job.record, PRESETS[job.record.preset]
         usual = schedule_notes(preset.schedule, preset.selection).values()
         notes = schedule_notes(record.schedule, record.selection).values()
+        # A preset itself is not warned about.
         yield from (note for note in notes if note not in usual)
     yield from (problem.text for problem in check_labels(job.dataset))
 

@@ -154,6 +154,7 @@ def _output_into(log: Path) -> Iterator[tuple[TextIO, int]]:
 
     Yields the real terminal, and the file descriptor of the real standard error.
     """
+    # What was printed before belongs to the terminal.
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)

@@ -58,6 +58,7 @@ def measure_validation(
     folder = find_ensemble(run.path)
     members = tuple(member for member in folder.members if member.fold == fold)
     one_component, mass_range = measure_training_labels(folder, dataset, members)
+    # Before the cases are segmented, which keep components by it.
     write_calibration(folder, one_component=one_component)
     names = {*record.validation_cases(fold)}
     cases = [case for case in dataset.cases if case.name in names]

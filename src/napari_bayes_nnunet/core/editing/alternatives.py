@@ -52,6 +52,7 @@ def find_alternatives(
 def _distances(members: Labels, structures: Mapping[str, int]) -> _Distances:
     """Return the (n, n) largest 1 − Dice over the structures, between any two members."""
     distances = np.zeros((len(members), len(members)))
+    # Where all members have background, they do not differ.
     y, x = np.nonzero(members.any(axis=0))
     for label in structures.values():
         # Bits are counted, because a matrix product starts threads that block each other on a busy

@@ -66,6 +66,7 @@ def estimate_motion(source: NDArray[Any], target: NDArray[Any]) -> Motion:
     """
     from skimage.registration import optical_flow_ilk
 
+    # It leads from its first image to its second.
     flow = optical_flow_ilk(  # type: ignore[no-untyped-call]
         _scaled(target), _scaled(source)
     )

@@ -55,6 +55,7 @@ class BentCurve:
     def with_handles_near(cls, base: Points, places: Points) -> Self:
         """Return a closed curve with a handle at its point nearest to each of (k, 2) places."""
         base = space_evenly(base)
+        # Several places may have the same nearest point.
         at = np.unique(np.linalg.norm(places[:, None] - base, axis=-1).argmin(axis=1))
         return cls(base, at, base[at])
 
@@ -111,6 +112,7 @@ def join_holes(curves: Sequence[Points]) -> list[Points]:
             if points_in_poly(hole[:1], curve)[0]  # type: ignore[no-untyped-call]
         ]
         if around:
+            # The others lie around this one.
             outer = min(around, key=lambda curve: abs(_area(curve)))
             distances = cdist(outer, hole)
             i, j = np.unravel_index(distances.argmin(), distances.shape)

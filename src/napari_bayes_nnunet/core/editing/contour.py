@@ -53,6 +53,7 @@ def fit_handles(mask: Mask, *, count: int | None = None) -> Points:
     it, which smooths its staircase.
     """
     ((y, x),) = ndimage.find_objects(mask.astype(np.uint8))
+    # The curve follows the outer outline only.
     piece = ndimage.binary_fill_holes(largest_piece(np.pad(mask[y, x], 1)))
     handles = _closest(piece, [count] if count else _counts(piece))
     return np.add(handles, (y.start - 1, x.start - 1))

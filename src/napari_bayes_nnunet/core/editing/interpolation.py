@@ -54,6 +54,7 @@ def _blended_box(below: Labels, above: Labels, share: float) -> tuple[Labels, in
     slices = np.pad(np.stack([below, above]), ((0, 0), (1, 1), (1, 1)))
     shapes = _Shapes(slices=slices, parents=_parents(slices))
     further = max(int(np.ceil(np.abs(shapes.move(label)).max())) for label in shapes.parents)
+    # Room for the shapes that move.
     slices = np.pad(slices, ((0, 0), (further, further), (further, further)))
     shapes = replace(shapes, slices=slices)
     result = np.zeros_like(slices[0])
@@ -144,6 +145,7 @@ def _parents(slices: Labels) -> dict[int, int]:
     A structure is contained by the one that makes up more than half of its border in both slices
     together. That holds for an LV even if its ring is open, but not for an RV.
     """
+    # By their boxes, because a thin wall has fewer voxels than the cavity in it.
     sizes = {
         int(label): np.prod(np.ptp(np.argwhere(slices == label), axis=0)[1:] + 1)
         for label in np.unique(slices[slices > 0])
@@ -164,6 +166,7 @@ def _border_shares(slices: Labels, label: int) -> NDArray[np.float64]:
         for own, other in ((along[:-1], along[1:]), (along[1:], along[:-1])):
             neighbours = other[(own == label) & (other != label)]
             counts += np.bincount(neighbours, minlength=256)
+    # Their sum is not 0, because the outermost voxels are background.
     shares: NDArray[np.float64] = counts / counts.sum()
     return shares
 

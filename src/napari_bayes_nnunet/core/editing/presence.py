@@ -50,6 +50,7 @@ def add_structure(
     slice_ = volume[z]
     lacking = [wall for wall in walls if not (slice_ == wall).any()]
     if seen := [a for a in alternatives if (a.labels == label).any()]:
+        # The cavity comes last, as it has precedence over its wall.
         return _copied(seen[0].labels, slice_, [*lacking, label], protected)
     having = slices_with(volume, label)
     below, above = having[having < z], having[having > z]
@@ -57,6 +58,7 @@ def add_structure(
         raise InputError("No slice has the structure {label}. Draw it.", label=label)
     if len(below) and len(above):
         sources = int(below[-1]), int(above[0])
+        # A wall that neither source has would be refused.
         known = [wall for wall in lacking if (volume[[*sources]] == wall).any()]
         return interpolate_slice(
             volume, z, sources=sources, structures=[*known, label], protected=protected

@@ -43,6 +43,7 @@ def push_curve(curve: Points, start: Points, end: Points, radius: float) -> Poin
         shift = _outside(curve, centre, radius) - curve
         if shift.any():
             shift = ndimage.gaussian_filter1d(shift, _DRAWN_ALONG, axis=0, mode="wrap")
+            # Once more, because points that were drawn along may lie inside.
             curve = space_evenly(_outside(curve + shift, centre, radius))
     return curve
 

@@ -85,10 +85,12 @@ def apply_scribble(
         changed = _changed(labels, other, drawn, label=label, inside=inside, protected=protected)
         result = np.where(changed, other, labels)
         if not inside:
+            # A protected structure must not gain them.
             result = np.where(changed & structure_mask(other, protected), np.uint8(0), result)
         agreed = np.mean((result[drawn] == label) == inside)
         if agreed >= AGREED:
             size = int(np.count_nonzero(changed & ~drawn))
+            # Of equal sizes the first, because results cannot be compared.
             candidates.append((size, len(candidates), Scribbled(
                 labels=result, margin=margin, alternative=number
             )))  # fmt: skip

@@ -45,6 +45,7 @@ def pieces_at(mask: Mask, where: Mask, *, corners: bool = False) -> Mask:
     pieces, count = ndimage.label(mask, structure=np.ones((3, 3)) if corners else None)
     is_touched = np.zeros(count + 1, np.bool_)
     is_touched[pieces[where]] = True
+    # Piece 0 is what lies outside the mask.
     is_touched[0] = False
     result: Mask = is_touched[pieces]
     return result

@@ -61,6 +61,7 @@ def smooth_contours(
     if not len(rows):
         return contours
     box = labels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    # Two voxels, because limits depend on the voxels beyond an edge.
     grid = np.pad(np.where(np.isin(box, list(structures)), box, 0).astype(np.int16), 2)
     origin = rows[0] - 2, columns[0] - 2
     edges = _find_edges(grid)

@@ -160,6 +160,7 @@ class RunningPosterior:
         """
         difference = self.untempered_entropy()
         difference -= self.expected_entropy()
+        # Rounding may make it negative.
         return difference.clip(0)
 
     def variance(self) -> Array:
@@ -303,6 +304,7 @@ def _check_same_shape(expected: Sequence[int], found: Sequence[int]) -> None:
 
 
 def _check_range(probabilities: Array) -> None:
+    # In this direction, because NaN fails every comparison.
     if not 0 <= probabilities.min() <= probabilities.max() <= 1:
         raise InputError("Expected probabilities of regions, 0 to 1. Found other values.")
 
@@ -311,6 +313,7 @@ def _check_sums_to_one(probabilities: Array) -> None:
     xp = _namespace(probabilities)
     voxels = max(1, math.prod(probabilities.shape[1:]))
     mean_sum = float(xp.sum(probabilities, dtype=xp.float32)) / voxels
+    # In this direction, because NaN fails every comparison.
     if not abs(mean_sum - 1) <= _SUM_TOLERANCE:
         raise InputError(
             "Expected probabilities that sum to 1 over the classes (axis 0), found a mean sum of "

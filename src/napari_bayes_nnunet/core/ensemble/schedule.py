@@ -183,6 +183,7 @@ class RestartSchedule:
         """First epoch of a cycle with the constant rate, at most the last epoch of the cycle."""
         if self.shape != "restarts":
             return self.cycle_length - 1
+        # A product such as 0.55 · 100 is slightly too large.
         first = math.ceil(self.gamma * self.cycle_length - 1e-9)
         return min(first, self.cycle_length - 1)
 

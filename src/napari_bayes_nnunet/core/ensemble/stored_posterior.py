@@ -50,6 +50,7 @@ class PlanePosterior:
         row, column = row - self.origin[0], column - self.origin[1]
         rows, columns = self.probabilities.shape[1:]
         stored = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+        # With a sign, because their differences have one.
         values = np.where(np.equal(label, 0), np.int16(CERTAIN), np.int16(0))
         values[stored] = self.probabilities[label[stored], row[stored], column[stored]]
         return values
@@ -86,6 +87,7 @@ class StoredPosterior(HasMaps):
         stored = np.rint(np.asarray(probabilities) * CERTAIN).astype(np.uint8)
         labels = np.asarray(members, dtype=np.uint8)
         box = _box_of((stored[0] < CERTAIN) | labels.any(axis=0) | (prediction > 0))
+        # The parts are copied, because a view would keep the whole arrays in memory.
         return cls(
             prediction=prediction,
             maps=maps,

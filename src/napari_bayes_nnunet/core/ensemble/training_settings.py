@@ -115,6 +115,7 @@ class StudentSettings:
         check_values(self)
 
 
+# Short trainings have short plateaus, so every epoch of these gives a member.
 PRESETS: Final[Mapping[Preset, TrainingSettings]] = {
     "paper": TrainingSettings(),
     "demo": TrainingSettings(

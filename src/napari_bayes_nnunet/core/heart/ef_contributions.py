@@ -64,4 +64,5 @@ def _if_reviewed(phases: VolumesByPhase, phase: int, structure: Structure) -> Va
     volumes = phases[phase]
     members = volumes.of_members(structure)
     total = members.sum(axis=1, keepdims=True)
+    # A review of slice z replaces each member's volume there by that of the labels.
     return np.hstack([total + volumes.labels[structure] - members, total])

@@ -223,6 +223,7 @@ def _measured(
                 most=100.0 if name == "EF" else math.inf,
             )
             intervals[name] = _scaled(known, unit)
+    # The cardiac output has no rule of its own, because the heart rate is known.
     if patient.heart_rate is not None and "SV" in intervals:
         intervals["CO"] = _scaled(intervals["SV"], patient.heart_rate / 1000)
     for name, value in values.items():

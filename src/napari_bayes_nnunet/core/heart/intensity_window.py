@@ -74,6 +74,7 @@ def muscle_to_blood(voxels: NDArray[Any], labels: LabelMap, structures: Mapping[
     parts = [voxels[labels == heart[name]] for name in ("MYO", "LV")]
     if min(part.size for part in parts) < FEWEST:
         return math.nan
+    # Not the minimum, which may be a single voxel.
     dark = float(np.percentile(voxels, _DARKEST))
     muscle, blood = (float(np.median(part)) - dark for part in parts)
     return muscle / blood if blood > 0 else math.inf

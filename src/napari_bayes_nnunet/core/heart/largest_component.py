@@ -36,6 +36,7 @@ def largest_component(labels: LabelMap, spacing: Spacing) -> Mask:
     also cost all slices beyond. ``spacing`` (z, y, x) in mm shows the axis of the slices.
     """
     kept: Mask = np.greater(labels, 0)
+    # `find_objects` does not take booleans.
     (box,) = ndimage.find_objects(kept.view(np.uint8)) or (None,)
     if box is None:
         return kept
@@ -45,6 +46,7 @@ def largest_component(labels: LabelMap, spacing: Spacing) -> Mask:
         largest = components == sizes[1:].argmax() + 1
         axis = find_slice_axis(labels.shape, spacing) or 0
         planes = np.moveaxis(components, axis, 0)
+        # A part that was added may reach across the next slice.
         while len(across := _across_one_slice(np.moveaxis(largest, axis, 0), planes)):
             largest |= np.isin(components, across)
         kept[box] = largest

@@ -55,6 +55,7 @@ class LongAxis:
         stands for a short axis without phases.
         """
         count = len(self.voxels)
+        # The end of the heartbeat is the R wave of the next one.
         return 0 if phase is None else round((phase - 1) / phases * count) % count
 
 
@@ -84,6 +85,7 @@ def cutting_line(
     first, last = -np.inf, np.inf
     for start, step, size in zip(foot, along / length**0.5, shape, strict=True):
         if abs(step) > 1e-9:
+            # Pixels reach half a pixel beyond their centres.
             ends = sorted(((-0.5 - start) / step, (size - 0.5 - start) / step))
             first, last = max(first, ends[0]), min(last, ends[1])
         elif not -0.5 <= start <= size - 0.5:

@@ -56,6 +56,7 @@ def _with_noise(
     voxels: NDArray[np.floating], noise: float, random: np.random.Generator
 ) -> NDArray[np.floating]:
     """Return the magnitude of intensities with complex noise of this standard deviation."""
+    # MR images are magnitudes, so their noise brightens what is black.
     real, imaginary = random.normal(0, noise, (2, *voxels.shape))
     return np.asarray(np.hypot(voxels + real, imaginary))
 
@@ -95,6 +96,7 @@ def long_axis(source: Source) -> Made:
     """Return planes perpendicular to the slices, 8 mm apart, through the heart."""
     voxels, (z, step, _) = source.voxels.astype(np.float32), source.spacing
     heart = np.flatnonzero((source.labels > 0).any(axis=(0, 1)))
+    # The planes have square pixels, as those of a scanner.
     planes = np.moveaxis(ndimage.zoom(voxels, (z / step, 1, 1), order=1), 2, 0)
     apart = max(1, round(_PLANES_APART_MM / step))
     chosen = planes[heart[0] : heart[-1] + 1 : apart] if heart.size else planes[::apart]

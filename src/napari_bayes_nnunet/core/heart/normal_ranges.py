@@ -49,6 +49,7 @@ class NormalRange:
 
     def is_for(self, age: float | None) -> bool:
         """Return whether the range holds at an age in years; at an unknown age it does."""
+        # Ages count in whole years.
         return age is None or self.ages[0] <= math.floor(age) <= self.ages[1]
 
 

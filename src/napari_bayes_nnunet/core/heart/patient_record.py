@@ -43,6 +43,7 @@ class PatientRecord:
     def identity(self) -> str:
         """Name and ID, as in "Doe, Jane (4711)", or the names of the files."""
         name = self.written_name
+        # A pseudonym may stand for both.
         other_id = self.patient_id if self.patient_id != self.name else ""
         known = f"{name} ({other_id})" if name and other_id else name or other_id
         # The names of ED and ES share their first words, which are not said twice.

@@ -104,6 +104,7 @@ def fit_mass_range(masses: Sequence[tuple[float, float]]) -> MassRange | None:
     if len(changes) < MASS_PATIENTS:
         return None
     low, high = np.percentile(changes, _USUAL)
+    # Rounded outwards, so that rounding adds no finding.
     return MassRange(low=math.floor(1000 * low) / 1000, high=math.ceil(1000 * high) / 1000)
 
 
@@ -118,6 +119,7 @@ def slice_findings(
     drawn = ndimage.find_objects((labels > 0).astype(np.uint8))
     if not drawn:
         return []
+    # A cavity at the edge of the box would lack its surroundings.
     inside = np.pad(labels[drawn[0]], 1)
     found = [
         Finding(fault=Fault.PIECES, place=place, structure=name, amount=area)

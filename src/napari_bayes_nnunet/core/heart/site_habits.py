@@ -128,6 +128,7 @@ def learn_profile(name: str, shown: Sequence[Mapping[Item, float]]) -> SiteProfi
             habit = Habit.of_values(values, least=LEAST_MM if kind == "offset_mm" else LEAST_SLICES)
             said.append(_sentence(kind, structure, habit))
             if kind == "es_base" and habit.is_learnt and habit.value > 0:
+                # A profile refuses more.
                 es_base[structure] = min(habit.value, MOST_SLICES)
     return SiteProfile(name=name, es_base=es_base, learnt_from=len(shown), learnt=tuple(said))
 
@@ -171,5 +172,6 @@ def _offset(
         own, corrected = (np.isin(x, labels or [heart[name]]) for x in pair)
         both = own.any(axis=(1, 2)) & corrected.any(axis=(1, 2))
         gained += np.count_nonzero(corrected[both]) - np.count_nonzero(own[both])
+        # Half of both, because the area between them lies along both.
         length += sum(perimeter(plane) for mask in (own, corrected) for plane in mask[both]) / 2
     return float(gained / length * (spacing[1] + spacing[2]) / 2) if length else math.nan

@@ -107,6 +107,7 @@ def _test(
 ) -> tuple[bool, str]:
     """Return whether the intervals of a number hold, and a sentence on it."""
     missed, count = sum(abs(change.change) > change.bound for change in changes), len(changes)
+    # Fewer patients make misses less surprising, so the smallest number is the cautious one.
     chance = chance_of_misses(
         missed, count, min(change.patients for change in changes), COVERAGES[-1]
     )

@@ -176,6 +176,7 @@ def draw_by_profile(
                 _lower_base(drawn, chosen, lower, base_first=es_base_first)
     if any(profile.offset_mm.values()):
         pixel = (spacing[1] + spacing[2]) / 2
+        # Only around the heart, because the distances of whole slices would take longer.
         margin = math.ceil(MOST_OFFSET_MM / pixel) + 2
         low, high = found.min(axis=0) - margin, found.max(axis=0) + 1 + margin
         for plane in drawn[:, max(low[1], 0) : high[1], max(low[2], 0) : high[2]]:
@@ -239,6 +240,7 @@ def _move_contours(
         masks["MYO"] |= masks["LV"]
     free = np.isin(plane, [0, *heart.values()])
     plane[free] = 0
+    # Later ones have precedence.
     for name in HEART_STRUCTURES:
         if name in masks:
             plane[free & _moved(masks[name], offsets.get(name, 0) / pixel)] = heart[name]
@@ -253,6 +255,7 @@ def _moved(mask: Mask, voxels: float) -> Mask:
     length = perimeter(mask)
     if not voxels or not mask.any():
         return mask
+    # Beyond this the area of the formula grows again.
     if voxels < -length / (2 * math.pi):
         return np.zeros_like(mask)
     count = np.count_nonzero(mask) + length * voxels + math.pi * voxels**2
@@ -262,6 +265,7 @@ def _moved(mask: Mask, voxels: float) -> Mask:
 def _deepest(depth: NDArray[np.float64], count: int) -> Mask:
     """Return the mask of the ``count`` voxels with the largest depth."""
     chosen = np.zeros(depth.size, np.bool_)
+    # Stable, so that equal depths give the same labels on every computer.
     chosen[np.argsort(-depth, axis=None, kind="stable")[: max(count, 0)]] = True
     return chosen.reshape(depth.shape)
 

@@ -124,6 +124,7 @@ def member_slice_volumes(
     """Return (n, Z) mL of a structure (label from 1) in each slice, for each member."""
     volumes = np.zeros((posterior.count, posterior.shape[0]))
     counts = np.count_nonzero(posterior.members == label, axis=(2, 3))
+    # Outside the box, all members have background.
     volumes[:, posterior.box[0]] = counts * voxel_ml(spacing)
     return volumes
 

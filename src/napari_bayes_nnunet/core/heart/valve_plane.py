@@ -87,6 +87,7 @@ def fit_plane(hinges: Iterable[Hinges], *, to_base: ArrayLike) -> ValvePlane:
         ]
     )
     centre = points.mean(axis=0)
+    # The direction in which the points vary least.
     normal = np.linalg.svd(points - centre)[2][-1]
     return ValvePlane(point=centre, normal=normal * (1 if normal @ np.asarray(to_base) > 0 else -1))
 
@@ -107,5 +108,6 @@ def kept_share(
     steps = plane.normal @ affine[:3, :3]
     start = plane.normal @ (affine[:3, 3] - plane.point)
     height = start + x * steps[0] + y * steps[1] + z * steps[2]
+    # A plane parallel to the columns keeps each of them whole or not at all.
     length = max(abs(float(steps[2])), np.finfo(float).tiny)
     return float(np.clip(0.5 - height / length, 0, most).mean())

@@ -55,6 +55,7 @@ def volume_curve(
 def _proposal(values: dict[int, float]) -> tuple[int, int] | tuple[None, None]:
     if len(values) < 2:
         return None, None
+    # The places in the list are the phases, also of those that are missing.
     every_phase = [values.get(phase, math.nan) for phase in range(1, max(values) + 1)]
     ed, es = end_diastole_and_systole(every_phase)
     return (ed, es) if ed != es else (None, None)

@@ -123,6 +123,7 @@ def measure_wall(
     along = np.roll(middle, -_TANGENT, axis=0) - np.roll(middle, _TANGENT, axis=0)
     across = np.stack([along[:, 1], -along[:, 0]], axis=1)
     across /= np.linalg.norm(across, axis=1, keepdims=True)
+    # Outwards, whichever way the midline runs.
     across *= np.sign((across * rays).sum(axis=1, keepdims=True))
     ends = _ends_of_septum(_largest(labels == heart["RV"]), whole, centre, scale)
     points = [
@@ -174,6 +175,7 @@ def thirds(slices: Collection[int], *, base_first: bool) -> dict[int, int]:
     if len(slices) < len(RINGS):
         return {}
     first, count = min(slices), max(slices) - min(slices) + 1
+    # Slices that do not count between the first and the last one have their place, too.
     ends = range(first, first + count)
     return {
         z: int(len(RINGS) * (rank + 0.5) / count)
@@ -212,6 +214,7 @@ def _ends_of_septum(rv: Mask, whole: Mask, centre: _Values, scale: _Values) -> N
         return voxels
     degrees = _degrees(voxels, centre, scale)
     order = np.argsort(degrees)
+    # The widest gap between its voxels is where the RV does not touch.
     before = int(np.diff(degrees[order], append=degrees[order[0]] + 360).argmax())
     return np.asarray(voxels[order[[(before + 1) % len(order), before]]])
 

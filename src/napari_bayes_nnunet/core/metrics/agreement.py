@@ -44,6 +44,7 @@ def contour_distances(
     ``first`` and ``second`` (Z, Y, X), ``spacing`` (z, y, x) in mm. It is NaN in slices in which
     one of them lacks the structure. Raises InputError if the shapes differ.
     """
+    # One slice at a time, so that the contours of other slices do not count.
     planes = [
         surface_distances(first[z : z + 1], second[z : z + 1], spacing, structures)
         for z in range(len(first))

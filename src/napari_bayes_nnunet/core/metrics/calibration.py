@@ -124,6 +124,7 @@ def adaptive_ece(
     if inside is None:
         return math.nan
     confidence, correct = _top_label(*inside)
+    # Rounded up in whole numbers, which are exact.
     ranks = -(-np.arange(1, bins + 1) * confidence.size // bins)
     return _sort_in(np.sort(confidence, axis=None)[ranks - 1], confidence, correct).ece
 
@@ -204,6 +205,7 @@ def _sort_in(
     """Return bins (previous edge, edge] of voxels; the first has no lower edge."""
     confidence, correct = confidence.ravel(), correct.ravel()
     bins = len(edges)
+    # A confidence may be slightly above 1 by rounding.
     index = np.searchsorted(edges, confidence, side="left").clip(max=bins - 1)
     return ReliabilityBins(
         voxels=np.bincount(index, minlength=bins),
@@ -232,6 +234,7 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
             probabilities=probabilities.shape,
         )
     logs = np.log(probabilities.clip(np.finfo(np.float32).tiny)).astype(np.float32, copy=False)
+    # Of the logarithm, because half and twice a temperature are equally far from it.
     best = minimize_scalar(
         lambda log_temperature: _softened_nll(logs, labels, np.exp(log_temperature)),
         bounds=np.log(RANGE),

@@ -72,6 +72,7 @@ def fit_cine_rule(
         return None
     fold_of = {patient: number % _FOLDS for number, patient in enumerate(distinct)}
     folds = np.array([fold_of[patient] for patient in patients])
+    # Those of unknown patients are in no fold, and so in every fit.
     of_others = np.array([fold_of.get(patient) for patient in patients_of_others])
     scores: list[float] = []
     for fold in range(_FOLDS):
@@ -85,7 +86,9 @@ def _fitted(cines: NDArray[np.floating], others: NDArray[np.floating]) -> CineRu
     """Return the rule with a limit of 0."""
     from sklearn.linear_model import LogisticRegression
 
+    # Something is added, because a feature may be the same in all cines.
     means, deviations = rounded(cines.mean(axis=0)), rounded(cines.std(axis=0) + 1e-6)
+    # Balanced, because several other images are made from each cine.
     model = LogisticRegression(C=_REGULARISATION, class_weight="balanced", max_iter=1000)
     kinds = np.repeat([0, 1], [len(cines), len(others)])
     model.fit(_scaled(np.vstack([cines, others]), means, deviations), kinds)

@@ -179,6 +179,7 @@ def fit_interval(
     constant = _rule(bias, sizes, weights, count)
     if difficulties is None or not np.isfinite(table[2]).all():
         return constant
+    # Without a floor, members that agree would give an interval without width.
     floor = float(np.median(table[2]))
     if floor <= 0:
         return constant
@@ -243,6 +244,7 @@ def _quantile(
 ) -> float | None:
     needed = (patients + 1) * level / 100
     order = np.argsort(sizes)
+    # Weights such as 1/3 do not add up exactly.
     covered = np.cumsum(weights[order]) >= needed - 1e-9
     return float(sizes[order][covered.argmax()]) if covered.any() else None
 
@@ -251,6 +253,7 @@ def _mean_width(
     rule: IntervalRule, difficulties: NDArray[np.float64] | int, weights: NDArray[np.float64]
 ) -> float:
     scale = 1 if rule.difficulty_floor is None else rule.difficulty_floor + difficulties
+    # Few patients may be enough for one level only.
     level = COVERAGES[-1] if rule.half_width_90 is not None else COVERAGES[0]
     width = rule.half_width(level)
     assert width is not None

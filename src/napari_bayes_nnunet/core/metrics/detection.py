@@ -115,6 +115,7 @@ def worst_fifth_auroc(confidence: FloatSeries, risk: FloatSeries) -> float:
     worst = risk >= np.sort(risk)[-math.ceil(len(risk) / 5)]
     if worst.all():
         return math.nan
+    # The AUROC is Mann and Whitney's U of the ranks, divided by the number of pairs.
     ranks = _centred_ranks(-confidence)
     return float(0.5 + (ranks[worst].mean() - ranks[~worst].mean()) / len(risk))
 

@@ -63,6 +63,7 @@ def fit_dice(
     if rule is None:
         return None
     intercept, slope = _line(x, y)
+    # A line of least squares has no bias of its own.
     return DiceRule(intercept=intercept, slope=slope, interval=replace(rule, bias=0.0))
 
 

@@ -114,6 +114,7 @@ def fit_failure(
                 ranges[name] = usual
     if count < _FEWEST or not ranges:
         return None
+    # It has no threshold yet, because its own scores give it.
     rule = FailureRule(ranges=ranges, threshold=0.0, patients=count)
     scores = np.array([rule.score(case) for case in signs])
     threshold = _between(scores[good], names[good], 1 - FALSE_ALARMS)
@@ -167,5 +168,6 @@ def _quantile(values: NDArray[np.float64], patients: NDArray[np.str_], share: fl
     _, of_patient = np.unique(patients, return_inverse=True)
     weights = 1 / np.bincount(of_patient)[of_patient]
     order = np.argsort(values)
+    # Weights such as 1/3 do not add up exactly.
     reached = np.cumsum(weights[order]) >= share * weights.sum() - 1e-9
     return float(values[order][reached.argmax()])

@@ -66,6 +66,7 @@ class FeatureRule:
         inner = np.eye(len(v)) * self.variance + v @ v.T
         along = v @ offset
         squared = (offset @ offset - along @ np.linalg.solve(inner, along)) / self.variance
+        # Rounding may make it negative.
         return math.sqrt(max(squared, 0.0))
 
 
@@ -105,6 +106,7 @@ def _covariance(
     values, vectors = np.linalg.eigh(covariance)
     order = np.argsort(values)[::-1]
     values, vectors = values[order], vectors[:, order]
+    # N images span N − 1 directions, and one direction must be left for the variance.
     kept = min(DIRECTIONS, len(training) - 1, len(values) - 1)
     variance = max(float(values[kept:].mean()), float(np.finfo(np.float32).tiny))
     excess = np.sqrt(np.maximum(values[:kept] - variance, 0.0))

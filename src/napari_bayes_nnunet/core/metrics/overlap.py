@@ -136,6 +136,7 @@ class PairwiseDice:
             raise InputError("Expected label maps of integers, found {dtype}.", dtype=labels.dtype)
         self._shape = self._shape or labels.shape
         check_shape(labels, self._shape)
+        # One pass finds the boxes of all structures.
         boxes = ndimage.find_objects(labels, max(self._structures.values(), default=1))
         member = {
             name: _PackedMask.from_labels(labels, label, boxes[label - 1])

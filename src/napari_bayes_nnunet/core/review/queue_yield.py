@@ -89,6 +89,7 @@ def queue_yield(reviews: Sequence[ReviewedSlices]) -> QueueYield:
     if not reviews:
         raise InputError("No study to evaluate the queue on.")
     shares = np.arange(CURVE_STEPS + 1) / CURVE_STEPS
+    # Those of several studies add up, so a resample only weighs them.
     numbers = np.array([_numbers(review, shares) for review in reviews])
     patients = [review.patient for review in reviews]
     *curve, at_share, area = _shares(numbers.sum(axis=0))

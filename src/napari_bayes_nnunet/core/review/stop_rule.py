@@ -109,6 +109,7 @@ def numbers_during_review(
     for phase, z in queue_places(volumes):
         assert phase is not None
         done[phase].append(z)
+        # The other phase stays, and is not counted again.
         steps.append({**steps[-1], phase: _corrected(volumes[phase], done[phase])})
     steps.append({phase: _corrected(v, slice(None)) for phase, v in volumes.items()})
     measured = [heart_function(step, ed=ed, es=es) for step in steps]
@@ -150,6 +151,7 @@ def fit_remaining_change(paths: Sequence[ReviewPath]) -> RemainingChange | None:
 def _bound(changes: Sequence[float], level: Coverage) -> float:
     bound = conformal_quantile(changes, level)
     assert bound is not None  # nine patients are enough
+    # The error of a sum such as 0.1 + 0.2 must not add a step.
     return round(math.ceil(bound / _BOUND_STEP - 1e-9) * _BOUND_STEP, 6)
 
 

@@ -148,6 +148,7 @@ def check_case(dataset: RawDataset, case: TrainingCase) -> CaseCheck:
     label, values = _check_label(case.label, dataset, problems)
     read = [(file, _read_channel(file, problems)) for file in case.images]
     channels = [(file, channel) for file, channel in read if channel is not None]
+    # A constant channel next to others is no problem.
     if len(channels) == len(read) and all(channel.value is not None for _, channel in channels):
         problems.append(_constant_problem(channels))
     grids = [(file, channel.grid) for file, channel in channels]

@@ -131,8 +131,10 @@ def _add(
             raise DataError(SIMILAR_CASE, dataset=raw.path, other=case.name, case=name)
     splits = raw.path / SPLITS
     cases = [case.name for case in raw.cases]
+    # Before anything is written: a patient whom every fold holds out cannot be added.
     extended = extended_split(read_splits(splits, cases), [name]) if splits.is_file() else None
     exists = any(case.name == name for case in raw.cases)
+    # An original case may be validated with, which a correction must never be.
     if exists and name not in raw.corrections:
         raise DataError(ORIGINAL_CASE, dataset=raw.path, case=name)
     pairs = [*zip(files.images, images, strict=True)]

@@ -80,7 +80,9 @@ def _find(path: Path) -> Path | None:
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
     try:
         with reading(file):
+            # Excel begins a CSV file in UTF-8 with a byte order mark.
             text = read_small_text(file, encoding="utf-8-sig")
+        # An empty file has no header.
         header, *lines = csv_rows(io.StringIO(text), strict=True) or [[]]
         if CASE not in header or len(set(header)) < len(header):
             raise ValueError(f"its columns are {', '.join(header) or 'missing'}")
@@ -88,6 +90,7 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
         for number, line in enumerate(lines, start=2):
             if not line:
                 continue
+            # A line of another length is refused below.
             row = dict(zip(header, line, strict=False))
             case = row.get(CASE, "")
             if len(line) != len(header) or not case:

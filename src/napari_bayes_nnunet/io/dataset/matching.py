@@ -147,6 +147,7 @@ class _Image:
 
         Raises DataError if a channel is damaged or has another shape.
         """
+        # Whole files, because only that reveals a damaged one.
         first, *others = (read_volume(file).shape for file in self.files)
         for file, shape in zip(self.files[1:], others, strict=True):
             _check_size(file, shape, self.files[0], first)
@@ -175,6 +176,7 @@ def match_folders(images: Path, labels: Path) -> Generator[MatchingProgress, Non
     if images == labels:
         label_files = [file for file in label_files if is_named_label(file, labels)]
     elif images.is_relative_to(labels):
+        # A folder of images inside that of the labels would otherwise be read twice.
         label_files = sorted({*label_files} - {*image_files})
     image_files = _without(image_files, label_files, images, reasons, are_labels=False)
     label_files = _without(label_files, image_files, labels, reasons, are_labels=True)
@@ -214,6 +216,7 @@ def _nifti_files(
     unreadable: list[OSError] = []
     files: list[Path] = []
     for folder, inside, names in os.walk(root, onerror=unreadable.append):
+        # In place, because `os.walk` goes on with this list.
         inside[:] = sorted(name for name in inside if not name.startswith("."))
         visible = sorted(name for name in names if not name.startswith("."))
         files += [Path(folder, name) for name in visible if name.lower().endswith(ENDINGS)]
@@ -296,6 +299,7 @@ def _image_of(
     near = [image for image in images if _is_of(label, image)]
     volumes = [image for image in near if image.phases < 2 and image.name.phase == name.phase]
     fits = volumes or [i for i in near if i.phases != 1 and i.name.phase is None]
+    # Patients of several folders often have the same file names.
     fits = [image for image in fits if image.folders == label.folders] or fits
     if len(fits) > 1:
         names = " and ".join(image.files[0].name for image in fits)
@@ -313,6 +317,7 @@ def _with_usual_channels(
     candidates: Sequence[tuple[_Image, CaseName, Pair]], reasons: _Reasons
 ) -> list[tuple[_Image, CaseName, Pair]]:
     counts = Counter(len(image.files) for image, _, _ in candidates)
+    # nnU-Net needs the same number of channels in all cases.
     usual = max(counts, key=lambda count: (counts[count], count), default=1)
     for image, _, pair in candidates:
         if (count := len(image.files)) != usual:
@@ -332,10 +337,12 @@ def _with_unique_names(
     short = Counter(name.casefold() for name, _ in names)
     of_name: dict[str, list[Pair]] = {}
     for (name, long_name), (_, _, pair) in zip(names, candidates, strict=True):
+        # Case is ignored, because some file systems ignore it.
         unique = name if name and short[name.casefold()] == 1 else long_name
         unique = unique or safe_name(nifti_stem(pair.images[0]))
         of_name.setdefault(unique.casefold(), []).append(replace(pair, name=unique))
     for pairs in of_name.values():
+        # Each of several names the next one.
         for pair, other in zip(pairs, pairs[1:] + pairs[:1], strict=True):
             if len(pairs) == 1:
                 yield pair
@@ -360,6 +367,7 @@ def _labelled_frames(label: Volume) -> Iterator[tuple[int | None, tuple[int, ...
         raise DataError(EMPTY_LABEL, file=label.source)
     frames = label.voxels if label.is_cine else label.voxels[np.newaxis]
     for number, frame in enumerate(frames, start=1):
+        # Counting is faster than np.unique, which sorts.
         values = np.flatnonzero(np.bincount(frame.ravel())).tolist()
         if len(values) > MOST_VALUES:
             raise DataError(LOOKS_LIKE_IMAGE, file=label.source, count=len(values))

@@ -56,6 +56,7 @@ def phase_pairs(volumes: Mapping[str, Mapping[str, float]]) -> list[tuple[str, s
     for case in volumes:
         if examination := examination_of(case):
             examinations.setdefault(examination, []).append(case)
+    # Of three or more phases the names do not say which two belong together.
     pairs = (_in_order(cases, volumes) for cases in examinations.values() if len(cases) == 2)
     return [pair for pair in pairs if pair is not None]
 

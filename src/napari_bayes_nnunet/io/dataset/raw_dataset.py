@@ -116,6 +116,7 @@ class RawDataset:
     def nnunet_name(self) -> str:
         """Name in the form that nnU-Net requires: ``DatasetNNN_Name``."""
         name = self.known_as or self.path.name
+        # nnU-Net makes folders of this name.
         if re.fullmatch(r"Dataset\d{3}_.+", name) and is_plain_name(name):
             return name
         return "Dataset001_" + (re.sub(r"\W+", "_", name).strip("_") or "unnamed")
@@ -149,6 +150,7 @@ def read_dataset(path: Path) -> RawDataset:
     if not cases:
         raise DataError(NO_LABEL_FILES, folder=path / "labelsTr", ending=excerpt(ending))
     names = {case.name for case in cases}
+    # An interrupted addition leaves an origin without its case.
     corrections = {k: v for k, v in read_corrections(path).items() if k in names}
     return RawDataset(path, content, cases, corrections)
 
@@ -191,8 +193,10 @@ def patient_splits(
         found = patients[0] if patients else "none"
         remedies = change("fold", "all"), change("patient")
         raise DataError(TOO_FEW_PATIENTS, *remedies, patient=found)
+    # The patients are sorted, because the order of a set differs from process to process.
     order = np.random.default_rng(seed).permutation(patients)
     held_back = [set(order[k :: min(FOLDS, len(patients))]) for k in range(FOLDS)]
+    # Few patients leave some folds empty.
     splits = [_split(cases, set(map(str, held)), pattern) for held in held_back if held]
     return extended_split(splits, added, pattern=pattern)
 
@@ -269,6 +273,7 @@ def _read_dataset_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise DataError(NOT_A_DATASET, folder=path, missing="dataset.json") from error
     try:
+        # For their errors.
         label_numbers(content)
         channel_names(content)
         check_dataset_json(content)

@@ -125,6 +125,7 @@ class _CaseWriter:
             write_labels(target, labels, volume_geometry(volume.geometry))
 
     def _renumbered(self, labels: VoxelArray, file: Path) -> VoxelArray:
+        # A value without a number becomes negative.
         table = np.full(1 << 16, -1)
         table[list(self.numbers)] = list(self.numbers.values())
         numbered = table[labels]
@@ -155,10 +156,12 @@ def _is_usable(file: Path) -> bool:
         image: Any = nibabel.load(file)
     except nifti_errors(OSError, EOFError, ValueError):
         return False
+    # nnU-Net expects one ending, and takes a fourth axis for channels.
     return file.name.lower().endswith(ENDING) and len(image.shape) == 3
 
 
 def _numbers(match: Match, names: Mapping[int, str]) -> dict[int, int]:
     """Return the number of every label value in the dataset: without gaps, IGNORE last."""
+    # nnU-Net requires the highest number for voxels that are ignored.
     ordered = sorted({0, *match.values}, key=lambda value: (names.get(value) == IGNORE, value))
     return {value: number for number, value in enumerate(ordered)}

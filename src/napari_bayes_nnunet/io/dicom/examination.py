@@ -100,6 +100,7 @@ def classify_series(stacks: Sequence[Stack], short_axis: Stack) -> list[SeriesVi
     reasons = {id(stack): _reason_against(stack, short_axis, heart) for stack in stacks}
     planes = [stack for stack in stacks if not reasons[id(stack)]]
     heart.find_axis(planes)
+    # Whole degrees, so that of repeated series the last one is taken.
     fits = sorted(
         map(heart.fit, planes), key=lambda fit: (round(fit[0]), -fit[3].series_numbers[0])
     )
@@ -155,6 +156,7 @@ class _Heart:
 
     def find_axis(self, planes: Sequence[Stack]) -> None:
         """Find the axis of the LV: where most planes cross, the nearest to the middle."""
+        # A line is what a plane leaves in the plane across the axis of the heart.
         lines = [self._line(of_slice) for stack in planes for of_slice in stack.slices]
         best = 0, np.inf  # planes, and distance to the middle
         for (first, start), (second, end) in combinations(lines, 2):
@@ -173,11 +175,13 @@ class _Heart:
         fits: list[tuple[float, LongAxisKind, int, Stack]] = []
         for z, of_slice in enumerate(stack.slices):
             normal, at = self._line(of_slice)
+            # A plane has no front and back, so angles repeat after 180°.
             angle = np.degrees(np.arctan2(-normal[1], normal[0]))
             beside = at - float(normal @ self.axis)
             for kind, (usual, usual_beside) in PLANES.items():
                 turned = abs((angle - usual + 90) % 180 - 90)
                 difference = turned + _DEGREES_PER_MM * abs(beside - usual_beside)
+                # Of words for two views the last counts, as "RV 2CH" also names a 2CH.
                 difference -= _DESCRIBED * (described[-1:] == [kind])
                 fits.append((float(difference), kind, z, stack))
         return min(fits, key=lambda fit: fit[0])

@@ -88,6 +88,7 @@ def group_by_study(
                 continue
             if study is not None:
                 studies.setdefault(study, []).append(file)
+    # An image without its study's UID could be of any of the patients.
     if len(studies) > 1:
         studies.pop("", None)
     return dict(sorted(studies.items()))

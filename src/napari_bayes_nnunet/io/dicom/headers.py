@@ -177,6 +177,7 @@ def functional_group(header: pydicom.Dataset, frame: int, name: str) -> pydicom.
     """Return a functional group of a frame, its own or the shared one, or an empty data set."""
     own = header.get("PerFrameFunctionalGroupsSequence") or []
     shared = header.get("SharedFunctionalGroupsSequence") or []
+    # The frame's own groups come first, because they replace the shared ones.
     for groups in (*own[frame : frame + 1], *shared[:1]):
         if groups.get(name):
             return groups[name].value[0]  # type: ignore[no-any-return]
@@ -187,6 +188,7 @@ def _is_image(header: pydicom.Dataset) -> bool:
     kind = str(header.get("SOPClassUID", ""))
     if header.get("Modality") in DERIVED:
         return False
+    # A screenshot has no position in the patient, a converted image may have one.
     if kind.startswith(SECONDARY_CAPTURE) and not _has_position(header):
         return False
     grey = str(header.get("PhotometricInterpretation", MONOCHROME[0])) in MONOCHROME
@@ -239,6 +241,7 @@ def _image(file: Path, header: pydicom.Dataset, frame: int) -> DicomImage:
         else _number("TriggerTime", header),
         temporal_position=_whole("TemporalPositionIndex", content)
         or _whole("TemporalPositionIdentifier", header),
+        # The R-R interval itself comes before the heart rate, which is rounded to whole beats.
         beat=_positive(_number("RRIntervalTimeNominal", heart))
         or _positive(_number("NominalInterval", header))
         or (60000 / rate if rate else None),

@@ -33,6 +33,7 @@ def read_dicom_file(file: Path, **options: Any) -> pydicom.FileDataset:
     Raises OSError (EFBIG) for a deflated file that unpacks to more than ``MOST_UNPACKED`` bytes,
     and otherwise what pydicom raises.
     """
+    # pydicom unpacks such a file at once, whatever is in it.
     if read_file_meta_info(file).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         _check_unpacked(file)
     return pydicom.dcmread(file, **options)
@@ -47,6 +48,7 @@ def check_pixels(content: pydicom.Dataset) -> None:
         raise ValueError("The image has too many pixels.")
     if not content.file_meta.TransferSyntaxUID.is_compressed:
         return
+    # Decoders allocate what the coded frame states, not what the header does.
     for frame in generate_frames(content.PixelData, number_of_frames=frames):
         if (size := _coded_size(frame)) and size != (rows, columns):
             raise ValueError(f"A frame has {size} instead of {(rows, columns)} pixels.")

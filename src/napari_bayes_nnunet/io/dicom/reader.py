@@ -100,11 +100,12 @@ def _read_all(files: Sequence[Path]) -> tuple[list[DicomImage], int]:
     for file in files:
         try:
             images += images_of(file)
-        except InvalidDicomError:
+        except InvalidDicomError:  # no DICOM file, such as a text beside the images
             continue
         except OSError:  # it cannot be opened, and may be a slice
             unusable += 1
         except DAMAGED:
+            # Other files may end in any of these errors, too, and are no lost slices.
             unusable += is_dicom(file)
     return images, unusable
 
@@ -126,6 +127,7 @@ def choose_stack(
     if len(candidates) == 1:
         return candidates[0]
     alone = len(selected) == 1 and (guess or selected[0].may_be_short_axis)
+    # A series that was asked for is read even if nothing says that it is a short axis.
     if alone or (series is not None and selected and not candidates):
         return selected[0]
     choices = "; ".join(map(describe, candidates or stacks))
@@ -299,6 +301,7 @@ def read_pixels(images: Sequence[DicomImage]) -> NDArray[Any]:
     parts = zip(*(frames[index] for index in range(len(images))), strict=True)
     pixels, padding = map(np.stack, parts)
     if padding.any() and not padding.all():
+        # Of all images together: a slice may be nothing but padding.
         pixels[padding] = pixels[~padding].min()
     return pixels
 
@@ -311,6 +314,7 @@ def _read_frames(file: Path, frames: Sequence[int]) -> list[tuple[NDArray[Any], 
             _check_decodable(file, content)
             check_pixels(content)
             pixels = _stored_values(content)
+            # The padding value is compared before the unused bits go, as it has them, too.
             padding = _find_padding(pixels, content)
             pixels = pixels >> count_unused_bits(content)
             if content.PhotometricInterpretation == MONOCHROME[1]:
@@ -358,6 +362,7 @@ def _find_padding(pixels: NDArray[Any], content: pydicom.Dataset) -> NDArray[np.
 
 def _with_high_values_white(pixels: NDArray[Any], *, bits: int) -> NDArray[Any]:
     """Return pixels whose high values were black, reversed within the same range."""
+    # The complement reverses signed values within their range.
     if pixels.dtype.kind == "i":
         return ~pixels
     return np.asarray((1 << bits) - 1 - pixels.astype(np.int64)).astype(pixels.dtype)
@@ -367,6 +372,7 @@ def _scaled(pixels: NDArray[Any], content: pydicom.Dataset, frame: int) -> NDArr
     scaling = functional_group(content, frame, "PixelValueTransformationSequence") or content
     slope, intercept = scaling.get("RescaleSlope"), scaling.get("RescaleIntercept")
     as_stored = (1.0 if slope is None else float(slope)) == 1 and not float(intercept or 0)
+    # Integers stay integers, which take half of the memory of float32.
     if as_stored and "ModalityLUTSequence" not in scaling:
         return pixels
     return apply_modality_lut(pixels, scaling).astype(np.float32)

@@ -134,6 +134,7 @@ def _contour(points: NDArray[np.float64], header: Dataset, image: DicomImage) ->
     item.ContourImageSequence = [_image(header, image)]
     item.ContourGeometricType = "CLOSED_PLANAR"
     item.NumberOfContourPoints = len(points)
+    # A decimal string of DICOM has at most 16 characters.
     item.ContourData = [f"{value:.4f}" for value in places.ravel()]
     return item
 

@@ -124,6 +124,8 @@ def write_seg(
             content_description=origin.review or None,
             series_description=describe_series(", ".join(names), origin.phase, origin.review),
             specific_character_set=UNICODE,
+            # Otherwise slices without labels would be missing, and the grid is read back from the
+            # frames.
             omit_empty_frames=False,
         )
         if labelmap:  # OHIF 3.13 colours the segments in their order, and takes the first as 1
@@ -167,6 +169,7 @@ def dicom_write_errors(file: Path) -> Iterator[None]:
 def find_seg_files(path: Path) -> list[Path]:
     """Return the segmentations of a file or a folder; [] if the folder also holds images."""
     files = sorted(file for file in list_files(path) if is_dicom(file))
+    # A folder with more files is not an export of this program, and reading all headers takes long.
     segs = [file for file in files if is_seg(file)] if len(files) <= FILES_OF_AN_EXPORT else []
     return [] if any(read_images(file) for file in set(files) - set(segs)) else segs
 
@@ -235,6 +238,7 @@ def read_source_headers(images: Sequence[DicomImage]) -> list[pydicom.Dataset]:
         image.file: read_dicom_file(image.file, stop_before_pixels=True) for image in images
     }
     first, file = images[0], files[images[0].file]
+    # highdicom needs a thickness, which some files lack.
     measures = functional_group(file, first.frame, "PixelMeasuresSequence")
     distance = round(mean_slice_distance([(image,) for image in images]), 6)
     thickness = measures.get("SliceThickness") or file.get("SliceThickness") or distance
@@ -256,6 +260,7 @@ def _repair(header: pydicom.Dataset) -> None:
     for name in ABOUT_THE_PATIENT:
         if name not in header:
             setattr(header, name, "")
+    # Values that are not allowed would end the export in an error of highdicom.
     for name, allowed in ALLOWED_VALUES.items():
         try:
             allowed(str(header[name].value or ""))

@@ -89,6 +89,7 @@ NOT_ACROSS: Final = 0.5
 ALONG_THE_BODY: Final = 0.97
 """Cosine to an axis of the body above which a stack is axial, coronal or sagittal."""
 PREPARED: Final = "its sequence prepares the contrast"
+# Letters on either side would make "sa" part of other words, such as "sagittal".
 SHORT_AXIS = re.compile(
     r"(?<![a-z])(sax|sa|short|shax|ksa|kurz\w*|petit.?axe|eje.?corto)(?![a-z])", re.IGNORECASE
 )
@@ -170,6 +171,7 @@ class Stack:
     @property
     def may_be_short_axis(self) -> bool:
         """Whether direction and description fit a short axis, with one phase or several."""
+        # TO_APEX has the length √3.
         across = abs(float(slice_normal(self.first) @ TO_APEX)) / 3**0.5
         if len(self.slices) < FEWEST_SLICES or across < NOT_ACROSS:
             return False
@@ -187,6 +189,7 @@ class Stack:
             return f"it has an inversion time of {image.inversion_time:.4g} ms"
         if OTHER_CONTRAST.search(self.description):
             return "its description names another contrast"
+        # The image types of flow measurements.
         if not {"P", "PHASE", "VELOCITY"}.isdisjoint(image.kind):
             return "it shows velocities"
         return PREPARED if "IR" in image.sequence or "MP" in image.variant else ""
@@ -266,11 +269,14 @@ def _with_notes_on_others(stack: Stack, images: Iterable[DicomImage]) -> Stack:
     for image in images:
         along = float(normal @ np.array(image.position))
         is_parallel = float(normal @ slice_normal(image)) > PARALLEL
+        # Other studies of a folder may be of other patients.
         if id(image) in ids or image.study != stack.first.study or not is_parallel:
             continue
         if np.abs(positions - along).min() < SAME_SLICE and image.series not in series:
             repeats[image.series].append(image)
         elif not lowest <= along <= highest:
+            # Scanners that write a series for each slice name all of them alike, but for the
+            # number.
             same = len(series) > 1 and _words(image) == _words(stack.first)
             beyond |= {round(along / SAME_SLICE)} if same or image.series in series else set()
     cines = [i for i in repeats.values() if usual_phase_count(group_by_position(i)) == stack.phases]
@@ -315,9 +321,11 @@ def _close(first: Vector, second: Vector, tolerance: float) -> bool:
 def _group_parts(parts: Sequence[list[DicomImage]]) -> list[list[list[DicomImage]]]:
     """Group parts of several series that could be one stack, in order of acquisition."""
     groups: list[list[list[DicomImage]]] = []
+    # In this order a later series repeats slices, and never the reverse.
     for part in sorted(parts, key=lambda part: part[0].acquired):
         for group in groups:
             first = group[0]
+            # A stress cine or a tagged one at the same positions must not replace slices.
             may_stack = _may_stack(part[0], first[0], same_series=False)
             same_contrast = _contrast(part[0]) == _contrast(first[0])
             if may_stack and same_contrast and _same_frame(part, first):
@@ -351,12 +359,14 @@ def _join_parts(parts: Sequence[list[DicomImage]]) -> list[list[DicomImage]]:
         groups.append(list(part)) if group is None else group.extend(part)
     stack, *further = sorted(groups, key=lambda images: -len(group_by_position(images)))
     for repeat in list(further):
+        # A repeat of half of the slices or more is taken for another cine, not for a correction.
         smaller = len(group_by_position(repeat)) < len(group_by_position(stack)) / 2
         is_later = repeat[0].acquired > stack[0].acquired
         same = is_later and _words(repeat[0]) == _words(stack[0])
         if smaller and same and _share_all_positions(repeat, stack):
             further.remove(repeat)
             stack = _replace_slices(stack, repeat)
+    # Within one series gaps are reported, not explained away.
     if len(parts) == 1:
         return [stack, *further]
     even, odd = _split_even(stack)

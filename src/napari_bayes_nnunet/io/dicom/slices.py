@@ -48,6 +48,7 @@ _SAME_CYCLE: Final = 0.1
 def latest_acquisitions(slices: Sequence[Slice]) -> list[Slice]:
     """Return of each slice the images of the latest acquisition that has all phases."""
     acquisitions = [_acquisitions(images) for images in slices]
+    # The latest one may have been stopped early.
     usual = usual_phase_count([groups[-1] for groups in acquisitions])
     return [
         next((images for images in reversed(groups) if len(images) == usual), groups[-1])
@@ -96,6 +97,8 @@ def join_by_time(slices: Sequence[Slice]) -> tuple[list[Slice], int, str]:
     if len({len(images) for images in slices}) > 1 or len(slices[0]) < 2:
         return list(slices), 0, ""
     times = np.array([[image.trigger_time for image in images] for images in slices], np.float64)
+    # Heart rates differ between breath-holds, so slices are compared in ms and in shares of the
+    # cycle.
     cycles = np.array([[_cycle(images)] for images in slices])
     apart, moved, joined = _apart(times, cycles), 0, list(slices)
     if apart > MOST_APART and (np.diff(times) > 0).all():  # NaN, as of a missing time, is not
@@ -162,6 +165,7 @@ def _distinguishes(key: TimeKey, slices: Sequence[Slice]) -> bool:
     """Return whether all images have a value, and at least half of the values are different."""
     for images in slices:
         values = [key(image) for image in images]
+        # Half, because a repeated slice has each time twice.
         if None in values or 2 * len(set(values)) < len(values):
             return False
     return True
@@ -197,6 +201,7 @@ def _describe_time_gap(slices: Sequence[Slice]) -> str:
     steps = [_steps(images) for images in slices]
     if len(slices[0]) < FEWEST_PHASES or min(map(len, steps)) < len(slices[0]) - 1:
         return ""
+    # The median over the slices, as only a gap in most of them is a lost phase.
     usual_steps = [median(step) for step in zip(*steps, strict=True)]
     usual, widest, narrowest = median(usual_steps), max(usual_steps), min(usual_steps)
     if widest > _GAP * usual:
@@ -323,5 +328,6 @@ def stack_affine(slices: Sequence[Slice], spacing: Sequence[float]) -> NDArray[n
     )
     if len(slices) > 1:
         direction = np.array(slices[-1][0].position) - np.array(first.position)
+        # Stacks may be shifted slightly sideways, so the step need not be exactly along the normal.
         affine[:3, 2] = direction / (len(slices) - 1)
     return np.asarray(convert_affine_to_convention(affine, "LPH", "RAH"), dtype=np.float64)

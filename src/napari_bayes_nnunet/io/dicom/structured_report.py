@@ -194,6 +194,7 @@ def _properties(number: Measured, comment: str) -> Any:
 def _context(reader: str) -> Any:
     """Return this program and the reader, if known, as the observers (TID 1001)."""
     device = sr.DeviceObserverIdentifyingAttributes(uid=hd.UID(), name=MAKER)
+    # These two separate values and groups of a person's name in DICOM.
     name = re.sub(r"[\\=]", " ", reader)[: LONGEST_TEXT - 1]
     person = sr.PersonObserverIdentifyingAttributes(name if "^" in name else f"{name}^")
     return sr.ObservationContext(

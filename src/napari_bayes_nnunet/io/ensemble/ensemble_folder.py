@@ -204,6 +204,7 @@ class ModelFolder:
         shared["transpose_forward"] = self.plans.get("transpose_forward")
         if self.class_order:
             shared["regions"] = [[*region] for region in regions_of(self.dataset_json).values()]
+        # Only this normalisation depends on the intensities of the training.
         if "CTNormalization" in self.settings.get("normalization_schemes", []):
             key = "foreground_intensity_properties_per_channel"
             shared[key] = self.plans.get(key)
@@ -216,6 +217,7 @@ class ModelFolder:
         """
         trained_with = self.plans.get(PLANS_ENTRY)
         placement = trained_with.get(_PLACEMENT) if isinstance(trained_with, dict) else None
+        # Files that differ only in nulls, or in 1 and 1.0, hold the same settings.
         content = _plain({**self.shared(), _PLACEMENT: placement or "everywhere"})
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
@@ -298,6 +300,8 @@ def _read_json(
         with reading_json(file, repair="Copy it again from where it was trained.") as text:
             content = parse_json(text, dict[str, Any])
             check_names(content)
+            # The dictionary is used, not the dataclass: nnU-Net needs the entries that it does not
+            # name.
             parse_json(text, kind)
     except FileNotFoundError as error:
         raise DataError(MISSING_MODEL_FILE, file=file.name, expected=EXPECTED) from error
@@ -391,6 +395,7 @@ def why_unreadable(checkpoint: Path) -> tuple[int, str]:
         return size, "" if stored else COMPRESSED_WEIGHTS
     except OSError as error:
         return 0, UNREADABLE_FILE.format(reason=error.strerror or error)
+    # A pointer of Git LFS and an empty file get their own sentences.
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
         with checkpoint.open("rb") as stream:
             start = stream.read(len(LFS_START))
@@ -419,6 +424,7 @@ def _value_after(key: str, pickled: bytes) -> str | None:
 def _inherited(
     defined: dict[str, Any], name: str, children: tuple[str, ...] = ()
 ) -> dict[str, Any]:
+    # A circle of parents would never end.
     if name not in defined or name in children:
         raise DataError(NO_PARENT, configuration=[*children, name][0])
     own: dict[str, Any] = defined[name]
@@ -768,7 +774,9 @@ def _member_files(fold: Path) -> list[Path]:
     members = fold / "members"
     if members.is_dir() or (fold.parent / RECORD).exists():
         return [f for f in _weights_in(members) if _EPOCH.fullmatch(f.stem)]
+    # The best epoch is chosen by the validation cases, and need not lie in a plateau.
     files = [f for f in _weights_in(fold) if not f.stem.startswith("checkpoint_best")]
+    # A latest state next to the final one is an earlier epoch of the same training.
     finished = any(f.stem == "checkpoint_final" for f in files)
     return [f for f in files if not (finished and f.stem == "checkpoint_latest")]
 
@@ -782,6 +790,7 @@ def _member(
     file: Path, training: str, fold: str, model: ModelFolder, entry: MemberRecord | None
 ) -> Member:
     epoch = _epoch(file.stem)
+    # Only the names of members are known to count the epochs of the schedule.
     schedule = model.schedule if file.parent.name == "members" else None
     cycle = rate = None
     if schedule and epoch is not None:
@@ -834,6 +843,7 @@ def _refuse_different(trainings: Sequence[_Training]) -> list[_Training]:
     models = [t.model for t in trainings if t.model and not t.refused]
     if len(models) < 2:
         return list(trainings)
+    # The majority decides, so that one stray folder does not refuse all others.
     shared = [json.dumps(m.shared(), sort_keys=True) for m in models]
     rest = models[shared.index(Counter(shared).most_common(1)[0][0])]
     return [

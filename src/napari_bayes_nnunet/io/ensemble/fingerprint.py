@@ -20,6 +20,7 @@ def fingerprint(folder: EnsembleFolder) -> str:
     Weights are compared by the checksums in the tables of contents of their files, so gigabytes
     need not be read, and torch is not needed.
     """
+    # Names and paths are left out, because copies have others.
     network = [folder.configuration, folder.plans, folder.labels, folder.channels]
     members = [
         [member.fold, member.epoch, member.cycle, _content(member.path)]

@@ -91,11 +91,13 @@ def _checked(archive: zipfile.ZipFile, file: Path) -> list[zipfile.ZipInfo]:
 
 def _why_unsafe(entry: zipfile.ZipInfo, names: set[str]) -> str:
     """Return why an entry cannot be trusted next to those of other ``names``, or ""."""
+    # Unix modes are in the upper half; archives of Windows have 0 there.
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if not all(map(is_plain_name, entry.filename.rstrip("/").split("/"))):
         return LEADS_OUT
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return IS_LINK
+    # On disks that ignore case the second would replace the first.
     if entry.filename.casefold() in names:
         return IS_TWICE
     if entry.flag_bits & 1 or entry.compress_type not in PACKINGS:

@@ -269,6 +269,7 @@ def add_member(run: RunFolder, fold: str, epoch: int) -> MemberRecord:
         bytes=file.stat().st_size,
         sha256=sha256(file),
     )
+    # A resumed training makes some members again.
     others = [m for m in record.members(fold) if m.epoch != epoch]
     _write_members(run, record, fold, [*others, member])
     return member
@@ -286,6 +287,7 @@ def forget_from(run: RunFolder, fold: str, epoch: int) -> None:
     for kept_epoch, file in epoch_files(run.trajectory(fold)):
         if kept_epoch >= epoch:
             file.unlink()
+    # A killed write leaves its temporary file.
     for folder in (run.path, run.fold(fold), run.members(fold), run.trajectory(fold)):
         remove_leftovers(folder)
     if run.progress.exists():

@@ -46,6 +46,7 @@ def _last_member(run: RunFolder, record: TrainingRecord) -> Member | None:
         return None
     last = record.members(fold)[-1]
     path = run.member(fold, last.epoch)
+    # The record may come from anywhere, so its path is compared and never followed.
     is_recorded = last.sha256 and last.file == path.relative_to(run.path).as_posix()
     if not is_recorded or not path.is_file():
         return None

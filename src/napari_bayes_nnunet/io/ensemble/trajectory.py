@@ -75,6 +75,7 @@ def _read(file: Path) -> dict[str, NDArray[np.float32]]:
         with zipfile.ZipFile(file) as archive:
             if not is_stored(archive, file.stat().st_size):
                 raise ValueError("its arrays are compressed")
+        # NpzFile allows no pickles unless asked to.
         with file.open("rb") as stream, np.lib.npyio.NpzFile(stream) as content:
             layers = {name: np.asarray(content[name], np.float32) for name in content.files}
     except DAMAGED_NPZ as error:

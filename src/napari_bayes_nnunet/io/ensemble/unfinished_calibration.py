@@ -50,6 +50,7 @@ class UnfinishedCalibration:
     ) -> None:
         """Keep a case, unless the disk is full; content is JSON that may have NaN."""
         every: dict[str, Any] = {
+            # An array as well, so that one file holds both.
             _CONTENT: np.frombuffer(json.dumps(content).encode(), np.uint8),
             **arrays,
         }

@@ -286,6 +286,7 @@ def _checked_probabilities(file: Path, probabilities: VoxelArray, labels: Volume
     files: dict[str, object] = {"file": file, "labels": labels.source.name}
     if agreement < LEAST_AGREEMENT:
         raise DataError(OF_ANOTHER_PREDICTION, **files)
+    # Mirrored hearts can agree by more than half: 43 of 160 in ACDC did.
     mirrored = (np.flip(probable, axes) for axes in _MIRRORS)
     if agreement < 1 and any(_agreement(drawn, other) > agreement for other in mirrored):
         raise DataError(MIRRORED_PROBABILITIES, **files)

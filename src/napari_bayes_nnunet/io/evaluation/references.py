@@ -92,6 +92,7 @@ class ReferenceTree:
             if reference is None:
                 continue
             key = f"{reference} {phase}"
+            # Two predictions with one reference would count the same patient twice.
             if key in case_of:
                 raise DataError(
                     SHARED_REFERENCE,
@@ -279,6 +280,7 @@ def _read_on_grid(folder: Path, case: str, phase: int | None, geometry: Geometry
     if labels is None:
         return None
     if geometry.given_spacing is not None:
+        # The reference has the wrong spacing of the image's file, too.
         labels = labels.with_spacing(geometry.given_spacing)
     if not labels.geometry.same_grid(grid):
         found = labels.geometry

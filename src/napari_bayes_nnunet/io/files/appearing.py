@@ -31,6 +31,7 @@ def appearing(folder: Path) -> Iterator[Path]:
         building.rename(folder)
     except OSError as error:
         file = error.filename if Path(str(error.filename)).is_absolute() else folder
+        # The hidden name means nothing to a user.
         file = str(file).replace(str(building), str(folder))
         raise DataError(UNWRITABLE, file=file, reason=error.strerror or str(error)) from error
     except DataError as error:

@@ -37,6 +37,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.touch(0o600 if path.exists() else 0o666, exist_ok=False)
         try:
             yield temporary
+            # Without this, a crash after the rename could leave an empty file.
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             with suppress(OSError):  # a new file, or a drive without permissions
@@ -56,6 +57,7 @@ def removing_if_empty(folder: Path, *locks: Path) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):  # not made, or not empty
+            # A lock file alone is no content, and would keep the folder.
             if made and {*folder.iterdir()} <= {*locks}:
                 for lock in locks:
                     lock.unlink(missing_ok=True)

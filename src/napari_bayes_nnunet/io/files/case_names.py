@@ -124,6 +124,7 @@ def same_file_key(path: str) -> str:
 
     Those of macOS and Windows ignore case, and that of macOS also how accents are encoded.
     """
+    # Decomposed, then folded, as the Unicode Standard compares texts without regard to case.
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
 
 

@@ -73,6 +73,7 @@ def parse_json(text: bytes | str, kind: type[Content]) -> Content:
     Types are strict, NaN and infinity are refused, and unknown keys are ignored. Raises ValueError
     for anything else.
     """
+    # pydantic does not look into unknown keys, where NaN may stand.
     _loaded(text)
     content: Content = _adapter(cast(Any, kind)).validate_json(text)
     return content

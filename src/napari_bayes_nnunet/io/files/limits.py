@@ -41,6 +41,7 @@ def read_small(file: Path, *, most: int = LARGEST_TEXT) -> bytes:
     refuse_special(file)
     with file.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
+        # One byte more tells whether the file has grown meanwhile.
         content = b"" if size > most else stream.read(size + 1)
         while size < len(content) <= most and (more := stream.read(CHUNK)):  # the file is growing
             content += more

@@ -81,6 +81,7 @@ def check_plans(plans: Mapping[str, Any]) -> None:
         or not all(isinstance(settings, dict) for settings in configurations.values())
     ):
         raise DataError(NO_CONFIGURATIONS)
+    # nnU-Net also reads some of these entries from the plans themselves.
     for content in (plans, *configurations.values()):
         _check_names(content)
         if "architecture" in content:
@@ -155,6 +156,7 @@ def channel_names(content: Mapping[str, Any]) -> list[str]:
 
 def is_plain_name(name: object) -> bool:
     """Return whether a name stays in its folder when it is used as that of a file."""
+    # The second character is a colon in a path with a drive of Windows.
     if not isinstance(name, str) or name in ("", ".", "..") or name[1:2] == ":":
         return False
     return not {*name} & {*"/\\\0"}

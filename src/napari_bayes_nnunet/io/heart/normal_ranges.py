@@ -35,6 +35,7 @@ def read_normal_ranges(choice: str) -> NormalRanges:
     with reading(file):
         content = read_small(file, most=2**20)  # a set with groups of age has a hundredth of it
     try:
+        # Excel begins a CSV file in UTF-8 with a byte order mark.
         rows = csv_rows(content.decode("utf-8-sig").splitlines(), strict=True)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(NO_CSV, file=file) from error
@@ -56,6 +57,7 @@ def _check_head(line: int, cells: Sequence[str]) -> None:
     """Raise ValueError with what to write, unless the line of the head has it."""
     if line == 1 and (cells[0] != "source" or not cells[1]):
         raise ValueError("“source”, a comma and the publication")
+    # Volumes with papillary muscles as muscle are smaller, so their ranges would mislead.
     if line == 2 and (*cells[:2],) != ("papillary muscles", "blood"):
         raise ValueError(RULE)
     if line == 3 and (missing := [name for name in _COLUMNS if name not in cells]):

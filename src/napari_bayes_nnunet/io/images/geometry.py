@@ -130,6 +130,7 @@ class Geometry:
         pixdim = np.array(header["pixdim"][1:4], dtype=np.float64)
         affine = np.linalg.norm(np.array(header.get_best_affine())[:3, :3], axis=0)
         is_scale = np.isfinite(affine).all() and affine.min() > 0
+        # Programs that know no position write an affine of ones, as in ACDC.
         is_unit = np.allclose(affine, 1, rtol=1e-3)
         agree = np.allclose(affine, pixdim, rtol=SAME_SPACING, atol=0)
         unit = _mm_of_unit(header)
@@ -334,6 +335,7 @@ def with_slices_on_third_axis(header: Any) -> Any:
     changed["pixdim"][3] = step
     sform = np.array(changed.get_sform(), dtype=np.float64)
     length = float(np.linalg.norm(sform[:3, 2]))
+    # An affine of ones gives no distances.
     is_unit = np.allclose(np.linalg.norm(sform[:3, :3], axis=0), 1, rtol=1e-3)
     if int(changed["sform_code"]) > 0 and length > 0 and not is_unit:
         sform[:3, 2] *= step / length
@@ -378,7 +380,9 @@ def make_geometry(
         scaled = _with_scale(affine, spacing)
         header.set_qform(scaled, code="scanner")
         header.set_sform(scaled, code="scanner")
+    # After the forms, because setting one changes pixdim.
     header.set_zooms([*spacing[::-1], *([frame_time or 0.0] if len(shape) == 4 else [])])
+    # Always little endian, so that equal geometries are equal bytes.
     return Geometry(header.as_byteswapped("<").binaryblock)
 
 

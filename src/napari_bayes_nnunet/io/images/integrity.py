@@ -27,6 +27,7 @@ def is_whole(file: Path) -> bool:
         refuse_special(file)
         if file.name.endswith(".npz"):
             with zipfile.ZipFile(file) as archive:
+                # The list of its files stands at its end.
                 return bool(archive.namelist())
         if file.name.endswith(".nii.gz"):
             header = nifti_header(file)
@@ -41,6 +42,7 @@ def nifti_header(file: Path) -> Any:
     try:
         refuse_special(file)
         with file.open("rb") as content:
+            # By its first bytes, because endings may be wrong.
             packed = content.read(2) == b"\x1f\x8b"
             content.seek(0)
             unpacked = gzip.GzipFile(fileobj=content) if packed else content

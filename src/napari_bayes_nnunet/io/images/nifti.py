@@ -199,6 +199,7 @@ def read_volume(
     as_slices = slices_on_fourth_axis(header)
     if as_slices:
         header = with_slices_on_third_axis(header)
+    # Always little endian, so that equal geometries are equal bytes.
     geometry = Geometry(header.as_byteswapped("<").binaryblock)
     try:
         geometry = geometry.with_slices_found() if like is None else geometry.held_like(like)
@@ -469,6 +470,7 @@ def _read_voxels(path: Path, stream: BinaryIO, header: Any, count: int) -> Voxel
         content = stream.read(piece.size * stored.itemsize)
         if len(content) < piece.size * stored.itemsize:
             raise DataError(TRUNCATED, file=path)
+        # A number beyond float32 becomes infinite, which is refused with its count.
         with np.errstate(over="ignore"):
             piece[:] = apply_read_scaling(np.frombuffer(content, stored), slope, intercept)
     return voxels
@@ -537,6 +539,7 @@ def _write(
         )
     header = geometry.parsed()
     header.set_data_dtype(array.dtype)
+    # The scaling of the source would be applied to the new values.
     header.set_slope_inter(1.0, 0.0)
     header.set_intent(intent)
     # These fields describe the source's voxels and file; a description may name the patient.
@@ -546,6 +549,7 @@ def _write(
         header[field] = b""
     kind = next(k for k in nifti_classes() if k.header_class is type(header))
     stored = geometry.to_file_order(array).T.reshape(geometry.file_shape)
+    # Without an affine, so that both forms of the header stay as they are.
     image = kind(stored, None, header, dtype=array.dtype)
     with writing(path), replacing(path) as temporary:
         image.to_filename(temporary)

@@ -115,6 +115,7 @@ def study_image(study: StudyInput, *, series: int | None = None, anyway: bool = 
 def _check_tags(stack: Stack) -> None:
     """Raise DataError if the tags are those of another image than a short-axis cine."""
     if reason := stack.no_cine_because:
+        # Descriptions of series may hold the name of a patient.
         name = stack.describe_anonymously()
         raise DataError(NO_CINE_TAGS, stack=name, reason=reason)
 

@@ -147,6 +147,7 @@ def find_studies(
         for file in _images_in(folder, left_out):
             case = case_name(file)
             images.append(StudyInput(kind="NIfTI", paths=(file,), folder=folder.title, case=case))
+        # DICOM files often have no ending, so all others are looked at.
         others = [file for file in folder.files if not is_nifti(file)]
         studies = group_by_study(others, note)
         for study, files in studies.items():
@@ -155,6 +156,7 @@ def find_studies(
             dicoms.setdefault(key, []).append(_Part(folder, files, is_whole=len(studies) == 1))
     named = [(image, "") for image in images]
     for (study, _), parts in dicoms.items():
+        # A hash of the folder's name could be guessed back to the name of the patient.
         identity = study or hash_content(parts[0].files[0])
         name = make_pseudonym(identity if series is None else f"{identity} series {series}")
         folders = [part.folder for part in parts]
@@ -203,6 +205,7 @@ def _common_folder(folders: Sequence[Folder]) -> tuple[str, str]:
     """Return the path in the tree and the name of the folder that contains all ``folders``."""
     title = PurePosixPath(posixpath.commonpath([folder.title for folder in folders]))
     if title.name:
+        # The path of the top is written as a dot.
         return str(title.parent).removeprefix("."), title.name
     top = folders[0].path
     for _ in PurePosixPath(folders[0].title).parts:

@@ -67,6 +67,7 @@ def slice_checksums(labels: VoxelArray) -> dict[Place, str]:
     if labels.ndim == 4:
         phases = dict(enumerate(labels, start=1))
     return {
+        # Labels are uint8 after a segmentation, but may be uint16 after another program saved them.
         (phase, z): f"{crc32(plane.astype('<u2').tobytes()):08x}"
         for phase, volume in phases.items()
         for z, plane in enumerate(volume)
@@ -143,6 +144,7 @@ def check_grid(file: Path, grid: Geometry, expected: Geometry) -> None:
 
 def foreign_values(labels: VoxelArray, structures: Mapping[str, int]) -> dict[int, int]:
     """Return label → number of voxels of labels that are neither background nor a structure."""
+    # A lookup table is faster than np.isin.
     is_foreign = np.ones(int(np.iinfo(labels.dtype).max) + 1, bool)
     is_foreign[[0, *structures.values()]] = False
     values, counts = np.unique(labels[is_foreign[labels]], return_counts=True)

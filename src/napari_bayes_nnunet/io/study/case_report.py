@@ -224,11 +224,13 @@ def interval_rules(reports: Iterable[Mapping[str, Any]]) -> dict[str, NumberRule
     """
     reports = list(reports)
     failure = worst_failure(reports)
+    # No rule was fitted on cases like this one.
     if failure is not None and failure.warned:
         return {}
     calibration = _common_calibration(reports)
     volumes = {canonical_structure(name): rule for name, rule in calibration.volumes.items()}
     of_images = {f"{name} volume": rule for name, rule in volumes.items() if name is not None}
+    # The rule for a review comes last: its interval is the one that narrows.
     return {**of_images, **calibration.function, **calibration.review}
 
 

@@ -68,6 +68,7 @@ class SourceImage:
 
     def is_at(self, path: Path) -> bool:
         """Return whether the file at ``path`` has the same bytes."""
+        # The size first, because a checksum needs the whole file.
         return path.stat().st_size == self.bytes and sha256(path) == self.sha256
 
 
@@ -259,6 +260,7 @@ def _relative_to(folder: Path, image: SourceImage) -> SourceImage:
 def _anonymous(geometry: Geometry) -> bytes:
     """Return the header without the fields into which programs write the patient's name."""
     header = geometry.parsed()
+    # Fields differ between NIfTI-1 and NIfTI-2.
     for field_name in {"descrip", "aux_file", "db_name", "intent_name"} & set(header.keys()):
         header[field_name] = b""
     return bytes(header.binaryblock)

@@ -56,6 +56,7 @@ def read_stored_long_axes(folder: Path, problems: list[str]) -> tuple[LongAxis, 
 
 def _read(file: Path, kind: LongAxisKind) -> LongAxis:
     arrays = read_npz(file, _ARRAYS, _check_size)
+    # In this direction, because NaN fails every comparison.
     if not abs(np.linalg.det(arrays["affine"])) > 0:
         raise ValueError("The plane has no place in the patient.")
     return LongAxis(kind=kind, voxels=arrays["voxels"], affine=arrays["affine"])

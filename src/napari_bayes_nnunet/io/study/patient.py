@@ -28,6 +28,7 @@ class _PatientFile(PatientRecord):
 def write_patient(folder: Path, record: PatientRecord) -> None:
     """Write ``patient.json`` atomically, for its owner only. Raises OSError if that fails."""
     file = folder / PATIENT_FILE
+    # Before anything is in it, so that nobody else can read it for a moment.
     file.touch(_OWNER_ONLY)
     file.chmod(_OWNER_ONLY)  # which passes on to what replaces it
     write_json(file, {"format": _FORMAT, **asdict(record)})

@@ -103,6 +103,7 @@ def keep_reading(study: Path) -> None:
     """
     review = read_review(study) or ReviewState()
     for latest in _latest_first(study, review.reader)[:1]:
+        # Times and what is on screen do not make another reading.
         is_same = work_checksums(latest.path)[EDITED] == work_checksums(study)[EDITED]
         if is_same and latest.review.work == review.work:
             return
@@ -152,6 +153,7 @@ def _take(study: Path, reader: str) -> None:
     """Put the latest reading of a reader, or a new one, in the place of the open one."""
     own = _latest_first(study, reader)
     with writing(study):
+        # Without a review, labels that a kill leaves behind are nobody's.
         (study / REVIEW).unlink(missing_ok=True)
         _copy(own[0].path, study) if own else _start(study, reader)
         (study / READINGS / READING_OPENED).unlink()

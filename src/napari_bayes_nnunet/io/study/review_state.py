@@ -193,6 +193,7 @@ def write_review(folder: Path, review: ReviewState) -> None:
 
 def _content(review: ReviewState) -> dict[str, Any]:
     return {
+        # First, because all that is known here replaces it.
         **review.other,
         "format": _FORMAT,
         **{name: getattr(review, name) for name in _PLAIN},

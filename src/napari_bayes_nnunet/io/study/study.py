@@ -135,6 +135,7 @@ def open_study_lock(folder: Path, *, wait: float = 0) -> BaseFileLock:
     another window. Raises DataError if another window has the lock or the folder cannot be written
     to; the study can still be read.
     """
+    # Not local to a thread: work is saved in another thread than the one that opened the study.
     lock = FileLock(folder / LOCK, timeout=wait, thread_local=False)
     try:
         lock.acquire()
@@ -153,6 +154,7 @@ def is_open_elsewhere(folder: Path) -> bool:
     try:
         open_study_lock(folder).release()
     except DataError as error:
+        # A study that cannot be written to is refused, too, but not because it is open.
         return error.statement.template == OPEN_ELSEWHERE
     return False
 
@@ -184,6 +186,7 @@ def write_study(
         with open_study_lock(folder, wait=wait):
             check_replaceable(folder)  # a review may have begun meanwhile
             kept = (file for file in folder.rglob("*") if file.is_file())
+            # The patient's file always is for its owner only.
             modes = {f: f.stat().st_mode for f in kept if f.name != PATIENT_FILE}
             _clear(folder)
             with _absent_after_error(folder):
@@ -325,8 +328,10 @@ def has_work(folder: Path) -> bool:
         if review is not None and review.is_begun(started):
             return True
         edited, prediction = folder / EDITED, folder / PREDICTION
+        # Byte by byte first, which needs no unpacking.
         if not edited.exists() or filecmp.cmp(edited, prediction, shallow=False):
             return False
+        # Equal labels may be packed differently.
         return not np.array_equal(read_labels(edited).voxels, read_labels(prediction).voxels)
     except (DataError, OSError):
         return True
@@ -338,6 +343,7 @@ def check_replaceable(folder: Path) -> None:
         names = {path.name for path in folder.iterdir()} if folder.exists() else set()
     if has_corrections(folder):
         raise DataError(HAS_CORRECTIONS, folder=folder)
+    # Hidden files are those of systems, such as .DS_Store, or of killed writes.
     others = sorted(name for name in names - {LOCK} if not name.startswith("."))
     if others and not names & {STUDY_FILE, _UNFINISHED}:
         raise DataError(OTHER_FILES, folder=folder, file=others[0])
@@ -380,6 +386,7 @@ def _write_arrays(
     folder: Path, info: StudyInfo, posteriors: Mapping[Phase, StoredPosterior]
 ) -> None:
     prediction = np.zeros(info.shape, np.uint8)
+    # A map that not all phases have would be 0 in the others, which means certain.
     names = [name for name in MAP_FILES if all(name in p.maps for p in posteriors.values())]
     maps = {name: np.zeros(info.shape, np.float32) for name in names}
     for phase, posterior in posteriors.items():
@@ -391,6 +398,7 @@ def _write_arrays(
     write_labels(folder / PREDICTION, prediction, info.geometry)
     for name, values in maps.items():
         write_map(folder / MAP_FILES[name], values, info.geometry)
+    # Corrections start as the prediction, so a missing file always means lost work.
     write_labels(folder / EDITED, prediction, info.geometry)
 
 

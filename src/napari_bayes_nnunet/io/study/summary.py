@@ -60,6 +60,7 @@ def summarise_study(folder: Path, reader: str = "") -> StudySummary:
         info = read_study_info(folder)
         own = own_review(folder, reader)
         review = own or read_review(folder) or ReviewState()
+        # A kill between labels and decisions would count slices that have changed as accepted.
         if own is None and review.decisions and _are_labels_newer(folder):
             _, review = read_work(folder, info, [])
     except DataError as error:
@@ -87,6 +88,7 @@ def _are_labels_newer(folder: Path) -> bool:
 def _study_folders(folder: Path) -> Iterator[Path]:
     for path, subfolders, files in os.walk(folder):
         if STUDY_FILE in files:
+            # The subfolders of a study are its posteriors and readings.
             subfolders.clear()
             yield Path(path)
         else:
@@ -94,6 +96,7 @@ def _study_folders(folder: Path) -> Iterator[Path]:
 
 
 def _worst_first(summary: StudySummary) -> tuple[bool, float, str]:
+    # Above any quality, so that unknown ones come last.
     quality = 2.0 if summary.quality is None else summary.quality
     return summary.problem is None, quality, summary.case
 

@@ -92,6 +92,7 @@ def append_use(file: Path, row: UseRow) -> None:
             raise OSError("it is a symbolic link")
         with file.open("a+b", buffering=0) as stream:
             line = _line(row) if _cut_to_whole_lines(stream) else _csv(_COLUMNS) + _line(row)
+            # Without a buffer, a full disk may write a part and raise nothing.
             if stream.write(line) != len(line):
                 raise OSError("the disk is full")
             os.fsync(stream.fileno())
@@ -103,6 +104,7 @@ def read_use(file: Path) -> list[UseRow]:
     Raises DataError if the file cannot be read.
     """
     with reading(file):
+        # The last part is empty, or a line that a kill cut short.
         lines = read_small(file).split(b"\n")[:-1] if file.exists() else []
     rows = (_row(line.decode("utf-8", errors="replace")) for line in lines)
     return [row for row in rows if row is not None]

@@ -55,6 +55,7 @@ def has_targets(file: Path, image: Path) -> bool:
 
 def _open(file: Path) -> Any:
     """Return an array of this installation, which is read where it is sliced."""
+    # One thread, as nnU-Net opens its own: each loading process reads by itself.
     return blosc2.open(urlpath=str(file), mode="r", dparams={"nthreads": 1})
 
 

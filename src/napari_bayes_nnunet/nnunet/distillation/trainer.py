@@ -47,12 +47,14 @@ class StudentLoss(torch.nn.Module):
         """Return the loss of outputs (N, C + 1, …) for targets (N, C, …), see `write_targets`."""
         outputs = outputs.float()
         structures, information = targets[:, :-1], targets[:, -1]
+        # Rounded probabilities may add up to more than 1.
         background = (1 - structures.sum(1, keepdim=True)).clamp(min=0)
         wanted = torch.cat([background, structures], dim=1)
         logarithms = log_softmax(outputs[:, :-1], dim=1)
         divergence = (torch.xlogy(wanted, wanted) - wanted * logarithms).sum(1).mean()
         cost = binary_cross_entropy_with_logits(outputs[:, -1], information)
         other = 1 - information
+        # The entropy of the targets, which no cross-entropy is below.
         least = -(torch.xlogy(information, information) + torch.xlogy(other, other)).mean()
         dice = self._dice(logarithms[:, 1:].exp(), structures)
         return divergence + (1 - dice) + (cost - least)
@@ -78,8 +80,10 @@ class StudentTrainer(CheckpointEnsembleTrainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net's own signature)
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
+        # The loss is that of one output, in full resolution.
         self.enable_deep_supervision = False
         self.num_val_iterations_per_epoch = 0
+        # Nothing exceeds this, so nnU-Net keeps no best epoch, for which it would need validation.
         self._best_ema = math.inf
 
     @staticmethod
