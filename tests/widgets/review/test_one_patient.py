@@ -94,7 +94,7 @@ def steps(viewer: napari.Viewer) -> list[int]:
     return [int(n) for axis, n in enumerate(dims.nsteps) if axis not in dims.displayed and n > 1]
 
 
-def test_patient_is_on_canvas_and_above_thumbnails(dock, window, doe, qtbot) -> None:
+def test_patient_is_on_canvas_and_above_thumbnails_unless_hidden(dock, window, doe, qtbot) -> None:
     opened(dock, doe, qtbot)
     assert on_canvas(window) == DOE.title == above_thumbnails(window)
     assert dock.title.text().replace("\u200b", "") == "DOE, J"
@@ -105,10 +105,7 @@ def test_patient_is_on_canvas_and_above_thumbnails(dock, window, doe, qtbot) -> 
     window.dims.ndisplay = 3
     assert on_canvas(window) == DOE.title
     window.dims.ndisplay = 2
-
-
-def test_hidden_patient_is_nowhere_in_the_window(dock, window, doe, qtbot) -> None:
-    opened(dock, doe, qtbot)
+    # Hidden, it is nowhere in the window
     qtbot.waitUntil(lambda: dock._hide_patient is not None)
     dock._hide_patient.trigger()
     assert on_canvas(window) == above_thumbnails(window) == dock.title.text() == PATIENT_HIDDEN

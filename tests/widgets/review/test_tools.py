@@ -349,7 +349,7 @@ def test_ed_and_es_side_by_side(
     dock.phases_button.click()
     assert not other.isVisible()
     assert not settings.kept.both_phases
-    for _ in range(5):
+    for _ in range(2):
         assert not open_it().isVisible()
         dock.close_study()
         settle(qtbot, dock)
