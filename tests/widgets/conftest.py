@@ -6,7 +6,7 @@ import gc
 import json
 import sys
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -206,6 +206,17 @@ def window_dock(window: napari.Viewer, settings: Settings, qtbot: Any) -> Iterat
     """Return the Review dock in the window of the module, taken out after the test."""
     made = ReviewWidget(window, every_ms=NEVER, settings=settings)
     window.window.add_dock_widget(made, name="Review", area="right")
+    canvas, run = window.window._qt_viewer.canvas.native, made.turns.run
+
+    def undrawn(steps: Generator[None, None, None]) -> Generator[None, None, None]:
+        """Draw the canvas once a study is open: without a graphics card each step takes long."""
+        canvas.setUpdatesEnabled(False)
+        try:
+            yield from steps
+        finally:
+            canvas.setUpdatesEnabled(True)
+
+    made.turns.run = lambda steps: run(undrawn(steps))
     yield made
     if isalive(made):
         made.close_study()

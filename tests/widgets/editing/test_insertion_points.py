@@ -80,6 +80,9 @@ def test_found_points_are_shown_with_the_wall(bench: Bench) -> None:
         [ED - 1, 1, *found.inferior],
     ]
     assert found.anterior[0] < found.inferior[0]  # higher on the screen
+    bench.dock.forms.corrections.buttons["scribble"].click()
+    bench.drag(0, (2, 3))  # other tools keep the mouse
+    assert bench.session.state.insertions == {}
     bench.dock.forms.sections[WALL].collapse()
     assert not bench.layer.visible
 
@@ -120,9 +123,3 @@ def test_drags_are_undone_one_by_one_and_kept(bench: Bench) -> None:
     assert read_study(bench.folder).review.insertions[MIDDLE].anterior == tuple(twice[0, 2:])
     bench.open()
     assert bench.points() == pytest.approx(twice)
-
-
-def test_other_tools_keep_the_mouse(bench: Bench) -> None:
-    bench.dock.forms.corrections.buttons["scribble"].click()
-    bench.drag(0, (2, 3))
-    assert bench.session.state.insertions == {}

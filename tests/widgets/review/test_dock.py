@@ -763,7 +763,7 @@ def test_a_review_with_keys_and_mouse(make_dock, folder, qtbot) -> None:
     assert np.array_equal(read_study(folder).edited[ED - 1, WORST[1]], painted)
 
 
-def test_closing_the_window_saves(make_dock, folder, qtbot, monkeypatch) -> None:
+def test_closing_the_window_saves(make_dock, folder, settings, qtbot, monkeypatch) -> None:
     dock = make_dock(window=True)
     open_in(dock, folder, qtbot)
     labels = edit(dock)
@@ -777,6 +777,7 @@ def test_closing_the_window_saves(make_dock, folder, qtbot, monkeypatch) -> None
         assert not dock.eventFilter(window, QCloseEvent())
     dock._viewer.close()
     assert np.array_equal(read_study(folder).edited, labels)
+    assert settings.kept.thumbnails  # closed with the window, not by the reader
     dock.controller = None  # it went with its window
 
 

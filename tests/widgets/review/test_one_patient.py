@@ -94,7 +94,7 @@ def steps(viewer: napari.Viewer) -> list[int]:
     return [int(n) for axis, n in enumerate(dims.nsteps) if axis not in dims.displayed and n > 1]
 
 
-def test_patient_is_on_canvas_and_above_thumbnails(dock, window, doe, qtbot) -> None:
+def test_patient_is_on_canvas_and_above_thumbnails_unless_hidden(dock, window, doe, qtbot) -> None:
     opened(dock, doe, qtbot)
     assert on_canvas(window) == DOE.title == above_thumbnails(window)
     assert dock.title.text().replace("\u200b", "") == "DOE, J"
@@ -105,10 +105,7 @@ def test_patient_is_on_canvas_and_above_thumbnails(dock, window, doe, qtbot) -> 
     window.dims.ndisplay = 3
     assert on_canvas(window) == DOE.title
     window.dims.ndisplay = 2
-
-
-def test_hidden_patient_is_nowhere_in_the_window(dock, window, doe, qtbot) -> None:
-    opened(dock, doe, qtbot)
+    # Hidden, it is nowhere in the window
     qtbot.waitUntil(lambda: dock._hide_patient is not None)
     dock._hide_patient.trigger()
     assert on_canvas(window) == above_thumbnails(window) == dock.title.text() == PATIENT_HIDDEN
@@ -252,19 +249,14 @@ def test_unsaved_study_stays_in_front_of_another_image(
     assert dock.controller.session.state_of(WORST) == "accepted"
 
 
-def test_picture_is_hidden_and_said_to_be_none(dock, window, doe, qtbot) -> None:
+def test_picture_and_other_labels_are_hidden_and_said(dock, window, doe, tmp_path, qtbot) -> None:
     opened(dock, doe, qtbot)
     photo = window.add_image(np.zeros((30, 40, 3), np.uint8), rgb=True, name="photo")
     said = PICTURE_HIDDEN.format(layer="photo")
     qtbot.waitUntil(lambda: not photo.visible and dock.messages.line.message == said)
     assert on_canvas(window) == DOE.title
     window.layers.remove(photo)
-
-
-def test_labels_of_another_heart_are_hidden_and_get_no_stroke(
-    dock, window, doe, tmp_path, qtbot
-) -> None:
-    opened(dock, doe, qtbot)
+    # So are labels of another heart, which get no stroke
     mask = window.add_labels(np.ones(SHAPE, np.uint8), name="other_gt")
     said = LABELS_HIDDEN.format(layer="other_gt")
     qtbot.waitUntil(lambda: not mask.visible and dock.messages.line.message == said)
@@ -306,14 +298,14 @@ def test_image_with_a_result_outlives_its_review(dock, window, doe, qtbot) -> No
     assert shown == {image.name, "prediction"}
 
 
-@pytest.mark.parametrize("kind", ["labels", "numbers"])
-def test_mask_that_was_there_does_not_lie_on_the_heart(dock, window, doe, qtbot, kind) -> None:
+def test_masks_that_were_there_do_not_lie_on_the_heart(dock, window, doe, qtbot) -> None:
     voxels = np.zeros(SHAPE, np.uint8)
     voxels[0] = 1
-    add: Callable[..., Layer] = window.add_labels if kind == "labels" else window.add_image
-    mask = add(voxels if kind == "labels" else voxels.astype(np.float32), name="other_gt")
+    labels = window.add_labels(voxels, name="other_gt")
+    numbers = window.add_image(voxels.astype(np.float32), name="other_mask")
     opened(dock, doe, qtbot)
-    assert not mask.visible
+    assert not labels.visible
+    assert not numbers.visible
 
 
 def test_image_fills_the_canvas_beside_a_larger_hidden_one(window, tmp_path, qtbot) -> None:

@@ -134,15 +134,7 @@ def test_closed_thumbnails_stay_closed_until_wanted(
         assert dock.forms.thumbnails.current == dock.controller.picture.place
         click(dock, ED, 0, qtbot)
         assert dock.controller.picture.place == (ED, 0)
-    qtbot.mouseClick(dock.thumbnails_button, Qt.MouseButton.LeftButton)
-    assert thumbnail_docks(dock) == []
-
-
-def test_the_next_study_has_no_thumbnails_if_another_window_closed_them(
-    dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any
-) -> None:
-    assert len(thumbnail_docks(dock)) == 1
-    settings.keep(thumbnails=False)
+    settings.keep(thumbnails=False)  # closed in another window
     open_in(dock, folder, qtbot)
     assert thumbnail_docks(dock) == []
     assert not dock.thumbnails_button.isChecked()
@@ -151,6 +143,8 @@ def test_the_next_study_has_no_thumbnails_if_another_window_closed_them(
     open_in(dock, folder, qtbot)
     assert len(thumbnail_docks(dock)) == 1
     assert dock.forms.grid.isHidden()
+    qtbot.mouseClick(dock.thumbnails_button, Qt.MouseButton.LeftButton)
+    assert thumbnail_docks(dock) == []
 
 
 def test_thumbnails_fit_layout_failures_and_end(
@@ -186,14 +180,6 @@ def test_thumbnails_fit_layout_failures_and_end(
     dock.open(folder / "missing")
     qtbot.waitUntil(lambda: not dock.is_opening)
     assert thumbnail_docks(dock) == []
-    open_in(dock, folder, qtbot)
-
-
-def test_closing_the_window_is_no_choice(dock: ReviewWidget, settings: Settings) -> None:
-    assert len(thumbnail_docks(dock)) == 1
-    dock._viewer.close()  # the shared window: this test is the last one that needs it
-    QApplication.processEvents()
-    assert settings.kept.thumbnails
 
 
 # Without a window
