@@ -248,9 +248,7 @@ def test_phases_outside_the_queue_count_as_open(images: Path, tmp_path: Path) ->
     assert str(accepted.total) in describe_open_slices(session, session.phases)
 
 
-def test_images_are_refused_as_folder_of_another_patient_or_if_not_comparable(
-    study: Path, images: Path, tmp_path: Path
-) -> None:
+def test_output_folder_and_images_are_checked(study: Path, images: Path, tmp_path: Path) -> None:
     session = ReviewSession(read_study(study))
     before = sorted(images.rglob("*"))
     with pytest.raises(AppError) as refused:
