@@ -41,7 +41,7 @@ def canonical(name: str) -> str:
 
 
 def write_installed(file: Path, environment: Mapping[str, str]) -> str:
-    """Write the versions of Python, torch, the card and all packages; return all but the last."""
+    """Write the versions of Python, torch, the card and the packages; return the first three."""
     command = [sys.executable, "-P", "-c", _LIST]
     done = subprocess.run(
         command, env=dict(environment), stdout=subprocess.PIPE, text=True, check=True

@@ -83,8 +83,7 @@ class StudyInfo:
     ``image`` is None if the image did not come from a file: the study then holds it.
     ``structures``: name → label without background; ``classes``: C with background, 2 for
     regions. ``phases`` were segmented (from 1; (None,) for a 3D image); ``unfinished`` ones were
-    requested, too. ``ed`` and
-    ``es`` are None if unknown.
+    requested, too. ``ed`` and ``es`` are None if unknown.
     """
 
     case: str
