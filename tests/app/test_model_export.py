@@ -154,7 +154,8 @@ def test_nnunet_installs_an_exported_run_and_predicts_alike(
     result = Ensemble(file, device="cpu", precision="full").segment(
         image, spacing, method="vanilla", mirroring="none", temperature=1, window="whole"
     )
-    np.testing.assert_allclose(result.probabilities, expected, atol=2e-3)
+    # Stock nnU-Net adds its logits in float16: steps of 0.008 from 8 to 16, a quarter after softmax
+    np.testing.assert_allclose(result.probabilities, expected, atol=4e-3)
     assert len(find_ensemble(file).members) == len(find_ensemble(trained_run).members)
 
 
