@@ -117,6 +117,7 @@ def test_nine_studies_tell_whether_intervals_hold_and_have_their_own(
     studies = tmp_path / "studies"
     for number in range(9):  # one reader agrees with the ensemble, so nothing else is learnt
         reviewed(studies / f"p{number}", lower=number % 2, bound=bound)
+    reviewed(studies / "uncalibrated", lower=0, bound=None)  # says nothing of intervals
     run("profile", "learn", studies, "-o", tmp_path / "site.json")
     profile = read_profile(tmp_path / "site.json")
     assert not profile.draws

@@ -22,17 +22,18 @@ def reviewed(
     *,
     lower: int,
     accepted: bool = True,
-    bound: float = 1,
+    bound: float | None = 1,
     scanner: str = "",
     profile: dict[str, Any] | None = None,
 ) -> Path:
     """Write a study of ED 1 and ES 2 whose reader begins the LV lower at ES.
 
-    Half of the 90 % interval of its numbers is ``bound``, by the ensemble.
+    Half of the 90 % interval of its numbers is ``bound``, by the ensemble; None: not calibrated.
     """
-    rule = asdict(CHANGE.scaled((bound, bound)))
-    calibration = {"review": {"LV EF": rule, "LV ESV": rule}}
-    entries = {"calibration": calibration} | ({"profile": profile} if profile else {})
+    entries: dict[str, Any] = {"profile": profile} if profile else {}
+    if bound is not None:
+        rule = asdict(CHANGE.scaled((bound, bound)))
+        entries["calibration"] = {"review": {"LV EF": rule, "LV ESV": rule}}
     reports = {phase: made_report(**entries) for phase in (1, 2)}
     make_study(folder, phases=(1, 2), case=folder.name, ed=1, es=2, reports=reports)
     study = read_study(folder)

@@ -57,8 +57,10 @@ def with_intervals(profile: SiteProfile, studies: Sequence[ReviewedStudy]) -> Si
 
     Each scanner has its own test and intervals. The half-widths of the site are conformal
     (`conformal_quantile`), of the changes as multiples of the ensemble's half-widths, and need 9
-    studies. Whether the ensemble's hold is tested with `chance_of_misses`.
+    studies. Whether the ensemble's hold is tested with `chance_of_misses`. Studies that have none
+    do not count.
     """
+    studies = [study for study in studies if study.changes]
     if len({study.calibration for study in studies}) > 1:
         return replace(profile, learnt=(OTHER_CALIBRATIONS, *profile.learnt))
     scanners = sorted({study.scanner for study in studies})
