@@ -225,7 +225,6 @@ def evaluate(
         remarks[NOT_IN_GROUPS] = [case.case for case in cases]
     return MethodEvaluation(
         name=name,
-        # Only now, because ED and ES of a heart may be two files.
         cases=tuple(with_phases(cases, functions)),
         notes=tuple(_notes(remarks, len(names))),
         folder=predictions,
