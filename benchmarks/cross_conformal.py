@@ -15,12 +15,10 @@ the other patients, the warnings of structures that may have failed.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import get_args
 
 from napari_bayes_nnunet.app.segmentation.calibrate import (
     CalibrationCase,
@@ -40,11 +38,12 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.io.study.case_report import expected_dice_entry
 
+from .command_line import run
 from .held_back import SPLIT, read_image
 from .markdown import markdown_table
 
 
-def split(file: Path, folds: int) -> None:
+def split(file: Path, *, folds: int = 4) -> None:
     """Write ``folds`` folds of the training patients; every K-th patient is in the same fold."""
     (demo,) = json.loads(SPLIT.read_text(encoding="utf-8"))
     cases = sorted(demo["train"])
@@ -52,20 +51,17 @@ def split(file: Path, folds: int) -> None:
     written = []
     for fold in range(folds):
         left_out = set(patients[fold::folds])
-        sides = {"train": False, "val": True}
-        written.append(
-            {
-                side: [case for case in cases if (patient_of(case) in left_out) is is_left_out]
-                for side, is_left_out in sides.items()
-            }
+        train, val = (
+            [c for c in cases if (patient_of(c) in left_out) is out] for out in (False, True)
         )
+        written.append({"train": train, "val": val})
     file.write_text(json.dumps(written, indent=1), encoding="utf-8")
 
 
-def table(dataset: Path, runs: list[Path], mirroring: Mirroring) -> str:
+def table(dataset: Path, runs: list[Path], *, mirroring: Mirroring = "full") -> str:
     """Return the coverage on the patients of all runs together as a Markdown table."""
     settings = SegmentationSettings(temperature=1, mirroring=mirroring)
-    folds = [list(_left_out(run, dataset, settings)) for run in runs]
+    folds = [list(_left_out(folder, dataset, settings)) for folder in runs]
     cases = [case for fold in folds for case in fold]
     patients = len({case.patient for case in cases})
     text = markdown_table(
@@ -118,9 +114,9 @@ def _between_folds(folds: Sequence[Sequence[CalibrationCase]]) -> str:
 
 
 def _left_out(
-    run: Path, dataset: Path, settings: SegmentationSettings
+    folder: Path, dataset: Path, settings: SegmentationSettings
 ) -> Iterator[CalibrationCase]:
-    ensemble = Ensemble(run)
+    ensemble = Ensemble(folder)
     record = ensemble.folder.record
     assert record is not None
     names = {name for fold in record.folds for name in record.validation_cases(fold)}
@@ -146,24 +142,5 @@ def _width(rows: Sequence[HeldOut]) -> str:
     return f"{width:.1f} {unit}" if unit else f"{width:.3f}"
 
 
-def main() -> None:
-    """Run the command named on the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    splitting, judging = commands.add_parser("split"), commands.add_parser("table")
-    splitting.add_argument("file", type=Path)
-    splitting.add_argument("--folds", type=int, default=4)
-    judging.add_argument("dataset", type=Path)
-    judging.add_argument("runs", type=Path, nargs="+")
-    judging.add_argument("--mirroring", choices=get_args(Mirroring), default="full")
-    options = parser.parse_args()
-    if options.command == "split":
-        split(options.file, options.folds)
-    else:
-        print(table(options.dataset, options.runs, options.mirroring))
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, split, table)

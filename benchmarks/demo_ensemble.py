@@ -14,7 +14,6 @@ resampling patients.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
 import shutil
@@ -51,8 +50,9 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member, find_ensembl
 from napari_bayes_nnunet.io.ensemble.run_folder import TrainingRecord, read_record, write_record
 from napari_bayes_nnunet.io.images.nifti import read_labels
 
+from . import command_line
 from .held_back import read_image
-from .markdown import markdown_table
+from .markdown import markdown_table, with_interval
 
 SHIPPED = "multi, n 9"
 COMPARED = "single, n 10"
@@ -169,8 +169,8 @@ def table(results: Path) -> str:
         bins, tempered, temperatures = _bins(results, cases, patients, row)
         ece[row] = _pooled_ece(bins, patients), _pooled_ece(tempered, patients)
         body.append(
-            [row, *columns, _with_interval(mean_dice[row], 1, 3)]
-            + [_with_interval(estimate, 100, 2) for estimate in ece[row]]
+            [row, *columns, with_interval(mean_dice[row], 1, 3)]
+            + [with_interval(estimate, 100, 2) for estimate in ece[row]]
             + [f"{min(temperatures):.2f} to {max(temperatures):.2f}"]
         )
     heads = ["method", *structures[0], "mean Dice", "ECE %", "ECE % with τ", "τ"]
@@ -189,7 +189,7 @@ def _differences(
         for values, factor, digits in pairs:
             ours, theirs = values[SHIPPED], values[other]
             difference = Estimate(ours.value - theirs.value, ours.resampled - theirs.resampled)
-            cells.append(_with_interval(difference, factor, digits, sign="+"))
+            cells.append(with_interval(difference, factor, digits, sign="+"))
         rows.append([f"{SHIPPED} − {other}", *cells])
     return markdown_table(["difference", "mean Dice", "ECE %", "ECE % with τ"], rows)
 
@@ -243,12 +243,6 @@ def _pooled_ece(bins: Sequence[ReliabilityBins], patients: Sequence[str]) -> Est
     return bootstrap(pooled, patients)
 
 
-def _with_interval(estimate: Estimate, factor: float, digits: int, sign: str = "") -> str:
-    low, high = estimate.interval
-    value, low, high = (f"{factor * v:{sign}.{digits}f}" for v in (estimate.value, low, high))
-    return f"{value} ({low} to {high})"
-
-
 def ship(run: Path, results: Path, folder: Path) -> None:
     """Copy plans, record and members of ``SHIPPED`` into ``folder``, and add their scores."""
     chosen = choose_members(find_ensemble(run), *ROWS[SHIPPED])
@@ -272,28 +266,5 @@ def _read_cases(results: Path) -> list[dict[str, Any]]:
     return [json.loads(file.read_text(encoding="utf-8")) for file in sorted(results.glob("*.json"))]
 
 
-def main() -> None:
-    """Run the command named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    selected = commands.add_parser("select")
-    for argument, kind in {"run": Path, "folder": Path, "cycles": str}.items():
-        selected.add_argument(argument, type=kind)
-    for name, arguments in {
-        "evaluate": ("run", "dataset", "results"),
-        "table": ("results",),
-        "ship": ("run", "results", "folder"),
-    }.items():
-        command = commands.add_parser(name)
-        for argument in arguments:
-            command.add_argument(argument, type=Path)
-    flags = vars(parser.parse_args())
-    command = flags.pop("command")
-    functions = {"select": select, "evaluate": evaluate, "table": table, "ship": ship}
-    outcome = functions[command](**flags)
-    if outcome:
-        print(outcome)
-
-
 if __name__ == "__main__":
-    main()
+    command_line.run(__doc__, select, evaluate, table, ship)

@@ -12,13 +12,12 @@ each patient is judged by rules fitted on the other validation patients.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zlib import crc32
 
 import numpy as np
@@ -42,9 +41,10 @@ from napari_bayes_nnunet.io.dataset.patients import DEFAULT_PATIENT, patient_of
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase, read_dataset
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
-from .command_line import command_parsers, read_rows
-from .markdown import markdown_table
+from .command_line import run
+from .markdown import markdown_table, with_interval
 from .paper.shifts import SHIFTS, UNSHIFTED
+from .results import append_row, read_rows
 
 TRAINING, SUNNYBROOK = "training", "sunnybrook"
 FEW = 3
@@ -155,8 +155,9 @@ def measure(
     dataset: Path,
     results: Path,
     *,
-    sunnybrook: Path | None,
-    **flags: str,
+    sunnybrook: Path | None = None,
+    mirroring: Literal["full", "none"] = "full",
+    window: Literal["heart", "whole"] = "heart",
 ) -> None:
     """Append a line for each image that has none."""
     ensemble = Ensemble(folder)
@@ -164,9 +165,7 @@ def measure(
     for task in tasks(ensemble, dataset, sunnybrook):
         if (task.condition, task.case) in done:
             continue
-        row = measured(ensemble, task, **flags)
-        with results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        append_row(results, measured(ensemble, task, mirroring=mirroring, window=window))
         print(task.condition, task.case, flush=True)
 
 
@@ -254,8 +253,7 @@ def auroc_intervals(rows: list[Row]) -> str:
             return worst_fifth([row for row, n in zip(part, counts, strict=True) for _ in range(n)])
 
         found = bootstrap(auroc, [patient(row) for row in part])
-        low, high = found.interval
-        lines.append(f"AUROC worst fifth, {name}: {found.value:.2f} ({low:.2f} to {high:.2f})")
+        lines.append(f"AUROC worst fifth, {name}: {with_interval(found, digits=2)}")
     return "\n".join(lines)
 
 
@@ -332,19 +330,11 @@ def image_table(rows: list[Row]) -> str:
     return markdown_table(head, lines)
 
 
-def main() -> None:
-    """Run the command named on the command line."""
-    parser, command, _ = command_parsers(__doc__, "measure", "ensemble", "dataset", "results")
-    command.add_argument("--sunnybrook", type=Path)
-    command.add_argument("--mirroring", choices=("full", "none"), default="full")
-    command.add_argument("--window", choices=("heart", "whole"), default="heart")
-    flags = vars(parser.parse_args())
-    if flags.pop("command") == "measure":
-        measure(flags.pop("ensemble"), flags.pop("dataset"), flags.pop("results"), **flags)
-    else:
-        rows = read_rows(flags["results"])
-        print(failure_table(rows), auroc_intervals(rows), image_table(rows), sep="\n\n")
+def table(results: Path) -> str:
+    """Return all tables."""
+    rows = read_rows(results)
+    return "\n\n".join([failure_table(rows), auroc_intervals(rows), image_table(rows)])
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, measure, table)

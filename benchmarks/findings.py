@@ -1,6 +1,6 @@
 """Count findings that contradict anatomy or the cardiac cycle, and the errors in their slices.
 
-    python benchmarks/findings.py ENSEMBLE STUDIES [LABELS]
+    python -m benchmarks.findings ENSEMBLE STUDIES [LABELS]
 
 STUDIES are written by predict --save study. ENSEMBLE has the usual range of the mass of its
 training patients. LABELS has NAME.nii.gz for each study NAME; structures that its dataset.json does
@@ -12,14 +12,12 @@ one queue; a slice is beyond the queue if it is not among the first 30 % of it.
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from benchmarks.markdown import markdown_table
 
 from napari_bayes_nnunet.app.segmentation.calibration import read_calibrations
 from napari_bayes_nnunet.core.heart.plausibility import (
@@ -36,6 +34,9 @@ from napari_bayes_nnunet.core.types import Place
 from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.io.study.study import Study, read_study
+
+from .command_line import run
+from .markdown import markdown_table
 
 WRONG_MM2 = 50.0
 
@@ -122,4 +123,4 @@ def main(ensemble: Path, studies: Path, labels: Path | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]))
+    run(__doc__, main)

@@ -1,8 +1,7 @@
-"""Validation volumes of a benchmark training, and the command-line arguments that choose them."""
+"""Validation volumes of a benchmark training."""
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,21 +11,7 @@ import numpy as np
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase, read_dataset
 from napari_bayes_nnunet.io.images.nifti import read_channels
 
-from .command_line import existing_file, existing_folder, positive_number
-
 SPLIT = Path(__file__).with_name("acdc_splits_final.json")
-
-
-def make_parser(doc: str | None) -> argparse.ArgumentParser:
-    """Return a parser of RUN DATASET [--split FILE] [--members N]."""
-    parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", type=existing_folder)
-    parser.add_argument("dataset", type=existing_folder)
-    parser.add_argument("--split", type=existing_file, default=SPLIT)
-    parser.add_argument("--members", type=positive_number, default=30)
-    return parser
 
 
 def held_back_cases(dataset: Path, split: Path) -> Iterator[TrainingCase]:

@@ -11,8 +11,9 @@ with 100 bins in the box of the reference; τ is that of MODEL's calibration for
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +22,16 @@ from napari_bayes_nnunet.app.segmentation.calibration import chosen_temperature
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.methods import choose_members
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.core.ensemble.posterior import apply_temperature
+from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior, apply_temperature
 from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliability_bins
 from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
-from .command_line import append_row, command_parsers, read_rows
-from .comparison import method_means
+from .command_line import run
 from .markdown import markdown_table
+from .results import append_row, read_rows
 from .stored_bins import bins_from_json, bins_to_json
 
 STRUCTURE = "LV"
@@ -48,6 +50,7 @@ def evaluate(model: Path, folder: Path, results: Path) -> None:
         if case not in done:
             methods = evaluate_case(ensemble, folder, case)
             append_row(results, {"case": case, "half": half, "methods": methods})
+            print(case, flush=True)
 
 
 def judging_cases(folder: Path) -> Iterator[TrainingCase]:
@@ -96,6 +99,19 @@ def evaluate_case(ensemble: Ensemble, folder: Path, case: str) -> dict[str, dict
     }
 
 
+def method_means(
+    members: Iterable[tuple[Member, NDArray[np.floating]]],
+    chosen: Mapping[str, Collection[Member]],
+) -> dict[str, NDArray[np.floating]]:
+    """Return the mean probabilities of each method's ``chosen`` among the ``members``."""
+    posteriors = {method: RunningPosterior() for method in chosen}
+    for member, probabilities in members:
+        for method, of_method in chosen.items():
+            if member in of_method:
+                posteriors[method].add(probabilities)
+    return {method: np.asarray(posterior.mean()) for method, posterior in posteriors.items()}
+
+
 def lv_scores(
     mean: NDArray[np.floating], reference: NDArray[np.bool_], label: int
 ) -> dict[str, object]:
@@ -107,7 +123,7 @@ def lv_scores(
     return {"dice": overlap[STRUCTURE], "bins": bins_to_json(bins)}
 
 
-def table(results: Path, half: str) -> str:
+def table(results: Path, *, half: Literal["train", "judge", "all"] = "judge") -> str:
     """Return Dice (mean and SD over cases) and pooled ECE by method and phase."""
     rows = [row for row in read_rows(results) if half in ("all", row["half"])]
     body = []
@@ -131,16 +147,5 @@ def _patient(case: str) -> str:
     return case.rpartition("_")[0]
 
 
-def main() -> None:
-    """Run the command named on the command line."""
-    parser, _, tables = command_parsers(__doc__, "evaluate", "model", "folder", "results")
-    tables.add_argument("--half", choices=(*HALVES, "all"), default="judge")
-    options = parser.parse_args()
-    if options.command == "evaluate":
-        evaluate(options.model, options.folder, options.results)
-    else:
-        print(table(options.results, options.half))
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, evaluate, table)

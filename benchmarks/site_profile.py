@@ -14,7 +14,6 @@ labels.
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,7 +41,7 @@ from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.images.nifti import read_labels
 
-from .command_line import existing_folder, positive_number
+from .command_line import run
 from .markdown import markdown_table
 
 HEART: Final[dict[Structure, int]] = {"RV": 1, "MYO": 2, "LV": 3}
@@ -201,21 +200,13 @@ def rows_of(rule: str, errors: Errors) -> Iterator[list[str]]:
         yield [rule, str(count), *cells, f"{100 * (ef[1] / ef[0] - 1):+.0f} %"]
 
 
-def main() -> None:
+def main(predictions: Path, dataset: Path, *, repeats: int = 10, contours: bool = False) -> None:
     """Print what was learnt, and the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("predictions", type=existing_folder)
-    parser.add_argument("dataset", type=existing_folder)
-    parser.add_argument("--repeats", type=positive_number, default=10)
-    parser.add_argument("--contours", action="store_true")
-    arguments = parser.parse_args()
-    patients = [*read_patients(arguments.predictions, arguments.dataset)]
+    patients = [*read_patients(predictions, dataset)]
     print(f"{len(patients)} patients\n", flush=True)
     rows = []
     for name, rule in RULES.items():
-        errors, learnt = simulate(patients, rule, arguments.repeats, contours=arguments.contours)
+        errors, learnt = simulate(patients, rule, repeats, contours=contours)
         rows += rows_of(name, errors)
         print(name, *learnt, sep="\n  ", flush=True)
     heads = [f"{name}, {unit}" for name, unit in MEASURES.items()]
@@ -223,4 +214,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, main)

@@ -10,7 +10,6 @@ opened as the menu does it, each in a new process, imports included.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -19,6 +18,8 @@ from statistics import median
 from typing import Any, Literal
 
 import numpy as np
+
+from . import command_line
 
 HEAVY = ("torch", "nnunetv2", "matplotlib", "pandas")
 DOCKS = ("Segment", "Review", "Train", "Evaluate")
@@ -92,13 +93,8 @@ class Opened:
         return [name for name in HEAVY if name in self.modules]
 
 
-def main() -> None:
+def main(*, times: int = 20) -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--times", type=int, default=20)
-    times = parser.parse_args().times
     pairs = [start_pair(first="with" if n % 2 else "without") for n in range(times)]
     print_start(pairs)
     print("| dock | seconds to open | thread seconds | heavy modules imported |")
@@ -164,4 +160,4 @@ def _run(script: str, *arguments: str) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(__doc__, main)

@@ -1,6 +1,6 @@
 """Apply the stop rule of an ensemble to patients of another scanner, of whom only the LV is known.
 
-    python benchmarks/stop_rule.py ENSEMBLE STUDIES LABELS
+    python -m benchmarks.stop_rule ENSEMBLE STUDIES LABELS
 
 STUDIES are written by predict --save study, one volume each; LABELS has NAME.nii.gz for each study
 NAME, whose dataset.json names the LV. Each slice of a patient's queue takes the LV of the
@@ -12,13 +12,11 @@ numbers after some accepted slices.
 from __future__ import annotations
 
 import json
-import sys
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from benchmarks.markdown import markdown_table
 from scipy.stats import binomtest
 
 from napari_bayes_nnunet.app.segmentation.calibration import read_calibrations
@@ -36,6 +34,9 @@ from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.paper.review.stopping import SLICES_ACCEPTED, interval_result
+
+from .command_line import run
+from .markdown import markdown_table
 
 TARGETS = 3, 5, 10
 
@@ -120,4 +121,4 @@ def main(ensemble: Path, studies: Path, labels: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]))
+    run(__doc__, main)

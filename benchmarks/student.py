@@ -15,7 +15,7 @@ slices. Seconds are processor time.
 
 from __future__ import annotations
 
-import argparse
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,29 +23,42 @@ from time import process_time
 from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.result import Segmentation, stored_posterior
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.choices import Mirroring
 from napari_bayes_nnunet.core.ensemble.posterior import most_probable
-from napari_bayes_nnunet.core.metrics.calibration import reliability_bins
+from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliability_bins
 from napari_bayes_nnunet.core.metrics.detection import rank_correlation
 from napari_bayes_nnunet.core.metrics.overlap import dice
-from napari_bayes_nnunet.core.review.queue import DEFAULT_SCORE
-from napari_bayes_nnunet.core.review.queue_yield import SHARE, wrong_voxels
+from napari_bayes_nnunet.core.review.queue import DEFAULT_SCORE, slice_scores
+from napari_bayes_nnunet.core.review.queue_yield import (
+    SHARE,
+    ReviewedSlices,
+    queue_yield,
+    wrong_voxels,
+)
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.core.types import LabelMap, Spacing
+from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.images.nifti import read_labels
+from napari_bayes_nnunet.nnunet.device import choose_device
+from napari_bayes_nnunet.nnunet.distillation.student import HEAD, join_head, widen_output
+from napari_bayes_nnunet.nnunet.inference import Predictor, mirrors_of
+from napari_bayes_nnunet.nnunet.weights import StateDict, read_checkpoint
 
-from .command_line import append_row, read_rows
-from .comparison import Rows, comparison_parser, mean_dice, pooled_ece, run_command
-from .early_errors import found_early, queue_scores
-from .held_back import held_back_cases, read_image
+from .command_line import run
+from .held_back import SPLIT, held_back_cases, read_image
 from .markdown import markdown_table
 from .other_scanner import STRUCTURE, judging_cases, lv_scores
-from .stored_bins import bins_to_json
+from .results import append_row, read_rows
+from .stored_bins import bins_from_json, bins_to_json
+
+Rows = list[dict[str, Any]]
 
 ENSEMBLE: Final = "ensemble"
 STUDENTS: Final = ("student", "student, all mirrors")
@@ -69,14 +82,36 @@ class Answer:
     seconds: float = 0.0
 
 
+class StudentPredictor(Predictor):
+    """Predictor whose probabilities are followed by the mutual information, in bit.
+
+    The program itself does not use this output of a student.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        widen_output(self.network.module)
+        self.network.to(self.network.device)
+        self.classes += 1
+
+    def _activated(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return (C + 1, …) probabilities and mutual information, bit, from as many logits."""
+        largest = math.log2(self.classes - 1)
+        information = largest * torch.sigmoid(logits[-1:].float())
+        return torch.cat([super()._activated(logits[:-1]), information])
+
+
+def read_student(path: Path) -> tuple[StateDict, tuple[int, ...] | None]:
+    """Return the weights of a student with the additional output, and its mirroring axes."""
+    content = read_checkpoint(path)
+    axes = content.get("inference_allowed_mirroring_axes")
+    return join_head(content["network_weights"], content[HEAD]), tuple(axes) if axes else None
+
+
 class Student:
     """The network in the folder of a student."""
 
     def __init__(self, folder: Path) -> None:
-        from napari_bayes_nnunet.nnunet.device import choose_device
-
-        from .student_network import StudentPredictor, read_student
-
         found = find_ensemble(folder)
         self._predictor = StudentPredictor(
             found.plans, found.dataset_json, found.configuration, device=choose_device("auto")
@@ -85,8 +120,6 @@ class Student:
 
     def ask(self, image: NDArray[Any], spacing: Spacing, mirroring: Mirroring) -> Answer:
         """Return the student's answer for an image (channels, Z, Y, X), slices along Z."""
-        from napari_bayes_nnunet.nnunet.inference import mirrors_of
-
         prepared = self._predictor.prepare(image, spacing)
         mirrors = mirrors_of(mirroring, self._axes)
         (output,) = self._predictor.probabilities([prepared], self._weights, mirrors=mirrors)
@@ -137,30 +170,34 @@ def answers(
         yield replace(answer, seconds=process_time() - started)
 
 
-def evaluate(options: argparse.Namespace) -> None:
+def evaluate(
+    model: Path,
+    dataset: Path,
+    student: Path,
+    results: Path,
+    *,
+    split: Path = SPLIT,
+    members: int = 30,
+    mirroring: Mirroring = "full",
+    sunnybrook: bool = False,
+) -> None:
     """Append a line for every case that the results lack."""
-    ensemble, student = Ensemble(options.run), Student(options.student)
-    done = {row["case"] for row in read_rows(options.results)}
-    judge = judge_lv if options.sunnybrook else judge_all
-    for case in (
-        judging_cases(options.dataset)
-        if options.sunnybrook
-        else held_back_cases(options.dataset, options.split)
-    ):
+    ensemble, network = Ensemble(model), Student(student)
+    done = {row["case"] for row in read_rows(results)}
+    judge = judge_lv if sunnybrook else judge_all
+    for case in judging_cases(dataset) if sunnybrook else held_back_cases(dataset, split):
         if case.name in done:
             continue
         image, spacing = read_image(case)
         reference = read_labels(case.label).voxels
-        asked = answers(
-            *(ensemble, student, image, spacing),
-            members=options.members,
-            mirroring=options.mirroring,
-        )
+        how = {"members": members, "mirroring": mirroring}
+        asked = answers(ensemble, network, image, spacing, **how)
         row: dict[str, Any] = {"case": case.name}
         for name, answer in zip(NAMES, asked, strict=True):
             found = judge(answer, reference, spacing, ensemble.structures)
             row[name] = {"seconds": answer.seconds, "scores": answer.scores.tolist(), **found}
-        append_row(options.results, row)
+        append_row(results, row)
+        print(case.name, flush=True)
 
 
 def judge_all(
@@ -181,6 +218,36 @@ def judge_lv(
     contoured, label = reference.any(axis=(1, 2)), structures[STRUCTURE]
     scores = lv_scores(answer.probabilities[:, contoured], reference[contoured] == 1, label)
     return {"dice": {STRUCTURE: scores["dice"]}, "bins": scores["bins"]}
+
+
+def queue_scores(result: Segmentation, spacing: Spacing, score: str) -> NDArray[np.float64]:
+    """Return the (Z,) scores of the review queue, summed over the structures."""
+    of_structures = slice_scores(stored_posterior(result), result.structures, spacing, score=score)
+    return np.sum(list(of_structures.values()), axis=0, dtype=np.float64)
+
+
+def found_early(rows: Rows, name: str, errors_of: str) -> float:
+    """Return the percentage of gross errors in the first slices of the ranking of ``name``."""
+    reviews = [
+        ReviewedSlices(
+            patient=patient_of(row["case"]),
+            errors=np.array(row[errors_of]["errors"]),
+            order=np.argsort(-np.array(row[name]["scores"]), kind="stable"),
+        )
+        for row in rows
+    ]
+    return 100 * queue_yield(reviews).at_share.value
+
+
+def pooled_ece(rows: Rows, name: str) -> float:
+    """Return the ECE over all voxels of all volumes, in percent."""
+    bins = [bins_from_json(row[name]["bins"]) for row in rows]
+    return 100 * sum(bins, ReliabilityBins.empty()).ece
+
+
+def mean_dice(rows: Rows, name: str) -> NDArray[np.float64]:
+    """Return the (n,) mean Dice of the structures of every case."""
+    return np.array([np.nanmean(list(row[name]["dice"].values())) for row in rows])
 
 
 def spearman(rows: Rows, name: str) -> float:
@@ -243,12 +310,5 @@ def _cells(rows: Rows, name: str) -> list[str]:
     return cells
 
 
-def main() -> None:
-    """Run the command named on the command line."""
-    parser, evaluates = comparison_parser(__doc__, "student")
-    evaluates.add_argument("--sunnybrook", action="store_true")
-    run_command(parser, evaluate, table)
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, evaluate, table)

@@ -150,6 +150,7 @@ MOST_TEST_LINES = {
     "a lighter house": -52,
     "suite in minutes": -1328,
     "a lighter desk": 49,
+    "benchmarks in nine thousand lines": -94,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

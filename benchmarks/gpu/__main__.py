@@ -7,8 +7,9 @@ into OUT/work/site, then works for at most nine minutes on the pieces that are l
 marked ``gpu``, our predictor and nnU-Net's side by side, the speed in all number types and batches,
 a training at the paper's size, and its continuation from the parts of its state. Exit code 10
 means: call again, here or on another machine to which OUT was copied (OUT/work is not needed
-there). All calls take at most 45 minutes. Tables are in OUT/tables.md and OUT/*.csv. DATASET is an
-nnU-Net raw dataset for the training; without it, hearts are made in the size of ACDC.
+there). All calls take at most 45 minutes; ``--tiny`` tries them with small sizes. Tables are in
+OUT/tables.md and OUT/*.csv. DATASET is an nnU-Net raw dataset for the training; without it, hearts
+are made in the size of ACDC.
 
 Commands next to this one: ``benchmarks.gpu.wheels`` (what to bring along), ``benchmarks.gpu.parts``
 (take a training state home), ``benchmarks.gpu.tables`` (write the tables again).
@@ -16,12 +17,12 @@ Commands next to this one: ``benchmarks.gpu.wheels`` (what to bring along), ``be
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
 from time import monotonic
 
+from ..command_line import run
 from .packages import MISSING_PACKAGES, import_error, install_wheels, write_installed
 from .processes import run_for
 from .progress import (
@@ -38,31 +39,26 @@ from .progress import (
 ROOT = Path(__file__).parents[2]
 
 
-def main(words: list[str] | None = None) -> int:
+def main(
+    out: Path,
+    *,
+    wheels: Path | None = None,
+    dataset: Path | None = None,
+    device: str = "cuda",
+    tiny: bool = False,
+) -> int:
     """Work on the pieces until the call is over, and return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--wheels", type=Path)
-    parser.add_argument("--dataset", type=Path)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--tiny", action="store_true", help="Small sizes, to try the command.")
-    options = parser.parse_args(words)
     started = monotonic()
-    out = options.out.absolute()
+    out = out.absolute()
     (out / "work").mkdir(parents=True, exist_ok=True)
-    try:
-        progress = Progress.read(out, {"device": options.device, "tiny": options.tiny})
-    except ValueError as error:
-        parser.error(str(error))
+    progress = Progress.read(out, {"device": device, "tiny": tiny})
     environment = piece_environment(out)
-    if not _prepare(out, options.wheels, environment):
+    if not _prepare(out, wheels, environment):
         return MISSING_PACKAGES
     progress.seconds += monotonic() - started
-    arguments = ["--device", options.device, *(["--tiny"] if options.tiny else [])]
-    if options.dataset:
-        arguments += ["--dataset", str(options.dataset.absolute())]
+    arguments = ["--device", device, *(["--tiny"] if tiny else [])]
+    if dataset:
+        arguments += ["--dataset", str(dataset.absolute())]
     for piece in progress.open_pieces():
         seconds = progress.allowed(piece, CALL_SECONDS - (monotonic() - started))
         if progress.of(piece).is_done:
@@ -93,7 +89,7 @@ def _prepare(out: Path, wheels: Path | None, environment: dict[str, str]) -> boo
     if error:
         print(
             f"{error}\nPackages are missing. On a machine with network, run\n"
-            f"python -m benchmarks.gpu.wheels WHEELS --installed {out / 'installed.txt'}"
+            f"python -m benchmarks.gpu.wheels WHEELS {out / 'installed.txt'}"
         )
     return not error
 
@@ -126,4 +122,4 @@ def _exit_code(out: Path, progress: Progress) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(__doc__, main)

@@ -10,7 +10,7 @@ is in OUT/results.jsonl is not measured again.
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from .model import SPACING, random_ensemble, random_image
-from .piece import PieceOptions, Size, card_name, parse_options
-from .progress import CALL_AGAIN, FINISHED, add_row, read_results
+from .piece import PieceOptions, Size, measure_missing, parse_options
 from .rows import Ours, Row, Stock
 
 
@@ -48,7 +47,6 @@ def measure(row: Row, options: PieceOptions) -> dict[str, Any]:
         probabilities, members = predictor.predict(image, SPACING)
         seconds.append(round(perf_counter() - started, 3))
     return {
-        **asdict(row),
         "computed_in": predictor.precision,
         "slices": row.phases * size.shape[0],
         "members_asked": members,
@@ -72,19 +70,8 @@ def _difference(row: Row, probabilities: np.ndarray, work: Path) -> float | None
 def main(words: list[str] | None = None) -> int:
     """Measure the rows that are missing, until the time is over."""
     options = parse_options(__doc__, words)
-    measured = read_results(options.out, "compare")
-    longest = 0.0
-    for row in comparison_rows(options.size):
-        if any(known.items() >= asdict(row).items() for known in measured):
-            continue
-        if options.seconds_left < 2 * longest:
-            return CALL_AGAIN
-        started = perf_counter()
-        result = {"kind": "compare", "card": card_name(options.device), **measure(row, options)}
-        longest = max(longest, perf_counter() - started)
-        add_row(options.out, result)
-        print(result, flush=True)
-    return FINISHED
+    rows = comparison_rows(options.size)
+    return measure_missing("compare", rows, partial(measure, options=options), options)
 
 
 if __name__ == "__main__":

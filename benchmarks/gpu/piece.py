@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Any, TypeVar
+
+from .progress import CALL_AGAIN, FINISHED, add_row, read_results
+
+Settings = TypeVar("Settings", bound=Any)
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,33 @@ def parse_options(doc: str | None, words: list[str] | None = None) -> PieceOptio
     options = vars(parser.parse_args(words))
     ends = monotonic() + options.pop("seconds")
     return PieceOptions(ends=ends, **options)
+
+
+def missing(out: Path, kind: str, wanted: Iterable[Settings]) -> Iterator[Settings]:
+    """Yield the settings that have no row of a kind in OUT/results.jsonl."""
+    measured = read_results(out, kind)
+    for settings in wanted:
+        if not any(row.items() >= asdict(settings).items() for row in measured):
+            yield settings
+
+
+def measure_missing(
+    kind: str,
+    wanted: Iterable[Settings],
+    measure: Callable[[Settings], dict[str, Any]],
+    options: PieceOptions,
+) -> int:
+    """Write a row for each of the settings that has none, until the time is over."""
+    card, longest = card_name(options.device), 0.0
+    for settings in missing(options.out, kind, wanted):
+        if options.seconds_left < 2 * longest:
+            return CALL_AGAIN
+        started = monotonic()
+        row = {"kind": kind, "card": card, **asdict(settings), **measure(settings)}
+        longest = max(longest, monotonic() - started)
+        add_row(options.out, row)
+        print(row, flush=True)
+    return FINISHED
 
 
 def card_name(device: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from ..results import append_row, read_rows
 
 CALL_SECONDS = 500
 """Seconds after which a call starts nothing more; pieces end by then, or are killed."""
@@ -128,22 +129,10 @@ class Progress:
 
 
 def add_row(out: Path, row: dict[str, Any]) -> None:
-    """Append a measured row to OUT/results.jsonl, also after a line that a kill cut short."""
-    file = out / "results.jsonl"
-    written = file.read_bytes() if file.exists() else b""
-    is_torn = bool(written) and not written.endswith(b"\n")
-    with file.open("a", encoding="utf-8") as stream:
-        stream.write(("\n" if is_torn else "") + json.dumps(row) + "\n")
+    """Append a measured row to OUT/results.jsonl."""
+    append_row(out / "results.jsonl", row)
 
 
 def read_results(out: Path, kind: str) -> list[dict[str, Any]]:
-    """Return the measured rows of a kind, without lines that a kill cut short."""
-    return [row for row in _rows(out / "results.jsonl") if row.get("kind") == kind]
-
-
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue
+    """Return the measured rows of a kind."""
+    return [row for row in read_rows(out / "results.jsonl") if row["kind"] == kind]

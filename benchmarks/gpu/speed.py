@@ -11,8 +11,7 @@ Rows that are in OUT/results.jsonl are not measured again.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -27,8 +26,7 @@ from napari_bayes_nnunet.nnunet.tiles import place_windows
 from napari_bayes_nnunet.nnunet.weights import without_duplicates
 
 from .model import SPACING, random_ensemble, random_image
-from .piece import PieceOptions, Size, card_name, parse_options
-from .progress import CALL_AGAIN, FINISHED, add_row, read_results
+from .piece import PieceOptions, Size, measure_missing, parse_options
 
 if TYPE_CHECKING:
     from napari_bayes_nnunet.nnunet.inference import PreparedImage
@@ -210,30 +208,11 @@ def measure_rate(dtype: torch.dtype, device: str, *, side: int) -> float:
     return 2 * side**3 / fastest
 
 
-def missing_variants(options: PieceOptions, patches: int) -> Iterator[Variant]:
-    """Yield the variants without a row, while there is time."""
-    names = Variant.__annotations__
-    rows = read_results(options.out, "speed")
-    measured = [Variant(**{name: row[name] for name in names}) for row in rows]
-    for variant in variants(options.size, patches):
-        if variant not in measured:
-            yield variant
-
-
 def main(words: list[str] | None = None) -> int:
     """Measure the variants that have no row, until the time is over."""
     options = parse_options(__doc__, words)
-    card, name = Card(options), card_name(options.device)
-    longest = 0.0
-    for variant in missing_variants(options, card.patches):
-        if options.seconds_left < 2 * longest:
-            return CALL_AGAIN
-        started = perf_counter()
-        row = {"kind": "speed", "card": name, **asdict(variant), **card.measure(variant)}
-        longest = max(longest, perf_counter() - started)
-        add_row(options.out, row)
-        print(row, flush=True)
-    return FINISHED
+    card = Card(options)
+    return measure_missing("speed", variants(options.size, card.patches), card.measure, options)
 
 
 if __name__ == "__main__":

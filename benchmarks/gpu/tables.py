@@ -7,22 +7,21 @@ Writes OUT/tables.md, tests.csv, compare.csv, speed.csv and training.csv from OU
 
 from __future__ import annotations
 
-import csv
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..command_line import run
 from ..markdown import markdown_table
+from ..results import write_csv
 from .progress import read_results
 
 Row = dict[str, Any]
 PAPER_EPOCHS = 1200
 
 
-def main(words: list[str] | None = None) -> int:
-    """Write the tables, and print them."""
-    out = Path((words or sys.argv[1:])[0])
+def main(out: Path) -> str:
+    """Write the tables, and return them."""
     text = "\n".join(_section(out, *section) for section in SECTIONS)
     installed = out / "installed.txt"
     if installed.exists():
@@ -30,25 +29,17 @@ def main(words: list[str] | None = None) -> int:
         machine = [line.removeprefix("# ") for line in lines if line.startswith("#")]
         text = "Machine: {}.\n\n{}".format("; ".join(machine), text)
     (out / "tables.md").write_text(text, encoding="utf-8")
-    print(text)
-    return 0
+    return text
 
 
 def _section(out: Path, kind: str, title: str, table: Callable[[list[Row]], str]) -> str:
     rows = read_results(out, kind)
     if not rows:
         return ""
-    _write_csv(out / f"{kind}.csv", rows)
+    lines = [{name: value for name, value in row.items() if name != "kind"} for row in rows]
+    write_csv(out / f"{kind}.csv", lines)
     cards = ", ".join(dict.fromkeys(row["card"] for row in rows))
     return f"## {title} ({cards})\n\n{table(rows)}"
-
-
-def _write_csv(file: Path, rows: list[Row]) -> None:
-    names = list(dict.fromkeys(name for row in rows for name in row if name != "kind"))
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, fieldnames=names, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def tests_table(rows: Sequence[Row]) -> str:
@@ -80,8 +71,8 @@ def compare_table(rows: Sequence[Row]) -> str:
             ]
         )
     heads = ["", "number type", "slices", "members", "seconds, first", "seconds, again"]
-    heads += ["× nnU-Net, same mirrors", "× nnU-Net's default", "largest \\|Δp\\|"]
-    return markdown_table([head.replace("\\|", "|") for head in heads], cells)
+    heads += ["× nnU-Net, same mirrors", "× nnU-Net's default", "largest |Δp|"]
+    return markdown_table(heads, cells)
 
 
 def speed_table(rows: Sequence[Row]) -> str:
@@ -142,4 +133,4 @@ SECTIONS: tuple[tuple[str, str, Callable[[list[Row]], str]], ...] = (
 )
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(__doc__, main)

@@ -1,17 +1,16 @@
 """Wheels that a machine with a card lacks, downloaded on a machine with network.
 
-python -m benchmarks.gpu.wheels FOLDER --installed FILE [--mib 60] [--list]
+python -m benchmarks.gpu.wheels FOLDER FILE [--mib 60]
 
 FILE is OUT/installed.txt of ``python -m benchmarks.gpu OUT`` on the machine with the card. What it
 lacks is downloaded for its Python, in the versions that are installed here: the requirements of
 this package and pytest, and what they require, as the packages installed here say. Torch, CUDA,
 napari and Qt are left out. FOLDER/1, FOLDER/2, … hold at most so many MiB each; copy one after the
-other and give each to ``--wheels``. ``--list`` downloads nothing.
+other and give each to ``--wheels``.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib.metadata
 import re
 import subprocess
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from ..command_line import run
 from .packages import canonical, read_installed
 
 OURS = "napari-bayes-nnunet"
@@ -34,31 +34,21 @@ LEFT_OUT = re.compile(
 """Packages that the machine with the card brings itself, and those of windows."""
 
 
-def main(words: list[str] | None = None) -> None:
-    """List or download the wheels."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--installed", type=Path, required=True)
-    parser.add_argument("--mib", type=int, default=60)
-    parser.add_argument("--list", action="store_true")
-    options = parser.parse_args(words)
-    machine, installed = read_installed(options.installed)
-    pinned = [f"{name}=={importlib.metadata.version(name)}" for name in lacking(installed, machine)]
+def main(folder: Path, installed: Path, *, mib: int = 60) -> None:
+    """List and download the wheels."""
+    machine, there = read_installed(installed)
+    pinned = [f"{name}=={importlib.metadata.version(name)}" for name in lacking(there, machine)]
     print("\n".join(pinned) or "Nothing is missing.")
-    if options.list:
-        return
     with tempfile.TemporaryDirectory() as scratch:
         for requirement in pinned:
             download(requirement, Path(scratch), machine)
-        for number, group in enumerate(batches(Path(scratch).glob("*.whl"), options.mib), 1):
-            folder = options.folder / str(number)
-            folder.mkdir(parents=True, exist_ok=True)
+        for number, group in enumerate(batches(Path(scratch).glob("*.whl"), mib), 1):
+            part = folder / str(number)
+            part.mkdir(parents=True, exist_ok=True)
             for wheel in group:
-                (folder / wheel.name).write_bytes(wheel.read_bytes())
+                (part / wheel.name).write_bytes(wheel.read_bytes())
             size = sum(wheel.stat().st_size for wheel in group) / 2**20
-            print(f"{folder}: {len(group)} wheels, {size:.0f} MiB")
+            print(f"{part}: {len(group)} wheels, {size:.0f} MiB")
 
 
 def download(requirement: str, folder: Path, machine: str) -> None:
@@ -137,4 +127,4 @@ def _requirements(package: Requirement, machine: str) -> Iterator[Requirement]:
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, main)

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import click
 
+from ..results import append_row, read_rows
 from .mutants import Mutant, read_mutants, write_mutants
 from .mutations import draw
 from .running import PACKAGE, ROOT, LineMap, run_mutants
@@ -72,8 +73,7 @@ def run_command(out: Path, named: bool, workers: int, again: bool) -> None:
         if mutant.key not in results or results[mutant.key]["state"] in wanted
     ]
     for result in run_mutants(left, LineMap(out / "map.json"), out.absolute(), workers=workers):
-        with (out / "results.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(result) + "\n")
+        append_row(out / "results.jsonl", result)
         click.echo(f"{result['key']} {result['state']} {result['by']}")
 
 
@@ -102,9 +102,7 @@ def _mutants(named: bool) -> list[Mutant]:
 
 def _read_results(out: Path) -> dict[str, dict[str, Any]]:
     """Return key → the last result."""
-    file = out / "results.jsonl"
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return {result["key"]: result for result in map(json.loads, lines)}
+    return {result["key"]: result for result in read_rows(out / "results.jsonl")}
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate, mean_estimate
 
+from ..markdown import with_interval
 from .judging import file_of, read_lines
 from .rows import Row
 from .shifts import UNSHIFTED
@@ -31,10 +32,10 @@ class RowDiversity:
     @property
     def cells(self) -> list[str]:
         """The three numbers with their 95 % intervals, "–" for one without pairs."""
+        numbers = (self.within, ""), (self.between, ""), (self.difference, "+")
         return [
-            format_estimate(self.within),
-            format_estimate(self.between),
-            format_estimate(self.difference, sign="+"),
+            NO_PAIRS if np.isnan(estimate.value) else with_interval(estimate, sign=sign)
+            for estimate, sign in numbers
         ]
 
 
@@ -58,12 +59,3 @@ def measure_diversity(output: Path, row: Row, cases: Sequence[str]) -> RowDivers
     within, between = (mean_estimate(column, patients) for column in values.T)
     difference = mean_estimate(values[:, 1] - values[:, 0], patients)
     return RowDiversity(within=within, between=between, difference=difference)
-
-
-def format_estimate(estimate: Estimate, *, sign: str = "") -> str:
-    """Return "0.912 (0.901 to 0.920)", or "–" for NaN."""
-    if np.isnan(estimate.value):
-        return NO_PAIRS
-    numbers = (estimate.value, *estimate.interval)
-    value, low, high = (f"{number:{sign}.3f}" for number in numbers)
-    return f"{value} ({low} to {high})"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -34,6 +32,7 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, Memb
 from napari_bayes_nnunet.io.files.atomic import null_for_nan
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
+from ..results import append_row, read_rows
 from .rows import Row
 from .rv_slices import rv_slices
 from .shifts import SHIFTS, UNSHIFTED
@@ -157,23 +156,11 @@ def evaluate_tasks(
                 failures.append(f"{name}: {type(error).__name__}: {error}")
                 continue
             for row, line in done.result():
-                file = file_of(kept, task.case.condition, row)
-                file.parent.mkdir(parents=True, exist_ok=True)
-                _append(file, json.dumps(line))
+                append_row(file_of(kept, task.case.condition, row), line)
     finally:  # nobody writes what is evaluated after Ctrl-C, or on a full disk
         pool.shutdown(cancel_futures=True)
     if failures:
         sys.exit("\n".join([FAILED_CASES, *failures]))
-
-
-def _append(file: Path, line: str) -> None:
-    """Append a line, after ending a last line that a kill has cut short."""
-    with file.open("a+b") as stream:
-        if stream.tell():
-            stream.seek(-1, os.SEEK_END)
-            if stream.read(1) != b"\n":
-                stream.write(b"\n")
-        stream.write(line.encode() + b"\n")
 
 
 def judge_case(task: Task) -> list[tuple[Row, dict[str, Any]]]:
@@ -285,15 +272,8 @@ def needed_trainings(
 
 def read_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield case name and content of every line, except damaged ones, as of a kill."""
-    if not file.exists():
-        return
-    for line in file.read_bytes().splitlines():
-        try:
-            content = json.loads(line)
-            case = content.get("evaluation", content)["case"]
-        except (ValueError, AttributeError, LookupError, TypeError):
-            continue
-        yield case, content
+    for content in read_rows(file):
+        yield content.get("evaluation", content)["case"], content
 
 
 def _of_patient(temperatures: Mapping[str, Mapping[str, float]], patient: str) -> dict[str, float]:

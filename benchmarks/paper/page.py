@@ -18,16 +18,14 @@ of rows, and its numbers are written as
 
 from __future__ import annotations
 
-import argparse
 import csv
 import math
 import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from ..command_line import existing_folder, exiting_with_problems
+from ..command_line import run
 from ..markdown import markdown_table
 from .tables import read_tables
 
@@ -44,21 +42,10 @@ class UnknownNumberError(Exception):
     """A number of the page that no table has."""
 
 
-def main() -> None:
+def main(report: Path) -> None:
     """Write the page."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("report", type=existing_folder)
-    report = parser.parse_args().report
-    try:
-        text = filled(PAGE.read_text(encoding="utf-8"), report)
-    except UnknownNumberError as unknown:
-        sys.exit(str(unknown))
-    except (OSError, LookupError, ValueError, TypeError) as error:
-        sys.exit(f"{report} has damaged or missing tables ({type(error).__name__}: {error})")
-    with exiting_with_problems():
-        (report / "paper.md").write_text(text, encoding="utf-8")
+    text = filled(PAGE.read_text(encoding="utf-8"), report)
+    (report / "paper.md").write_text(text, encoding="utf-8")
 
 
 def filled(template: str, report: Path) -> str:
@@ -81,7 +68,12 @@ class Tables:
         self._findings = {
             _key_of_finding(row["measured"]): row for row in _read(report / "paper_claims.csv")
         }
-        self._cells = dict(_cells(read_tables(report)))
+        self._cells = {
+            (heading, line[0], column): cell
+            for heading, (heads, *lines) in read_tables(report)
+            for line in lines
+            for column, cell in zip(heads[1:], line[1:], strict=False)
+        }
 
     def finding(self, wanted: str) -> str:
         """Return a finding with its interval over patients, or what else of it is asked for."""
@@ -165,20 +157,6 @@ def _key_of_finding(measured: str) -> tuple[str, ...]:
     return ("", text)
 
 
-def _cells(markdown: str) -> Iterator[tuple[tuple[str, str, str], str]]:
-    """Yield (heading, row, column) and text of every cell behind the first column."""
-    heading, columns = "", None
-    for line in markdown.splitlines():
-        if line.startswith("#"):
-            heading, columns = line.lstrip("# "), None
-        elif line.startswith("|"):
-            first, *cells = (cell.strip() for cell in line.strip("| ").split(" | "))
-            if columns is None:
-                columns = cells
-            else:
-                yield from (((heading, first, c), x) for c, x in zip(columns, cells, strict=False))
-
-
 @cache
 def _read(file: Path) -> tuple[dict[str, str], ...]:
     with file.open(encoding="utf-8", newline="") as stream:
@@ -197,4 +175,4 @@ def _typeset(text: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, main)

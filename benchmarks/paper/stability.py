@@ -37,7 +37,7 @@ def read_restarts(run: Path) -> list[Restart]:
     epochs = finished_epochs(run)
     if len(epochs) < record.schedule.epochs:
         return []
-    dice = np.array([_mean(epoch.pseudo_dice.values()) for epoch in epochs])
+    dice = np.array([mean_of_known(epoch.pseudo_dice.values()) for epoch in epochs])
     losses = np.array([epoch.train_loss for epoch in epochs])
     length = record.schedule.cycle_length
     restarts = []
@@ -59,6 +59,7 @@ def read_restarts(run: Path) -> list[Restart]:
     return restarts
 
 
-def _mean(values: Iterable[float | None]) -> float:
+def mean_of_known(values: Iterable[float | None]) -> float:
+    """Return the mean of the values that are not None, NaN if there is none."""
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else float("nan")

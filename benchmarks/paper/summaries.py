@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..command_line import write_csv
+from ..results import write_csv
+from .stability import mean_of_known
 from .trainings import Preset, Training, finished_epochs, has_ended, trainings
 
 PARTS = 60
@@ -46,5 +45,4 @@ def _lines(training: Training, output: Path) -> Iterator[dict[str, object]]:
 
 
 def _mean(values: list[Any]) -> float:
-    known = [value for value in values if value is not None]
-    return round(float(np.mean(known)), 4) if known else float("nan")
+    return round(mean_of_known(values), 4)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterator
 from pathlib import Path
-
-from ..markdown import markdown_table
 
 PAGE_OF_TABLES = "paper_tables.md"
 FOLDER = "paper_tables"
 _TABLE = re.compile(r"^#+ (?P<heading>.+)\n\n(?P<table>(?:\|.*\n)+)", re.M)
-_LINK = re.compile(rf"^- \[(.+)\]\(({FOLDER}/\w+\.csv)\)\n", re.M)
+LINK = re.compile(rf"^- \[(.+)\]\(({FOLDER}/\w+\.csv)\)\n", re.M)
 
 
 def write_tables(report: Path, markdown: str) -> None:
@@ -31,15 +30,12 @@ def write_tables(report: Path, markdown: str) -> None:
     (report / PAGE_OF_TABLES).write_text(text, encoding="utf-8")
 
 
-def read_tables(report: Path) -> str:
-    """Return the page with all tables in place of their links."""
-
-    def table(found: re.Match[str]) -> str:
-        with (report / found[2]).open(encoding="utf-8", newline="") as stream:
-            heads, *lines = csv.reader(stream)
-        return f"\n## {found[1]}\n\n{markdown_table(heads, lines)}"
-
-    return _LINK.sub(table, (report / PAGE_OF_TABLES).read_text(encoding="utf-8"))
+def read_tables(report: Path) -> Iterator[tuple[str, list[list[str]]]]:
+    """Yield the heading and the lines of each listed table, the first with the heads."""
+    page = (report / PAGE_OF_TABLES).read_text(encoding="utf-8")
+    for heading, file in LINK.findall(page):
+        with (report / file).open(encoding="utf-8", newline="") as stream:
+            yield heading, list(csv.reader(stream))
 
 
 def _cells(line: str) -> list[str]:

@@ -16,7 +16,6 @@ from time import sleep
 from filelock import FileLock, Timeout
 
 from napari_bayes_nnunet.core.command import BAYES_NNUNET
-from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
 from .trainings import (
     Preset,
@@ -28,10 +27,6 @@ from .trainings import (
 )
 
 POLL_SECONDS = 1.0
-LEFT_OUT = (
-    "{training}: still trained by a process whose command was killed. Start this command again "
-    "when it has ended."
-)
 
 
 def choose_devices(device: str, workers: int | None) -> list[str]:
@@ -62,8 +57,8 @@ def train_all(
 ) -> list[Training]:
     """Run the unfinished ones of the ``planned`` trainings, one at a time on each device.
 
-    Returns those that ended before their last epoch, or that a process without a worker still
-    trains. Trainings stop with their command: after an interrupt no other one starts.
+    Returns those that ended before their last epoch. Trainings stop with their command: after an
+    interrupt no other one starts.
     """
     threads, failed, is_over = threads_of_worker(devices), [], Event()
 
@@ -77,11 +72,6 @@ def train_all(
                 continue
             with claim:
                 if is_finished(training, output):
-                    continue
-                if is_running(training, output):
-                    if training not in failed:  # else another worker has said it
-                        failed.append(training)
-                        print(LEFT_OUT.format(training=training.name), flush=True)
                     continue
                 wait_for_preprocessing(training, planned[0], output, preset)
                 share_preprocessing(training, output, preset)
@@ -127,18 +117,7 @@ def wait_for_preprocessing(
 
 def is_locked(training: Training, output: Path) -> bool:
     """Return whether a worker runs the training."""
-    return _is_held(lock_file(training, output))
-
-
-def is_running(training: Training, output: Path) -> bool:
-    """Return whether a process trains, also one whose worker was killed."""
-    return _is_held(RunFolder(training.folder(output)).lock)
-
-
-def _is_held(file: Path) -> bool:
-    if not file.parent.exists():
-        return False
-    lock = FileLock(file)
+    lock = FileLock(lock_file(training, output))
     try:
         lock.acquire(timeout=0)
     except Timeout:

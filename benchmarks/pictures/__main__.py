@@ -39,13 +39,13 @@ from napari_bayes_nnunet.io.archive import Archive
 from napari_bayes_nnunet.io.images.nifti import read_volume
 from napari_bayes_nnunet.sample_data import CINE
 
+from ..held_back import SPLIT
 from . import journeys
 from .camera import Camera
 from .hand import Hand
 
 ROOT = Path(__file__).parents[2]
 DEMO = Path(napari_bayes_nnunet.__file__).parent / "demo_ensemble"
-SPLIT = ROOT / "benchmarks" / "acdc_splits_final.json"
 EXAMINATION = ROOT / "tests" / "fixtures" / "bivme" / "dicom"
 WINDOW = (1280, 800)
 EVALUATED_CASES = 8

@@ -10,7 +10,7 @@ from benchmarks.held_back import SPLIT
 
 
 def test_every_training_patient_is_left_out_once(tmp_path: Path) -> None:
-    split(tmp_path / "splits.json", 4)
+    split(tmp_path / "splits.json", folds=4)
     folds = json.loads((tmp_path / "splits.json").read_text())
     (demo,) = json.loads(SPLIT.read_text())
     assert sorted(case for fold in folds for case in fold["val"]) == sorted(demo["train"])

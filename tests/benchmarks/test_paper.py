@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks.paper.claims import THESE_ONLY, Finding, claim_lines, silent_failures
-from benchmarks.paper.judging import _append, read_lines
+from benchmarks.paper.judging import read_lines
 from benchmarks.paper.modes import CONTROL, keep_modes, read_modes
 from benchmarks.paper.rows import ABLATIONS, SUNNYBROOK, rows, with_unchanged
 from benchmarks.paper.rv_slices import RVSlice, rv_slices
@@ -31,6 +31,7 @@ from benchmarks.paper.trainings import (
     trainings,
     write_split,
 )
+from benchmarks.results import append_row
 from benchmarks.stored_bins import bins_to_json
 
 from napari_bayes_nnunet.app.evaluation.aggregates import ALL
@@ -266,8 +267,8 @@ def test_line_after_a_cut_one_is_separate(tmp_path: Path) -> None:
     file = tmp_path / "row.jsonl"
     line = json.dumps({"evaluation": {"case": "patient001"}})
     file.write_text(line[:20])
-    _append(file, line)
-    _append(file, line)
+    append_row(file, json.loads(line))
+    append_row(file, json.loads(line))
     assert [case for case, _ in read_lines(file)] == ["patient001"] * 2
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.command_line import run
 from benchmarks.paper import __main__ as paper
 from benchmarks.paper.cases import mnms_cases
 from benchmarks.paper.judging import OTHERS, Case, file_of, judge, read_lines, read_reference
 from benchmarks.paper.rows import MNMS, Row, rows
 from benchmarks.paper.stored_cases import case_to_json
-from benchmarks.paper.tables import read_tables
 from benchmarks.paper.trainings import PRESETS, Preset
 
 from napari_bayes_nnunet.app.evaluation.aggregates import ALL
@@ -25,6 +24,7 @@ from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 from napari_bayes_nnunet.paper.releases.prepare import prepare_dataset
 
 from ..helpers.data.folders import finish
+from ..helpers.data.paper_tables import report_text
 from ..helpers.data.releases import make_mnms
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
@@ -160,11 +160,10 @@ def report(folder: Path, dataset: Path, *options: object, monkeypatch) -> str:
     monkeypatch.setattr(paper, "train_all", lambda *places, preset, devices: [])
     for only in ("train", "report"):
         arguments = [dataset, folder, "--split", split, "--only", only, *options]
-        monkeypatch.setattr(sys, "argv", ["paper", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
-            paper.main()
+            run(None, paper.main, words=[*map(str, arguments)])
         assert end.value.code == 0
-    return read_tables(folder / "report")
+    return report_text(folder / "report")
 
 
 def write_lines(output: Path, row: Row, cases: list[Case]) -> None:

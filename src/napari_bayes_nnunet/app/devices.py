@@ -25,6 +25,7 @@ def find_devices(command: Sequence[str] = _COMMAND, *, timeout: float = TIMEOUT)
         done = subprocess.run(
             [*command],
             capture_output=True,
+            # The child must not take what is typed into the terminal.
             stdin=subprocess.DEVNULL,
             timeout=timeout,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # exists on Windows only

@@ -33,6 +33,7 @@ class Message:
 
     def __init_subclass__(cls) -> None:
         """Make the kind known to `from_line`."""
+        # Bases without a kind of their own are never sent.
         if "kind" in cls.__dict__:
             _KINDS[cls.kind] = cls
 

@@ -44,6 +44,7 @@ def export_model(ensemble: Path, output: Path, dataset: str | None = None) -> st
     if not _DATASET.fullmatch(name):
         raise AppError(WRONG_NAME, name=name)
     root = f"{name}/{_model_name(folder)}"
+    # Not compressed, because weights hardly shrink.
     with writing(output), replacing(output) as temporary, zipfile.ZipFile(temporary, "w") as made:
         for place, file in {**files, **last}.items():
             made.write(file, f"{root}/{place}")
@@ -56,6 +57,7 @@ def _model_name(folder: EnsembleFolder) -> str:
     A run is a model of nnU-Net's own trainer there, because its members need no other.
     """
     name = folder.path.name
+    # nnU-Net calls a model by its trainer, plans and configuration.
     if folder.record is None and name.count("__") == 2:
         return name
     return f"nnUNetTrainer__{folder.plans.get('plans_name')}__{folder.configuration}"

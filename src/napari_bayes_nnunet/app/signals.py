@@ -21,6 +21,7 @@ class StopRequest:
         self._file = file
         self._signalled = False
         self._in_epochs = False
+        # The request of an earlier run must not stop this one.
         file.unlink(missing_ok=True)
 
     def __bool__(self) -> bool:

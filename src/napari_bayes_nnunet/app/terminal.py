@@ -27,6 +27,7 @@ class JsonLines:
     def show(self, message: Message) -> None:
         """Write the message if it is one of the kinds."""
         if isinstance(message, self._kinds):
+            # The reader follows the job while it runs.
             print(message.to_line(), file=self._stream, flush=True)
 
     def close(self) -> None:

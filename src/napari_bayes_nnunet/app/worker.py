@@ -252,6 +252,7 @@ class Worker:
         if request.phases is not None:
             outside = [p for p in request.phases if not 1 <= p <= image.shape[1]]
             if outside:
+                # Checked here too, because a request may come from another computer.
                 raise AppError(
                     "Phase {phase} does not exist. Choose a phase from 1 to {phases}.",
                     phase=outside[0],
@@ -364,6 +365,7 @@ class Worker:
             done, total = min((s.done, s.total) for s in snapshots.values())
             time_left.step(done - last_done)
             last_done = done
+            # The reader deletes an array when it has read it.
             is_busy = self._unread is not None and self._unread.exists()
             if throttle.shows(done, total, is_busy=is_busy):
                 per_phase = (time_left.seconds(total) or 0.0) / len(phases)
@@ -409,6 +411,7 @@ class Worker:
         return str(path)
 
     def _new_file(self, ending: str) -> Path:
+        # A new name for each array, because the window may still be reading the one before.
         self._files += 1
         return self.scratch / f"{os.getpid()}-{self._files}{ending}"
 
@@ -511,6 +514,7 @@ def main() -> None:
     replies, lock = _own_output(), threading.Lock()
 
     def send(message: Message) -> None:
+        # Several threads send, and a line must not be cut by another.
         with lock:
             replies.write(f"{message.to_line()}\n".encode())
             replies.flush()

@@ -61,6 +61,7 @@ def add_command(name: str, url: str, ca: Path | None) -> None:
     from ..io.archive import Archive
 
     Archive(url, ca=ca)  # which refuses what cannot be an address
+    # The next command may run in another folder.
     keep_archive(KnownArchive(name, url, str(ca.absolute()) if ca else ""))
 
 
@@ -127,6 +128,7 @@ def store_command(url: str, files: tuple[Path, ...], yes: bool, ca: Path | None)
     click.echo("\n".join(describe_files(files)))
     count = format_count(len(files), "file")
     if not yes and not click.confirm(f"Send {count} to {archive.url}?"):
+        # The exit code tells a script that nothing was sent.
         click.echo(NOT_SENT)
         raise click.exceptions.Exit(1)
     drain_with_bar(archive.store(files), _place("file"))
@@ -209,13 +211,16 @@ def _connect(place: str, ca: Path | None) -> Archive:
     from ..io.archive import LoginRefusedError, connect_archive, find_login
 
     known = find_archive(place)
+    # The option counts more than the file that is kept with the name.
     if ca is not None:
         known = replace(known, ca=str(ca))
     try:
         return connect_archive(known)
     except LoginRefusedError:
+        # A login that is kept and refused must be corrected where it is kept.
         if find_login(known) is not None or not _can_ask():
             raise
+        # Standard output has only the results, for other programs.
         user = click.prompt("User", err=True)
         return connect_archive(known, (user, click.prompt("Password", hide_input=True, err=True)))
 

@@ -63,6 +63,7 @@ class Command(click.Command):
     ) -> click.Context:
         """Read the options, and report a wrong one."""
         has_lines = any(option.name == "jsonl" for option in self.params)
+        # The options are not read yet, so the words of the command are searched.
         with _reporting(jsonl=has_lines and "--jsonl" in args):
             return super().make_context(info_name, args, parent, **extra)
 
@@ -70,6 +71,7 @@ class Command(click.Command):
         """Run the command and report a `Problem` to the user; let other errors through."""
         with _reporting(jsonl=bool(ctx.params.get("jsonl"))):
             try:
+                # Otherwise the first library that asks for the folder would fail.
                 Path.cwd()
             except FileNotFoundError as error:
                 raise click.ClickException(DELETED_FOLDER) from error
@@ -224,6 +226,7 @@ def _type_of(setting: Field[Any]) -> Any:
     if "choices" in about:
         return click.Choice(list(about["choices"]))
     low, high = about.get("limits", (None, None))
+    # A setting that is None by default has the type of its limits.
     kind = next((type(n) for n in (setting.default, low, high) if isinstance(n, int | float)), str)
     if low is None:
         return kind

@@ -48,6 +48,7 @@ segmentation_options = options_of(
 
 def cluster_options(command: _Function) -> _Function:
     """Add the options of a Dask cluster."""
+    # Decorators apply from the last one to the first.
     for option in reversed(_CLUSTER):
         command = option(command)
     return command
@@ -137,6 +138,7 @@ def predict_command(
     # A study keeps what the ensemble draws, so it is no result of a profile that draws.
     if save is None:
         save = "study" if has_folders and not site.draws else ""
+    # Labels are always written, so it is no error to name them.
     results = frozenset(part.strip() for part in save.split(",") if part.strip()) - {"labels"}
     settings = take_settings(ensemble, flags)
     request = PredictionRequest(
@@ -287,6 +289,7 @@ def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
     for step in calibrate(Ensemble(ensemble, device=settings.device), dataset, settings):
         if isinstance(step, CalibrationCase):
             cases.append(step)
+            # Standard output has only the outcome.
             click.echo(step.name, err=True)
         elif isinstance(step, Statement):
             click.echo(step, err=True)

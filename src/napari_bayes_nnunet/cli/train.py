@@ -36,6 +36,7 @@ from .options import (
 def schedule_command(file: Any, **flags: Any) -> None:
     """Print the learning rate of every epoch, and the epochs whose weights become members."""
     rates, selection = parse_schedule(flags, RestartSchedule(), MemberSelection())
+    # csv ends its lines as on Windows unless it is told otherwise.
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow(["epoch", "cycle", "epoch_in_cycle", "learning_rate", "keeps_member"])
     for epoch in range(rates.all_epochs):

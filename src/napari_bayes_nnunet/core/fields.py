@@ -42,6 +42,7 @@ def setting(default: Any, help: str, *, compare: bool = True, **about: Any) -> A
 def settings_of(kind: Any) -> Iterator[Field[Any]]:
     """Yield the settings of a dataclass, with those of its parts, which are dataclasses too."""
     for entry in fields(kind):
+        # The default factory of a part is its class.
         if is_dataclass(entry.default_factory):
             yield from settings_of(entry.default_factory)
         elif "help" in entry.metadata:
@@ -152,6 +153,7 @@ def _is_within(value: float, about: Mapping[str, Any]) -> bool:
     low, high = about["limits"]
     above = value > low if about.get("min_open") else value >= low
     below = high is None or (value < high if about.get("max_open") else value <= high)
+    # Infinity is above every lower limit.
     return math.isfinite(value) and above and below
 
 

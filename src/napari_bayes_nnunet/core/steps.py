@@ -29,6 +29,7 @@ def map_steps(
 ) -> Generator[_NewStep, None, _Result]:
     """Yield ``change`` of each step and return the result; closing this closes ``steps``."""
     with closing(steps):
+        # A for loop loses what a generator returns, and yield from cannot change its steps.
         while True:
             try:
                 step = next(steps)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.gpu.parts import INDEX, PartsError, join_parts, main, split_folder, take_parts
+from benchmarks.command_line import run
+from benchmarks.gpu.parts import INDEX, PartsError, join_parts, split_folder, take_parts
 
 from benchmarks.gpu import parts as module
 
@@ -17,7 +18,6 @@ LARGE = "fold_0/checkpoint.pth"
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with a file of 2500 bytes and a small one, where a part has 1000 bytes."""
     monkeypatch.setattr(module, "PART_BYTES", 1000)
-    monkeypatch.setattr(module, "SMALL_BYTES", 100)
     folder = tmp_path / "run"
     (folder / "fold_0").mkdir(parents=True)
     (folder / LARGE).write_bytes(np.random.default_rng(0).bytes(2500))
@@ -33,12 +33,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_joined_files_are_the_same(state, tmp_path) -> None:
     parts = split_folder(state, tmp_path / "parts")
-    assert sorted(part.stat().st_size for part in parts if part.name != INDEX) == [
-        300,
-        500,
-        1e3,
-        1e3,
-    ]
+    sizes = sorted(part.stat().st_size for part in parts if part.name != INDEX)
+    assert sizes == [2, 300, 500, 1000, 1000]
     join_parts(tmp_path / "parts", tmp_path / "joined")
     assert files(tmp_path / "joined") == files(state)
 
@@ -53,7 +49,7 @@ def test_unchanged_file_keeps_its_parts(state, tmp_path) -> None:
     before = {part.name for part in split_folder(state, tmp_path / "parts")}
     (state / LARGE).write_bytes(b"y" * 1500)
     after = {part.name for part in split_folder(state, tmp_path / "parts")}
-    assert len(before & after) == 2  # the index, and the part of images.bin
+    assert len(before & after) == 3  # the index, and the parts of images.bin and plans.json
     assert {path.name for path in (tmp_path / "parts").iterdir()} == after
 
 
@@ -72,16 +68,11 @@ def test_index_is_needed_to_join(tmp_path) -> None:
         join_parts(tmp_path, tmp_path / "joined")
 
 
-def test_parts_never_leave_their_folder(tmp_path) -> None:
-    with pytest.raises(PartsError):
-        module._target(tmp_path / "joined", "../elsewhere")
-
-
 def test_parts_are_taken_home_in_steps(state, tmp_path) -> None:
     split_folder(state, parts := tmp_path / "parts")
     most = 1600 + (parts / INDEX).stat().st_size
     left = [take_parts(parts, tmp_path / f"trip{n}", most_bytes=most) for n in range(3)]
-    assert left == [3, 1, 0]
+    assert left == [4, 2, 0]
     for trip in (tmp_path / "trip1", tmp_path / "trip2"):
         for file in trip.iterdir():
             file.replace(tmp_path / "trip0" / file.name)
@@ -89,11 +80,14 @@ def test_parts_are_taken_home_in_steps(state, tmp_path) -> None:
     assert files(tmp_path / "joined") == files(state)
 
 
-def test_command_splits_takes_and_joins(state, tmp_path) -> None:
+def test_command_splits_takes_and_joins(state, tmp_path, capsys) -> None:
     folders = [str(state), *(str(tmp_path / name) for name in ("parts", "home", "joined"))]
-    main(["split", *folders[:2]])
-    main(["take", *folders[1:3]])
-    main(["join", *folders[2:]])
+    commands = [
+        ["split", *folders[:2]],
+        ["take", *folders[1:3], "--mib", "1"],
+        ["join", *folders[2:]],
+    ]
+    for words in commands:
+        run(None, module.split, module.take, module.join, words=words)
     assert files(tmp_path / "joined") == files(state)
-    with pytest.raises(SystemExit):
-        main(["join", str(tmp_path / "nothing"), folders[3]])
+    assert capsys.readouterr().out.splitlines()[1].startswith("0 parts are left")

@@ -208,6 +208,7 @@ def _recorded_members(
     wanted = record.teacher.members
     known = {_file(folder, member): member for member in folder.usable_members}
     members = tuple(
+        # A member that was trained again has the same name, but other answers.
         known[file] for file, sha256 in wanted.items()
         if file in known and known[file].sha256 == sha256
     )  # fmt: skip
@@ -254,6 +255,7 @@ def _new_record(
 ) -> TrainingRecord:
     """Return the record of a new student: that of its ensemble, with its own training."""
     settings = StudentSettings(**given_values(StudentSettings, request))
+    # nnU-Net's own schedule: a student is one network, so nothing restarts.
     schedule = RestartSchedule(
         epochs=settings.epochs, cycles=1, initial_lr=settings.initial_lr, shape="poly"
     )
@@ -277,11 +279,13 @@ def _new_record(
         augmentation=taught.augmentation_of(fold),
         sampler="sgd",
         keep_trajectory=False,
+        # Drawn here, so that it is recorded and a continuation has the same.
         seed=secrets.randbelow(2**31) if settings.seed is None else settings.seed,
         command=request.command,
         software={name: importlib.metadata.version(name) for name in ("torch", "nnunetv2")},
         dataset=taught.trained_on(fold),
         folds={fold: cases},
+        # The scores of the ensemble on its validation cases are not the student's.
         validation={},
         teacher=teacher,
     )
@@ -304,6 +308,7 @@ def _dataset_to_preprocess(
     if read_preprocessed_plans(images, signature, record.configuration, record, plans=folder.plans):
         return None
     dataset = read_dataset(given) if given else None
+    # A dataset that has moved or changed is told below, in one sentence for all reasons.
     with suppress(DataError, OSError):
         if dataset is None and (process := read_process_record(teacher_run)):
             dataset = read_dataset(Path(process.dataset))

@@ -52,6 +52,7 @@ def distill(job: DistillationJob, send: Send, stop: StopRequest) -> bool:
     an EpochDone for each epoch. Raises AppError, DataError or ModelError, worded for the user.
     """
     try:
+        # A student that was stopped behind its last epoch only lacks its calibration.
         if not job.is_trained:
             set_environment(job.run, job.teacher_run.workspace)
             if job.dataset is not None:
@@ -64,6 +65,7 @@ def distill(job: DistillationJob, send: Send, stop: StopRequest) -> bool:
     except Stopped:
         return False
     finally:
+        # A request that came too late would stop the next start at once.
         job.run.stop.unlink(missing_ok=True)
     return True
 
@@ -86,6 +88,7 @@ def _compute_targets(job: DistillationJob, send: Send, stop: StopRequest) -> Non
     from ...nnunet.distillation.targets import has_targets, write_targets
 
     _keep_targets_of(job.teacher, job.targets)
+    # Targets of another ensemble are gone by now, so a kill leaves none of them to this record.
     if not job.request.resume:
         write_record(job.run.record, job.record)
     images = {case: job.images / f"{case}.b2nd" for case in job.cases}
@@ -125,11 +128,13 @@ def _keep_targets_of(teacher: Teacher, folder: Path) -> None:
     if not file.exists() and any(folder.glob("[!.]*")):
         raise AppError(FOREIGN_TARGETS, Action.OTHER_OUTPUT, folder=folder)
     remove_leftovers(folder)
+    # A damaged record counts as that of another ensemble.
     with suppress(OSError, ValueError):
         if parse_json(file.read_bytes(), dict[str, Any]) == content:
             return
     for target in folder.glob("*.b2nd"):
         target.unlink()
+    # Last, so that after a kill in between the rest is deleted as well.
     write_json(file, content)
 
 

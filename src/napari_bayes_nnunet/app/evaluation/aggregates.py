@@ -65,6 +65,8 @@ class Aggregate:
         """The 95 % interval over patients; NaN for fewer than `FEWEST_PATIENTS`."""
         if self.exact_interval is not None:
             return self.exact_interval
+        # Resampling one patient gives an interval without width, and two to four one that is far
+        # too narrow.
         return self.estimate.interval if self.patients >= FEWEST_PATIENTS else (math.nan, math.nan)
 
 
@@ -97,7 +99,9 @@ def share_of_volumes(column: str) -> Aggregation:
 
     def aggregate(table: DataFrame) -> Aggregate:
         found = mean(table)
+        # If all patients have the same value, a bootstrap has no width, however few they are.
         exact = exact_interval(found.value * found.patients, found.patients)
+        # Of zeros and ones the deviation follows from the share.
         return replace(found, deviation=math.nan, exact_interval=exact)
 
     return aggregate
@@ -160,6 +164,7 @@ def rank_cases(statistic: ScoreStatistic, score: CaseScore) -> Aggregation:
 
 def aggregate_difference(first: Aggregate, second: Aggregate) -> Aggregate:
     """Return ``first`` - ``second``, resample by resample; NaN unless the volumes are the same."""
+    # Means over other volumes differ by the choice of the volumes, too.
     if first.indices != second.indices:
         nothing = replace(first, estimate=_NOTHING, indices=(), patients=0)
         return replace(nothing, deviation=math.nan, exact_interval=None)

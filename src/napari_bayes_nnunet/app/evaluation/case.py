@@ -142,6 +142,7 @@ def structure_titles(names: Iterable[str]) -> dict[str, str]:
     """Return RV, MYO or LV for each name that means it, unless two mean the same."""
     canonical = {name: canonical_structure(name) or name for name in names}
     counts = Counter(canonical.values())
+    # The numbers of two structures with one title would replace each other.
     return {name: title if counts[title] == 1 else name for name, title in canonical.items()}
 
 
@@ -152,6 +153,7 @@ def _refuse_same_file(prediction: Prediction, labels: Path, case: str) -> None:
         for name, _ in reference_names(PurePosixPath(case).name, phase)
         for ending in ENDINGS
     )
+    # Compared with itself, every case would have a Dice of 1.
     if any(file.is_file() and is_same_path(file, source) for file in same):
         raise AppError(
             "{file} would be compared with itself. Choose another folder of reference labels.",
@@ -194,6 +196,7 @@ def case_table(cases: Iterable[CaseEvaluation]) -> DataFrame:
 
     Other columns are `PATIENT_COLUMN`, `RELIABILITY_COLUMN` and (`GROUP`, name) of each group.
     """
+    # pandas takes long to import, and the docks open without it.
     from pandas import DataFrame, MultiIndex
 
     rows = [
@@ -205,10 +208,12 @@ def case_table(cases: Iterable[CaseEvaluation]) -> DataFrame:
         }
         for case in cases
     ]
+    # An empty table has columns, too: pandas makes no MultiIndex of nothing.
     columns = dict.fromkeys(column for row in rows for column in row) or (
         PATIENT_COLUMN,
         RELIABILITY_COLUMN,
     )
+    # Cases differ in what is known of them, such as the structures of their reference.
     data = {column: [row.get(column, math.nan) for row in rows] for column in columns}
     return DataFrame(data, columns=MultiIndex.from_tuples(columns))
 
@@ -336,6 +341,7 @@ def _merged(
     # No copy if nothing is left out.
     if kept == list(range(1, len(probabilities))):
         return probabilities
+    # The classes still sum to 1, which calibration errors need.
     rest = np.delete(probabilities, kept, axis=0).sum(axis=0, keepdims=True)
     return np.concatenate([rest, probabilities[kept]])
 
@@ -355,6 +361,7 @@ def with_phases(
     """
     volumes = _reference_volumes(cases)
     found = {case.case: case for case in cases}
+    # The reference says which phase is ED, so all methods have the same one.
     for pair in phase_pairs(volumes):
         for name, phase in zip(pair, END_PHASES, strict=True):
             # A phase in the table of groups has precedence.
@@ -362,6 +369,7 @@ def with_phases(
         ends: dict[Phase, PhaseVolumes] = {
             number: PhaseVolumes.from_totals(volumes[case]) for number, case in enumerate(pair)
         }
+        # The true numbers follow from the same formulas as the predicted ones.
         truth = heart_function(ends, ed=0, es=1)
         whole = dict(found[pair[0]].numbers[ALL])
         for name, known in functions.get(pair[0], {}).items():

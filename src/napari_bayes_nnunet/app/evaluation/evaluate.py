@@ -132,6 +132,7 @@ def evaluate_methods(
     # Counted first, because the progress is that of all methods.
     total = sum(len(predicted_cases(folder)) for folder in methods.values())
     check_folder(labels, "reference labels")
+    # The mean Dice of a method with other structures could not be compared.
     common = _common_structures(methods, labels) if len(methods) > 1 else None
     evaluated: list[MethodEvaluation] = []
     done = count(1)
@@ -162,6 +163,7 @@ def _common_structures(methods: Mapping[str, Path], labels: Path) -> frozenset[s
 def refuse_same_folders(methods: Mapping[str, Path], labels: Path) -> None:
     """Raise AppError if two of the folders are the same."""
     for name, folder in methods.items():
+        # A folder that is missing has an error of its own later.
         if folder.exists() and labels.exists() and is_same_path(folder, labels):
             raise AppError(SAME_AS_LABELS, method=name)
     for (first, folder), (second, other) in combinations(methods.items(), 2):
@@ -287,6 +289,7 @@ def common_cases(cases: Mapping[str, set[str]]) -> set[str]:
 def _only(
     method: MethodEvaluation, common: set[str], phases: Mapping[str, Mapping[str, str]]
 ) -> MethodEvaluation:
+    # In one order, because methods are compared by the position of a case.
     kept = sorted((c for c in method.cases if c.case in common), key=lambda case: case.case)
     cases = tuple(replace(c, groups={**c.groups, **phases.get(c.case, {})}) for c in kept)
     lost = [case.case for case in method.cases if case.case not in common]
@@ -343,8 +346,10 @@ def _remarks(pair: CasePair) -> Iterator[str]:
         made_by = prediction.made_by  # SWA names the members that it averages into one
         is_alone = made_by.get("method") == "swa" or len(made_by.get("members", ())) == 1
         yield SINGLE_MEMBER if is_alone else NO_MUTUAL_INFORMATION
+    # One member never disagrees with itself.
     elif not information.any():
         yield SINGLE_MEMBER
+    # Two drawings of a heart never agree in every voxel.
     if np.array_equal(prediction.labels.voxels, reference.labels):
         yield IDENTICAL
     elif pair.judged and not reference.labels.any():

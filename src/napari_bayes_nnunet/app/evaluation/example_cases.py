@@ -40,6 +40,7 @@ def case_pictures(shown: ShownCase, structures: Sequence[str]) -> Iterator[bytes
 
     ``structures`` are the titles of the labels 1, 2 … The reference is outlined in white.
     """
+    # One crop for all columns, around what any method drew, so that nothing wrong is cut off.
     drawn = [shown.reference > 0, *(method.labels > 0 for method in shown.methods)]
     box = crop_around(np.any(drawn, axis=0), shown.spacing)
     for first in range(0, len(shown.methods), PER_LINE):
@@ -119,6 +120,7 @@ def _show_labels(
     table = np.zeros((max(colors, default=0) + 1, 4))
     for label, color in colors.items():
         table[label] = to_rgba(color, 0.62)
+    # Between two labels there are no others, so nothing is interpolated.
     axes.imshow(table[labels[box]], aspect="auto", interpolation="nearest")
 
 
@@ -214,6 +216,7 @@ def chosen_cases(methods: Sequence[MethodEvaluation]) -> list[tuple[str, bool]]:
     """
     means = np.mean([numbers_of(method.table, "dice") for method in methods], axis=0)
     cases = methods[0].cases
+    # Stable, so that equal cases come in the same order in every run.
     ranked = [cases[n] for n in np.argsort(means, kind="stable") if not np.isnan(means[n])]
     if not ranked:
         return []

@@ -44,6 +44,7 @@ def reliability_picture(
 
     Up to ``columns`` methods are side by side, by default as many as fit on a page.
     """
+    # A method without probabilities keeps its number, so each has one colour in all figures.
     known = [(n, m, pooled_bins(m.table)) for n, m in enumerate(methods)]
     known = [(n, m, bins) for n, m, bins in known if bins.voxel_count]
     if not known:
@@ -120,9 +121,11 @@ def _legend(figure: Figure, lines: Mapping[str, Line2D]) -> None:
     """Name the lines below the panels, in as many columns as fit, and make room for them."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+    # A figure that no window shows has no renderer to measure text with.
     canvas: Any = FigureCanvasAgg(figure)
     renderer = canvas.get_renderer()
     names = ["\n".join(textwrap.wrap(name, LEGEND_LETTERS)) for name in lines]
+    # The width of a legend is only known once it is made, so numbers of columns are tried.
     for columns in range(_PER_ROW, 0, -1):
         legend = figure.legend(
             [*lines.values()], names, loc="outside lower center", ncols=columns, fontsize=9,
@@ -131,6 +134,7 @@ def _legend(figure: Figure, lines: Mapping[str, Line2D]) -> None:
         keep_dollars(figure)
         extent = legend.get_window_extent(renderer)
         if columns == 1 or extent.width <= figure.bbox.width:
+            # The layout would otherwise take the room of the legend from the panels.
             figure.set_figheight(figure.get_figheight() + extent.height / DPI)
             return
         legend.remove()
@@ -216,5 +220,6 @@ def _grid(
         panel.spines[["left", "bottom"]].set_color("#aab4c0")
         panel.grid(color=GRID, lw=0.8)
         panel.set_axisbelow(True)
+        # Shared axes have numbers in the last row only, where some columns have no panel.
         panel.tick_params(labelsize=8.5, colors=MUTED, labelcolor=INK, labelbottom=True)
     return figure, panels[:count]

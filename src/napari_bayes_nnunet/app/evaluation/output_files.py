@@ -154,6 +154,7 @@ def evaluation_summary(methods: Methods) -> dict[str, Any]:
     results = {method.name: _aggregates(method, blocks) for method in methods}
     first, *others = results
     content = {
+        # First, because an earlier report that may be replaced is known by this beginning.
         "interval": INTERVAL,
         "structures": judged_structures(methods),
         "cases": [case.case for case in methods[0].cases],
@@ -249,4 +250,5 @@ def _columns(methods: Methods) -> Iterator[str]:
 
 
 def _field(number: float) -> str:
+    # NumPy's own numbers would name their type in repr, which is as exact as the number.
     return "" if math.isnan(number) else repr(float(number))

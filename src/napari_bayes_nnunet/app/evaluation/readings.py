@@ -113,6 +113,7 @@ def _compare_study(
 ) -> Iterator[ReadingDifference]:
     """Yield the differences of the latest readings, and of earlier versions from the latest."""
     prediction = read_labels_on(study / PREDICTION, info.geometry)
+    # The study may name an ED or ES that was not segmented; then those of a reader count.
     is_known = {info.ed, info.es} <= {*info.phases}
     of_both = info if is_known else finished[0].review
     reads = {PREDICTION_READING: _measure(info, prediction, of_both.ed, of_both.es)}
@@ -125,6 +126,7 @@ def _compare_study(
             pairs.append((name, reading.name))
         labels = read_labels_on(reading.path / EDITED, info.geometry)
         reads[name] = _measure(info, labels, review.ed, review.es)
+    # Position comes first: by their areas, base and apex of a stack of few slices were exchanged.
     by_position = info.geometry.starts_at_base
     base_first = base_is_first(prediction) if by_position is None else by_position
     for pair in pairs:

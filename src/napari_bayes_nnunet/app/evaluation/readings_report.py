@@ -76,6 +76,7 @@ def _section(comparison: ReadingsComparison, pair: tuple[str, str]) -> dict[str,
         "rows": dict.fromkeys((d.name, d.phase) for d in known if d.part),
         "overlaps": {key: fmean(values) for key, values in overlaps.items()},
         "studies": {s: {d.name: d.value for d in known if d.study == s} for s in studies},
+        # One study is one point, which has neither bias nor limits.
         "png": _plots(numbers, agreement) if len(studies) > 1 else b"",
     }
 

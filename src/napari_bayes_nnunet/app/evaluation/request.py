@@ -65,6 +65,7 @@ class EvaluationRequest:
             flags += ["--images", str(self.images)]
         if self.patient != DEFAULT_PATIENT:
             flags += ["--patient", self.patient]
+        # Behind "--" a folder whose name begins with a dash is no option.
         return [*flags, "--", str(first), str(self.labels)]
 
 
@@ -129,6 +130,7 @@ def preview_evaluation(request: EvaluationRequest) -> EvaluationPreview:
     refuse_same_folders(request.methods, request.labels)
     check_report_folder(request.report, labels=request.labels, images=request.images)
     cases = sorted(common_cases(predicted))
+    # Any method serves, because all have these cases.
     labelled = len(match_references(next(iter(request.methods.values())), cases, request.labels))
     if not labelled:
         raise AppError(
@@ -162,6 +164,7 @@ def run_evaluation(request: EvaluationRequest) -> Generator[Stage, None, Evaluat
         notes=tuple(_notes(methods)),
     )
     yield Stage(MAKING)
+    # All texts are made before one is written, so an error leaves an earlier report whole.
     texts = report_texts(methods, shown=shown)
     yield Stage(WRITING, is_last=True)
     write_report_files(texts, request.report)

@@ -168,6 +168,7 @@ def difference_table(methods: Methods, blocks: Sequence[Block]) -> Table:
 
 def group_blocks(methods: Methods, group: str, measures: Sequence[Measure]) -> list[Block]:
     """Return a block for each value of a group, such as "Vendor A (32 volumes)"."""
+    # Any method serves, because all have the same cases and groups.
     values = [case.groups[group] for case in methods[0].cases if group in case.groups]
     title = f"{group[:1].upper()}{group[1:]}"
     return [
@@ -205,6 +206,7 @@ def describe_methods(methods: Methods) -> tuple[list[str], list[str]]:
     kinds = {made.get("method") for method in methods for made in method.made_by}
     is_fitted = all(made.get("fitted") for method in methods for made in method.made_by)
     warnings = []
+    # Different kinds of methods, such as multi and vanilla, must differ in their members.
     for setting in SETTING_NAMES if len(kinds) == 1 else SETTING_NAMES[1:]:
         values = {name: of[setting] for name, of in settings.items() if of}
         if len(set(values.values())) > 1 and not (setting == "temperature" and is_fitted):
@@ -308,9 +310,11 @@ def _best_marked(aggregates: Sequence[Aggregate], measure: Measure) -> list[Tabl
     }
     pairs = zip(aggregates, cells, strict=True)
     known = [(a.value, c.value) for a, c in pairs if c.value != UNKNOWN]
+    # A single number is not the best of anything.
     if not measure.format.better or len(known) < 2:
         return cells
     _, best = max(known, key=lambda pair: keys[measure.format.better](pair[0]))
+    # Compared as printed, so that a difference nobody sees marks nothing as better.
     return [replace(c, stands_out=c.value == best) for c in cells]
 
 

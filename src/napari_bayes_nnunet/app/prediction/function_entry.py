@@ -123,6 +123,7 @@ def _read_reports(folder: Path, case: str, phases: Iterable[Phase]) -> dict[Phas
     for phase in phases:
         with suppress(DataError, FileNotFoundError):
             report = read_report(_report_file(folder, frame_name(case, phase)))
+            # A volume that is called like a phase has its report in a file of the same name.
             if report.get("phase") == phase:
                 reports[phase] = report
     return reports

@@ -250,6 +250,7 @@ def _outcomes(
 def _failure(image: Path, error: Exception) -> str:
     """Return the sentence on an image that could not be segmented."""
     if isinstance(error, Problem):
+        # Many sentences name the file already.
         return f"{'' if image.name in str(error) else image.name + ': '}{error}"
     return f"{image.name} could not be segmented ({type(error).__name__}: {error})."
 
@@ -258,6 +259,7 @@ def _comes_with_first_channel(image: Path, images: Sequence[Path]) -> bool:
     """Return whether ``image`` is a channel ``_0001 …`` of a requested ``_0000``."""
     if not is_further_channel(image):
         return False
+    # One file may be given by a relative and by an absolute path.
     own = image.absolute()
     others = (path for path in images if path.absolute() != own)
     return any(own in map(Path.absolute, channel_files(path)) for path in others)
@@ -495,6 +497,7 @@ class _Case:
             return
         mirroring = self.request.settings.mirroring
         together = self.ensemble.phases_at_once(frames[0].image, mirroring)
+        # Files are packed and written while a card computes the next group.
         with ThreadPoolExecutor(1, "write_results") as writer:
             written: Future[None] | None = None
             for first in range(0, len(frames), together):

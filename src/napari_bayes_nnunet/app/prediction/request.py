@@ -128,6 +128,7 @@ def check_request(folder: EnsembleFolder, request: PredictionRequest) -> None:
             folder=request.output,
             reason=error.strerror,
         ) from error
+    # An existing folder is made without an error, even if nothing can be written to it.
     if not os.access(request.output, os.W_OK):
         raise AppError(READ_ONLY_OUTPUT, Action.OTHER_OUTPUT, folder=request.output)
 
@@ -140,6 +141,7 @@ def parse_phases(text: str) -> list[int] | str:
     if plain.upper() in ("ED,ES", "ES,ED"):
         return "ED,ES"
     try:
+        # Results are written in the order of time, however the phases were given.
         numbers = sorted(int(part) for part in plain.split(","))
     except ValueError:
         numbers = []

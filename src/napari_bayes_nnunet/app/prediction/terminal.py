@@ -32,6 +32,7 @@ def predict_in_terminal(folder: Path, request: PredictionRequest) -> bool:
             succeeded &= not outcome.failure
             segmented |= not (outcome.failure or outcome.skipped)
             _print(outcome, said)
+    # Without a new result, nothing lacks a calibration.
     if segmented and settings.calibrated:
         notes = uncalibrated_notes(ensemble.folder, settings)
         click.echo(" ".join(notes), nl=bool(notes), err=True)

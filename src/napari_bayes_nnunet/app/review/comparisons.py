@@ -67,6 +67,7 @@ def _measure_as_muscle(session: ReviewSession) -> dict[str, Comparison | None]:
     """Return the numbers of the LV with its papillary muscles as muscle; {} without the image."""
     voxels = session.voxels
     labels = {str(n): label for n, label in session.heart_labels.items() if n != "RV"}
+    # Muscles move from the cavity to the myocardium, so both are needed.
     if voxels is None or len(labels) < 2:
         return {}
     phases: dict[Phase, PhaseVolumes] = {}

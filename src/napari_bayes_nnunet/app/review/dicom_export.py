@@ -192,6 +192,7 @@ def _check(
     same = False
     with suppress(DataError):  # it cannot be read back
         written = read_seg(file)
+        # Segments are numbered from 1 in the order of their labels.
         same = np.array_equal(np.array([0, *values])[written.voxels], labels)
         same = same and written.geometry.same_grid(_grid_of_images(study).frame())
     if not same:

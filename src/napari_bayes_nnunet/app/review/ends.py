@@ -91,6 +91,7 @@ def slice_to_change(
         return place
     at_start = _is_first(session, end)
     limit = int(having[0] if at_start else having[-1])
+    # Inwards it is the last slice of the structure itself that loses it.
     z = limit + (-1 if at_start else 1) * outwards
     if not 0 <= z < session.slices:
         raise AppError(NO_SLICE_LEFT, structure=name, end=end.value)

@@ -47,6 +47,7 @@ def learn_from_studies(
     ready = [study for study in studies if study.ready]
     shown: dict[Path, dict[Item, float]] = {}
     for done, corrected in enumerate(ready):
+        # Each study is read twice, the second time for its intervals.
         yield done, 2 * len(ready)
         if habits := _habits(corrected):
             shown[corrected.folder] = habits

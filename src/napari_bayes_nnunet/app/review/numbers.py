@@ -114,6 +114,7 @@ class StudyNumbers:
         self, places: Sequence[Place], ed: Phase, es: Phase, patient: Patient
     ) -> list[dict[str, Measured]]:
         """Return the numbers after 0, 1 … of these slices were reviewed, with the labels as now."""
+        # The numbers need no other phases, of which a cine has many.
         volumes = {p: v for p, v in self._edited.items() if p in (ed, es, None)}
         phases = {p: replace(v, reviewed=v.reviewed.copy()) for p, v in volumes.items()}
         measure = partial(heart_function, phases, ed=ed, es=es, patient=patient, rules=self.rules)

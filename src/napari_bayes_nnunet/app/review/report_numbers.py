@@ -182,6 +182,7 @@ def _cells(measured: Measured | None) -> tuple[str, str]:
 
 
 def _number(value: float) -> str:
+    # Six digits are more than any measurement has, and hide the noise of binary fractions.
     return "" if math.isnan(value) else f"{value:.6g}"
 
 

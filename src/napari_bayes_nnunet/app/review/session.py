@@ -413,6 +413,7 @@ class ReviewSession:
     @cached_property
     def heart(self) -> NDArray[np.bool_]:
         """(Y, X) projection of the heart when the study was opened; empty if there is none."""
+        # Once only: after edits, zoom and small pictures would jump.
         return find_heart(self.labels)
 
     @cached_property
@@ -789,6 +790,7 @@ class ReviewSession:
 
     def labels_to_save(self) -> NDArray[Any]:
         """Return a copy of the labels without the preview."""
+        # A thread writes them while the reader paints on.
         labels = self.labels.copy()
         if self.preview is not None:
             (phase, z), base = self.preview
@@ -806,6 +808,7 @@ class ReviewSession:
 
     def give_back_log(self, rows: list[UseRow]) -> None:
         """Put back rows that could not be written."""
+        # Before those recorded meanwhile, so that the log stays in the order of time.
         self._use.rows = [*rows, *self._use.rows]
 
     # The numbers

@@ -352,6 +352,7 @@ def fit_calibration(
     rules = dice_rules(cases)
     expected = (expected_dice_entry(rules, case.agreement, case.volumes) for case in cases)
     return Calibration(
+        # The search stops within 1e-4, so further digits mean nothing.
         temperature=round(temperature, 4),
         cases=tuple(case.name for case in cases),
         volumes=_volume_rules(cases),

@@ -258,6 +258,7 @@ def calibration_notes(folder: EnsembleFolder, settings: SegmentationSettings) ->
     # The newest ones are named first.
     known = list(dict.fromkeys(str(c.settings) for c in reversed(others)))
     wanted = Calibration(temperature=1, cases=(), **calibration_key(folder, settings))
+    # The settings are the same and still do not match, so the members are others.
     if str(wanted.settings) in known:
         return (OTHER_WEIGHTS,)
     named = "; ".join([*known[:_NAMED], *(["…"] if len(known) > _NAMED else [])])
@@ -329,6 +330,7 @@ def _state(file: Path) -> tuple[int, int, int]:
         raise
     except OSError:  # such as a loop of links, which is reported when the file is read
         return 0, 0, 0
+    # A file that was replaced in the same tick of the clock may have the same size.
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 

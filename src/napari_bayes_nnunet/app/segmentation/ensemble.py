@@ -419,6 +419,7 @@ class Ensemble:
     @property
     def structures(self) -> dict[str, int]:
         """Structure → label, without the background and ignored voxels."""
+        # Those of `folder` would wait until all members are checked.
         labels = self.checks.found.labels
         return {name: label for name, label in labels.items() if label != 0}
 
@@ -548,6 +549,7 @@ class Ensemble:
         predictions = ask([image.image for image in images])
         for image, probabilities in zip(images, predictions, strict=True):
             image.add(self._with_wide_window(image.image, probabilities, ask))
+            # One member of each mode has now seen the whole image.
             if image.done == plan.first < len(plan.order):
                 image.image.cutout = self._window(image.image, image.found)
             if plan.checks_stability_after(image.done):

@@ -128,10 +128,12 @@ def _without_outliers(voxels: Image) -> tuple[Image, str]:
     are_constant = [end != 0 and 100 * np.mean(voxels == end) > _SHARE for end in ends]
     reach = [(high - low) * (_FAR_CONSTANT if constant else _FAR) for constant in are_constant]
     far = ((voxels < low - reach[0]) | (voxels > high + reach[1])) & (voxels != 0)
+    # Without a range, as in a mask, nothing can be far from it.
     if low == high or not far.any():
         return voxels, ""
     near = voxels[~far]
     low, high = near.min(), near.max()
+    # As Python's numbers, because the absolute value of the lowest int16 overflows.
     furthest = max(voxels[far].tolist(), key=abs)
     count = format_count(int(np.count_nonzero(far)), "voxel")
     limit = high if furthest > high else low

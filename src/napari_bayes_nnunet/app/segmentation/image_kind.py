@@ -144,6 +144,8 @@ class ImageRule:
         """Return whether the features of an image are unlike those in training, None if unknown."""
         if self.features is None:
             return None
+        # An image without a heart has no distance; NaN exceeds nothing, and another sentence is on
+        # it.
         return signs.get(FEATURE_DISTANCE, math.nan) > UNLIKE_FACTOR * self.features.threshold
 
     def why_no_cine(

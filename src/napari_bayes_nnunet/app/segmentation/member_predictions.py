@@ -386,6 +386,7 @@ class PredictionCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._make_room(probabilities.nbytes)
+            # A cache must not be what fills a disk.
             if shutil.disk_usage(self.folder).free >= RESERVE + probabilities.nbytes:
                 np.save(self._file(key), probabilities)
             else:
@@ -401,6 +402,7 @@ class PredictionCache:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _make_room(self, needed: int) -> None:
+        # `find` touches its file, so what was used longest ago goes first.
         files = sorted(self.folder.glob("*.npy"), key=lambda file: file.stat().st_mtime_ns)
         used = sum(file.stat().st_size for file in files)
         for file in files:
@@ -413,6 +415,7 @@ class PredictionCache:
 def image_digest(image: NDArray[Any], spacing: tuple[float, ...]) -> str:
     """Return a digest of an image and its spacing."""
     digest = hashlib.blake2b(f"{image.shape} {image.dtype} {spacing}".encode(), digest_size=16)
+    # hashlib takes only memory without gaps.
     digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
 

@@ -52,6 +52,7 @@ def make_passes(
     if combine == "weights":
         passes = [ForwardPass(tuple(members))]
     elif combine == "dropout":
+        # The seeds are fixed, so that a repeated segmentation drops the same channels.
         passes = [ForwardPass((member,), seed) for seed, member in enumerate(members)]
     else:
         passes = [ForwardPass((member,)) for member in members]
@@ -176,6 +177,7 @@ def refused_methods(folder: EnsembleFolder) -> dict[str, AppError]:
     refused = {}
     for name in METHODS:
         try:
+            # What a method needs of a folder does not depend on the count.
             choose_members(folder, name, 1)
         except AppError as reason:
             refused[name] = reason
@@ -213,6 +215,7 @@ def _snapshot(folder: EnsembleFolder, count: int) -> Sequence[Member]:
             "Snapshot ensembles need a training with cosine restarts. Train with {setting} cosine.",
             setting=Setting("schedule"),
         )
+    # A later member takes the place of an earlier one of its cycle.
     return list({member.cycle: member for member in members}.values())[-count:]
 
 

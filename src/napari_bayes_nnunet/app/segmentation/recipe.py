@@ -167,6 +167,7 @@ def _name(member: Mapping[str, Any]) -> str:
 
 
 def _in_words(labels: Mapping[str, int]) -> str:
+    # The order in dataset.json means nothing.
     return ", ".join(f"{name} {label}" for name, label in sorted(labels.items()))
 
 

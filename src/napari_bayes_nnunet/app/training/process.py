@@ -62,6 +62,7 @@ def start_training(
             printed = opened.enter_context(tempfile.TemporaryFile())
             process = subprocess.Popen(
                 [*command, "train", "--jsonl", *arguments],
+                # It may outlive the window, and nobody could answer it.
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=printed,
@@ -154,6 +155,7 @@ class StartedTraining:
             continued = self.run.record.exists()  # as the state of the folder still says
             return None if continued else statement(STOPPED_AT_START, Action.START_AGAIN)
         if text := self._printed.decode("utf-8", errors="replace").strip():
+            # Not in the folder of the run, which may not have been made.
             with tempfile.NamedTemporaryFile(
                 prefix="bayes-nnunet-", suffix=".log", delete=False
             ) as file:
@@ -166,6 +168,7 @@ class StartedTraining:
     def _wait_for_end(self, printed: IO[bytes]) -> None:
         self._process.wait()
         with printed:
+            # The child has written through this file, so it stands at the end.
             printed.seek(0)
             self._printed = printed.read()
 

@@ -102,6 +102,7 @@ class FileTail:
         try:
             status = self._file.stat()
             version = status.st_ino, status.st_size, status.st_mtime_ns
+            # The folder may be on a slow drive, and the file has thousands of lines.
             if version == self._version:
                 return b"", False
             with self._file.open("rb") as stream:

@@ -107,6 +107,7 @@ class RunningPosterior:
         # First, because it may run out of memory.
         inside = [whole[part] + added for whole, added in zip(self._sums, values, strict=True)]
         for whole, sums in zip(self._sums, inside, strict=True):
+            # Elsewhere the new member counts as the mean of the others.
             whole *= (self.count + 1) / self.count
             whole[part] = sums
 
@@ -126,6 +127,7 @@ class RunningPosterior:
         self._check_members()
         if self.class_order:
             return region_labels(self.probability_sum / self.count, self.class_order)
+        # The sum has the same order of classes as the mean.
         return most_probable(self.probability_sum)
 
     def total_entropy(self) -> Array:

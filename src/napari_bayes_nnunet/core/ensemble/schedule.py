@@ -215,6 +215,7 @@ class RestartSchedule:
             return self.restart_lr
         span = self.epochs if self.decay_over == "T" else self.cycle_length
         decayed = min(t_c, self.gamma * self.cycle_length) / span
+        # A power of a negative number is not real.
         return float(self.initial_lr * max(0.0, 1.0 - decayed) ** self.exponent)
 
 

@@ -33,6 +33,7 @@ class Stability:
         """Compare (Z, Y, X) labels and entropy with the last ones; return (Z,) slices at rest."""
         before, self._before = self._before, (labels, entropy)
         if before is None:
+            # The first result has nothing to be compared with.
             return np.zeros(len(labels), bool)
         return _at_rest(*before, labels, entropy)
 

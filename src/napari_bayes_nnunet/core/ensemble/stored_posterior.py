@@ -142,6 +142,7 @@ class StoredPosterior(HasMaps):
         """Return the posterior of the whole slice ``z``."""
         shape = self.shape[1:]
         probabilities = np.zeros((self.classes, *shape), np.float32)
+        # Beyond the box all is certainly background.
         probabilities[0] = 1
         members = np.zeros((self.count, *shape), np.uint8)
         depth, *plane = self.box

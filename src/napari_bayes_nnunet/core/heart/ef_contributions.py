@@ -40,6 +40,7 @@ def ef_contributions(
     open_ed, open_es = (_if_reviewed(phases, phase, structure) for phase in (ed, es))
     if len(open_ed) != len(open_es):
         return []
+    # The last column has no slice reviewed.
     edv, esv = open_ed[:, -1:], open_es[:, -1:]
     spread_now = standard_deviation(ejection_fraction(edv, esv))
     parts = {

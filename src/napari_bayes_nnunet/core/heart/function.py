@@ -198,6 +198,7 @@ def heart_function(
 
 def ejection_fraction(edv: Values, esv: Values) -> Values:
     """Return the EF in %, NaN if the EDV is 0."""
+    # NaN instead of a warning about a division by 0.
     return 100 * (edv - esv) / np.where(edv > 0, edv, np.nan)
 
 

@@ -51,6 +51,7 @@ def heart_window(
     if min(bright.size, dark.size) < FEWEST:
         return None
     low, high = float(np.percentile(dark, DARK)), float(np.percentile(bright, BRIGHT))
+    # In other sequences muscle may be brighter than blood.
     if not low < high or np.median(bright) <= np.median(dark):
         return None
     margin = WINDOW_MARGIN * (high - low)

@@ -46,6 +46,7 @@ class LongAxis:
         """Return the pixels (…, 2), (y, x), nearest to places (…, 3) in the patient, mm."""
         inverse = np.linalg.inv(self.affine)[:3]
         voxels = np.asarray(places, np.float64) @ inverse[:, :3].T + inverse[:, 3]
+        # Without the distance from the plane.
         return np.asarray(voxels[..., 1::-1])
 
     def index_at(self, phase: Phase, phases: int) -> int:

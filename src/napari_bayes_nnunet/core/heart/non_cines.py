@@ -64,6 +64,7 @@ def _with_noise(
 def remapped(source: Source) -> Made:
     """Return random intensities in place of those of a cine, not in their order; air stays dark."""
     values = np.sort(source.random.random(len(_KNOTS) - 1))
+    # Values in the order of a cine would still show one.
     while (np.diff(values) > 0).all():
         values = source.random.permutation(values)
     return _remapped(source, (0, *values))

@@ -298,6 +298,7 @@ def fragment_share(labels: LabelMap, structures: Iterable[int]) -> float:
         mask = labels == label
         parts, count = ndimage.label(mask, _TOUCHING)
         if count:
+            # The number 0 stands for voxels outside the mask, which are not counted here.
             sizes = np.bincount(parts[mask])
             separate += int(sizes.sum() - sizes.max())
             drawn += int(sizes.sum())

@@ -96,6 +96,7 @@ def observe(
             for end, pair in pairs.items()
         }
         if len(counts) == 2 and all(counts["ED"]):
+            # The share of voxels is enough, because both phases have one voxel size.
             before, after = (1 - es / ed for ed, es in zip(counts["ED"], counts["ES"], strict=True))
             shown["EF", side] = float(100 * (after - before))
     for name in BORDERS:

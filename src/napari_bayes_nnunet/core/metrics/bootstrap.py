@@ -84,6 +84,7 @@ def case_weights(patients: Sequence[str]) -> NDArray[np.int64]:
         raise InputError("No patients to resample.")
     resamples = 0 if len(names) < FEWEST_PATIENTS else RESAMPLES
     equal = np.full(len(names), 1 / len(names))
+    # Always the same patients, so that two methods are compared resample by resample.
     drawn = np.random.default_rng(_SEED).multinomial(len(names), equal, size=resamples)
     return np.asarray(drawn[:, owner], np.int64)
 
@@ -95,6 +96,7 @@ def exact_interval(successes: float, trials: int) -> tuple[float, float]:
     from scipy.stats import beta
 
     failures = trials - successes
+    # The distribution is not defined without a success, where the limit is 0.
     low = float(beta.ppf(0.025, successes, failures + 1)) if successes > 0 else 0.0
     high = float(beta.ppf(0.975, successes + 1, failures)) if failures > 0 else 1.0
     return low, high

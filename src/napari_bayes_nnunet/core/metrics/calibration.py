@@ -173,6 +173,7 @@ def crop_to_foreground(
 
 def foreground_box(reference: NDArray[np.integer]) -> tuple[slice, ...] | None:
     """Return the smallest box around all labels above 0 of a (Z, Y, X) map; None if empty."""
+    # `find_objects` does not take booleans, and a view copies nothing.
     boxes = ndimage.find_objects((reference > 0).view(np.uint8))
     return boxes[0] if boxes else None
 
@@ -248,6 +249,7 @@ def _softened_nll(
     logs: NDArray[np.float32], labels: NDArray[np.integer], temperature: float
 ) -> float:
     softened = logs / np.float32(temperature)
+    # The exponential of a large logit would overflow.
     softened -= softened.max(axis=0)
     at_label = np.take_along_axis(softened, labels[None], axis=0)[0]
     return float((np.log(np.exp(softened).sum(axis=0)) - at_label).mean(dtype=np.float64))

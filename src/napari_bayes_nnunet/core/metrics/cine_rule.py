@@ -78,6 +78,7 @@ def fit_cine_rule(
     for fold in range(_FOLDS):
         rule = _fitted(cines[folds != fold], others[of_others != fold])
         scores += map(rule.score, cines[folds == fold])
+    # A score of a cine and not one in between, so that at most five percent exceed it.
     limit = float(np.percentile(scores, _PERCENTILE, method="higher"))
     return replace(_fitted(cines, others), limit=limit)
 

@@ -34,6 +34,7 @@ def error_detection(uncertainty: NDArray[np.floating], wrong: Mask) -> ErrorDete
     truth, score = wrong.ravel(), uncertainty.ravel()
     if truth.all() or not truth.any():
         return ErrorDetection(math.nan, math.nan)
+    # Only an evaluation needs it, and importing it takes a second.
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     return ErrorDetection(

@@ -40,6 +40,7 @@ class DiceRule:
         value = self.intercept + self.slope * agreement
         if not math.isfinite(value):
             return None
+        # A line leaves the range of a Dice beyond the cases it was fitted on.
         value = min(max(value, 0.0), 1.0)
         return ExpectedDice(value=value, intervals=self.interval.intervals(value, most=1.0))
 

@@ -168,6 +168,7 @@ class _PackedMask:
     def from_labels(
         cls, labels: LabelMap, label: int, box: tuple[slice, ...] | None
     ) -> _PackedMask:
+        # A structure that the member has not drawn has no box.
         if box is None:
             origin = (0,) * labels.ndim
             return cls(start=origin, bits=np.zeros(origin, np.uint8), size=0)

@@ -30,6 +30,7 @@ def slice_uncertainty(posterior: StoredPosterior, spacing: Sequence[float]) -> V
 
     It is the sum of the mutual information, or of the entropy for a single member.
     """
+    # One member disagrees with nobody, so its mutual information is 0 everywhere.
     bits = posterior.mutual_information if posterior.count > 1 else posterior.entropy
     summed: Values = bits.sum(axis=(1, 2), dtype=np.float64) * math.prod(spacing)
     return summed

@@ -144,6 +144,7 @@ def review_queue(
         names = list(of_phase) if structure is None else [structure]
         table = np.array([of_phase[name] for name in names]).reshape(len(names), -1)
         for z, column in enumerate(table.T):
+            # NaN, the score of a member that is alone, is not above 0 either.
             if (total := float(column.sum())) > 0:
                 most = names[int(column.argmax())]
                 items.append(QueueItem(phase=phase, z=z, structure=most, score=total))

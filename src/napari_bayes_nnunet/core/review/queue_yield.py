@@ -108,11 +108,13 @@ def _per_slice(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 def _numbers(review: ReviewedSlices, shares: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the wrong voxels found at ``shares`` and `SHARE`, the area, and all wrong voxels."""
     cumulative = np.concatenate([[0.0], np.cumsum(review.errors[review.order])])
+    # By shares, because studies differ in their numbers of slices.
     position = np.linspace(0, 1, len(cumulative))
     curve = np.interp([*shares, SHARE], position, cumulative)
     return np.array([*curve, np.trapezoid(cumulative, position), cumulative[-1]])
 
 
 def _shares(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Without a wrong voxel the share is 0 / 0, which is NaN.
     with np.errstate(invalid="ignore"):
         return np.asarray(numbers[..., :-1] / numbers[..., -1:], dtype=np.float64)

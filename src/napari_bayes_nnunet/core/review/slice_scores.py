@@ -69,6 +69,7 @@ class Votes:
     @cached_property
     def count(self) -> NDArray[np.uint16]:
         """Number (z, y, x) of members that label a voxel as the structure."""
+        # Counts of more than 255 members would overflow uint8.
         return np.asarray(np.add.reduce(self.members, axis=0, dtype=np.uint16))
 
     @cached_property
@@ -86,6 +87,7 @@ def mutual_information(votes: Votes) -> SliceScores:
 def entropy_score(votes: Votes) -> SliceScores:
     """Return the (z,) entropy of voxels labelled by any member or the prediction, mm²·bit."""
     boxed = votes.boxed
+    # The mean of the probabilities may be highest for a structure that no single member draws.
     drawn = boxed.prediction == votes.label
     if boxed.counted is not None:
         drawn &= boxed.counted

@@ -170,5 +170,6 @@ def _corrected(volume: ReferencedVolume, done: list[int] | slice) -> PhaseVolume
     for name, volumes in labels.items():
         volumes[done] = volume.reference[name][done]
     reviewed = np.zeros(len(next(iter(labels.values()), ())), np.bool_)
+    # A slice that was reviewed adds nothing to the spread any more.
     reviewed[done] = True
     return PhaseVolumes(labels=labels, members=volume.members, reviewed=reviewed)

@@ -215,6 +215,7 @@ def _unlabelled_images(dataset: RawDataset) -> Iterator[DatasetProblem]:
     cases: dict[str, Path] = {}  # each with its first channel
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         if file.name.endswith(ending) and not file.name.startswith("."):
+            # Channels of a case differ only in their numbers.
             cases.setdefault(re.sub(r"_\d{4}$", "", file.name.removesuffix(ending)), file)
     known = {case.name for case in dataset.cases}
     if files := [file for case, file in cases.items() if case not in known]:
@@ -226,6 +227,7 @@ def _unknown_names(dataset: RawDataset) -> Iterator[DatasetProblem]:
     """Yield a warning if no structure is named LV, with an example of names."""
     names = {value: name for name, value in dataset.labels.items() if value and name != IGNORE}
     if names and lacks_lv(names.values()):
+        # In the heart's usual numbering the LV has the highest value.
         proposed = format_label_names(names | {max(names): "LV"})
         remedy = change("labels", proposed)
         values = {"dataset": dataset.path, "names": ", ".join(names.values())}

@@ -177,6 +177,7 @@ def _check_channels(raw: RawDataset, images: Sequence[Volume]) -> None:
 def _renumbered(labels: VoxelArray, names: Mapping[str, int], raw: RawDataset) -> VoxelArray:
     """Return the labels with the numbers of the same structures in the dataset."""
     structures = {value: name for name, value in names.items()}
+    # A lookup table renumbers all values in one step, so that none is renumbered twice.
     table = np.zeros(1 << 16, np.uint16)
     for value in np.unique(labels).tolist():
         if value == 0:

@@ -197,6 +197,7 @@ def match_folders(images: Path, labels: Path) -> Generator[MatchingProgress, Non
     yield len(parsed), len(parsed)
     used = _with_usual_channels(candidates, reasons)
     pairs = sorted(_with_unique_names(used, reasons), key=lambda pair: pair.name)
+    # An image of a refused label is not listed again.
     for image in found:
         if not any(_is_of(label, image) for label in parsed):
             reasons |= {file: statement(NO_LABEL, file=file.name) for file in image.files}
@@ -412,6 +413,7 @@ class _LabelNames:
 def _names_in(folder: Path) -> dict[int, str]:
     """Return names by value; {} without a readable dataset.json."""
     try:
+        # It only suggests names, so a damaged file is no error here.
         labels = parse_json(read_small(folder / "dataset.json"), _LabelNames).labels
     except (OSError, ValueError):
         return {}

@@ -68,6 +68,7 @@ def _in_order(
         ed, es = (cases[number - 1] for number in ends)
         return ed, es
     first, second = cases
+    # Tuples compare the LV first, then the RV.
     blood = _blood(volumes[first]), _blood(volumes[second])
     if blood[0] == blood[1]:
         return None

@@ -119,6 +119,7 @@ class RawDataset:
         # nnU-Net makes folders of this name.
         if re.fullmatch(r"Dataset\d{3}_.+", name) and is_plain_name(name):
             return name
+        # The number only has to be there: each run has folders of its own.
         return "Dataset001_" + (re.sub(r"\W+", "_", name).strip("_") or "unnamed")
 
     def signature(self) -> dict[str, dict[str, Any]]:

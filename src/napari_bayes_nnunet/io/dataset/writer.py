@@ -66,6 +66,7 @@ def write_dataset(
         "file_ending": ENDING,
         **({"licence": licence} if licence else {}),
     }
+    # Links in the dataset must not depend on the current folder.
     folder = Path(os.path.abspath(folder))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(FOLDER_NOT_EMPTY, folder=folder)
@@ -104,6 +105,7 @@ class _CaseWriter:
     cached: int
 
     def __post_init__(self) -> None:
+        # The frames of a cine follow each other, and each reads all channels of the cine.
         self._read_image: Callable[[Path], Volume] = lru_cache(self.cached)(read_volume)
         self._read_labels: Callable[[Path], Volume] = lru_cache(1)(read_labels)
 

@@ -91,6 +91,7 @@ def predicted_cases(folder: Path) -> list[str]:
     check_folder(folder, "predictions")
     cases = []
     for place, names in label_folders(folder):
+        # A map lies next to its case: heart_entropy is none if there is heart.
         maps = {name + end for name in names for end in MAP_SUFFIXES}
         cines = {match[1] for name in names if (match := re.fullmatch(r"(.+)_frame\d+", name))}
         cases += [str(PurePosixPath(place, name)) for name in names - maps - cines]
@@ -141,6 +142,7 @@ def read_prediction(folder: Path, case: str) -> Prediction:
     probabilities = _probabilities(folder, case, labels)
     files = {name: label_file(folder, f"{case}_{entry.key}") for name, entry in MAPS.items()}
     maps = {name: _map(file, labels) for name, file in files.items() if file}
+    # nnUNetv2_predict saves probabilities, but no entropy.
     if ENTROPY.name not in maps and probabilities is not None:
         maps[ENTROPY.name] = entropy(probabilities)
     return Prediction(
@@ -217,6 +219,7 @@ class _Report(_MadeBy):
     def made_by(self) -> dict[str, Any]:
         """Return the known entries of `_MadeBy`, and ``fitted`` if the temperature is its own."""
         entries = {entry.name: getattr(self, entry.name) for entry in fields(_MadeBy)}
+        # A temperature given by hand is not a fitted one, even of a calibrated ensemble.
         if self.calibration and self.calibration.get("temperature") == self.temperature:
             entries["fitted"] = True
         return {name: value for name, value in entries.items() if value is not None}
@@ -230,6 +233,7 @@ def _report(file: Path) -> _Report:
 
 
 def _probabilities(folder: Path, case: str, labels: Volume) -> VoxelArray | None:
+    # nnU-Net calls them by the case alone.
     files = (folder / f"{case}{PROBABILITIES}", folder / f"{case}.npz")
     file = next((file for file in files if file.is_file()), None)
     if file is None:
@@ -268,6 +272,7 @@ def _check_shape(file: Path, labels: Volume, _: str, header: ArrayHeader) -> Non
 
 def _checked_probabilities(file: Path, probabilities: VoxelArray, labels: Volume) -> VoxelArray:
     """Return the probabilities of a file, whose axes are in the order of the image's file."""
+    # Sums of float16 would be rounded once more.
     sums = probabilities.sum(axis=0, dtype=np.float32)
     low, high = float(probabilities.min()), float(probabilities.max())
     if not (low >= -ROUNDING and high <= 1 + ROUNDING and np.abs(sums - 1).max() <= ROUNDING):

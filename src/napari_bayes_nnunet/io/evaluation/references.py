@@ -59,6 +59,7 @@ def label_folders(root: Path) -> Iterator[tuple[str, set[str]]]:
     for path, inside, names in os.walk(root, followlinks=True):
         identity = file_identity(Path(path))
         if identity in seen or STUDY_FILE in names or POSTERIOR in inside:
+            # os.walk does not enter folders that are taken out of its list.
             inside.clear()
             continue
         seen.add(identity)
@@ -233,6 +234,7 @@ def structure_numbers(folder: Path) -> dict[str, int] | None:
 
 def _label_numbers(folder: Path) -> dict[str, int] | None:
     """Return the label of every structure and the ignore label, as `structure_numbers` does."""
+    # nnU-Net keeps dataset.json next to labelsTr, not in it.
     files = (folder / "dataset.json", folder.absolute().parent / "dataset.json")
     file = next((file for file in files if file.is_file()), None)
     if file is None:
@@ -307,6 +309,7 @@ def _frame(labels: Volume, phase: int) -> Volume | None:
             file=labels.source,
             phase=phase,
         )
+    # A 4D reference is often drawn in ED and ES only, and 0 in the other phases.
     frame = labels.frame(phase)
     return frame if frame.voxels.any() else None
 
@@ -316,6 +319,7 @@ def _renumbered(
 ) -> VoxelArray:
     numbers = structures if reference is None else reference
     refuse_unknown_labels(labels, numbers)
+    # Replacing one label after the other could renumber a voxel twice.
     table = np.zeros(1 << 16, np.uint16)
     for name, number in structures.items():
         match = match_structure(name, numbers)

@@ -229,6 +229,7 @@ class Geometry:
     def frame(self) -> Geometry:
         """Return the geometry of one phase."""
         header = self.parsed()
+        # A fourth axis of length 1 stays, so that a rewritten file has it too.
         if len(self.shape) == 4:
             header.set_data_shape(self.file_shape[:3])
         return replace(self, header=header.binaryblock)
@@ -245,6 +246,7 @@ class Geometry:
 
         If they contradict each other, the shape counts. If they do not show it, the axis is z.
         """
+        # Shape and spacing are then in the order of the file.
         stored = replace(self, slice_axis=2)
         shape, spacing = stored.shape, stored.spacing
         if contradicts_shape(shape, spacing):
@@ -307,6 +309,7 @@ class Geometry:
         if self.letters is None or other.letters is None:
             return 0.0
         lengths = self.shape[:-4:-1]
+        # The distance of two grids is largest at a corner.
         corners = np.array([*itertools.product(*((0, length - 1) for length in lengths))]).T
         scaled = (self.affine_in_mm, other.affine_in_mm)
         places = [affine[:3, :3] @ corners + affine[:3, 3:] for affine in scaled]
@@ -378,6 +381,7 @@ def make_geometry(
     header.set_xyzt_units("mm", "msec" if frame_time else None)
     if affine is not None:
         scaled = _with_scale(affine, spacing)
+        # Some programs read only one of the two forms.
         header.set_qform(scaled, code="scanner")
         header.set_sform(scaled, code="scanner")
     # After the forms, because setting one changes pixdim.

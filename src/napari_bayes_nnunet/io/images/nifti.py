@@ -260,6 +260,7 @@ def channel_files(path: Path) -> list[Path]:
         return [path]
     ending = path.name[len(stem) :]
     names = (f"{stem[:-4]}{channel:04d}{ending}" for channel in itertools.count(1))
+    # nnU-Net numbers channels without gaps.
     further = itertools.takewhile(os.path.isfile, (path.with_name(name) for name in names))
     return [path, *further]
 
@@ -382,6 +383,7 @@ def read_info_cfg(folder: Path, phases: float = math.inf) -> CardiacPhases | Non
     if not file.is_file():
         return None
     with reading(file):
+        # Only its numbers count, whatever the other lines hold.
         text = read_small_text(file, errors="replace")
     ends = parse_info_cfg(file, text)
     if ends.ed == ends.es or max(ends) > phases:
@@ -407,6 +409,7 @@ def _content(path: Path) -> tuple[Any, VoxelArray]:
     try:
         refuse_special(path)
         with path.open("rb") as file:
+            # By its first bytes, because endings may be wrong.
             packed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             if not packed:
@@ -548,6 +551,7 @@ def _write(
     for field in ("descrip", "aux_file", *({"db_name"} & set(header.keys()))):
         header[field] = b""
     kind = next(k for k in nifti_classes() if k.header_class is type(header))
+    # nibabel takes (x, y, z), and the file's trailing axes of length 1.
     stored = geometry.to_file_order(array).T.reshape(geometry.file_shape)
     # Without an affine, so that both forms of the header stay as they are.
     image = kind(stored, None, header, dtype=array.dtype)

@@ -109,6 +109,7 @@ def study_image(study: StudyInput, *, series: int | None = None, anyway: bool = 
             name, path = study.case, study.paths[0]
             return (read_stack(stack, path, name=name, describe=describe, views=views),)
 
+    # A new file in the folder changes no checksum unless it belongs to the cine.
     return CaseImage(study.paths[0], study.case, read, lambda: _files_of(stacks()[0]))
 
 
@@ -158,6 +159,7 @@ def _without_file_names(study: StudyInput) -> Iterator[None]:
             key: UNNAMED_FILE if str(value) in names else value
             for key, value in error.values.items()
         }
+        # The first error would show the names in a traceback.
         raise DataError(error.statement.template, *error.remedies, **values) from None
 
 

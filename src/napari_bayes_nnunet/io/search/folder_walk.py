@@ -43,6 +43,7 @@ def walk_folders(
     are left out. If there are several trees, each title begins with the name of its tree.
     """
     seen: set[tuple[int, int] | Path] = set()
+    # The tree may lead to it by a link, under another path.
     own = file_identity(output) if output.exists() else None
 
     def note(error: OSError) -> None:

@@ -223,6 +223,7 @@ def _with_unique_places(named: Sequence[tuple[StudyInput, str]]) -> Iterator[Stu
     wanted = Counter(_place_key(study) for study, _ in named)
     folders = {PurePosixPath(folder) for folder in {study.folder for study, _ in named}}
     parents = {same_file_key(str(f)) for folder in folders for f in (folder, *folder.parents)}
+    # No result takes the name of a folder that holds other results.
     taken, next_number = set(parents), Counter[str]()
     for study, name in named:
         if name and (wanted[_place_key(study)] > 1 or _place_key(study) in parents):

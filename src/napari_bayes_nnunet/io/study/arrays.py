@@ -90,6 +90,8 @@ def write_posterior(file: Path, posterior: StoredPosterior, *, compressed: bool 
     with replacing(file) as temporary, temporary.open("wb") as stream:
         save(
             stream,
+            # Eight bits for each probability; the labels and maps of a study have files of their
+            # own.
             probabilities=posterior.probabilities,
             members=posterior.members,
             box=np.array([(side.start, side.stop) for side in posterior.box], np.int32),
@@ -160,6 +162,7 @@ def save_edited(folder: Path, labels: VoxelArray, geometry: Geometry) -> None:
     if not folder.is_dir():
         raise DataError(FOLDER_GONE, folder=folder, work="the corrections")
     file = folder / EDITED
+    # Reading refuses a file that must not be replaced.
     if file.exists():
         read_labels_on(file, geometry)
     write_labels(file, labels, geometry)
@@ -172,6 +175,7 @@ def _check_size(file: Path, volume: tuple[int, ...], name: str, header: ArrayHea
         inside = len(sides) == 3 and all(a <= b for a, b in zip(sides, volume, strict=True))
         fits = inside and count <= _MOST[name] and header.dtype == np.uint8
     else:
+        # The largest of the others is the box, with two numbers for each of three axes.
         fits = math.prod(header.shape) <= 6 and header.dtype.kind == "i"
     if not fits:
         raise DataError(FOREIGN_POSTERIOR, file=file)

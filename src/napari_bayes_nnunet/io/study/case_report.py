@@ -160,6 +160,7 @@ def without_function(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return a report without what needs both ED and ES, as of an image whose phase is unknown."""
     gone = report.get("function_warnings", ())
     kept = {k: v for k, v in report.items() if k not in ("function", "function_warnings")}
+    # Those on the measurements are among the warnings, too.
     kept["warnings"] = [s for s in report.get("warnings", ()) if s not in gone]
     if "function" in report and (expected := expected_dice_of(report, "any")):
         kept["expected_dice"] = expected

@@ -241,6 +241,7 @@ def read_study_image(info: StudyInfo, file: Path) -> Volume:
 
 def _possible_paths(image: SourceImage, folder: Path) -> Iterator[Path]:
     folder = folder.absolute()
+    # The most likely place first, because a checksum takes time.
     yield Path(image.path)
     if image.relative_path:
         yield folder / image.relative_path

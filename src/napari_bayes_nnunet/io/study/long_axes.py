@@ -45,6 +45,7 @@ def read_stored_long_axes(folder: Path, problems: list[str]) -> tuple[LongAxis, 
     planes = []
     for kind in LONG_AXIS_KINDS:
         file = folder / long_axis_file(kind)
+        # Most studies have no long axes, or not all of them.
         if not file.exists():
             continue
         try:

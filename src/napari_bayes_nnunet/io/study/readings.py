@@ -107,6 +107,7 @@ def keep_reading(study: Path) -> None:
         is_same = work_checksums(latest.path)[EDITED] == work_checksums(study)[EDITED]
         if is_same and latest.review.work == review.work:
             return
+    # One more than the highest, so that the numbers show the order even if a folder was deleted.
     number = max((int(path.name) for path in _numbered(study)), default=0) + 1
     _copy(study, study / READINGS / str(number))
 
@@ -160,6 +161,8 @@ def _take(study: Path, reader: str) -> None:
 
 
 def _numbered(study: Path) -> list[Path]:
+    # Other entries of the folder are no readings, such as the name of the reader who is opening
+    # one.
     found = [path for path in (study / READINGS).glob("*") if path.name.isdecimal()]
     return sorted(found, key=lambda path: int(path.name))
 

@@ -197,6 +197,7 @@ def write_study(
                 if patient is not None:
                     write_patient(folder, patient)
                 write_long_axes(folder, long_axes)
+                # Last, because it makes the folder a study.
                 write_study_info(folder, info)
             (folder / _UNFINISHED).unlink(missing_ok=True)
             for file, mode in modes.items():
@@ -236,6 +237,7 @@ def read_study(folder: Path, *, posteriors: bool = True, reading: Path | None = 
         looks=_read_looks(folder, info, problems),
         long_axes=read_stored_long_axes(folder, problems),
     )
+    # They hold views of the prediction and the maps, so these are read first.
     readable = _read_posteriors(study, problems) if posteriors else {}
     return replace(study, posteriors=readable, problems=tuple(problems))
 
@@ -287,6 +289,7 @@ def keep_other_work(folder: Path, known: Mapping[str, str], geometry: Geometry) 
     copies = [folder / f"other_{datetime.now():%Y%m%d_%H%M%S}_{name}" for name in changed]
     with writing(folder):
         for name, copy in zip(changed, copies, strict=True):
+            # With its time, which says when the other program wrote it.
             shutil.copy2(folder / name, copy)
     return copies
 
@@ -493,5 +496,6 @@ def _checked(
     if lost:
         slices = format_count(len(lost), "slice")
         problems.append(CHANGED_EDITED.format(file=folder / EDITED, slices=slices))
+    # What is lost or has changed must be accepted again.
     finished = review.finished and labels is not None and not lost
     return replace(review, decisions=decisions, finished=finished)

@@ -69,6 +69,7 @@ def summarise_study(folder: Path, reader: str = "") -> StudySummary:
     return StudySummary(
         folder=folder,
         case=info.case,
+        # The name of a NIfTI file is that of the case, which is shown as well.
         patient="" if patient.files else patient.identity,
         quality=info.quality,
         warnings=info.warnings,

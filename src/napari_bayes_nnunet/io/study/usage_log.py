@@ -95,6 +95,7 @@ def append_use(file: Path, row: UseRow) -> None:
             # Without a buffer, a full disk may write a part and raise nothing.
             if stream.write(line) != len(line):
                 raise OSError("the disk is full")
+            # Until then a row is only in the memory of the system.
             os.fsync(stream.fileno())
 
 

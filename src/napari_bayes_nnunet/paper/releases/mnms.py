@@ -140,6 +140,7 @@ def _read_table(file: Path) -> dict[str, CsvRow]:
         raise DataError(WRONG_TABLE, file=file, reason=reason)
     rows: dict[str, CsvRow] = {}
     for line in lines:
+        # csv gives None for cells that a line lacks, and the key None to those beyond the columns.
         row = {key: (value or "").strip() for key, value in line.items() if key}
         if row[CODE] in rows:
             raise DataError(WRONG_TABLE, file=file, reason=f"it has two lines for {row[CODE]}")

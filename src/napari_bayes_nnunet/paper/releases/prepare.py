@@ -182,6 +182,7 @@ def _write_tables(release: Release, cases: list[ReleaseCase], folder: Path) -> N
         patients={case.name: case.patient for case in cases},
     )
     facts = {case.patient: release.facts[case.patient] for case in cases}
+    # All patients of a release have the same facts.
     columns = list(next(iter(facts.values())))
     rows = ([patient, *map(values.get, columns)] for patient, values in facts.items())
     write_text(folder / PATIENTS, csv_text([["patient", *columns], *rows]))

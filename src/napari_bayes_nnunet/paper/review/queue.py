@@ -277,6 +277,7 @@ def _draw(evaluation: QueueEvaluation, file: Path) -> None:
 
 def _draw_panel(panel: Axes, results: list[OrderResult], title: str) -> None:
     for result in results:
+        # Twice as many curves could not be told apart; the table has them.
         if result.leaves_out_border:
             continue
         is_default = result.order == DEFAULT_SCORE

@@ -234,6 +234,7 @@ def _volumes(referenced: ReferencedStudy) -> Iterator[_Volume]:
 
 def _review(volumes: Sequence[_Volume], order: str) -> _Review:
     """Return the review of all slices of a patient."""
+    # New ones for each order, because a reader corrects labels of its own.
     readers = [volume.make_reader() for volume in volumes]
     measured = [*map(_measure, volumes, readers)]
     true = [volume.true_sizes for volume in volumes]

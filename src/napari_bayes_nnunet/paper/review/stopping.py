@@ -117,6 +117,7 @@ def interval_result(
 ) -> list[IntervalResult]:
     """Return the coverage by the rule of each patient; [] if none has more slices to review."""
     reviewed = [(path, rule) for path, rule in patients if slices < len(path.spreads) - 1]
+    # A bound that was reached once holds for all later slices, too.
     widths = [rule.bound(min(path.spreads[: slices + 1]), level) for path, rule in reviewed]
     left = [abs(path.values[slices] - path.values[-1]) for path, _ in reviewed]
     held = sum(change <= width for change, width in zip(left, widths, strict=True))
@@ -141,6 +142,7 @@ def _result(
     known = [patient for patient in patients if number in patient.numbers]
     stops, lengths, errors = [], [], []
     for patient in known:
+        # A rule that has seen the patient would look better than it is.
         others = [other for other in known if other.patient != patient.patient]
         rule = fit_remaining_change([other.numbers[number] for other in others])
         if rule is None:

@@ -303,6 +303,7 @@ def with_control(
     missing = np.setdiff1d(analysis.members, control.epochs)
     if len(missing):
         raise AppError(MISSING_EPOCH, run=run, epoch=int(missing[0]))
+    # Epochs are in the order of the training, so a search finds their rows.
     rows = np.searchsorted(control.epochs, analysis.members)
     cycles = analysis.cycles[analysis.is_member]
     layers = []

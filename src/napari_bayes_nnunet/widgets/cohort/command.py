@@ -48,6 +48,7 @@ class CohortCommand:
     @property
     def arguments(self) -> list[str]:
         """The arguments of ``bayes-nnunet``, with --continue to skip finished studies."""
+        # An absolute path never begins with a dash, which would make it an option.
         ensemble, images, output = map(
             os.path.abspath, (self.chosen.folder, self.images, self.output)
         )

@@ -85,6 +85,7 @@ class CohortWindow(FolderDrop, QWidget):
         read_settings: Callable[[], CohortSettings],
         parent: QWidget | None = None,
     ) -> None:
+        # Without this flag it would lie inside its parent.
         super().__init__(parent, Qt.WindowType.Window)
         self._run, self._settings, self._read_settings = run, settings, read_settings
         self._checked: CohortCommand | None = None
@@ -217,6 +218,7 @@ class CohortWindow(FolderDrop, QWidget):
         self._run.ended.connect(self._on_ended)
 
     def _on_checked(self, request: CohortCommand, _: None) -> None:
+        # Stop was pressed while the folder was looked at.
         if request is not self._checked:
             return
         self._checked, self._results = None, request.output
@@ -459,6 +461,7 @@ class CohortList(QWidget):
 
     def refresh(self) -> None:
         """Show the added studies; the chosen row and the scroll position stay."""
+        # What failed needs attention, and of the others the latest is news.
         table, rows = self.table, [*self._failed, *reversed(self._others)]
         chosen, position = table.currentIndex().row(), table.verticalScrollBar().value()
         chosen_row = table.rows[chosen] if 0 <= chosen < len(table.rows) else None
@@ -485,6 +488,7 @@ class CohortList(QWidget):
 
     def _fit(self) -> None:
         room = round(STUDY_SHARE * self.width())
+        # A long path must not push the outcome out of sight.
         self.table.setColumnWidth(STUDY, min(self._study_width, room))
 
     def _on_row_chosen(self, row: Row | None) -> None:
@@ -496,6 +500,7 @@ def cohort_row(study: StudyDone, *, images: Path | None = None) -> Row:
     text = in_the_window(study.sentence)
     if images is not None:
         text = text.replace(f"{images.absolute()}{os.sep}", "")
+    # A cell has one line; the tooltip keeps the others.
     line = " ".join(text.split())
     help_text = f"{study.case}: {text}" if text else f"{study.case}: {study.outcome}."
     return Row((study.case, study.outcome, line), help_text, _LEVELS.get(study.outcome, "fine"))

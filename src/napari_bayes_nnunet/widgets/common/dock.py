@@ -395,6 +395,7 @@ class CollapsibleSection(QCollapsible):
         # superqt adds the new content next to its own, which it does not take out.
         self.content().setParent(None)
         self.setContent(content)
+        # An animation would move what the reader wants to click.
         self.setDuration(0)
         self.layout().setContentsMargins(0, 0, 0, 0)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)

@@ -44,6 +44,7 @@ class ElidingButton(QPushButton):
         self.initStyleOption(option)
         element = QStyle.SubElement.SE_PushButtonContents
         width = self.style().subElementRect(element, option, self).width()
+        # The arrow of a menu takes a part of the room.
         if self.menu() is not None:
             arrow = QStyle.PixelMetric.PM_MenuButtonIndicator
             width -= self.style().pixelMetric(arrow, option, self)

@@ -32,6 +32,7 @@ class FolderDrop:
 
     def _dropped(self, event: QDropEvent) -> Path | None:
         urls = event.mimeData().urls()
+        # A page dragged from a browser has a URL, too.
         if len(urls) != 1 or not urls[0].isLocalFile():
             return None
         path = Path(urls[0].toLocalFile())

@@ -77,6 +77,7 @@ class FolderRow(FolderDrop, QWidget):
             self.choose(path)
 
     def _on_choose_clicked(self) -> None:
+        # In the parent, so that the folders next to it can be chosen.
         start = "" if self.path is None else str(self.path.parent)
         chosen = QFileDialog.getExistingDirectory(self, self._title, start)
         if chosen:

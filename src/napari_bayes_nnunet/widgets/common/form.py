@@ -109,6 +109,7 @@ class FormField(ValuedContainerWidget[Any]):
 
     def show_problem(self, text: str) -> None:
         """Show a problem of the value and a red border; "" clears both."""
+        # Setting a style takes longer than comparing texts.
         if text == self.problem.text():
             return
         kind = type(self.editor.native).__name__
@@ -389,6 +390,7 @@ def _make_editor(kind: Any, about: Mapping[str, Any]) -> BaseValueWidget[Any]:
         return ChoiceBox(about["choices"], about.get("choice_help", {}))
     if "folder" in about:
         return FolderEdit(about["label"], about["example"])
+    # Numbers over several powers of ten, such as learning rates, are typed and not stepped.
     if types & {int, float} and ("step" in about or int in types):
         return _make_box(types, about)
     editor = (

@@ -255,6 +255,7 @@ class CarriedPictures(QListWidget):
     def turn_page(self, step: int) -> None:
         """Scroll by as many pictures as are in sight, to the left (−1) or right (1)."""
         rows = self.in_sight
+        # In a narrow strip no picture may be more than half in sight.
         first = rows.start + step * max(len(rows), 1)
         self.horizontalScrollBar().setValue(first * self.gridSize().width())
 
@@ -364,6 +365,7 @@ class _PictureDelegate(QStyledItemDelegate):
 
     def _draw_name(self, painter: QPainter, cell: QRect, name: str, is_kept: bool) -> None:
         font = QFont(self._pictures.font())
+        # Not by the paleness of the picture alone, which a dark picture hides.
         font.setStrikeOut(not is_kept)
         painter.setFont(font)
         painter.setPen(self._pictures.palette().color(QPalette.ColorRole.Text))

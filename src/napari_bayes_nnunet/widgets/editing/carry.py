@@ -188,6 +188,7 @@ class Carrying(QObject):
         size = self._size = self._strip.picture_size(pictures.aspect)
         self._strip.set_picture_size(size)
         for place, labels in self._slices.items():
+            # A step for each picture, so that the window answers in between.
             yield
             after, before = pictures.draw(place, labels), pictures.draw(place)
             colors = pictures.colors

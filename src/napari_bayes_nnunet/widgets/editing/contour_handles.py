@@ -235,6 +235,7 @@ class ContourHandles(QObject):
         if points is not None and curve is not None:
             points.visible = False
             curve.show(False)
+        # The layer may have been deleted during the edit.
         if active in self._viewer.layers or active is None:
             self._viewer.layers.selection.active = active
         self._later.start()
@@ -275,6 +276,7 @@ class ContourHandles(QObject):
         """Move a handle with the mouse, as one undo step."""
         before, self._chosen = self._bent, index
         self._color_handles()
+        # The handle must not jump to the mouse that holds it beside its centre.
         grip = self._voxel(event) - before.handles[index]
         layer.mouse_pan = False
         moves = True
@@ -310,6 +312,7 @@ class ContourHandles(QObject):
         yield
         while event.type == "mouse_move":
             yield
+        # A longer movement was meant to change the brightness.
         if np.abs(np.subtract(event.pos, start)).max() <= _DEAD_ZONE:
             self.remove_handle(index)
 
@@ -380,5 +383,6 @@ def _merge_points(bent: BentCurve, points: Handles) -> BentCurve:
         bent = longer.move(index, point)
     if len(points) > count:
         return bent
+    # napari says that points were removed, but not which.
     stays = (bent.handles[:, None] == points).all(axis=2).any(axis=1)
     return bent.keep(stays) if stays.sum() >= FEWEST_POINTS else bent

@@ -213,6 +213,7 @@ class Corrections(QObject):
             return
         base = self._base(place, ALTERNATIVE)
         number = (self._alternative + step) % (len(alternatives) + 1)
+        # Number 0 returns to the labels under the preview.
         labels = base if number == 0 else self._keep_locked(base, alternatives[number - 1].labels)
         self._show(place, base, labels, ALTERNATIVE)
         self._alternative = number
@@ -285,6 +286,7 @@ class Corrections(QObject):
     def _note_step(self, step: _Step) -> None:
         step.item = _top(self._layer._undo_history)
         self._done.append(step)
+        # After another step, what was undone cannot be redone.
         self._undone.clear()
         self._layer._redo_history.clear()  # as napari does after a stroke
 
@@ -386,6 +388,7 @@ class Corrections(QObject):
         except Problem as error:
             self.said.emit(in_the_window(error))
             return
+        # First the slice, so that the reader sees it change.
         show(step.place)
         before = self._session.labels_in(step.place).copy()
         self._put(step.place, step.labels, ENDS)
@@ -480,6 +483,7 @@ class Corrections(QObject):
         for name, other in session.structures.items():
             count = np.count_nonzero(now == other) - np.count_nonzero(before == other)
             change = count * voxel_ml(session.spacing)
+            # A voxel or two at a border always change.
             if other != label and abs(change) >= LEAST_CHANGE:
                 changes.append(f"{name} {'+' if change > 0 else '−'}{abs(change):.1f} mL")
         return ALSO_CHANGED.format(changes=", ".join(changes)) if changes else ""
@@ -600,6 +604,7 @@ class Corrections(QObject):
         now, locked = self._session.labels_in(place), [*self._session.protected_labels]
         if not locked:
             return labels
+        # A locked structure neither gives voxels away nor takes others.
         kept: Plane = np.where(np.isin(now, locked) | np.isin(labels, locked), now, labels)
         return kept
 

@@ -84,8 +84,10 @@ class MethodsForm(QWidget):
     def _on_remove_requested(self, row: MethodRow) -> None:
         self.rows.remove(row)
         self._column.removeWidget(row)
+        # Until the event loop deletes it, the row would still be seen.
         row.hide()
         row.deleteLater()
+        # The focus was in the row, and Qt would give it to any field.
         self.add_button.setFocus()
         self.changed.emit()
 
@@ -249,6 +251,7 @@ class EvaluationForm(QWidget):
         # Unlike Path.is_dir, this raises nothing for a drive that has failed.
         self.methods.set_methods([(name, path) for name, path in methods if os.path.isdir(path)])
         for name, path in paths.items():
+            # The folder of a report is made when it is written.
             if name == "report" or os.path.isdir(path):
                 getattr(self, name).choose(path)
 

@@ -41,6 +41,7 @@ class ScaledPicture(QLabel):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Fit the picture to the width."""
         super().resizeEvent(event)
+        # Fitting sets the height, which is a change of the size, too.
         if event.oldSize().width() != event.size().width():
             self._fit()
 

@@ -146,6 +146,7 @@ class CinePlayer(QObject):
 
     def _time_to_next(self) -> int:
         """Return the time until the next phase begins, ms."""
+        # After 0 ms the next phase would begin before this one is drawn.
         return max(1, round(self._frame_time - self._elapsed() % self._frame_time))
 
     def _displayed_phase(self) -> int:

@@ -30,6 +30,7 @@ def image_in_front(viewer: Any, *, opaque: bool = False) -> Image | None:
     Results of this plugin and pictures do not count. With ``opaque``, pictures count, but no
     see-through images.
     """
+    # Side by side, no layer covers another.
     if viewer.canvas.grid.enabled:
         return None
     for layer in reversed(viewer.layers):

@@ -92,6 +92,7 @@ class ImageInput:
         _check_size(math.prod(shape) * kind.itemsize, path.parent)
         descr = np.lib.format.dtype_to_descr(kind)
         header = {"descr": descr, "fortran_order": False, "shape": shape}
+        # One volume at a time, so that a cine needs no second copy in memory.
         volume = np.empty(shape[-3:], kind)
         try:
             with path.open("wb") as file:  # a full disk under a memory map would end the process
@@ -208,6 +209,7 @@ def _stored_type(kinds: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
         )
     if kind.kind == "b":
         return np.dtype(np.uint8)
+    # The network computes in single precision, so a double would only make the file larger.
     return np.dtype(np.float32) if kind.kind == "f" else kind.newbyteorder("=")
 
 

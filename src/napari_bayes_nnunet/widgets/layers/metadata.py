@@ -120,6 +120,7 @@ def layer_spacing(layer: Image) -> Spacing | None:
     if not all(unit.is_compatible_with("millimeter") for unit in units):
         return None
     z, y, x = (
+        # A mirrored axis has a negative scale.
         abs(float((step * unit).to("millimeter").magnitude))
         for step, unit in zip(layer.scale[-3:], units, strict=True)
     )

@@ -282,6 +282,7 @@ class SegmentationResult(HasMaps):
     def count(self, phase: int | None, done: int, total: int) -> None:
         """Record that the arrays of ``phase`` include ``done`` of ``total`` members."""
         self.phases[phase] = PhaseState(done, total)
+        # The members' own labels replace what one of them showed first.
         self.looks.pop(phase, None)
         self.posteriors.pop(phase, None)  # of an earlier segmentation
 
@@ -300,6 +301,7 @@ class SegmentationResult(HasMaps):
                 name: round_map(self.of_phase(values, phase)) for name, values in self.maps.items()
             },
         )
+        # It was written for this window only.
         file.unlink()
         self._measure(phase, posterior)  # here, because it may take longer than a frame
         return posterior

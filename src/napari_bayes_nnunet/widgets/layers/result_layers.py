@@ -273,6 +273,7 @@ def refresh_result(viewer: Any, image: Image, result: SegmentationResult) -> Non
     Layers that the user has deleted are not added again.
     """
     for role, layer in result_layers(viewer, image).items():
+        # The layers may show another result of the image.
         if layer.data is _array(result, role):
             bayes_metadata(layer)["reports"] = _reports(result)
             layer.refresh(extent=False)
@@ -494,6 +495,7 @@ def set_voxel_size(viewer: Any, image: Image, geometry: Geometry) -> None:
     for layer in viewer.layers:
         is_made_for_it = bayes_metadata(layer).get("image") == image.unique_id
         if layer is image or (is_made_for_it and layer.ndim == image.ndim):
+            # A layer that the user has mirrored stays mirrored.
             steps = np.copysign(grid["scale"][-3:], layer.scale[-3:])
             layer.units = (*layer.units[:-3], *grid["units"][-3:])
             if not np.allclose(layer.scale[-3:], steps):
@@ -509,6 +511,7 @@ def labels_look(structures: Mapping[str, int]) -> dict[str, Any]:
     for label, color in structure_colors(structures).items():
         colors[label] = color
     names = {label: structure_title(name) for name, label in structures.items() if label}
+    # napari finds the name of a voxel by its label in this column.
     index = [0, *sorted(names)]
     return {
         "colormap": DirectLabelColormap(color_dict=colors),

@@ -227,6 +227,7 @@ def set_slices(layer: Labels, slices: Mapping[Place, NDArray[np.uint8]]) -> int:
             voxels = np.nonzero(before != labels)
             if len(voxels[0]):
                 slice_axes = tuple(np.full(len(voxels[0]), number) for number in index)
+                # One refresh for all slices is enough.
                 layer.data_setitem((*slice_axes, *voxels), labels[voxels], refresh=False)
                 changed += len(voxels[0])
     if changed:

@@ -162,6 +162,7 @@ def ask_for_views(
     window = parent or (viewer and viewer.window._qt_window)
     dialog = StackChooser(stacks, views=views, parent=window)
     accepted = dialog.exec() == QDialog.DialogCode.Accepted
+    # Its parent would keep it until the window is closed.
     dialog.deleteLater()
     return dialog.views if accepted else []
 

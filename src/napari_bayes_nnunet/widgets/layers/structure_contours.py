@@ -159,11 +159,13 @@ class StructureContours:
             return None
         phase = _phase(index)
         look, posterior = self._result.looks.get(phase), self._result.posteriors.get(phase)
+        # A phase with a look only has no labels in the layer.
         labels = np.asarray(source.data[index] if look is None else look[index[-3:]])
         dash = None if look is None else PROVISIONAL_DASH
         key = id(source), str(index)
         drawing = self._cache.get(key)
         if drawing is None or not drawing.is_of(labels, posterior, dash):
+            # A dictionary keeps its order, so the oldest drawing goes first.
             while len(self._cache) >= _CACHE_SIZE:
                 self._cache.pop(next(iter(self._cache)))
             structures = bayes_metadata(source)["structures"]
@@ -275,6 +277,7 @@ class _Drawing:
         dash: Dash | None,
     ) -> None:
         self.index, self._dash = index, dash
+        # The labels of a layer are changed in place.
         self._labels = labels.copy()
         self._posterior = posterior
         contours = smooth_contours(labels, structures.values(), _plane(posterior, index))

@@ -58,6 +58,7 @@ class AliasForm(QWidget):
 
     def set_study(self, key: str) -> None:
         """Show the alias kept under an `alias_key`; "" for no study."""
+        # What was typed belongs to the study shown before.
         self._keep_alias()
         self._key = key
         self.alias.setEnabled(bool(key))

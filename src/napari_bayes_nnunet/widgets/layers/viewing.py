@@ -156,6 +156,7 @@ def go_to_phase(viewer: Any, layer: Image, phase: int) -> None:
     lengths = layer_voxels(layer).shape
     slider = viewer.dims.order[-3] - (viewer.dims.ndim - layer.ndim)
     index = [float(length // 2) for length in lengths]
+    # The first axis of a cine is the time.
     index[0] = phase - 1.0
     world = layer.data_to_world(index)
     first = viewer.dims.ndim - layer.ndim

@@ -51,6 +51,7 @@ class ReviewWheel:
             self._zoom(event, delta)
             return
         towards_user = delta if event.native.inverted() else -delta
+        # At most one step at a time, so that no slice is skipped unseen.
         self._turned += float(np.clip(towards_user, -1, 1))
         step = int(self._turned)
         self._turned -= step

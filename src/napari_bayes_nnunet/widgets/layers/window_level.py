@@ -132,6 +132,7 @@ def automatic_limits(layer: Image) -> Limits:
     """Return the minimum and a high percentile; only one phase of a lazy cine is read."""
     voxels = layer_voxels(layer)
     if not isinstance(voxels, np.ndarray) and layer.ndim == 4:
+        # Reading all phases from a slow drive would stop the window.
         voxels = voxels[voxels.shape[0] // 2]
     low, high = image_window(np.asarray(voxels))
     return (low, high) if high > low else (low, low + 1.0)

@@ -35,6 +35,7 @@ def _write(
 ) -> list[str]:
     # napari's save dialog can omit the ending.
     file = Path(path if path.lower().endswith(ENDINGS) else f"{path}{ENDINGS[0]}")
+    # The first level of a multiscale layer has the full resolution.
     voxels = np.asarray(data[0] if attributes.get("multiscale") else data)
     write(file, voxels, _geometry(voxels.shape, attributes))
     return [str(file)]

@@ -55,6 +55,7 @@ class HeatGrid(SliceTable):
     def draw_cell(self, painter: QPainter, room: QRect, place: Place) -> None:
         """Draw a cell in the colour of its score, or hatched if that is unknown, and its marks."""
         score, marks = self.slice_model.score(place), self.slice_model.marks_of(place)
+        # Narrow cells touch, because a gap would leave little of their colours.
         gap = 1 if min(room.width(), room.height()) > 4 else 0
         inside = room.adjusted(0, 0, -gap, -gap)
         known = math.isfinite(score)

@@ -41,6 +41,7 @@ class KeySheet(QDialog):
         for side in sides:
             columns.addLayout(side)
         for title, keys in groups.items():
+            # A group is never torn apart, so the columns are only nearly equal.
             _add_group(sides[len(self.rows) >= half], title, keys)
             self.rows |= keys
         for side in sides:

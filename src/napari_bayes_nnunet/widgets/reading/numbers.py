@@ -130,6 +130,7 @@ class NumbersForm(QWidget):
         self.ranges.choose(kept)
 
     def _on_ranges_activated(self) -> None:
+        # Only the entry for another file has no value.
         choice = self.ranges.currentData() or self._ask_csv(self, CHOOSE_RANGES, "")
         self.problem.show_message("")
         try:
@@ -138,6 +139,7 @@ class NumbersForm(QWidget):
             self._settings.keep(normal_ranges=choice or self._settings.kept.normal_ranges)
         except DataError as error:
             self.problem.show_message(in_the_window(error))
+        # The box shows what is kept, also after a file that could not be read.
         self._show_ranges()
 
     def set_contributions(
@@ -307,6 +309,7 @@ class NumbersTable(QWidget):
         self, name: str, measured: Measured, predicted: Measured | None, open_slices: int | None
     ) -> None:
         row, value = self._lines[name], format_number(measured)
+        # The first value of a row is no change.
         if row[VALUE].text() not in ("", value):
             row[VALUE].setStyleSheet(FLASH)
         beside, change = measured.comparison, format_change(predicted, measured)
@@ -338,6 +341,7 @@ class NumbersTable(QWidget):
 
     def _make_lines(self, names: Mapping[str, Measured]) -> None:
         while (item := self._grid.takeAt(0)) is not None:
+            # A layout only lets go of its widgets, which would stay on screen.
             item.widget().deleteLater()
         self._lines = {}
         headings = [*HEADINGS]

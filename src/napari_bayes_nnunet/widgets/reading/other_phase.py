@@ -63,6 +63,7 @@ class PictureBeside(QWidget):
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Ask for another slice, as the wheel over the canvas does."""
+        # A touchpad also turns the wheel sideways.
         if event.angleDelta().y():
             self.turned.emit(-1 if event.angleDelta().y() > 0 else 1)
 

@@ -331,6 +331,7 @@ class ReviewPicture(QObject):
             return
         remove_layers(self._viewer, self._contours, self.edited)
         remove_results(self._viewer, self.image)
+        # The review has hidden it.
         self._set_visible("prediction", True)
         if self._is_own and not kept_results(self.image):
             remove_layers(self._viewer, self.image)

@@ -55,4 +55,5 @@ class ReviewProgressPanel(QWidget):
         self.slices.setText(
             PLACE_AND_ACCEPTED.format(place=place, done=done, total=total, mark=mark)
         )
+        # Rounded down, so that the bar is full only when nothing is left.
         self.bar.setValue(int(BAR_STEPS * progress.uncertain_share))

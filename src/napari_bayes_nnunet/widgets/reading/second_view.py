@@ -87,6 +87,7 @@ class LongAxisView(PictureBeside):
         sides = (right - left) * width, (bottom - top) * height  # mm
         turn = self._orientation
         if turn.transposed:
+            # This matrix exchanges x and y, for which QTransform has no function.
             shown *= QTransform(0, 1, 1, 0, 0, 0)
             sides = sides[1], sides[0]
         scale = min(self.width() / sides[0], self.height() / sides[1])
@@ -119,6 +120,7 @@ class LongAxisView(PictureBeside):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setTransform(lie)
         painter.drawImage(QRectF(-0.5, -0.5, columns, rows), grey_image(grey))
+        # Scaled with the picture, the lines would be as thick as its pixels.
         painter.resetTransform()
         numbers = slice_numbers(plane.affine, stack.affine)
         for z in range(stack.slices):
@@ -138,6 +140,7 @@ class LongAxisView(PictureBeside):
         back, _ = self.lie().inverted()
         pixel = back.map(event.position())
         number = slice_numbers(self.plane.affine, self._stack.affine) @ (pixel.y(), pixel.x(), 1)
+        # A click beyond the stack goes to its first or last slice.
         self.slice_chosen.emit(int(np.clip(round(float(number)), 0, self._stack.slices - 1)))
 
 
@@ -168,6 +171,7 @@ class SecondView(QWidget):
     @property
     def plane(self) -> LongAxis | None:
         """The long axis that is shown, or None."""
+        # Before the window is shown, isVisible would be False, too.
         return None if self.isHidden() else self._planes.get(self.choice.currentData())
 
     def set_long_axes(

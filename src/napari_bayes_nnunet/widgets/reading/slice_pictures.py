@@ -78,6 +78,7 @@ class SlicePictures:
     def draw(self, place: Place, labels: NDArray[Any] | None = None) -> SlicePicture:
         """Return the picture of a slice with these (Y, X) labels, by default as they are now."""
         session = self._session
+        # Labels are edited in place, so the array itself would always look current.
         labels = (session.labels_in(place) if labels is None else labels).copy()
         contours = [
             (label, self._turn_points(points))

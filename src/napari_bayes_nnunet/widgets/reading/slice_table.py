@@ -98,6 +98,7 @@ class HeatScale:
     def draw(self, painter: QPainter, bar: QRect) -> None:
         """Draw a bar of the colours, from 0 on the left to ``top`` on the right."""
         gradient = QLinearGradient(bar.left(), 0, bar.right(), 0)
+        # As 15 divides 255, both ends of the scale are among the stops.
         for step in range(0, COLOR_STEPS, 15):
             gradient.setColorAt(step / (COLOR_STEPS - 1), self._colors[step])
         painter.fillRect(bar, gradient)
@@ -219,6 +220,7 @@ class SliceTable(QTableView):
     """Whether slices without a score cannot be chosen."""
     outline = -1, -1, 0, 0
     """Distances of the outline of the current cell from its sides, px."""
+    # Qt sends changes of the font while the table is still being made.
     _is_made = False
 
     def __init__(self, name: str, help_text: str) -> None:
@@ -234,6 +236,7 @@ class SliceTable(QTableView):
         self.setShowGrid(False)
         self.setCornerButtonEnabled(False)
         self.setAutoScroll(False)
+        # Tab would otherwise walk through hundreds of cells instead of leaving the table.
         self.setTabKeyNavigation(False)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -366,6 +369,7 @@ class SliceTable(QTableView):
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
         """Draw the outline at its new place."""
         for index in (current, previous):
+            # The outline reaches beyond its cell.
             room = self.visualRect(index).adjusted(-OUTLINE, -OUTLINE, OUTLINE, OUTLINE)
             self.viewport().update(room)
 

@@ -85,6 +85,7 @@ class Thumbnails(SliceTable):
         """Mark slice ``z`` of ``phase`` as the one on screen; none if ``z`` is None."""
         before = self._current
         super().set_current(phase, z)
+        # Only another slice is scrolled to, so that the reader may look elsewhere in the strip.
         if self.current not in (before, None):
             self.setAccessibleDescription(self.reading(*self.current))
             self.current_moved.emit(self.cell_rect(*self.current))
@@ -167,6 +168,7 @@ class Thumbnails(SliceTable):
         side = min(max(MARK_SHARE * room.height(), SMALLEST_MARK), LARGEST_MARK)
         x = room.right() - side - 1
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        # From the right corner to the left, so that they read in their order.
         for mark in reversed(list(MARKS)):
             if mark in self.slice_model.marks_of(place):
                 draw_mark(painter, mark, QRectF(x, room.top() + 2, side, side))
@@ -230,6 +232,7 @@ class Thumbnails(SliceTable):
         pixmap = self._pixmaps.get(place)
         if pixmap is None or place not in self._drawn:
             return False
+        # The window may have moved to a screen of another resolution.
         return bool(pixmap.size() == self._picture_size * self.devicePixelRatioF())
 
     def _wait_for(self, places: Sequence[Place]) -> None:

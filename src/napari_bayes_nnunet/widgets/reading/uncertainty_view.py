@@ -237,6 +237,7 @@ class OutlineLayers(QObject):
         key = (place, self._structure, self._view)
         if key not in self._cache:
             if len(self._cache) >= _CACHE_SIZE:
+                # A dict keeps its order, so the oldest drawing goes.
                 self._cache.pop(next(iter(self._cache)))
             self._cache[key] = self._compute_drawing(place)
         return self._cache[key]
@@ -257,6 +258,7 @@ class OutlineLayers(QObject):
                 *zip(colors, LEVEL_DASHES, level_outlines(slice_, label, LEVELS), strict=True)
             ]
         lines = [Line(points, rgba, dash) for rgba, dash, loops in styles for points in loops]
+        # Some members may draw a structure whose probability reaches no line.
         if not lines and not (slice_.members == label).any():
             return _Drawing(ABSENT.format(structure=structure))
         return _Drawing(f"{structure}\n{OUTLINES[self._view]}", lines)
@@ -291,6 +293,7 @@ class OutlineLayers(QObject):
     def _follow(self, layer: Layer) -> None:
         """Choose the view of a layer that was shown elsewhere, or nothing if it was hidden."""
         view = self._view_of(layer)
+        # What this controller shows or hides is nobody's choice.
         if self._is_showing or view is None or layer.visible == (view == self._view):
             return
         self.set_view(view if layer.visible else NOTHING)

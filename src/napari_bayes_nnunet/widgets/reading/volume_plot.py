@@ -222,6 +222,7 @@ class CurvesPlot(EpochPlot):
         if phases:
             top = max((max(curve.volumes) for curve in curves if curve.volumes), default=0)
             self.setXRange(phases[0], phases[-1], padding=0.03)
+            # From 0, because an axis that begins higher makes a beat look stronger.
             self.setYRange(0, (1 + HEADROOM) * max(top, 1), padding=0)
 
     def set_landmarks(self, ed: int | None, es: int | None) -> None:

@@ -38,6 +38,7 @@ class WallForm(Themed, QWidget):
         self.shown = NarrowComboBox()
         self.shown.set_choices(WALL_TITLES)
         self.bullseye = Bullseye()
+        # All 16 segments are seen without scrolling.
         self.table = RowsTable(_COLUMNS, rows_shown=16)
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.notes = TwoLineMessage()

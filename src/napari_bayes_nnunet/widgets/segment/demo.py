@@ -98,6 +98,7 @@ def keep_work(study: Path) -> Path | None:
         _delete_with_empty_folder(study)
         return None
     folder = user_data_path("napari-bayes-nnunet", appauthor=False) / "demo"
+    # The time tells the studies of several demos apart.
     kept = folder / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,6 +129,7 @@ def check_display() -> None:
     if not sys.platform.startswith("linux"):
         return
     script = "from qtpy.QtWidgets import QApplication; QApplication([])"
+    # In another process, which may abort.
     tried = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, check=False)
     if tried.returncode:
         displays = [f"{name}={os.environ[name]}" for name in DISPLAYS if os.environ.get(name)]

@@ -375,6 +375,7 @@ class SegmentWidget(FolderDrop, DockContent):
         turn_once(self._viewer, layer)
         self.display.refresh()  # this dock may be behind the one in which it was chosen
         apply_display(self._viewer, layer, self.display.display)
+        # Side by side the user compares images, so the others must stay visible.
         is_beside = self._viewer.canvas.grid.enabled or other_is_reviewed(self._viewer, layer)
         if not is_beside or is_set_aside(self._viewer, layer):
             bring_to_front(self._viewer, *self.image.layers)
@@ -541,6 +542,7 @@ class SegmentWidget(FolderDrop, DockContent):
         """Handle a message of the child, and drop late ones of an earlier job."""
         job, number = self._job, getattr(message, "job", 0)
         if number and (job is None or number != job.number):
+            # Nobody else would delete its arrays.
             message.delete_files()
         elif job is not None and number:
             self._on_answer(job, message)

@@ -107,6 +107,7 @@ class EnsembleForm(QWidget):
         """Mark the members of ``path`` that the child could not open as refused."""
         if self.folder is None or str(self.path) != path:
             return
+        # A member that was refused before keeps its reason.
         usable = {str(member.path) for member in self.folder.usable_members}
         new = {Path(file): why for file, why in reasons.items() if file in usable}
         if new:
@@ -187,6 +188,7 @@ class EnsembleForm(QWidget):
         self.folder = folder
         self.table.set_rows(member_rows(folder))
         several = len({row.cells[0] for row in self.table.rows}) > 1
+        # One training needs no column that repeats its name.
         self.table.setColumnHidden(0, not several)
         self.members.setVisible(folder is not None)
         self.kind.show_message(_kind(folder) if folder else "")

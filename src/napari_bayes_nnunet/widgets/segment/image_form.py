@@ -322,6 +322,7 @@ class ImageForm(QWidget):
         images, count = self._images(), len(self.channels)
         if image not in images:
             return []
+        # Counted from the first image, because scans are opened one after the other.
         start = images.index(image) // count * count
         scan = images[start : start + count]
         shapes = {tuple(layer_voxels(layer).shape) for layer in scan}

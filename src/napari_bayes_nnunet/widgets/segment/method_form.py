@@ -107,6 +107,7 @@ class MethodForm(DataForm):
             self.window.value = self._usual_window
         refused = refused_methods(folder) if folder is not None else {}
         reasons = {name: in_the_window(reason) for name, reason in refused.items()}
+        # Disabled and not hidden, so that the reason can be read.
         self.method.editor.set_disabled(reasons)
         self._show_members()
 
@@ -221,6 +222,7 @@ class RemoteForm(DataForm):
     def _device(self) -> RemoteDevice:
         typed = {name: text.strip() for name, text in asdict(self.make(RemoteDevice)).items()}
         address = typed.pop("address")
+        # The scheme need not be typed.
         return RemoteDevice(address=address if is_remote(address) else f"ssh://{address}", **typed)
 
     def _save(self) -> None:

@@ -163,6 +163,7 @@ class RunForm(QWidget):
     def add_message(self, sentence: str) -> None:
         """Add a message unless it is already shown."""
         lines = self.status.text().splitlines()
+        # Phases often have the same note.
         if sentence not in lines:
             self.show_messages(*lines, sentence)
 

@@ -71,6 +71,7 @@ class TrainingDataForm(FolderDrop, QWidget):
     def _on_dataset_changed(self, _: RawDataset | None = None) -> None:
         """Use the dataset of the form that is shown."""
         shown = self._forms[self.source.currentIndex()]
+        # The check reads every case, so the same dataset must not start it again.
         if shown.dataset is not self.dataset:
             self.dataset = shown.dataset
             self.dataset_changed.emit(self.dataset)

@@ -98,6 +98,7 @@ class DatasetFolderForm(DatasetSource):
             self._background.run(work, *callbacks)
 
     def _on_read(self, path: Path, dataset: RawDataset) -> None:
+        # Another folder may have been chosen meanwhile.
         if path == self.folder.path:
             self.show_dataset(dataset)
 

@@ -120,6 +120,7 @@ def ask_on_closing(parent: QWidget, running: Sequence[Path]) -> str:
     stop = box.addButton("Stop after this epoch", QMessageBox.ButtonRole.DestructiveRole)
     stay = box.addButton("Do not close", QMessageBox.ButtonRole.RejectRole)
     box.setDefaultButton(keep)
+    # Escape must end nothing.
     box.setEscapeButton(stay)
     box.exec()
     answers = {keep: KEEP_TRAINING, stop: STOP_TRAINING}

@@ -180,6 +180,7 @@ class FoldersForm(WorkForm):
         self.new.write_requested.connect(self._on_write_requested)
 
     def _on_folder_chosen(self, _: Path | None) -> None:
+        # The match of the earlier folders would arrive late.
         self._work.drop()
         self._show_match(None)
         images, labels = self.images.path, self.labels.path

@@ -203,6 +203,7 @@ class NewTrainingForm(QWidget):
             if request
             else missing
         )
+        # The same training for a terminal, such as that of a cluster.
         self.start_button.setToolTip(command)
 
     def _on_start_clicked(self) -> None:

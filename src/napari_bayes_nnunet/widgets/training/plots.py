@@ -117,8 +117,10 @@ class TrainingPlots(QWidget):
         self.dice_plot = HistoryPlot(left="pseudo Dice", bottom=EPOCH_AXIS, height=_HEIGHT + 20)
         self.dice_legend = Legend("Pseudo Dice")
         self._lay_out()
+        # Fixed, so that a curve that hardly rises looks flat.
         self.dice_plot.setYRange(0, 1, padding=0.03)
         for plot in (self.loss_plot, self.dice_plot):
+            # Epochs that are enlarged in one plot are so in all.
             plot.setXLink(self.rate_plot)
 
     def set_schedule(self, schedule: RestartSchedule, selection: MemberSelection) -> None:

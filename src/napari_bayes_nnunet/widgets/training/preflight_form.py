@@ -352,6 +352,7 @@ class PreflightForm(QWidget):
         """Disable the folds that do not exist."""
         count = FOLDS if preflight.splits is None else len(preflight.splits)
         for index in range(FOLDS):
+            # A QComboBox disables an entry only through its model.
             item = self.folds.model().item(index)
             item.setEnabled(index < count)
             item.setToolTip("" if index < count else FEW_FOLDS.format(folds=count))
@@ -420,6 +421,7 @@ def _split_text(preflight: Preflight, chosen: Path | None) -> str:
 def _problem_html(number: int, problem: DatasetProblem, label: QWidget) -> str:
     color = level_color(level_of([problem]), label)
     link = f" <a href='{number}' style='color:{color}'>Copy&nbsp;path</a>" if problem.file else ""
+    # The label shows HTML, and names of files may have its characters.
     return f"<span style='color:{color}'>{escape(short_text(problem))}</span>{link}"
 
 

@@ -149,6 +149,7 @@ class ScheduleForm(QWidget):
         item.setToolTip(PRESET_TEXTS[EXTENSION][1] if self._run else reason or NO_RUN)
         if self.preset.currentIndex() == index:
             if self._run is None:
+                # What cannot be done any more must not stay chosen.
                 self.preset.setCurrentIndex(0)
             else:
                 self._on_preset_chosen()
@@ -178,6 +179,7 @@ class ScheduleForm(QWidget):
 
     def _on_edited(self) -> None:
         start = values_of(self._start)
+        # Settings without a row stay those of the preset.
         numbers = start | self.usual.asdict() | self.rare.asdict()
         self.reset_button.setVisible(numbers != start)
         self._show_problems(self._find_problems())
@@ -210,6 +212,7 @@ class ScheduleForm(QWidget):
 
     def _find_problems(self) -> dict[str, str]:
         """Return field name → problem, for the invalid fields."""
+        # Epochs and cycles are judged together, because all cycles have the same length.
         problems = {"epochs": self.usual.find_problem(RestartSchedule, "epochs", "cycles")}
         for name in RARE_FIELDS:
             of_schedule = name in RestartSchedule.__dataclass_fields__
@@ -219,6 +222,7 @@ class ScheduleForm(QWidget):
 
     def _show_problems(self, problems: Mapping[str, str]) -> None:
         label, text = next(((self.fields[n].label, t) for n, t in problems.items()), ("", ""))
+        # Some sentences begin with the name of their setting already.
         self.problem = text if text.startswith(label) else f"{label}: {text}"
         for form in (self.usual, self.rare):
             form.show_problems(problems)

@@ -147,6 +147,7 @@ class SchedulePlot(EpochPlot):
         """Draw axes, borders and restarts, which stay the same during a training."""
         self.show_epochs(curve.rates.size)
         self.setYRange(0, curve.top, padding=0)
+        # A cycle begins between two epochs, and a line needs two points.
         borders = np.repeat(curve.borders - 0.5, 2)
         self._borders.setData(borders, np.tile([0.0, curve.top], curve.borders.size))
         cut = curve.restarts if curve.is_cut else curve.restarts[:0]
@@ -158,6 +159,7 @@ class SchedulePlot(EpochPlot):
 
     def _draw(self, curve: ScheduleCurve) -> None:
         epochs = np.arange(curve.rates.size)
+        # A dot beyond the axis would not be seen.
         heights = np.minimum(curve.rates, curve.top)
         done = min(self._done, epochs.size)
         start = max(done - 1, 0)  # the two parts meet

@@ -130,6 +130,7 @@ class TrainingWatch(QObject):
 
     def _started_in(self, path: Path) -> StartedTraining | None:
         """Return the last training that this window started in ``path``."""
+        # A run that was resumed was started here more than once, and its last start counts.
         return next((s for s in reversed(self._started) if s.run.path == path), None)
 
     def _forget_ended(self) -> None:
@@ -281,6 +282,7 @@ class WatchForm(QWidget):
 
     def _draw(self, progress: TrainingProgress) -> None:
         new = progress.reports[self._drawn :]
+        # At first, and after a drive was slow, there are several.
         if len(new) == 1:
             self.plots.add_report(new[0])
         elif new:
@@ -313,6 +315,7 @@ class WatchForm(QWidget):
         self.bar.setRange(0, _STEPS)
         self.bar.setToolTip(BAR_HELP)
         self.log.setReadOnly(True)
+        # The log of a training of days would fill the memory of the window.
         self.log.setMaximumBlockCount(LOG_LINES)
         self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.log.setMinimumHeight(160)
