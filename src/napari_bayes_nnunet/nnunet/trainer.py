@@ -341,9 +341,9 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         with (
             self._writing_explained(path),
             replacing(path) as temporary,
-            buffer.getbuffer() as data,
+            temporary.open("wb") as file,
         ):
-            temporary.write_bytes(data)
+            file.write(buffer.getbuffer())
 
     @property
     def _weights(self) -> dict[str, torch.Tensor]:

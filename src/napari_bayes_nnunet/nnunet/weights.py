@@ -123,8 +123,9 @@ def write_member(
     # members had different files, and would hide the cause of a failed write.
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    with replacing(path) as temporary, buffer.getbuffer() as data:
-        temporary.write_bytes(data)
+    # Not Path.write_bytes: in the traceback of a failed write it keeps a view of the buffer.
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(buffer.getbuffer())
 
 
 def to_half_precision(weights: StateDict) -> StateDict:
