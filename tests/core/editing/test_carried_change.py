@@ -64,14 +64,14 @@ def anything(label: int) -> np.ndarray:
     return np.full(SHAPE, label, np.uint8)
 
 
-def test_motion_finds_the_place_of_a_moved_heart(source) -> None:
+def test_motion_finds_the_place_of_a_moved_heart(source):
     motion = estimate_motion(source.image, TARGET.image)
     wall = TARGET.predicted == MYO
     moved = motion[:, wall].mean(axis=1) - np.indices(SHAPE)[:, wall].mean(axis=1)
     np.testing.assert_allclose(moved, [-SHIFT[0], -SHIFT[1]], atol=0.3)
 
 
-def test_motion_ignores_how_bright_the_brightest_are(source) -> None:
+def test_motion_ignores_how_bright_the_brightest_are(source):
     """The 1st and the 99th percentile are the darkest and the brightest."""
     glaring = source.image.copy()
     low, high = np.percentile(glaring, (1, 99))
@@ -81,7 +81,7 @@ def test_motion_ignores_how_bright_the_brightest_are(source) -> None:
     np.testing.assert_array_equal(estimate_motion(glaring, TARGET.image), expected)
 
 
-def test_image_beyond_20_mm_of_heart_does_not_matter(source) -> None:
+def test_image_beyond_20_mm_of_heart_does_not_matter(source):
     options = {"spacing": (8.0, 4.0, 4.0)}  # a margin of 5 voxels around the columns 17 to 38
     expected = carry_change(source, TARGET, anything(MYO)[None], **options)
     images = [shown.image.copy() for shown in (source, TARGET)]
@@ -95,7 +95,7 @@ def test_image_beyond_20_mm_of_heart_does_not_matter(source) -> None:
     assert not np.array_equal(expected, TARGET.predicted)
 
 
-def test_a_change_moves_with_the_heart(source) -> None:
+def test_a_change_moves_with_the_heart(source):
     result = carry(source, TARGET.predicted, anything(MYO))
     expected = np.roll(source.labels, SHIFT, (0, 1))
     assert np.count_nonzero(expected != TARGET.predicted) > 15
@@ -103,7 +103,7 @@ def test_a_change_moves_with_the_heart(source) -> None:
     assert (result[TARGET.predicted != LV] == TARGET.predicted[TARGET.predicted != LV]).all()
 
 
-def test_a_voxel_changes_only_if_a_member_agrees(source) -> None:
+def test_a_voxel_changes_only_if_a_member_agrees(source):
     agreeing = TARGET.predicted.copy()
     agreeing[:, : 28 + SHIFT[1]] = MYO
     result = carry(source, TARGET.predicted, agreeing)
@@ -113,7 +113,7 @@ def test_a_voxel_changes_only_if_a_member_agrees(source) -> None:
     assert np.array_equal(carry(source, TARGET.predicted), TARGET.predicted)
 
 
-def test_voxels_that_a_reader_corrected_stay(source) -> None:
+def test_voxels_that_a_reader_corrected_stay(source):
     everywhere = carry(source, anything(MYO))
     row, column = np.argwhere(everywhere != TARGET.predicted)[0]
     edited = TARGET.predicted.copy()
@@ -127,12 +127,12 @@ def test_voxels_that_a_reader_corrected_stay(source) -> None:
 
 
 @pytest.mark.parametrize("protected", [LV, MYO])
-def test_protected_structures_neither_lose_nor_gain(source, protected) -> None:
+def test_protected_structures_neither_lose_nor_gain(source, protected):
     result = carry(source, anything(MYO), protected=[protected])
     assert np.array_equal(result, TARGET.predicted)
 
 
-def test_each_changed_voxel_takes_its_own_label() -> None:
+def test_each_changed_voxel_takes_its_own_label():
     before, after = np.zeros((2, 6, 6), np.uint8)
     after[1, 1:3], after[4, 4] = RV, LV
     changed, labels = move_change(before, after, np.indices((6, 6)).astype(float))
@@ -141,14 +141,14 @@ def test_each_changed_voxel_takes_its_own_label() -> None:
 
 
 @pytest.mark.parametrize(("away", "moves"), [(0.29, True), (0.3, False)])
-def test_a_voxel_changes_if_more_than_half_did(away, moves) -> None:
+def test_a_voxel_changes_if_more_than_half_did(away, moves):
     before, after = np.zeros((2, 6, 6), np.uint8)
     after[3, 2] = LV  # of which 0.71² lies at this voxel, or 0.7²
     changed, _ = move_change(before, after, np.indices((6, 6)) + away)
     assert changed.any() == changed[3, 2] == moves
 
 
-def test_nothing_is_carried_without_change_or_heart() -> None:
+def test_nothing_is_carried_without_change_or_heart():
     assert np.array_equal(carry(phase(22, 28), anything(MYO)), TARGET.predicted)
     empty = np.zeros(SHAPE, np.uint8)
     nothing = PhaseSlice(image=TARGET.image, predicted=empty, labels=empty)

@@ -25,14 +25,14 @@ def circle() -> Points:
     return draw_circle(CENTRE, R, 400)
 
 
-def test_the_tool_is_as_large_as_the_distance_to_the_contour() -> None:
+def test_the_tool_is_as_large_as_the_distance_to_the_contour():
     for distance, radius in ((5.0, 5.0), (0.2, 1.0), (19.0, 12.0), (-4.0, 4.0)):
         point = np.add(CENTRE, (0, R - distance))
         assert push_radius(circle(), point, most=12.0) == pytest.approx(radius, abs=0.05)
 
 
 @pytest.mark.parametrize("outwards", [True, False])
-def test_the_contour_is_pushed_where_the_mouse_goes(outwards) -> None:
+def test_the_contour_is_pushed_where_the_mouse_goes(outwards):
     side = -1 if outwards else 1
     start, end = np.add(CENTRE, (0, R + side * 6)), np.add(CENTRE, (0, R - side * 2))
     pushed = push_curve(circle(), start, end, 6.0)
@@ -45,7 +45,7 @@ def test_the_contour_is_pushed_where_the_mouse_goes(outwards) -> None:
     assert np.abs(off).max() < 0.05
 
 
-def test_a_quick_drag_pushes_as_a_slow_one() -> None:
+def test_a_quick_drag_pushes_as_a_slow_one():
     start, end = CENTRE, np.add(CENTRE, (0, 30.0))
     quick = push_curve(circle(), start, end, 8.0)
     slow, path = circle(), np.linspace(start, end, 31)
@@ -58,7 +58,7 @@ def test_a_quick_drag_pushes_as_a_slow_one() -> None:
 @settings(max_examples=50)
 @given(st.floats(0, 6.3), st.floats(3, 10), st.floats(0.5, 12), st.sampled_from([-1, 1]))
 @example(angle=0.0, radius=9.0, way=10.0, side=-1)
-def test_the_contour_stays_closed_even_and_without_corners(angle, radius, way, side) -> None:
+def test_the_contour_stays_closed_even_and_without_corners(angle, radius, way, side):
     direction = np.array([np.sin(angle), np.cos(angle)])
     start = CENTRE + (R - side * radius) * direction
     pushed = push_curve(circle(), start, start + side * way * direction, radius)

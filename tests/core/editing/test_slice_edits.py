@@ -14,6 +14,7 @@ from napari_bayes_nnunet.core.editing.slice_edits import (
     remove_structure,
 )
 
+from ...helpers.checks.problems import says
 from ...helpers.data.slices import LV, MYO, RV, disk, heart, random_labels
 
 # Absent
@@ -92,9 +93,8 @@ def test_the_nearest_corrected_slices():
 
 @pytest.mark.parametrize("corrected", [(), (4,), (1, 2), (6, 7)])
 def test_interpolation_needs_corrected_slices_on_both_sides(corrected):
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, check=says(slice=5)):
         nearest_sources(4, corrected)
-    assert error.value.values["slice"] == 5
 
 
 def volume():
@@ -168,14 +168,12 @@ def test_a_structure_that_would_almost_vanish_is_refused():
 def test_a_structure_covered_by_protected_ones_is_refused():
     stack = volume()
     stack[2] = MYO
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, check=says(found=0)):
         interpolate_slice(stack, 2, sources=(0, 4), structures={LV}, protected={MYO})
-    assert error.value.values["found"] == 0
 
 
 def test_a_structure_that_neither_source_has_is_refused():
     stack = volume()
     stack[[0, 4]] = heart(rv=0)
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, check=says(IN_NEITHER_SOURCE)):
         interpolate_slice(stack, 2, sources=(0, 4), structures={RV})
-    assert error.value.statement.template == IN_NEITHER_SOURCE

@@ -17,6 +17,8 @@ from napari_bayes_nnunet.core.ensemble.schedule import (
 )
 from napari_bayes_nnunet.core.ensemble.training_settings import TrainingSettings
 
+from ...helpers.checks.problems import says_only
+
 PAPER = RestartSchedule()
 
 
@@ -53,9 +55,8 @@ def test_poly_is_nnunets_own():
     rates = [schedule.learning_rate(epoch) for epoch in (0, 500, 999)]
     assert rates == pytest.approx([0.01, 0.01 * 0.5**0.9, 0.01 * 0.001**0.9])
     assert by_cycle(schedule, MemberSelection()) == {0: [999]}
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, check=says_only(cycles=3)):
         RestartSchedule(shape="poly")
-    assert error.value.values == {"cycles": 3}
 
 
 def test_cosine_is_that_of_snapshot_ensembles():
@@ -71,9 +72,8 @@ def test_cosine_is_that_of_snapshot_ensembles():
 
 def test_too_many_epochs_are_refused():
     longest = RestartSchedule(epochs=MOST_EPOCHS, cycles=1)
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, check=says_only(most=MOST_EPOCHS, epochs=2 * MOST_EPOCHS)):
         replace(longest, added_cycles=1)
-    assert error.value.values == {"most": MOST_EPOCHS, "epochs": 2 * MOST_EPOCHS}
     with pytest.raises(InputError, match=str(MOST_EPOCHS)):
         RestartSchedule(epochs=MOST_EPOCHS + 1, cycles=1)
 

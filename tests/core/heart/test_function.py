@@ -17,6 +17,8 @@ from napari_bayes_nnunet.core.heart.function import Patient, heart_function
 from napari_bayes_nnunet.core.heart.slice_volumes import PhaseVolumes
 from napari_bayes_nnunet.core.metrics.conformal import IntervalRule, RemainingChange
 
+from ...helpers.checks.problems import says
+
 KNOWN = Patient(height_cm=180, weight_kg=80, heart_rate=60)
 
 
@@ -43,7 +45,7 @@ ES = phase(
 )
 
 
-def test_the_left_and_right_ventricle() -> None:
+def test_the_left_and_right_ventricle():
     found = heart_function({1: ED, 8: ES}, ed=1, es=8)
     values = {name: measured.value for name, measured in found.items()}
     assert values == pytest.approx(
@@ -57,7 +59,7 @@ def test_the_left_and_right_ventricle() -> None:
     assert all(name == measured.name and measured.help for name, measured in found.items())
 
 
-def test_same_member_is_taken_at_ed_and_es() -> None:
+def test_same_member_is_taken_at_ed_and_es():
     found = heart_function({1: ED, 8: ES}, ed=1, es=8)
     members = [100 * (116 - 48) / 116, 100 * (128 - 54) / 128]
     assert found["LV EF"].spread == pytest.approx(statistics.stdev(members))
@@ -65,7 +67,7 @@ def test_same_member_is_taken_at_ed_and_es() -> None:
     assert found["LV mass"].spread == pytest.approx(1.05 * statistics.stdev([98, 102]))
 
 
-def test_reviewed_slices_leave_no_spread() -> None:
+def test_reviewed_slices_leave_no_spread():
     some = heart_function({1: replace(ED, reviewed=np.array([True, False])), 8: ES}, ed=1, es=8)
     assert some["LV EDV"].value == 120
     assert some["LV EDV"].spread == pytest.approx(statistics.stdev([118, 126]))
@@ -74,14 +76,14 @@ def test_reviewed_slices_leave_no_spread() -> None:
     assert {m.spread for m in heart_function(every, ed=1, es=8).values()} == {0.0}
 
 
-def test_output_needs_the_heart_rate() -> None:
+def test_output_needs_the_heart_rate():
     found = heart_function({1: ED, 8: ES}, ed=1, es=8, patient=Patient(heart_rate=60))
     assert (found["LV CO"].value, found["LV CO"].unit) == (pytest.approx(4.2), "L/min")
     assert found["LV CO"].spread == pytest.approx(0.06 * statistics.stdev([68, 74]))
     assert "LV CI" not in found
 
 
-def test_indexed_by_body_surface_area() -> None:
+def test_indexed_by_body_surface_area():
     found = heart_function({1: ED, 8: ES}, ed=1, es=8, patient=KNOWN)
     for name, index in [
         ("LV EDV", "LV EDVi"),
@@ -99,7 +101,7 @@ def test_indexed_by_body_surface_area() -> None:
     ]  # fmt: skip
 
 
-def test_every_number_names_its_phases() -> None:
+def test_every_number_names_its_phases():
     found = heart_function({1: ED, 8: ES}, ed=1, es=8, patient=KNOWN)
     both, first, last = (1, 8), (1,), (8,)
     expected = {
@@ -111,7 +113,7 @@ def test_every_number_names_its_phases() -> None:
     assert {measured.phases for measured in single.values()} == {(None,)}
 
 
-def test_of_one_phase_volumes_and_mass_are_known() -> None:
+def test_of_one_phase_volumes_and_mass_are_known():
     found = heart_function({None: ED}, patient=KNOWN)
     assert {name: m.value for name, m in found.items() if "index" not in name} == pytest.approx(
         {"LV volume": 120, "LV mass": 105, "RV volume": 150}
@@ -120,15 +122,15 @@ def test_of_one_phase_volumes_and_mass_are_known() -> None:
 
 
 @pytest.mark.parametrize("es", [None, 1, 5])
-def test_without_end_systole_there_is_no_ef(es: int | None) -> None:
+def test_without_end_systole_there_is_no_ef(es):
     assert list(heart_function({1: ED}, ed=1, es=es)) == ["LV EDV", "LV mass", "RV EDV"]
 
 
-def test_without_end_diastole_there_is_no_mass() -> None:
+def test_without_end_diastole_there_is_no_mass():
     assert list(heart_function({8: ES}, es=8)) == ["LV ESV", "RV ESV"]
 
 
-def test_what_the_labels_lack_is_left_out() -> None:
+def test_what_the_labels_lack_is_left_out():
     ed = phase(LV=[[60, 60], [58, 58]])
     es = phase(LV=[[0, 0], [20, 20]])
     assert list(heart_function({1: ed, 8: es}, ed=1, es=8)) == ["LV EDV"]
@@ -136,7 +138,7 @@ def test_what_the_labels_lack_is_left_out() -> None:
     assert heart_function({}, ed=1, es=8) == {}
 
 
-def test_a_member_without_the_ventricle_has_no_ef() -> None:
+def test_a_member_without_the_ventricle_has_no_ef():
     ed = phase(LV=[[60], [0], [58], [62]])
     es = phase(LV=[[30], [30], [30], [30]])
     found = heart_function({1: ed, 8: es}, ed=1, es=8)
@@ -145,14 +147,14 @@ def test_a_member_without_the_ventricle_has_no_ef() -> None:
     assert found["LV EDV"].spread == pytest.approx(statistics.stdev([0, 58, 62]))
 
 
-def test_of_one_member_the_spread_is_unknown() -> None:
+def test_of_one_member_the_spread_is_unknown():
     one = {1: phase(LV=[[60], [58]]), 8: phase(LV=[[30], [30]])}
     found = heart_function(one, ed=1, es=8)
     assert found["LV EF"].value == 50
     assert all(math.isnan(measured.spread) for measured in found.values())
 
 
-def test_other_members_at_es_make_spread_unknown() -> None:
+def test_other_members_at_es_make_spread_unknown():
     other = phase(LV=[[30, 20], [30, 18], [30, 24], [20, 10]])
     found = heart_function({1: ED, 8: other}, ed=1, es=8)
     assert found["LV EF"].value == pytest.approx(100 * 70 / 120)
@@ -160,7 +162,7 @@ def test_other_members_at_es_make_spread_unknown() -> None:
     assert found["LV ESV"].spread > 0
 
 
-def test_body_surface_area() -> None:
+def test_body_surface_area():
     assert KNOWN.body_surface_area == pytest.approx(2.0)
     assert Patient(height_cm=180).body_surface_area is None
     assert Patient(weight_kg=80).body_surface_area is None
@@ -176,21 +178,20 @@ def test_body_surface_area() -> None:
         ("weight_kg", math.inf, "from 0.3 to 650 kg"),
     ],
 )
-def test_a_patient_no_human_could_be(field: str, value: float, limits: str) -> None:
+def test_a_patient_no_human_could_be(field, value, limits):
     with pytest.raises(InputError) as error:
         Patient(**{field: value})
     assert error.value.values["value"] is value
     assert error.value.values["limits"] == limits
 
 
-def test_a_sex_is_one_of_two_or_unknown() -> None:
+def test_a_sex_is_one_of_two_or_unknown():
     assert [Patient(sex=sex).sex for sex in ("m", "f", None)] == ["m", "f", None]
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, check=says(known="f, m")):
         Patient(sex="male")  # type: ignore[arg-type]
-    assert error.value.values["known"] == "f, m"
 
 
-def test_all_numbers_take_less_than_20_ms() -> None:
+def test_all_numbers_take_less_than_20_ms():
     rng = np.random.default_rng(0)
     phases = {
         number: phase(**{s: rng.uniform(1, 20, (31, 12)).tolist() for s in ("LV", "MYO", "RV")})
@@ -211,7 +212,7 @@ RULES = {
 }
 
 
-def test_rules_give_the_intervals_also_of_derived_numbers() -> None:
+def test_rules_give_the_intervals_also_of_derived_numbers():
     found = heart_function({1: ED, 8: ES}, ed=1, es=8, patient=KNOWN, rules=RULES)
     assert found["LV EDV"].intervals == {80: (118, 122), 90: (114, 126)}
     assert found["LV ESV"].intervals == {}
@@ -221,7 +222,7 @@ def test_rules_give_the_intervals_also_of_derived_numbers() -> None:
     assert found["LV CI"].intervals[90] == pytest.approx((64 * 0.06 / area, 76 * 0.06 / area))
 
 
-def test_interval_is_remaining_change_at_the_spread_left() -> None:
+def test_interval_is_remaining_change_at_the_spread_left():
     """Members: 116 and 128 mL, and 118 and 126 mL once the first slice is reviewed."""
     spreads = statistics.stdev([118, 126]), statistics.stdev([116, 128])
     rule = RemainingChange(spreads=spreads, bounds_80=(3, 6), bounds_90=(4, 200), patients=16)
@@ -237,20 +238,20 @@ def test_interval_is_remaining_change_at_the_spread_left() -> None:
     assert heart_function({1: one}, ed=1, rules=rules)["LV EDV"].intervals == {}
 
 
-def test_width_grows_with_the_spread() -> None:
+def test_width_grows_with_the_spread():
     rule = replace(RULES["LV EDV"], difficulty_floor=1.0)
     found = heart_function({1: ED, 8: ES}, ed=1, es=8, rules={"LV EDV": rule})["LV EDV"]
     low, high = found.intervals[80]
     assert high - low == pytest.approx(2 * 2 * (1 + found.spread))
 
 
-def test_ejection_fraction_is_plausible_up_to_100() -> None:
+def test_ejection_fraction_is_plausible_up_to_100():
     rule = replace(RULES["LV EDV"], half_width_90=90.0)
     found = heart_function({1: ED, 8: ES}, ed=1, es=8, rules={"LV EF": rule})["LV EF"]
     assert found.intervals[90] == (0, 100)
 
 
-def test_mass_in_an_unknown_phase_has_the_rule_of_the_volume() -> None:
+def test_mass_in_an_unknown_phase_has_the_rule_of_the_volume():
     rules = {"LV mass": RULES["LV EDV"], "MYO volume": replace(RULES["LV EDV"], bias=1.0)}
     mass = heart_function({None: ED}, rules=rules)["LV mass"]
     low, high = mass.value + 1.05 * (1 - 2), mass.value + 1.05 * (1 + 2)

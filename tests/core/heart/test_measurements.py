@@ -15,10 +15,12 @@ from napari_bayes_nnunet.core.heart.measurements import (
     volumes_ml,
 )
 
+from ...helpers.checks.problems import says
+
 HEART = {"RV": 1, "MYO": 2, "LV": 3}
 
 
-def test_volumes_in_ml() -> None:
+def test_volumes_in_ml():
     labels = np.zeros((10, 20, 20), np.uint8)
     labels[2:7, 5:10, 4:14] = 3
     labels[0, 0, :4] = 1
@@ -26,23 +28,23 @@ def test_volumes_in_ml() -> None:
     assert found == pytest.approx({"RV": 0.075, "MYO": 0.0, "LV": 4.6875})
 
 
-def test_volumes_follow_the_names_not_the_numbers() -> None:
+def test_volumes_follow_the_names_not_the_numbers():
     labels = np.ones((1, 10, 100), np.uint8)
     assert volumes_ml(labels, (1, 1, 1), {"LV": 1, "RV": 3}) == {"LV": 1.0, "RV": 0.0}
 
 
-def test_spread_over_members() -> None:
+def test_spread_over_members():
     found = measure_spread([100.0, 104.0, 108.0])
     assert (found.mean, found.standard_deviation) == (104.0, 4.0)
     assert (found.minimum, found.maximum) == (100.0, 108.0)
 
 
-def test_spread_takes_an_array_and_gives_plain_numbers() -> None:
+def test_spread_takes_an_array_and_gives_plain_numbers():
     found = measure_spread(np.array([1, 2], np.float32))  # type: ignore[arg-type]
     assert all(type(value) is float for value in vars(found).values())
 
 
-def test_spread_of_one_member_is_unknown() -> None:
+def test_spread_of_one_member_is_unknown():
     found = measure_spread([104.0])
     assert (found.mean, found.minimum, found.maximum) == (104.0, 104.0, 104.0)
     assert math.isnan(found.standard_deviation)
@@ -58,15 +60,14 @@ def test_spread_of_one_member_is_unknown() -> None:
         ([0.0, 90.0], (2, 2)),
     ],
 )
-def test_end_diastole_and_systole(volumes: list[float], phases: tuple[int, int]) -> None:
+def test_end_diastole_and_systole(volumes, phases):
     assert end_diastole_and_systole(volumes) == phases
 
 
 @pytest.mark.parametrize("volumes", [[], [0.0, 0.0], [math.nan]])
-def test_without_lv_there_is_no_end_diastole(volumes: list[float]) -> None:
-    with pytest.raises(InputError) as error:
+def test_without_lv_there_is_no_end_diastole(volumes):
+    with pytest.raises(InputError, check=says(count=len(volumes))):
         end_diastole_and_systole(volumes)
-    assert error.value.values["count"] == len(volumes)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_without_lv_there_is_no_end_diastole(volumes: list[float]) -> None:
         ("LV", "LeftVentricle|left ventricle blood cavity|LVendo|LVcavity|heart_ventricle_left"),
     ],
 )
-def test_synonyms_of_data_sets(structure: str, names: str) -> None:
+def test_synonyms_of_data_sets(structure, names):
     found = {name: canonical_structure(name) for name in names.split("|")}
     assert found == dict.fromkeys(found, structure)
 
@@ -91,5 +92,5 @@ def test_synonyms_of_data_sets(structure: str, names: str) -> None:
      "LV scar", "LV epicardium", "ventricle", "cavity", "left", "m", "c", "heart", "aorta",
      "left and right ventricle", "liver"],
 )  # fmt: skip
-def test_other_names_have_no_canonical_structure(name: str) -> None:
+def test_other_names_have_no_canonical_structure(name):
     assert canonical_structure(name) is None

@@ -50,7 +50,7 @@ def verdict(name: str, value: float, patient: Patient, ranges: NormalRanges | No
     return found.verdict
 
 
-def test_the_table_is_that_of_the_paper() -> None:
+def test_the_table_is_that_of_the_paper():
     values = {(row["quantity"], row["sex"]): row for row in ROWS if row["kind"] == "mean and SD"}
     of_ef = [values["LV EF", sex] for sex in "mf"]
     assert [(row["mean"], row["sd"]) for row in of_ef] == [("58", "5"), ("61", "5")]
@@ -61,7 +61,7 @@ def test_the_table_is_that_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "{quantity} {sex} {kind}".format(**row))
-def test_a_number_is_judged_by_each_row(row: dict[str, str]) -> None:
+def test_a_number_is_judged_by_each_row(row):
     quantity, sex = row["quantity"], row["sex"]
     name = INDEXED.get(quantity, quantity.replace("/BSA", "i"))
     patient = Patient(sex=sex, age=AGE)
@@ -74,18 +74,18 @@ def test_a_number_is_judged_by_each_row(row: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("value", "expected"), [(79, LOW), (80, ""), (92, ""), (176, ""), (232, ""), (233, HIGH)]
 )
-def test_an_unknown_sex_is_outside_of_both_or_not(value: float, expected: str) -> None:
+def test_an_unknown_sex_is_outside_of_both_or_not(value, expected):
     assert verdict("LV EDV", value, Patient(age=AGE)) == expected
 
 
-def test_an_unknown_sex_shows_both_ranges() -> None:
+def test_an_unknown_sex_shows_both_ranges():
     found = compare(number("LV EDV", 1), Patient(), read_normal_ranges(PETERSEN))
     assert found is not None
     assert found.text == "93–232\n80–175"
     assert len(found.lines) == 2
 
 
-def test_a_range_of_one_sex_gives_no_verdict_without_the_sex() -> None:
+def test_a_range_of_one_sex_gives_no_verdict_without_the_sex():
     ranges = read_normal_ranges(PETERSEN)
     found = compare(number("RV EF", 5), Patient(age=AGE), ranges)
     assert found is not None
@@ -95,14 +95,14 @@ def test_a_range_of_one_sex_gives_no_verdict_without_the_sex() -> None:
 
 
 @pytest.mark.parametrize(("age", "known"), [(44.9, False), (45, True), (74.9, True), (75, False)])
-def test_other_ages_have_no_range_and_it_is_said(age: float, known: bool) -> None:
+def test_other_ages_have_no_range_and_it_is_said(age, known):
     ranges, patient = read_normal_ranges(PETERSEN), Patient(sex="m", age=age)
     assert (compare(number("LV EDV", 1), patient, ranges) is not None) == known
     said = OTHER_AGE.format(names=ALL_NUMBERS, age=math.floor(age)) in ranges.describe(patient)
     assert said == (not known)
 
 
-def test_an_unknown_age_is_said_with_the_source() -> None:
+def test_an_unknown_age_is_said_with_the_source():
     found = compare(number("LV EDV", 1), Patient(sex="m"), read_normal_ranges(PETERSEN))
     assert found is not None
     assert AGE_UNKNOWN.format(names=ALL_NUMBERS, ages="45 to 74") in found.notes
@@ -120,7 +120,7 @@ def test_an_unknown_age_is_said_with_the_source() -> None:
         ("LV EF", "m", "(mean ± 1.96 SD)"),
     ],
 )
-def test_the_kind_of_the_range_is_said(name: str, sex: str, kind: str) -> None:
+def test_the_kind_of_the_range_is_said(name, sex, kind):
     found = compare(number(name, 1), Patient(sex=sex), read_normal_ranges(PETERSEN))
     assert found is not None
     assert kind in found.lines[0]
@@ -136,7 +136,7 @@ def groups(*ages: tuple[float, float, float, float]) -> NormalRanges:
     return NormalRanges(source="Site", ranges=rows)
 
 
-def test_a_known_age_chooses_its_group() -> None:
+def test_a_known_age_chooses_its_group():
     ranges = groups((20, 39, 100, 200), (40, 59, 90, 180))
     assert verdict("LV EDV", 190, Patient(sex="m", age=39.9), ranges) == ""
     assert verdict("LV EDV", 190, Patient(sex="m", age=40), ranges) == HIGH
@@ -144,7 +144,7 @@ def test_a_known_age_chooses_its_group() -> None:
     assert verdict("LV EDV", 89, Patient(sex="m"), ranges) == LOW
 
 
-def test_numbers_without_a_range_at_an_age_are_named() -> None:
+def test_numbers_without_a_range_at_an_age_are_named():
     edv = groups((20, 39, 100, 200), (60, 79, 90, 180)).ranges
     of_men = NormalRange(quantity="RV EF", sex="m", kind="95 % interval", low=50, high=70)
     ranges = NormalRanges(source="Site", ranges=[*edv, of_men, replace(of_men, quantity="LV EF")])
@@ -157,13 +157,13 @@ def test_numbers_without_a_range_at_an_age_are_named() -> None:
     assert said(sex="m", age=39) == said(sex="f", age=50) == ()
 
 
-def test_a_set_without_ages_is_for_all() -> None:
+def test_a_set_without_ages_is_for_all():
     ranges = groups((0, math.inf, 100, 200))
     assert verdict("LV EDV", 201, Patient(sex="m", age=5), ranges) == HIGH
     assert len(ranges.describe(Patient())) == 1
 
 
-def test_a_number_without_a_range_has_no_comparison() -> None:
+def test_a_number_without_a_range_has_no_comparison():
     ranges = read_normal_ranges(PETERSEN)
     assert compare(number("LV mass", 100), Patient(sex="m"), ranges) is None
     assert compare(number("LV EDV", 100), Patient(sex="m"), NormalRanges()) is None

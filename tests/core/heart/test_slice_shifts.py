@@ -16,14 +16,14 @@ def stack(*starts: tuple[int, int]) -> np.ndarray:
     return mask
 
 
-def test_moved_slice_is_off_and_straight_stack_is_not() -> None:
+def test_moved_slice_is_off_and_straight_stack_is_not():
     straight = slice_shifts(stack((5, 5), (7, 6), (9, 7), (11, 8)), SPACING)
     assert straight == pytest.approx([np.nan, 0, 0, np.nan], nan_ok=True)
     moved = slice_shifts(stack((5, 5), (9, 5), (5, 5), (5, 5)), SPACING)
     assert moved == pytest.approx([np.nan, 6, 3, np.nan], nan_ok=True)
 
 
-def test_end_of_the_structure_has_no_shift() -> None:
+def test_end_of_the_structure_has_no_shift():
     mask = stack((5, 5), (5, 5), (5, 5), (5, 5))
     mask[3] = False
     assert np.isnan(slice_shifts(mask, SPACING)[[2, 3]]).all()

@@ -33,20 +33,20 @@ def members() -> np.ndarray:
     return labels
 
 
-def test_slices_add_up_to_the_volume(members: np.ndarray) -> None:
+def test_slices_add_up_to_the_volume(members):
     found = slice_volumes(members[0], SPACING, 2)
     assert found.shape == (5,)
     assert found[[0, 4]].tolist() == [0, 0]
     assert found.sum() == pytest.approx(volumes_ml(members[0], SPACING, {"": 2})[""])
 
 
-def test_a_slice_in_ml() -> None:
+def test_a_slice_in_ml():
     labels = np.zeros((3, 10, 10), np.uint8)
     labels[1, :4, :5] = 3
     assert slice_volumes(labels, SPACING, 3) == pytest.approx([0, 20 * 0.01875, 0])
 
 
-def test_members_are_counted_inside_box_as_if_whole(members: np.ndarray) -> None:
+def test_members_are_counted_inside_box_as_if_whole(members):
     posterior = posterior_of(members)
     assert posterior.box[0] == slice(1, 4)
     for label in (1, 2, 3):
@@ -54,18 +54,18 @@ def test_members_are_counted_inside_box_as_if_whole(members: np.ndarray) -> None
         np.testing.assert_allclose(member_slice_volumes(posterior, SPACING, label), expected)
 
 
-def test_an_empty_volume_has_empty_members() -> None:
+def test_an_empty_volume_has_empty_members():
     posterior = posterior_of(np.zeros((2, 5, 8, 8), np.uint8))
     assert member_slice_volumes(posterior, SPACING, 1).tolist() == [[0] * 5] * 2
 
 
-def test_structures_are_found_by_name() -> None:
+def test_structures_are_found_by_name():
     assert heart_structures(MNMS) == {"LV": 1, "MYO": 2, "RV": 3}
     assert heart_structures({"liver": 1}) == {}
     assert heart_structures({"LV": 5, "left ventricle": 6}) == {"LV": 5}
 
 
-def test_a_phase_from_its_labels_and_members(members: np.ndarray) -> None:
+def test_a_phase_from_its_labels_and_members(members):
     volumes = PhaseVolumes.from_labels(members[0], posterior_of(members), SPACING, MNMS)
     assert volumes.labels.keys() == volumes.members.keys() == {"LV", "MYO", "RV"}
     np.testing.assert_array_equal(volumes.labels["RV"], slice_volumes(members[0], SPACING, 3))
@@ -81,19 +81,19 @@ def phase(labels: list[float], members: list[list[float]], reviewed: list[int]) 
     )
 
 
-def test_in_reviewed_slices_every_member_takes_readers_labels() -> None:
+def test_in_reviewed_slices_every_member_takes_readers_labels():
     volumes = phase([10, 20], [[8, 18], [11, 23]], reviewed=[1])
     assert volumes.of_members("LV").tolist() == [[8, 20], [11, 20]]
     assert volumes.total("LV").tolist() == [30, 28, 31]  # type: ignore[union-attr]
 
 
-def test_what_the_labels_lack_has_no_volume() -> None:
+def test_what_the_labels_lack_has_no_volume():
     volumes = phase([0, 0], [[8, 18], [11, 23]], reviewed=[])
     assert volumes.total("LV") is None
     assert volumes.total("RV") is None
 
 
-def test_spread_over_the_members() -> None:
+def test_spread_over_the_members():
     values = np.array([[1.0, 4.0, 1.0], [3.0, np.nan, np.nan], [5.0, 8.0, np.nan]])
     assert standard_deviation(values) == pytest.approx([2.0, 8**0.5, np.nan], nan_ok=True)
     assert standard_deviation(values[:, 0]) == pytest.approx(2.0)
@@ -122,7 +122,7 @@ def test_the_wide_end_is_the_base():
         (2, None, []),
     ],
 )
-def test_basal_half_is_nearer_to_base(first: int, base_first: bool | None, basal: list) -> None:
+def test_basal_half_is_nearer_to_base(first, base_first, basal):
     labels = np.zeros((7, 8, 8), np.uint8)
     labels[first:6, 2:4, 2:4] = 3
     assert [z for z in range(7) if is_basal(labels, z, base_first=base_first)] == basal
@@ -139,7 +139,7 @@ def test_base_is_found_despite_wrong_labels_at_ends() -> None:
     assert base_is_first(labels[::-1]) is False
 
 
-def test_equal_members_have_no_spread_at_all() -> None:
+def test_equal_members_have_no_spread_at_all():
     values = np.array([120.41] * 9 + [np.nan])
     assert values[:9].mean() != 120.41
     assert standard_deviation(values) == 0

@@ -3,11 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core.heart.surroundings import (
-    NEARBY_MM,
-    find_heart,
-    find_surroundings,
-)
+from napari_bayes_nnunet.core.heart.surroundings import NEARBY_MM, find_heart, find_surroundings
 
 HEART, KIDNEY = (slice(10, 20), slice(12, 24)), (slice(40, 60), slice(40, 60))
 

@@ -68,9 +68,7 @@ def true_volume(plane: ValvePlane) -> float:
 
 @given(height=st.floats(0, 20), tilt=TILTS, around=st.floats(0, 360), offset=st.floats(0, 8))
 @settings(max_examples=25, deadline=None)
-def test_oblique_plane_cuts_half_ellipsoid_to_its_volume(
-    height: float, tilt: float, around: float, offset: float
-) -> None:
+def test_oblique_plane_cuts_half_ellipsoid_to_its_volume(height, tilt, around, offset):
     plane = plane_at(height, tilt, around)
     mask, affine = grid(8.0, offset=offset)
     whole = true_volume(plane_at(LENGTH))
@@ -80,7 +78,7 @@ def test_oblique_plane_cuts_half_ellipsoid_to_its_volume(
 
 @given(height=st.floats(0, 20), offset=st.floats(0, 8))
 @settings(max_examples=25, deadline=None)
-def test_basal_slice_left_out_is_added_up_to_the_plane(height: float, offset: float) -> None:
+def test_basal_slice_left_out_is_added_up_to_the_plane(height, offset):
     plane = plane_at(height, 10)
     mask, affine = grid(8.0, offset=offset)
     heights = affine[2, 3] + 8.0 * np.arange(len(mask))
@@ -90,7 +88,7 @@ def test_basal_slice_left_out_is_added_up_to_the_plane(height: float, offset: fl
 
 @given(tilt=TILTS, around=st.floats(0, 360), shift=st.floats(-40, 40))
 @settings(max_examples=25, deadline=None)
-def test_plane_of_two_long_axes_is_found(tilt: float, around: float, shift: float) -> None:
+def test_plane_of_two_long_axes_is_found(tilt, around, shift):
     plane = plane_at(shift, tilt, around)
     found = fit_plane([hinges_on(plane, 10), hinges_on(plane, 75)], to_base=(0, 0, 1))
     # 1 mm beside each plane weighs 1 mm² against hinges 15 mm from the axis.
@@ -99,7 +97,7 @@ def test_plane_of_two_long_axes_is_found(tilt: float, around: float, shift: floa
 
 
 @pytest.mark.parametrize("way", [1, -1])
-def test_one_long_axis_extends_the_line_along_its_normal(way: int) -> None:
+def test_one_long_axis_extends_the_line_along_its_normal(way):
     hinges = Hinges(first=(-15, 3, 4), second=(15, 3, -4), normal=(0, 1, 0))
     found = fit_plane([hinges], to_base=(0, 0, way))
     assert found.normal @ (0, 1, 0) == pytest.approx(0)
@@ -107,7 +105,7 @@ def test_one_long_axis_extends_the_line_along_its_normal(way: int) -> None:
     assert np.sign(found.normal[2]) == way
 
 
-def test_share_of_a_slice_cut_in_its_middle_and_beyond() -> None:
+def test_share_of_a_slice_cut_in_its_middle_and_beyond():
     mask, affine = np.ones((3, 3), bool), np.diag([1.5, 1.5, 8.0, 1.0])
     for z, kept in enumerate([1.0, 0.5, 0.0]):
         assert kept_share(mask, z, plane_at(8.0), affine) == pytest.approx(kept)
@@ -116,7 +114,7 @@ def test_share_of_a_slice_cut_in_its_middle_and_beyond() -> None:
     assert kept_share(np.zeros((3, 3), bool), 2, plane_at(8.0), affine) == 1
 
 
-def test_hinges_move_evenly_through_the_cycle() -> None:
+def test_hinges_move_evenly_through_the_cycle():
     def at(height: float) -> Hinges:
         return Hinges(first=(0, 0, height), second=(30, 0, height + 1), normal=(0, 1, 0))
 

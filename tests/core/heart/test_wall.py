@@ -47,7 +47,7 @@ def shell(
     return labels
 
 
-def test_specks_are_no_wall_and_no_insertion() -> None:
+def test_specks_are_no_wall_and_no_insertion():
     labels = shell()
     spoilt = labels.copy()
     spoilt[50, 100] = spoilt[10, 10] = HEART["RV"]
@@ -78,7 +78,7 @@ def segments(
 
 
 @pytest.mark.parametrize("thickness", [3.0, 6.5, 9.0, 18.0])
-def test_thickness_of_even_shell(thickness: float) -> None:
+def test_thickness_of_even_shell(thickness):
     wall = measured(shell(outer=20 + thickness))
     assert wall.thickness.shape == (CHORDS,)
     assert wall.thickness.mean() == pytest.approx(thickness, abs=0.2)
@@ -86,7 +86,7 @@ def test_thickness_of_even_shell(thickness: float) -> None:
     assert np.abs(of_sectors - thickness).max() < HALF_A_PIXEL / 2
 
 
-def test_thickness_of_uneven_shell() -> None:
+def test_thickness_of_uneven_shell():
     """The distance between two circles is known at each point of the inner one."""
     wall = measured(shell(shift=4))
     angles = np.radians(np.arange(CHORDS) * 360 / CHORDS)
@@ -97,7 +97,7 @@ def test_thickness_of_uneven_shell() -> None:
     assert np.abs(wall.thickness - expected).max() < HALF_A_PIXEL
 
 
-def test_insertions_are_the_ends_of_the_rv() -> None:
+def test_insertions_are_the_ends_of_the_rv():
     found = measured(shell()).insertions
     assert found is not None
     for point, degree in ((found.anterior, 240), (found.inferior, 120)):
@@ -107,11 +107,11 @@ def test_insertions_are_the_ends_of_the_rv() -> None:
 
 
 @pytest.mark.parametrize("labels", [shell() * 0, np.where(shell() == 2, 0, shell())])
-def test_slice_without_closed_wall_does_not_count(labels: np.ndarray) -> None:
+def test_slice_without_closed_wall_does_not_count(labels):
     assert measure_wall(labels, SPACING, HEART, from_apex=True) is None
 
 
-def test_cavity_without_its_own_centre_is_measured() -> None:
+def test_cavity_without_its_own_centre_is_measured():
     """As of labels that nobody has corrected yet: muscle in the middle of the cavity."""
     labels = shell()
     y, x = np.mgrid[:100, :120] * np.array(SPACING)[:, None, None] - CENTRE[:, None, None]
@@ -123,7 +123,7 @@ def test_cavity_without_its_own_centre_is_measured() -> None:
     assert math.isfinite(found["Mid anterolateral"].ed)
 
 
-def test_septum_is_between_crossed_insertions() -> None:
+def test_septum_is_between_crossed_insertions():
     """An insertion dragged past the other does not turn the septum to the other side."""
     wall = measured(shell())
     found = wall.insertions
@@ -135,7 +135,7 @@ def test_septum_is_between_crossed_insertions() -> None:
     assert (turned - wall.septum) % 360 == pytest.approx(0, abs=1e-6)
 
 
-def test_outflow_tract_does_not_count() -> None:
+def test_outflow_tract_does_not_count():
     labels = shell()
     labels[:50][labels[:50] == HEART["MYO"]] = 0
     assert measure_wall(labels, SPACING, HEART, from_apex=True) is None
@@ -152,7 +152,7 @@ def test_outflow_tract_does_not_count() -> None:
         (330, "anterolateral", "lateral"),
     ],
 )
-def test_thick_wall_is_named(degree: int, wall: str, apical: str) -> None:
+def test_thick_wall_is_named(degree, wall, apical):
     """The drawing of the standard: septum on the left, anterior wall on top."""
     found = segments([shell(bump=degree)] * 9)
     for ring, name in (("Basal", wall), ("Mid", wall), ("Apical", apical)):
@@ -161,7 +161,7 @@ def test_thick_wall_is_named(degree: int, wall: str, apical: str) -> None:
         assert len(ed) == (4 if ring == "Apical" else 6)
 
 
-def test_turned_and_mirrored_slices_have_the_same_segments() -> None:
+def test_turned_and_mirrored_slices_have_the_same_segments():
     square = [np.pad(shell(bump=210, inner=20 - z), ((10, 10), (0, 0)))[:, :120] for z in range(6)]
     upright = values(segments_of_square(square))
     turned = [np.rot90(s) for s in square]
@@ -185,7 +185,7 @@ def values(found: tuple[SegmentWall, ...]) -> list[float]:
     return [segment.ed for segment in found]
 
 
-def test_thirds_and_thickening() -> None:
+def test_thirds_and_thickening():
     """Of nine slices at ED, the first has no wall at ES, as the base moves towards the apex."""
     ed = [shell(outer=20 + 6 + z // 3) for z in range(9)]
     es = [shell() * 0, *(shell(outer=20 + 2 * (6 + z // 3)) for z in range(1, 9))]
@@ -198,7 +198,7 @@ def test_thirds_and_thickening() -> None:
     assert all(segment.thickening == pytest.approx(100, abs=4) for segment in found.values())
 
 
-def test_slice_without_rv_takes_the_nearest_septum() -> None:
+def test_slice_without_rv_takes_the_nearest_septum():
     ed = [shell(bump=270)] * 9
     without = [np.where(labels == HEART["RV"], 0, labels) for labels in ed]
     assert values_of(segments(ed[:8] + without[8:])) == pytest.approx(values_of(segments(ed)))
@@ -207,11 +207,11 @@ def test_slice_without_rv_takes_the_nearest_septum() -> None:
 @pytest.mark.parametrize(
     "ed", [[shell()] * 2, [np.where(shell() == 1, 0, shell())] * 9], ids=["two slices", "no RV"]
 )
-def test_unknown_segments_have_no_value(ed: list[np.ndarray]) -> None:
+def test_unknown_segments_have_no_value(ed):
     assert all(math.isnan(value) for value in values_of(segments(ed)))
 
 
-def test_phase_without_labels_has_no_value() -> None:
+def test_phase_without_labels_has_no_value():
     found = segments([shell()] * 3)
     assert all(math.isnan(segment.es + segment.thickening) for segment in found.values())
     assert all(math.isfinite(segment.ed) for segment in found.values())
@@ -221,7 +221,7 @@ def values_of(found: dict[str, SegmentWall]) -> list[float]:
     return values(tuple(found.values()))
 
 
-def test_real_heart_agrees_with_nearest_distances() -> None:
+def test_real_heart_agrees_with_nearest_distances():
     """Nearest distances between iso-contours of the blurred masks, in sectors of 60 degrees."""
     image = nibabel.load(CINE.parent / "SCD0000301_ED_gt.nii.gz")
     labels = np.asarray(image.dataobj).T.astype(np.uint8)

@@ -10,14 +10,14 @@ import pytest
 from napari_bayes_nnunet.core.metrics.agreement import bland_altman, contour_distances
 
 
-def test_single_study_has_no_limits() -> None:
+def test_single_study_has_no_limits():
     found = bland_altman([-2.5])
     assert found.bias == -2.5
     assert math.isnan(found.low)
     assert math.isnan(found.high)
 
 
-def test_contours_of_shifted_squares_by_hand() -> None:
+def test_contours_of_shifted_squares_by_hand():
     first, second = np.zeros((2, 3, 20, 20), np.uint8)
     first[:2, 5:10, 5:10] = 1
     second[0, 5:10, 5:10] = 1

@@ -6,12 +6,7 @@ from scipy import stats
 
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.metrics import bootstrap as module
-from napari_bayes_nnunet.core.metrics.bootstrap import (
-    RESAMPLES,
-    Estimate,
-    bootstrap,
-    mean_estimate,
-)
+from napari_bayes_nnunet.core.metrics.bootstrap import RESAMPLES, Estimate, bootstrap, mean_estimate
 
 
 def numbered(n):

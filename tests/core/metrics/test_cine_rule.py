@@ -18,7 +18,7 @@ def drawn(count: int, *, seed: int, shift: float = 0.0) -> np.ndarray:
     return features
 
 
-def test_score_is_the_weighted_sum_of_clipped_deviations() -> None:
+def test_score_is_the_weighted_sum_of_clipped_deviations():
     rule = CineRule(means=(1.0, 0.0), **RULE)
     assert rule.score(np.array([5.0, 8.0])) == pytest.approx(3 * 2 - 2 + 0.5)
     assert rule.score(np.array([1000.0, -1000.0])) == pytest.approx(3 * 12 + 12 + 0.5)
@@ -26,7 +26,7 @@ def test_score_is_the_weighted_sum_of_clipped_deviations() -> None:
         CineRule(means=(1.0,), **RULE)
 
 
-def test_other_images_are_found_and_few_cines_asked() -> None:
+def test_other_images_are_found_and_few_cines_asked():
     cines, others = drawn(120, seed=1), drawn(60, seed=2, shift=25)
     patients = [f"p{n // 2}" for n in range(120)]
     rule = fit_cine_rule(cines, patients, others, patients[::2])
@@ -41,7 +41,7 @@ def test_other_images_are_found_and_few_cines_asked() -> None:
     assert np.mean([rule.score(features) > rule.limit for features in moved]) < 0.1
 
 
-def test_rule_is_that_of_scikit_learn_and_its_limit_out_of_fold() -> None:
+def test_rule_is_that_of_scikit_learn_and_its_limit_out_of_fold():
     cines, others = drawn(50, seed=1), drawn(30, seed=2, shift=12)
     patients = [f"p{n % 25:02d}" for n in range(50)]
     rule = fit_cine_rule(cines, patients, others, patients[:30])

@@ -76,7 +76,7 @@ def test_without_order_there_is_no_correlation(score, quality):
     assert np.isnan(rank_correlation(score, quality))
 
 
-def test_excess_area_is_that_beyond_the_best_order() -> None:
+def test_excess_area_is_that_beyond_the_best_order():
     risk = np.array([0.0, 0.1, 0.3, 0.8])
     assert excess_area_under_risk_coverage(-risk, risk) == 0
     difference = area_under_risk_coverage(risk, risk) - area_under_risk_coverage(-risk, risk)
@@ -84,13 +84,13 @@ def test_excess_area_is_that_beyond_the_best_order() -> None:
     assert np.isnan(excess_area_under_risk_coverage([], []))
 
 
-def test_generalized_area_is_the_accepted_risk() -> None:
+def test_generalized_area_is_the_accepted_risk():
     area = area_under_generalized_risk_coverage([0.5, 0.9, 0.7, 0.1], [0.3, 0.1, 0.0, 0.8])
     assert area == pytest.approx(np.mean([0.1, 0.1, 0.4, 1.2]) / 4)
     assert np.isnan(area_under_generalized_risk_coverage([], []))
 
 
-def test_worst_fifth_is_detected_as_by_error_detection() -> None:
+def test_worst_fifth_is_detected_as_by_error_detection():
     random = np.random.default_rng(3)
     confidence, risk = random.integers(0, 6, 30).astype(float), random.random(30)
     worst = np.isin(np.arange(30), np.argsort(risk)[-6:])

@@ -26,7 +26,7 @@ def made(seed: int = 0) -> list[dict[str, float]]:
     return [{"disagreement": a, "fragments": b, "flat": 1.0} for a, b in rng.random((40, 2))]
 
 
-def test_one_in_ten_good_cases_exceeds_the_threshold() -> None:
+def test_one_in_ten_good_cases_exceeds_the_threshold():
     rule = fit_failure(made(), [0.9] * 40, PATIENTS)
     assert rule is not None
     assert set(rule.ranges) == {"disagreement", "fragments"}  # a constant tells nothing
@@ -44,7 +44,7 @@ def rare(values: dict[int, float]) -> list[dict[str, float]]:
     return [{**case, "open_wall": values.get(n, 0.0)} for n, case in enumerate(made())]
 
 
-def test_sign_of_failed_cases_alone_counts() -> None:
+def test_sign_of_failed_cases_alone_counts():
     dices = [0.5, 0.5, *[0.9] * 38]
     rule = fit_failure(rare({0: 0.3, 1: 0.2}), dices, PATIENTS)
     assert rule is not None
@@ -52,7 +52,7 @@ def test_sign_of_failed_cases_alone_counts() -> None:
     assert "open_wall" not in fit_failure(rare({0: -0.3}), dices, PATIENTS).ranges
 
 
-def test_score_rises_with_every_sign() -> None:
+def test_score_rises_with_every_sign():
     ranges = {"a": SignRange(median=1.0, reach=2.0), "b": SignRange(median=0.0, reach=0.5)}
     rule = FailureRule(ranges=ranges, threshold=1.0, patients=16)
     assert rule.score({"a": 1.0, "b": -5.0}) == 0
@@ -62,7 +62,7 @@ def test_score_rises_with_every_sign() -> None:
     assert not replace(rule, threshold=1.6).assess({"a": 3.0, "b": 1.0}).warned
 
 
-def test_unknown_sign_gives_no_score() -> None:
+def test_unknown_sign_gives_no_score():
     rule = FailureRule(ranges={"a": SignRange(median=0, reach=1)}, threshold=1.0, patients=16)
     assert rule.assess({"a": math.nan}) is None
     assert rule.assess({}) is None
@@ -72,22 +72,22 @@ def test_unknown_sign_gives_no_score() -> None:
 
 
 @pytest.mark.parametrize("patients", [1, 4])
-def test_few_patients_give_no_rule(patients: int) -> None:
+def test_few_patients_give_no_rule(patients):
     names = [f"p{n % patients}" for n in range(40)]
     assert fit_failure(made(), [0.9] * 40, names) is None
 
 
-def test_a_range_is_above_0() -> None:
+def test_a_range_is_above_0():
     with pytest.raises(InputError):
         SignRange(median=0.0, reach=0.0)
 
 
-def test_a_rule_has_signs() -> None:
+def test_a_rule_has_signs():
     with pytest.raises(InputError):
         FailureRule(ranges={}, threshold=1.0, patients=16)
 
 
-def test_least_dice_is_never_above_that_of_a_failure() -> None:
+def test_least_dice_is_never_above_that_of_a_failure():
     assert fit_least_dice([0.95] * 40, [0.95] * 40, PATIENTS) == FAILED_DICE
     assert fit_least_dice([], [], []) == FAILED_DICE
     assert fit_least_dice([0.5] * 40, [0.6] * 40, PATIENTS) == FAILED_DICE

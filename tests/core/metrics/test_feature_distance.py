@@ -20,7 +20,7 @@ def drawn(count: int, seed: int, *, features: int = 12) -> np.ndarray:
     return 5 + 3 * rng.normal(size=(count, 3)) @ mixing + 0.3 * rng.normal(size=(count, features))
 
 
-def test_distance_with_all_directions_is_that_of_the_covariance(monkeypatch) -> None:
+def test_distance_with_all_directions_is_that_of_the_covariance(monkeypatch):
     training, validation = drawn(60, 1), drawn(32, 2)
     monkeypatch.setattr(feature_distance, "DIRECTIONS", 12)
     rule = fit_features(training, validation, PATIENTS)
@@ -30,14 +30,14 @@ def test_distance_with_all_directions_is_that_of_the_covariance(monkeypatch) -> 
     assert found == pytest.approx(list(expected), rel=2e-3)
 
 
-def test_many_patients_give_a_percentile() -> None:
+def test_many_patients_give_a_percentile():
     names = [f"p{n}" for n in range(100)]
     rule = fit_features(drawn(60, 1), drawn(100, 2), names)
     distances = sorted(rule.distance(features) for features in drawn(100, 2))
     assert rule.threshold == distances[95]  # the 96th of 100, for 95 % of 101
 
 
-def test_other_features_are_refused() -> None:
+def test_other_features_are_refused():
     rule = fit_features(drawn(60, 1), drawn(32, 2), PATIENTS)
     with pytest.raises(InputError):
         rule.distance(np.zeros(5))

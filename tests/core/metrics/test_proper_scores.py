@@ -5,10 +5,9 @@ import pytest
 from sklearn.metrics import brier_score_loss, log_loss
 
 from napari_bayes_nnunet.core import InputError
-from napari_bayes_nnunet.core.metrics.calibration import (
-    brier_score,
-    negative_log_likelihood,
-)
+from napari_bayes_nnunet.core.metrics.calibration import brier_score, negative_log_likelihood
+
+from ...helpers.checks.problems import says_only
 
 SCORES = [negative_log_likelihood, brier_score]
 
@@ -54,6 +53,5 @@ def test_empty_reference_is_nan(score):
 
 @pytest.mark.parametrize("score", SCORES)
 def test_shapes_that_do_not_fit_are_refused(score):
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, check=says_only(found=(2, 1, 1, 1), expected=(1, 1, 2))):
         score(row([0.5, 0.5]), np.ones((1, 1, 2), int))
-    assert error.value.values == {"found": (2, 1, 1, 1), "expected": (1, 1, 2)}

@@ -22,13 +22,13 @@ def posterior(count: int) -> StoredPosterior:
     )
 
 
-def test_uncertainty_of_slices() -> None:
+def test_uncertainty_of_slices():
     spacing = (10.0, 1.5, 1.5)
     assert slice_uncertainty(posterior(2), spacing) == pytest.approx([0, 450, 900])
     assert slice_uncertainty(posterior(1), spacing) == pytest.approx([0, 900, 1800])
 
 
-def test_slices_done_and_uncertain_volume_reviewed() -> None:
+def test_slices_done_and_uncertain_volume_reviewed():
     found = measure_progress(
         QUEUE,
         reviewed={1: np.array([True, True, False]), 8: np.array([True, False, False])},
@@ -38,11 +38,11 @@ def test_slices_done_and_uncertain_volume_reviewed() -> None:
     assert found.uncertain_share == pytest.approx(0.7)
 
 
-def test_phases_nobody_reviewed() -> None:
+def test_phases_nobody_reviewed():
     found = measure_progress(QUEUE, reviewed={}, uncertainty={1: np.array([10.0, 20, 30])})
     assert (found.done, found.total, found.uncertain_share) == (0, 3, 0.0)
 
 
-def test_where_nothing_is_uncertain_all_was_reviewed() -> None:
+def test_where_nothing_is_uncertain_all_was_reviewed():
     found = measure_progress([], reviewed={}, uncertainty={None: np.zeros(3)})
     assert (found.done, found.total, found.uncertain_share) == (0, 0, 1.0)

@@ -6,7 +6,7 @@ from typing import Any
 from napari_bayes_nnunet.core.problems import Problem, Statement
 
 
-def says(template: str, **values: Any) -> Callable[[Problem], bool]:
+def says(template: str | None = None, **values: Any) -> Callable[[Problem], bool]:
     """Return a check for ``pytest.raises``: an error of the template, with at least the values.
 
     The error may be inside the values of another one.
@@ -14,9 +14,18 @@ def says(template: str, **values: Any) -> Callable[[Problem], bool]:
 
     def check(problem: Problem) -> bool:
         return any(
-            told.template == template and values.items() <= dict(told.values).items()
+            template in (None, told.template) and values.items() <= dict(told.values).items()
             for told in _statements(problem.statement)
         )
+
+    return check
+
+
+def says_only(template: str | None = None, **values: Any) -> Callable[[Problem], bool]:
+    """Return a check for ``pytest.raises``: an error of the template, with just these values."""
+
+    def check(problem: Problem) -> bool:
+        return template in (None, problem.statement.template) and problem.values == values
 
     return check
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from napari_bayes_nnunet.io import DataError
@@ -21,13 +19,13 @@ ROWS = {
 }
 
 
-def test_a_table_made_by_hand(tmp_path: Path) -> None:
+def test_a_table_made_by_hand(tmp_path):
     text = "\ufeffsex,case\r\nf,p1\r\n,p2\r\n\r\n"
     (tmp_path / "groups.csv").write_bytes(text.encode())
     assert read_groups(tmp_path) == {"p1": {"sex": "f"}, "p2": {}}
 
 
-def test_patients_are_those_of_the_table(tmp_path: Path) -> None:
+def test_patients_are_those_of_the_table(tmp_path):
     labels = tmp_path / "labelsTr"
     labels.mkdir()
     cases = ["p1_frame01", "p1_frame12", "p2_frame01", "p3_frame01"]
@@ -53,7 +51,7 @@ def test_patients_are_those_of_the_table(tmp_path: Path) -> None:
         (b'case,phase\n"p1,ED\n', ""),
     ],
 )
-def test_damaged_tables_are_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_damaged_tables_are_refused(tmp_path, content, reason):
     file = tmp_path / "groups.csv"
     file.write_bytes(content)
     with pytest.raises(DataError) as caught:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_bayes_nnunet.io.dataset.patients import (
-    no_patient_is_shared,
-    patient_of,
-)
+from napari_bayes_nnunet.io.dataset.patients import no_patient_is_shared, patient_of
 
 
 @pytest.mark.parametrize(
@@ -35,7 +32,7 @@ from napari_bayes_nnunet.io.dataset.patients import (
         ("017", r"(x)?017", "017"),
     ],
 )
-def test_patient_of_a_case(case: str, pattern: str | None, patient: str) -> None:
+def test_patient_of_a_case(case, pattern, patient):
     found = patient_of(case) if pattern is None else patient_of(case, pattern)
     assert found == patient
 
@@ -50,5 +47,5 @@ def test_patient_of_a_case(case: str, pattern: str | None, patient: str) -> None
         ({"a": "a"}, False),
     ],
 )
-def test_cases_without_patients_are_recognised(patients, expected) -> None:
+def test_cases_without_patients_are_recognised(patients, expected):
     assert no_patient_is_shared(patients) is expected

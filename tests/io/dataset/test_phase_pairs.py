@@ -24,12 +24,12 @@ from napari_bayes_nnunet.io.dataset.phase_pairs import (
         (("p1_frame01", "p2_frame12"), []),
     ],
 )
-def test_pairs_are_two_phases_of_one_examination(cases, expected) -> None:
+def test_pairs_are_two_phases_of_one_examination(cases, expected):
     volumes = {case: {"LV": 50.0 + 10 * place} for place, case in enumerate(cases)}
     assert phase_pairs(volumes) == expected
 
 
-def test_order_of_equal_lv_is_that_of_the_rv() -> None:
+def test_order_of_equal_lv_is_that_of_the_rv():
     volumes = {"p_frame01": {"RV": 40.0}, "p_frame02": {"RV": 60.0}}
     assert phase_pairs(volumes) == [("p_frame02", "p_frame01")]
     assert phase_pairs({case: {"MYO": 50.0} for case in volumes}) == []
@@ -45,11 +45,11 @@ def test_order_of_equal_lv_is_that_of_the_rv() -> None:
         ((), None),
     ],
 )
-def test_names_say_which_case_is_ed(cases, expected) -> None:
+def test_names_say_which_case_is_ed(cases, expected):
     assert named_ends(cases) == expected
 
 
-def test_phases_are_ordered_by_end_and_number() -> None:
+def test_phases_are_ordered_by_end_and_number():
     cases = ["p_frame10", "p_frame9", "p_phase_2"]
     assert [phase_number(case) for case in cases] == [10, 9, 2]
     assert phase_number("p_ED") is None

@@ -30,6 +30,8 @@ from napari_bayes_nnunet.io.files.nnunet_names import (
     REGIONS_WITHOUT_ORDER,
 )
 
+from ...helpers.checks.problems import says, says_only
+
 CASES = [f"patient{p:03d}_frame{f:02d}" for p in range(1, 13) for f in (1, 9)]
 
 
@@ -52,7 +54,7 @@ def make_dataset(path: Path, cases: list[str], *, channels: int = 1, **changes: 
 # Datasets
 
 
-def test_signature_notices_changed_images_and_labels(tmp_path: Path) -> None:
+def test_signature_notices_changed_images_and_labels(tmp_path):
     path = make_dataset(tmp_path / "acdc", CASES[:2])
     before = read_dataset(path).signature()
     assert before == read_dataset(path).signature()
@@ -65,27 +67,24 @@ def test_signature_notices_changed_images_and_labels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["imagesTr", "labelsTr"])
-def test_missing_folders_are_named(tmp_path: Path, folder: str) -> None:
+def test_missing_folders_are_named(tmp_path, folder):
     path = make_dataset(tmp_path / "acdc", [])
     (path / folder).rmdir()
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, check=says_only(folder=path, missing=folder)):
         read_dataset(path)
-    assert caught.value.values == {"folder": path, "missing": folder}
 
 
-def test_dataset_without_labels(tmp_path: Path) -> None:
+def test_dataset_without_labels(tmp_path):
     path = make_dataset(tmp_path / "acdc", [])
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, check=says_only(folder=path / "labelsTr", ending=".nii.gz")):
         read_dataset(path)
-    assert caught.value.values == {"folder": path / "labelsTr", "ending": ".nii.gz"}
 
 
-def test_label_without_its_second_channel(tmp_path: Path) -> None:
+def test_label_without_its_second_channel(tmp_path):
     path = make_dataset(tmp_path / "acdc", CASES[:1], channels=2)
     (path / "imagesTr" / f"{CASES[0]}_0001.nii.gz").unlink()
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, check=says(image="patient001_frame01_0001.nii.gz")):
         read_dataset(path)
-    assert caught.value.values["image"] == "patient001_frame01_0001.nii.gz"
 
 
 @pytest.mark.parametrize(
@@ -97,7 +96,7 @@ def test_label_without_its_second_channel(tmp_path: Path) -> None:
         ({"LV": 10**10}, LABELS_NO_NUMBERS),
     ],
 )
-def test_untrainable_labels_are_refused(tmp_path: Path, labels: Any, reason: str) -> None:
+def test_untrainable_labels_are_refused(tmp_path, labels, reason):
     path = make_dataset(tmp_path / "acdc", CASES[:1], labels=labels)
     with pytest.raises(DataError) as caught:
         read_dataset(path)
@@ -115,9 +114,7 @@ def test_untrainable_labels_are_refused(tmp_path: Path, labels: Any, reason: str
         ('{"labels": {}, "file_ending": ".nii"}', {"reason": statement(NO_CHANNELS)}),
     ],
 )
-def test_unusable_dataset_json_is_refused(
-    tmp_path: Path, text: str | None, values: dict[str, str]
-) -> None:
+def test_unusable_dataset_json_is_refused(tmp_path, text, values):
     if text is not None:
         (tmp_path / "dataset.json").write_text(text)
     with pytest.raises(DataError, match=r"dataset\.json") as caught:
@@ -126,7 +123,7 @@ def test_unusable_dataset_json_is_refused(
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"a": "reader A"}'])
-def test_damaged_corrections_are_refused(tmp_path: Path, text: str) -> None:
+def test_damaged_corrections_are_refused(tmp_path, text):
     path = make_dataset(tmp_path / "acdc", CASES[:1])
     (path / "corrections.json").write_text(text)
     with pytest.raises(DataError, match=r"corrections\.json"):
@@ -136,7 +133,7 @@ def test_damaged_corrections_are_refused(tmp_path: Path, text: str) -> None:
 # Patients and splits
 
 
-def test_splits_keep_patients_together_and_validate_each_once() -> None:
+def test_splits_keep_patients_together_and_validate_each_once():
     splits = patient_splits(CASES)
     assert len(splits) == 5
     validated = [case for split in splits for case in split.validation]
@@ -148,7 +145,7 @@ def test_splits_keep_patients_together_and_validate_each_once() -> None:
     assert splits != patient_splits(CASES, seed=1)
 
 
-def test_few_patients_give_fewer_folds() -> None:
+def test_few_patients_give_fewer_folds():
     assert len(patient_splits(CASES[:6])) == 3
     with pytest.raises(DataError) as caught:
         patient_splits(CASES[:2])
@@ -156,7 +153,7 @@ def test_few_patients_give_fewer_folds() -> None:
     assert caught.value.remedies == (change("fold", "all"), change("patient"))
 
 
-def test_training_only_cases_are_never_validated_with() -> None:
+def test_training_only_cases_are_never_validated_with():
     others = ["patient001_frame01_reviewed", "patient099_frame01"]
     splits = patient_splits([others[1], *CASES, others[0]], training_only=set(others))
     plain = patient_splits(CASES)
@@ -167,7 +164,7 @@ def test_training_only_cases_are_never_validated_with() -> None:
     assert patient_splits(CASES, training_only={"no case of these"}) == plain
 
 
-def test_folds_take_cases_of_other_patients() -> None:
+def test_folds_take_cases_of_other_patients():
     splits = [Split(("a_frame01",), ("b_frame01",)), Split(("b_frame01",), ("a_frame01",))]
     extended = extended_split(splits, ["a_frame02", "c"])
     assert extended == [
@@ -179,13 +176,13 @@ def test_folds_take_cases_of_other_patients() -> None:
     assert extended_split(splits, ["a-2"], pattern="^(.)")[1] == splits[1]
 
 
-def test_cases_whose_patient_is_not_found() -> None:
+def test_cases_whose_patient_is_not_found():
     cases = ["a_frame01", "b", "_frame"]
     assert without_patient(cases, "^([a-z])_") == ["b", "_frame"]
     assert without_patient(cases, "^([a-z]?)") == ["_frame"]  # found, but nothing
 
 
-def test_the_name_at_the_first_start_stays() -> None:
+def test_the_name_at_the_first_start_stays():
     dataset = RawDataset(Path("Dataset102_Copy"), {}, ())
     assert dataset.nnunet_name == "Dataset102_Copy"
     assert replace(dataset, known_as="hearts").nnunet_name == "Dataset001_hearts"
@@ -206,9 +203,7 @@ def test_the_name_at_the_first_start_stays() -> None:
         ([{"train": ["a"], "val": ["b"]}, {"train": [], "val": ["b"]}], WRONG_FOLD, {"fold": 1}),
     ],
 )
-def test_unusable_split_files_are_refused(
-    tmp_path: Path, rows: Any, template: str, values: dict[str, Any]
-) -> None:
+def test_unusable_split_files_are_refused(tmp_path, rows, template, values):
     file = tmp_path / "splits_final.json"
     file.write_text(json.dumps(rows))
     with pytest.raises(DataError) as caught:
@@ -217,18 +212,17 @@ def test_unusable_split_files_are_refused(
     assert caught.value.values.items() >= {"file": file, **values}.items()
 
 
-def test_a_missing_or_damaged_split_file_is_refused(tmp_path: Path) -> None:
+def test_a_missing_or_damaged_split_file_is_refused(tmp_path):
     file = tmp_path / "splits_final.json"
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, check=says(NO_SPLIT_FILE)):
         read_splits(file, CASES)
-    assert caught.value.statement.template == NO_SPLIT_FILE
     file.write_text("[{")
     with pytest.raises(DataError) as caught:
         read_splits(file, CASES)
     assert caught.value.statement.template != NO_SPLIT_FILE
 
 
-def test_given_names_replace_those_of_the_file(tmp_path: Path) -> None:
+def test_given_names_replace_those_of_the_file(tmp_path):
     labels = {"background": 0, "structure 1": 1, "wall": 2}
     dataset = read_dataset(make_dataset(tmp_path / "data", ["case"], labels=labels))
     named = dataset.with_names({1: "LV"})
@@ -247,7 +241,7 @@ def test_given_names_replace_those_of_the_file(tmp_path: Path) -> None:
         ({1: " "}, {"names": "0=background,1= ,2=wall"}),
     ],
 )
-def test_unusable_names_are_refused(tmp_path: Path, names: Any, values: Any) -> None:
+def test_unusable_names_are_refused(tmp_path, names, values):
     labels = {"background": 0, "structure 1": 1, "wall": 2}
     dataset = read_dataset(make_dataset(tmp_path / "data", ["case"], labels=labels))
     with pytest.raises(DataError) as caught:

@@ -63,7 +63,7 @@ def of_slice(z: int) -> float:
 
 
 @pytest.mark.parametrize("beat", [lambda z: BEAT, of_slice], ids=["equal", "by slice"])
-def test_slices_half_a_cycle_later_are_joined(tmp_path: Path, beat: Number) -> None:
+def test_slices_half_a_cycle_later_are_joined(tmp_path, beat):
     write_timed(tmp_path, covered=beat, beat=beat, begins=lambda z: z % 2 * PHASES // 2)
     volume = read_dicom(tmp_path)
     assert np.array_equal(volume.voxels, VOXELS)
@@ -84,7 +84,7 @@ def test_slices_half_a_cycle_later_are_joined(tmp_path: Path, beat: Number) -> N
         {"covered": lambda z: 0},  # no times
     ],
 )
-def test_usual_times_are_joined_without_note(tmp_path: Path, about: dict[str, Any]) -> None:
+def test_usual_times_are_joined_without_note(tmp_path, about):
     write_timed(tmp_path, **about)
     volume = read_dicom(tmp_path)
     assert np.array_equal(volume.voxels, VOXELS)
@@ -99,7 +99,7 @@ def test_usual_times_are_joined_without_note(tmp_path: Path, about: dict[str, An
         {"covered": lambda z: 0.6 * BEAT, "start": lambda z: z % 2 * BEAT / 2},
     ],
 )
-def test_contradictory_times_are_refused(tmp_path: Path, about: dict[str, Any]) -> None:
+def test_contradictory_times_are_refused(tmp_path, about):
     write_timed(tmp_path, **about)
     with pytest.raises(DataError) as error:
         read_dicom(tmp_path)
@@ -110,9 +110,7 @@ def test_contradictory_times_are_refused(tmp_path: Path, about: dict[str, Any]) 
     "missing",
     [lambda z, t: (z, t) == (0, 7), lambda z, t: z == 1 and t % 2 == 0, lambda z, t: z == 0],
 )
-def test_missing_times_do_not_hide_a_contradiction(
-    tmp_path: Path, missing: Callable[[int, int], bool]
-) -> None:
+def test_missing_times_do_not_hide_a_contradiction(tmp_path, missing):
     for late in (0, BEAT / 2):
         for z in range(SLICES):
             for t in range(PHASES):
@@ -126,7 +124,7 @@ def test_missing_times_do_not_hide_a_contradiction(
     assert "phases apart" in error.value.values["problem"]
 
 
-def test_one_time_for_each_slice_may_contradict_another(tmp_path: Path) -> None:
+def test_one_time_for_each_slice_may_contradict_another(tmp_path):
     for z in range(SLICES):
         for t in range(PHASES):
             about = {"TriggerTime": z % 2 * BEAT / 2, "TemporalPositionIdentifier": 1 + t}
@@ -138,7 +136,7 @@ def test_one_time_for_each_slice_may_contradict_another(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("acquisitions", [1, 2])
 @pytest.mark.parametrize("after", [4, 16])
-def test_stopped_acquisition_is_left_out(tmp_path: Path, acquisitions: int, after: int) -> None:
+def test_stopped_acquisition_is_left_out(tmp_path, acquisitions, after):
     for number in range(acquisitions):
         voxels = VOXELS + 1000 * number
         about = {"AcquisitionNumber": number + 1, "after": number * 8}
@@ -153,7 +151,7 @@ def test_stopped_acquisition_is_left_out(tmp_path: Path, acquisitions: int, afte
     assert note.template == ACQUISITIONS_LEFT_OUT
 
 
-def test_images_between_the_phases_are_refused(tmp_path: Path) -> None:
+def test_images_between_the_phases_are_refused(tmp_path):
     write_timed(tmp_path / "a")
     write_timed(tmp_path / "b", after=4, first=500)
     for z in range(SLICES):
@@ -177,9 +175,7 @@ def test_images_between_the_phases_are_refused(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_later_of_two_acquisitions_is_read(
-    tmp_path: Path, earlier: dict[str, Any], later: dict[str, Any]
-) -> None:
+def test_later_of_two_acquisitions_is_read(tmp_path, earlier, later):
     write_timed(tmp_path / earlier.pop("folder", "1"), VOXELS + 5000, **earlier)
     write_timed(tmp_path / later.pop("folder", "2"), **{"after": 20, **later})
     volume = read_dicom(tmp_path)
@@ -189,7 +185,7 @@ def test_later_of_two_acquisitions_is_read(
     assert note.values == {"count": VOXELS[..., 0, 0].size, "images": 2 * VOXELS[..., 0, 0].size}
 
 
-def test_incomplete_acquisition_is_not_read(tmp_path: Path) -> None:
+def test_incomplete_acquisition_is_not_read(tmp_path):
     write_timed(tmp_path / "a", AcquisitionNumber=1)
     write_timed(tmp_path / "b", VOXELS + 5000, first=99, after=20, AcquisitionNumber=2)
     for number in range(7, PHASES):
@@ -199,7 +195,7 @@ def test_incomplete_acquisition_is_not_read(tmp_path: Path) -> None:
     assert np.array_equal(read_dicom(tmp_path).voxels, expected)
 
 
-def test_two_enhanced_files_are_two_acquisitions(tmp_path: Path) -> None:
+def test_two_enhanced_files_are_two_acquisitions(tmp_path):
     write_enhanced(tmp_path / "a", VOXELS + 5000)
     write_enhanced(tmp_path / "b", VOXELS, InstanceNumber=2)
     volume = read_dicom(tmp_path)
@@ -207,7 +203,7 @@ def test_two_enhanced_files_are_two_acquisitions(tmp_path: Path) -> None:
     assert [note.template for note in volume.notes] == [ACQUISITIONS_LEFT_OUT]
 
 
-def test_phases_numbered_as_acquisitions_stay_together(tmp_path: Path) -> None:
+def test_phases_numbered_as_acquisitions_stay_together(tmp_path):
     for t in range(PHASES):
         for z in range(SLICES):
             about = {"AcquisitionNumber": t + 1, "AcquisitionTime": f"1015{t // 3:02d}"}
@@ -217,7 +213,7 @@ def test_phases_numbered_as_acquisitions_stay_together(tmp_path: Path) -> None:
     assert volume.notes == ()
 
 
-def test_phases_of_another_heartbeat_stay_together(tmp_path: Path) -> None:
+def test_phases_of_another_heartbeat_stay_together(tmp_path):
     voxels = made_voxels((15, 3, 4, 4))
     for t in range(15):
         for z in range(3):
@@ -229,7 +225,7 @@ def test_phases_of_another_heartbeat_stay_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("phases", [12, 13, 14, 15, 16, 17, 18, 25])
-def test_names_without_leading_zeros_stay_together(tmp_path: Path, phases: int) -> None:
+def test_names_without_leading_zeros_stay_together(tmp_path, phases):
     voxels = made_voxels((phases, 3, 4, 4))
     for t in range(phases):
         for z in range(3):
@@ -240,7 +236,7 @@ def test_names_without_leading_zeros_stay_together(tmp_path: Path, phases: int) 
 
 
 @pytest.mark.skipif(not BIVME.exists(), reason="the biv-me files are not here")
-def test_real_acquisitions_stay_whole() -> None:
+def test_real_acquisitions_stay_whole():
     for series in BIVME.iterdir():
         assert [stack.phases for stack in read_stacks(series)] == [25]
 
@@ -254,16 +250,14 @@ def test_real_acquisitions_stay_whole() -> None:
         (lambda z, t: z > 0, {}, ""),
     ],
 )
-def test_doubtful_thickness_is_said(
-    tmp_path: Path, leave_out: Callable[[int, int], bool], entries: dict[str, Any], template: str
-) -> None:
+def test_doubtful_thickness_is_said(tmp_path, leave_out, entries, template):
     write_cine(tmp_path, made_voxels((5, 7, 6, 6)), leave_out=leave_out, **entries)
     notes = read_dicom(tmp_path).notes
     assert [note.template for note in notes] == [template] * bool(template)
 
 
 @pytest.mark.skipif(not BIVME.exists(), reason="the biv-me files are not here")
-def test_six_real_series_are_joined(tmp_path: Path) -> None:
+def test_six_real_series_are_joined(tmp_path):
     for name in ("Se1", "Se2", "Se3", "Se4", "Se5", "Se11"):
         shutil.copytree(BIVME / name, tmp_path / name)
     volume = read_dicom(tmp_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -34,13 +33,13 @@ def views(folder: Path) -> dict[int, SeriesView]:
 
 
 @needs_bivme
-def test_views_of_a_real_examination() -> None:
+def test_views_of_a_real_examination():
     found = {series.stack.series_name: series.view for series in views(BIVME).values()}
     assert found == {"series 7001 to 12001": SHORT_AXIS_VIEW} | DESCRIBED
 
 
 @needs_bivme
-def test_real_long_axes_are_read_with_their_place() -> None:
+def test_real_long_axes_are_read_with_their_place():
     volume = read_dicom(BIVME)
     assert {axis.kind for axis in volume.long_axes} == {*DESCRIBED.values()}
     plane = next(axis for axis in volume.long_axes if axis.kind == "4CH")
@@ -52,9 +51,7 @@ def test_real_long_axes_are_read_with_their_place() -> None:
 
 
 @pytest.mark.parametrize(("turn", "shift"), [(0, 0), (12, 5), (-12, -5)])
-def test_planes_are_recognised_whatever_their_description(
-    tmp_path: Path, turn: float, shift: float
-) -> None:
+def test_planes_are_recognised_whatever_their_description(tmp_path, turn, shift):
     write_cine(tmp_path)
     for series, (angle, beside) in enumerate(PLANES.values(), start=20):
         place = angle + turn, beside + shift
@@ -63,7 +60,7 @@ def test_planes_are_recognised_whatever_their_description(
     assert [found[series].view for series in range(20, 25)] == [*PLANES]
 
 
-def test_description_decides_between_planes_that_are_alike(tmp_path: Path) -> None:
+def test_description_decides_between_planes_that_are_alike(tmp_path):
     write_cine(tmp_path)
     for series, angle in ((20, 82), (22, 24), (23, 55)):
         write_plane(tmp_path, angle, 0, series=series, description="cine")
@@ -73,7 +70,7 @@ def test_description_decides_between_planes_that_are_alike(tmp_path: Path) -> No
     assert views(tmp_path)[21].view == "3CH"
 
 
-def test_the_last_of_two_series_alike_is_taken(tmp_path: Path) -> None:
+def test_the_last_of_two_series_alike_is_taken(tmp_path):
     write_cine(tmp_path)
     for series in (20, 21):
         write_plane(tmp_path, 82, 0, series=series, description="4ch")
@@ -96,19 +93,19 @@ def test_the_last_of_two_series_alike_is_taken(tmp_path: Path) -> None:
         ({"beside": 60}, examination.BESIDE),
     ],
 )
-def test_other_series_are_set_aside(tmp_path: Path, about: dict[str, Any], reason: str) -> None:
+def test_other_series_are_set_aside(tmp_path, about, reason):
     write_cine(tmp_path)
     write_plane(tmp_path, 82, about.pop("beside", 0), series=20, **{"description": "4ch"} | about)
     assert (views(tmp_path)[20].view, views(tmp_path)[20].reason) == ("", reason)
 
 
-def test_another_short_axis_is_set_aside(tmp_path: Path) -> None:
+def test_another_short_axis_is_set_aside(tmp_path):
     write_cine(tmp_path)
     write_cine(tmp_path / "b", made_voxels((5, 2, 12, 10)), series=9)
     assert views(tmp_path)[9].reason == examination.ANOTHER_SHORT_AXIS
 
 
-def test_damaged_long_axis_is_noted_and_the_cine_is_read(tmp_path: Path) -> None:
+def test_damaged_long_axis_is_noted_and_the_cine_is_read(tmp_path):
     write_cine(tmp_path)
     write_plane(tmp_path, 82, 0, series=20, description="4ch")
     file = tmp_path / "plane 20 1"

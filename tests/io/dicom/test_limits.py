@@ -20,6 +20,7 @@ from napari_bayes_nnunet.io.dicom import limits
 from napari_bayes_nnunet.io.dicom.headers import read_images
 from napari_bayes_nnunet.io.dicom.reader import read_pixels
 
+from ...helpers.checks.problems import says_only
 from ...helpers.data.dicoms import made_voxels, slice_file
 
 PIXELS = made_voxels((80, 64))
@@ -31,14 +32,11 @@ def image_file(tmp_path: Path) -> Path:
 
 
 def assert_pixels_refused(file: Path) -> None:
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, check=says_only(file="a", reason="ValueError")):
         read_pixels(read_images(file))
-    assert caught.value.values == {"file": "a", "reason": "ValueError"}
 
 
-def test_deflated_file_is_read_up_to_a_limit(
-    image_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_deflated_file_is_read_up_to_a_limit(image_file, monkeypatch):
     image = pydicom.dcmread(image_file)
     image.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     image.save_as(image_file)
@@ -47,7 +45,7 @@ def test_deflated_file_is_read_up_to_a_limit(
     assert read_images(image_file) == []
 
 
-def test_damaged_deflated_file_is_left_out(image_file: Path) -> None:
+def test_damaged_deflated_file_is_left_out(image_file):
     image = pydicom.dcmread(image_file)
     image.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     image.save_as(image_file)
@@ -57,7 +55,7 @@ def test_damaged_deflated_file_is_left_out(image_file: Path) -> None:
     assert read_images(image_file) == []
 
 
-def test_endlessly_nested_sequences_are_left_out(image_file: Path) -> None:
+def test_endlessly_nested_sequences_are_left_out(image_file):
     image = pydicom.dcmread(image_file, stop_before_pixels=True)
     image.save_as(image_file)
     nested = b"\x40\x00\x75\x02SQ\0\0" + b"\xff" * 4 + b"\xfe\xff\x00\xe0" + b"\xff" * 4
@@ -66,7 +64,7 @@ def test_endlessly_nested_sequences_are_left_out(image_file: Path) -> None:
     assert read_images(image_file) == []
 
 
-def test_file_with_billions_of_frames_is_left_out(image_file: Path) -> None:
+def test_file_with_billions_of_frames_is_left_out(image_file):
     image = pydicom.dcmread(image_file)
     image.NumberOfFrames = 2**31 - 1
     image.save_as(image_file)
@@ -74,7 +72,7 @@ def test_file_with_billions_of_frames_is_left_out(image_file: Path) -> None:
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless, JPEGLSLossless])
-def test_frame_with_too_many_pixels_is_refused(image_file: Path, syntax: pydicom.uid.UID) -> None:
+def test_frame_with_too_many_pixels_is_refused(image_file, syntax):
     image = pydicom.dcmread(image_file)
     image.compress(syntax)
     image.Rows = image.Columns = 65535
@@ -83,7 +81,7 @@ def test_frame_with_too_many_pixels_is_refused(image_file: Path, syntax: pydicom
 
 
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless])
-def test_frame_of_another_size_is_refused(image_file: Path, syntax: pydicom.uid.UID) -> None:
+def test_frame_of_another_size_is_refused(image_file, syntax):
     image = pydicom.dcmread(image_file)
     image.compress(syntax)
     frame = next(pydicom.encaps.generate_frames(image.PixelData, number_of_frames=1))

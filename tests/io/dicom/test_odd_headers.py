@@ -27,6 +27,7 @@ from napari_bayes_nnunet.io.dicom.reader import (
 from napari_bayes_nnunet.io.dicom.series import FEWER_PHASES, REPEATS_LEFT_OUT, SLICES_LEFT_OUT
 from napari_bayes_nnunet.io.images.nifti import Volume
 
+from ...helpers.checks.problems import says
 from ...helpers.data.dicoms import made_voxels, slice_file, write_cine, write_enhanced
 
 UNREADABLE = Path("/proc/self/mem")
@@ -50,12 +51,12 @@ def templates(volume: Volume) -> list[str]:
 
 
 @pytest.mark.parametrize("uid", ["1.2.3", ""])
-def test_images_with_one_uid_are_all_read(tmp_path: Path, uid: str) -> None:
+def test_images_with_one_uid_are_all_read(tmp_path, uid):
     voxels = write_cine(tmp_path, SOPInstanceUID=uid)
     assert np.array_equal(read_dicom(tmp_path).voxels, voxels)
 
 
-def test_images_at_the_same_time_are_noted(tmp_path: Path) -> None:
+def test_images_at_the_same_time_are_noted(tmp_path):
     voxels = made_voxels(SHAPE)
     for z in range(SHAPE[1]):
         for t in range(SHAPE[0]):
@@ -68,7 +69,7 @@ def test_images_at_the_same_time_are_noted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("count", "expected"), [(5, []), (4, []), (20, [FEWER_PHASES])])
-def test_lost_phases_are_noted(tmp_path: Path, count: int, expected: list[str]) -> None:
+def test_lost_phases_are_noted(tmp_path, count, expected):
     write_cine(tmp_path, CardiacNumberOfImages=count)
     assert templates(read_dicom(tmp_path)) == expected
 
@@ -81,7 +82,7 @@ def test_lost_phases_are_noted(tmp_path: Path, count: int, expected: list[str]) 
         {"ImageOrientationPatient": [0.6, 0.65, -0.47, -0.8, 0.48, -0.36]},
     ],
 )
-def test_left_out_end_slices_are_noted(tmp_path: Path, apex: dict[str, Any]) -> None:
+def test_left_out_end_slices_are_noted(tmp_path, apex):
     voxels = write_with_other_apex(tmp_path, **apex)
     volume = read_dicom(tmp_path)
     assert np.array_equal(volume.voxels, voxels[:, :LAST])
@@ -89,7 +90,7 @@ def test_left_out_end_slices_are_noted(tmp_path: Path, apex: dict[str, Any]) -> 
     assert volume.notes[0].values == {"slices": "1 slice"}
 
 
-def test_left_out_series_at_the_end_is_noted(tmp_path: Path) -> None:
+def test_left_out_series_at_the_end_is_noted(tmp_path):
     write_cine(tmp_path, made_voxels(SHAPE), series_per_slice=True)
     for file in tmp_path.glob("*/*"):
         image = pydicom.dcmread(file)
@@ -100,7 +101,7 @@ def test_left_out_series_at_the_end_is_noted(tmp_path: Path) -> None:
     assert templates(read_dicom(tmp_path)) == [SLICES_LEFT_OUT]
 
 
-def test_slices_of_another_study_are_not_missing(tmp_path: Path) -> None:
+def test_slices_of_another_study_are_not_missing(tmp_path):
     """Both studies have a series per slice, and the second has more slices."""
     write_cine(tmp_path / "first", made_voxels((2, 4, 12, 10)), series_per_slice=True)
     other: dict[str, Any] = {"series": 50, "StudyInstanceUID": "1.2.3.4"}
@@ -120,17 +121,16 @@ def test_slices_of_another_study_are_not_missing(tmp_path: Path) -> None:
         {"PixelSpacing": [-1.5, 1.25]},
     ],
 )
-def test_impossible_geometry_is_refused_or_noted(tmp_path: Path, entries: dict[str, Any]) -> None:
+def test_impossible_geometry_is_refused_or_noted(tmp_path, entries):
     with tolerant_reading():
         write_with_other_apex(tmp_path / "apex", **entries)
         write_cine(tmp_path / "all", **entries)
     assert templates(read_dicom(tmp_path / "apex")) == [IMAGES_LEFT_OUT]
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, check=says(NO_DICOM)):
         read_dicom(tmp_path / "all")
-    assert caught.value.statement.template == NO_DICOM
 
 
-def test_damaged_end_slice_is_noted(tmp_path: Path) -> None:
+def test_damaged_end_slice_is_noted(tmp_path):
     write_with_other_apex(tmp_path)
     for file in tmp_path.glob("apex*"):
         file.write_bytes(file.read_bytes()[:600])
@@ -141,7 +141,7 @@ def test_damaged_end_slice_is_noted(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not UNREADABLE.is_file(), reason="only Linux has this file")
-def test_unreadable_end_slice_is_noted(tmp_path: Path) -> None:
+def test_unreadable_end_slice_is_noted(tmp_path):
     write_with_other_apex(tmp_path)
     for file in tmp_path.glob("apex*"):
         file.unlink()
@@ -152,9 +152,7 @@ def test_unreadable_end_slice_is_noted(tmp_path: Path) -> None:
     assert volume.notes[0].values == {"files": "5 DICOM files"}
 
 
-def test_folder_that_cannot_be_opened_is_noted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folder_that_cannot_be_opened_is_noted(tmp_path, monkeypatch):
     write_with_other_apex(tmp_path)
     (tmp_path / "closed").mkdir()
     scandir = os.scandir
@@ -168,30 +166,28 @@ def test_folder_that_cannot_be_opened_is_noted(
     assert templates(read_dicom(tmp_path)) == [FOLDERS_LEFT_OUT]
 
 
-def test_frames_without_description_are_refused(tmp_path: Path) -> None:
+def test_frames_without_description_are_refused(tmp_path):
     write_enhanced(tmp_path / "frames", NumberOfFrames=10)
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, check=says(NO_DICOM)):
         read_dicom(tmp_path)
-    assert caught.value.statement.template == NO_DICOM
 
 
-def test_two_patients_are_never_one_stack(tmp_path: Path) -> None:
+def test_two_patients_are_never_one_stack(tmp_path):
     voxels = made_voxels(SHAPE)
     write_cine(tmp_path / "a", voxels, leave_out=lambda z, t: z < 3, PatientID="A")
     write_cine(tmp_path / "b", voxels, leave_out=lambda z, t: z >= 3, PatientID="B")
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, check=says(SEVERAL_SHORT_AXES)):
         read_dicom(tmp_path)
-    assert caught.value.statement.template == SEVERAL_SHORT_AXES
 
 
 @pytest.mark.parametrize("entries", [{"TriggerTime": "nan"}, {"NominalInterval": -1000}])
-def test_impossible_times_are_ignored(tmp_path: Path, entries: dict[str, Any]) -> None:
+def test_impossible_times_are_ignored(tmp_path, entries):
     with tolerant_reading():
         voxels = write_cine(tmp_path, **({"TriggerTime": None} | entries))
     assert np.array_equal(read_dicom(tmp_path).voxels, voxels)
 
 
-def test_converted_images_with_a_position_are_read(tmp_path: Path) -> None:
+def test_converted_images_with_a_position_are_read(tmp_path):
     voxels = write_cine(tmp_path / "a", SOPClassUID=SecondaryCaptureImageStorage)
     assert np.array_equal(read_dicom(tmp_path / "a").voxels, voxels)
     frames = write_enhanced(
@@ -204,13 +200,12 @@ def test_converted_images_with_a_position_are_read(tmp_path: Path) -> None:
     assert templates(read_dicom(tmp_path / "b")) == [SLICES_LEFT_OUT]
 
 
-def test_palettes_and_screenshots_are_no_images(tmp_path: Path) -> None:
+def test_palettes_and_screenshots_are_no_images(tmp_path):
     write_cine(tmp_path / "a", PhotometricInterpretation="PALETTE COLOR")
     screenshot = dict.fromkeys(("ImagePositionPatient", "ImageOrientationPatient"))
     write_cine(tmp_path / "b", SOPClassUID=SecondaryCaptureImageStorage, **screenshot)
     write_cine(tmp_path / "c", Modality="SEG")
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, check=says(NO_DICOM)):
         read_dicom(tmp_path)
-    assert caught.value.statement.template == NO_DICOM
     write_cine(tmp_path / "d")
     assert templates(read_dicom(tmp_path)) == []  # nothing is missing

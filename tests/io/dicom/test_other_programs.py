@@ -116,7 +116,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return export(source, folder / "out")
 
 
-def test_dciodvfy_finds_no_error_of_ours(exported: Export) -> None:
+def test_dciodvfy_finds_no_error_of_ours(exported):
     for file in (exported.seg, exported.contours, exported.sr):
         done = run_tool("dciodvfy", file)
         lines = (done.stdout + done.stderr).splitlines()
@@ -128,7 +128,7 @@ def test_dciodvfy_finds_no_error_of_ours(exported: Export) -> None:
 
 
 @pytest.mark.parametrize("kind", ["seg", "labelmap"])
-def test_dcmqi_reads_the_same_labels(exported: Export, kind: str) -> None:
+def test_dcmqi_reads_the_same_labels(exported, kind):
     done = run_tool(
         "segimage2itkimage", "--inputDICOM", getattr(exported, kind),
         "--outputDirectory", exported.folder,
@@ -146,7 +146,7 @@ def test_dcmqi_reads_the_same_labels(exported: Export, kind: str) -> None:
     assert colors == list(structure_colors(STRUCTURES).values())
 
 
-def test_dcmqi_reads_the_same_measurements(exported: Export) -> None:
+def test_dcmqi_reads_the_same_measurements(exported):
     file = exported.folder / "read.json"
     done = run_tool("tid1500reader", "--inputDICOM", exported.sr, "--outputMetadata", file)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -160,7 +160,7 @@ def test_dcmqi_reads_the_same_measurements(exported: Export) -> None:
     assert units == {concept.value: unit.value for concept, unit in CONCEPTS.values()}
 
 
-def test_dsrdump_prints_numbers_and_sentences(exported: Export) -> None:
+def test_dsrdump_prints_numbers_and_sentences(exported):
     done = run_tool("dsrdump", "--print-long-values", exported.sr)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = [line.strip() for line in done.stdout.splitlines()]
@@ -171,7 +171,7 @@ def test_dsrdump_prints_numbers_and_sentences(exported: Export) -> None:
     assert f'<contains TEXT:(,,"Comment")="{SENTENCE}">' in lines
 
 
-def test_plastimatch_reads_contours_around_the_same_pixels(exported: Export) -> None:
+def test_plastimatch_reads_contours_around_the_same_pixels(exported):
     done = run_tool(
         "plastimatch", "convert", "--input", exported.contours, "--fixed", exported.labels,
         "--output-prefix", exported.folder / "rt", "--prefix-format", "nii.gz",

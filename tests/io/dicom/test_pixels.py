@@ -15,13 +15,14 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.headers import read_images
 from napari_bayes_nnunet.io.dicom.reader import read_pixels
 
+from ...helpers.checks.problems import says
 from ...helpers.data.dicoms import made_voxels, slice_file, write_enhanced
 
 PIXELS = made_voxels((80, 64))
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless, JPEGLSLossless])
-def test_compressed_pixels(tmp_path: Path, syntax: pydicom.uid.UID) -> None:
+def test_compressed_pixels(tmp_path, syntax):
     file = slice_file(tmp_path / "a", PIXELS)
     image = pydicom.dcmread(file)
     image.compress(syntax)
@@ -32,9 +33,7 @@ def test_compressed_pixels(tmp_path: Path, syntax: pydicom.uid.UID) -> None:
 @pytest.mark.parametrize(
     ("kind", "bits", "total"), [(np.uint16, 16, 65535), (np.uint16, 13, 8191), (np.int16, 16, -1)]
 )
-def test_dark_high_values_are_read_bright(
-    tmp_path: Path, kind: type, bits: int, total: int
-) -> None:
+def test_dark_high_values_are_read_bright(tmp_path, kind, bits, total):
     """The lowest and the highest possible value, whose sum is ``total``, change places."""
     about = {"PhotometricInterpretation": "MONOCHROME1", "BitsStored": bits, "HighBit": bits - 1}
     file = slice_file(tmp_path / "a", PIXELS.astype(kind), **about)
@@ -44,7 +43,7 @@ def test_dark_high_values_are_read_bright(
 
 
 @pytest.mark.parametrize("name", ["JPGExtended.dcm", "SC_rgb_jpeg_gdcm.dcm"])
-def test_older_jpeg_where_its_decoder_is_installed(tmp_path: Path, name: str) -> None:
+def test_older_jpeg_where_its_decoder_is_installed(tmp_path, name):
     pytest.importorskip("libjpeg")
     real = Path(pydicom.__file__).parent / "data" / "test_files" / name
     if not real.exists():
@@ -53,7 +52,7 @@ def test_older_jpeg_where_its_decoder_is_installed(tmp_path: Path, name: str) ->
     assert read_pixels([replace(image, file=real)]).any()
 
 
-def test_pixels_that_cannot_be_unpacked(tmp_path: Path) -> None:
+def test_pixels_that_cannot_be_unpacked(tmp_path):
     file = slice_file(tmp_path / "a", PIXELS)
     image = pydicom.dcmread(file)
     image.file_meta.TransferSyntaxUID = MPEG2MPML
@@ -66,15 +65,14 @@ def test_pixels_that_cannot_be_unpacked(tmp_path: Path) -> None:
     assert error.value.values["syntax"].startswith("MPEG2")
 
 
-def test_pixels_that_are_cut_short(tmp_path: Path) -> None:
+def test_pixels_that_are_cut_short(tmp_path):
     file = slice_file(tmp_path / "a", PIXELS)
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(DataError) as error:
+    with pytest.raises(DataError, check=says(file="a")):
         read_pixels(read_images(file))
-    assert error.value.values["file"] == "a"
 
 
-def test_every_frame_has_its_own_slope(tmp_path: Path) -> None:
+def test_every_frame_has_its_own_slope(tmp_path):
     voxels = made_voxels((1, 2, 6, 5))
     write_enhanced(tmp_path / "a", voxels)
     image = pydicom.dcmread(tmp_path / "a")
@@ -98,9 +96,7 @@ def test_every_frame_has_its_own_slope(tmp_path: Path) -> None:
         ({"PixelPaddingValue": 63536}, [-2000]),  # the same bits without a sign
     ],
 )
-def test_padding_becomes_the_lowest_real_value(
-    tmp_path: Path, tags: dict[str, int], padded: list[int]
-) -> None:
+def test_padding_becomes_the_lowest_real_value(tmp_path, tags, padded):
     pixels = PIXELS.copy()
     pixels[: len(padded), :9] = np.array(padded)[:, None]
     file = slice_file(tmp_path / "a", pixels)
@@ -113,7 +109,7 @@ def test_padding_becomes_the_lowest_real_value(
     assert np.array_equal(read_pixels(read_images(file))[0], expected)
 
 
-def test_padding_of_reversed_pixels_is_dark(tmp_path: Path) -> None:
+def test_padding_of_reversed_pixels_is_dark(tmp_path):
     pixels = PIXELS.astype(np.uint16)
     pixels[0, :9] = 0
     file = slice_file(tmp_path / "a", pixels, PhotometricInterpretation="MONOCHROME1")
@@ -125,7 +121,7 @@ def test_padding_of_reversed_pixels_is_dark(tmp_path: Path) -> None:
     assert np.array_equal(read_pixels(read_images(file))[0], expected)
 
 
-def test_slice_of_padding_gets_lowest_value_of_series(tmp_path: Path) -> None:
+def test_slice_of_padding_gets_lowest_value_of_series(tmp_path):
     padded = np.full_like(PIXELS, -32768)
     images = []
     for name, pixels in (("a", padded), ("b", PIXELS + 5), ("c", PIXELS)):
@@ -139,7 +135,7 @@ def test_slice_of_padding_gets_lowest_value_of_series(tmp_path: Path) -> None:
     assert np.array_equal(read_pixels(images[:1]), [padded])
 
 
-def test_padding_of_left_aligned_values_is_as_stored(tmp_path: Path) -> None:
+def test_padding_of_left_aligned_values_is_as_stored(tmp_path):
     pixels = (PIXELS % 2048).astype(np.uint16)
     stored = (pixels + 1) << 4
     stored[:3] = 65520
@@ -153,7 +149,7 @@ def test_padding_of_left_aligned_values_is_as_stored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [np.int16, np.uint16])
-def test_left_aligned_values_keep_their_bits(tmp_path: Path, kind: type) -> None:
+def test_left_aligned_values_keep_their_bits(tmp_path, kind):
     pixels = (PIXELS - 2000 if kind is np.int16 else PIXELS % 4096).astype(kind) % 2048
     stored = {"BitsStored": 12, "HighBit": 15}
     (image,) = read_images(slice_file(tmp_path / "a", pixels << 4, **stored))

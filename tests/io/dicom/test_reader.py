@@ -33,6 +33,7 @@ from napari_bayes_nnunet.io.dicom.reader import (
 from napari_bayes_nnunet.io.dicom.series import REPEATS_NOT_USED
 from napari_bayes_nnunet.io.images.nifti import BLANK_IMAGE, read_volume, write_image
 
+from ...helpers.checks.problems import says, says_only
 from ...helpers.data import dicoms
 from ...helpers.data.dicoms import (
     made_voxels,
@@ -58,7 +59,7 @@ def numbers_in(text: str) -> list[float]:
 
 
 @pytest.mark.skipif(not (SUNNYBROOK / "dicom").exists(), reason="the Sunnybrook files are not here")
-def test_real_cine_is_same_as_its_nifti_file() -> None:
+def test_real_cine_is_same_as_its_nifti_file():
     volume = read_dicom(SUNNYBROOK / "dicom")
     expected = read_volume(SUNNYBROOK / "SCD0000301_uncropped_4d.nii.gz")
     assert volume.shape == expected.shape == (20, 10, 256, 256)
@@ -89,18 +90,18 @@ def check_is_made_cine(folder: Path, voxels: np.ndarray, **asked: Any) -> None:
     assert np.allclose(volume.geometry.affine, np.diag([-1, -1, 1, 1]) @ affine, atol=1e-4)
 
 
-def test_files_in_any_order_and_nested(tmp_path: Path) -> None:
+def test_files_in_any_order_and_nested(tmp_path):
     voxels = write_cine(tmp_path, order=shuffled)
     assert len(list(tmp_path.glob("*/*"))) == 20
     check_is_made_cine(tmp_path, voxels)
 
 
-def test_every_slice_a_series_of_its_own(tmp_path: Path) -> None:
+def test_every_slice_a_series_of_its_own(tmp_path):
     voxels = write_cine(tmp_path, series_per_slice=True, order=shuffled)
     check_is_made_cine(tmp_path, voxels)
 
 
-def test_slices_acquired_from_the_apex(tmp_path: Path) -> None:
+def test_slices_acquired_from_the_apex(tmp_path):
     voxels = write_cine(tmp_path, series_per_slice=True, number=1)
     for file in tmp_path.glob("*/*"):
         image = pydicom.dcmread(file)
@@ -109,21 +110,21 @@ def test_slices_acquired_from_the_apex(tmp_path: Path) -> None:
     check_is_made_cine(tmp_path, voxels)
 
 
-def test_an_enhanced_file_of_many_frames(tmp_path: Path) -> None:
+def test_an_enhanced_file_of_many_frames(tmp_path):
     voxels = write_enhanced(tmp_path / "a.dcm")
     check_is_made_cine(tmp_path, voxels)
     check_is_made_cine(tmp_path / "a.dcm", voxels)
 
 
 @pytest.mark.parametrize("each", [True, False])
-def test_one_phase_is_a_volume(tmp_path: Path, each: bool) -> None:
+def test_one_phase_is_a_volume(tmp_path, each):
     voxels = write_cine(tmp_path, made_voxels((1, *dicoms.SHAPE[1:])), series_per_slice=each)
     volume = read_dicom(tmp_path)
     assert volume.shape == dicoms.SHAPE[1:]
     assert np.array_equal(volume.voxels, voxels[0])
 
 
-def test_written_as_nifti_it_is_the_same_volume(tmp_path: Path) -> None:
+def test_written_as_nifti_it_is_the_same_volume(tmp_path):
     write_cine(tmp_path / "in")
     volume = read_dicom(tmp_path / "in")
     write_image(tmp_path / "a.nii.gz", volume.voxels, volume)
@@ -131,14 +132,14 @@ def test_written_as_nifti_it_is_the_same_volume(tmp_path: Path) -> None:
     assert read_volume(tmp_path / "a.nii.gz").frame_time == dicoms.STEP
 
 
-def test_without_trigger_times_the_beat_is_divided(tmp_path: Path) -> None:
+def test_without_trigger_times_the_beat_is_divided(tmp_path):
     voxels = write_cine(tmp_path, TriggerTime=None, NominalInterval=1000)
     volume = read_dicom(tmp_path)
     assert np.array_equal(volume.voxels, voxels)
     assert volume.frame_time == pytest.approx(200)
 
 
-def test_without_any_time_there_is_no_frame_time(tmp_path: Path) -> None:
+def test_without_any_time_there_is_no_frame_time(tmp_path):
     voxels = write_cine(tmp_path, TriggerTime=None, NominalInterval=None)
     volume = read_dicom(tmp_path)
     assert np.array_equal(volume.voxels, voxels)
@@ -148,7 +149,7 @@ def test_without_any_time_there_is_no_frame_time(tmp_path: Path) -> None:
 # --- what lies beside it ---------------------------------------------------------------------
 
 
-def test_localisers_and_long_axes_are_left_out(tmp_path: Path) -> None:
+def test_localisers_and_long_axes_are_left_out(tmp_path):
     voxels = write_cine(tmp_path / "cine")
     rng = np.random.default_rng(0)
     for t in range(5):
@@ -163,7 +164,7 @@ def test_localisers_and_long_axes_are_left_out(tmp_path: Path) -> None:
     check_is_made_cine(tmp_path, voxels)
 
 
-def test_other_files_and_the_index_of_a_disc(tmp_path: Path) -> None:
+def test_other_files_and_the_index_of_a_disc(tmp_path):
     voxels = write_cine(tmp_path)
     (tmp_path / "notes.txt").write_text("Jane Doe")
     (tmp_path / "short").write_bytes(b"DICM")
@@ -172,13 +173,13 @@ def test_other_files_and_the_index_of_a_disc(tmp_path: Path) -> None:
     check_is_made_cine(tmp_path, voxels)
 
 
-def test_the_same_file_twice_is_taken_once(tmp_path: Path) -> None:
+def test_the_same_file_twice_is_taken_once(tmp_path):
     voxels = write_cine(tmp_path / "a")
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     check_is_made_cine(tmp_path, voxels)
 
 
-def test_later_image_of_repeated_phase_is_taken(tmp_path: Path) -> None:
+def test_later_image_of_repeated_phase_is_taken(tmp_path):
     voxels = write_cine(tmp_path)
     again = np.full((12, 10), 7, np.int16)
     slice_file(tmp_path / "again", again, z=2, t=3, number=99)
@@ -186,7 +187,7 @@ def test_later_image_of_repeated_phase_is_taken(tmp_path: Path) -> None:
     check_is_made_cine(tmp_path, voxels)
 
 
-def test_a_slice_taken_again_replaces_the_first(tmp_path: Path) -> None:
+def test_a_slice_taken_again_replaces_the_first(tmp_path):
     voxels = write_cine(tmp_path, series_per_slice=True)
     for t in range(5):
         again = np.full((12, 10), 7 + t, np.int16)
@@ -205,9 +206,7 @@ def test_a_slice_taken_again_replaces_the_first(tmp_path: Path) -> None:
         (3, {}),
     ],
 )
-def test_other_series_of_some_slices_is_named_and_not_used(
-    tmp_path: Path, series: int, about: dict[str, Any], is_one_series: bool
-) -> None:
+def test_other_series_of_some_slices_is_named_and_not_used(tmp_path, series, about, is_one_series):
     voxels = write_cine(tmp_path, series_per_slice=not is_one_series)
     for t in range(5):
         pixels = np.full((12, 10), 7 + t, np.int16)
@@ -218,14 +217,14 @@ def test_other_series_of_some_slices_is_named_and_not_used(
     assert volume.notes[0].values["series"] == f"series {series}: 5 images"
 
 
-def test_trial_slice_between_others_is_left_aside(tmp_path: Path) -> None:
+def test_trial_slice_between_others_is_left_aside(tmp_path):
     voxels = write_cine(tmp_path, series_per_slice=True)
     for t in range(5):
         slice_file(tmp_path / f"trial{t}", np.ones((12, 10), np.int16), z=1.4, t=t, series=3)
     check_is_made_cine(tmp_path, voxels)
 
 
-def test_two_short_axis_cines_need_a_choice(tmp_path: Path) -> None:
+def test_two_short_axis_cines_need_a_choice(tmp_path):
     first = write_cine(tmp_path / "a", description="sax_pre")
     second = write_cine(tmp_path / "b", first[::-1].copy(), series=30, description="sax_post")
     with pytest.raises(DataError) as several:
@@ -236,13 +235,11 @@ def test_two_short_axis_cines_need_a_choice(tmp_path: Path) -> None:
     assert several.value.remedies == (change("series"),)
     check_is_made_cine(tmp_path, first, series=5)
     check_is_made_cine(tmp_path, second, series=30)
-    with pytest.raises(DataError) as missing:
+    with pytest.raises(DataError, check=says(NO_SUCH_SERIES, series=6)):
         read_dicom(tmp_path, series=6)
-    assert missing.value.statement.template == NO_SUCH_SERIES
-    assert missing.value.values["series"] == 6
 
 
-def test_cines_with_series_per_slice_stay_apart(tmp_path: Path) -> None:
+def test_cines_with_series_per_slice_stay_apart(tmp_path):
     first = write_cine(tmp_path / "a", series_per_slice=True)
     second = write_cine(tmp_path / "b", first[::-1].copy(), series=30, series_per_slice=True)
     assert [len(stack.slices) for stack in read_stacks(tmp_path)] == [4, 4]
@@ -250,7 +247,7 @@ def test_cines_with_series_per_slice_stay_apart(tmp_path: Path) -> None:
     check_is_made_cine(tmp_path, second, series=31)
 
 
-def test_two_cines_with_one_series_number_are_refused(tmp_path: Path) -> None:
+def test_two_cines_with_one_series_number_are_refused(tmp_path):
     for study in "12":
         write_cine(
             tmp_path / study,
@@ -258,15 +255,14 @@ def test_two_cines_with_one_series_number_are_refused(tmp_path: Path) -> None:
             SeriesInstanceUID=f"1.3.{study}",
             FrameOfReferenceUID=f"1.4.{study}",
         )
-    with pytest.raises(DataError) as error:
+    with pytest.raises(DataError, check=says(SEVERAL_SHORT_AXES)):
         read_dicom(tmp_path, series=5)
-    assert error.value.statement.template == SEVERAL_SHORT_AXES
 
 
 # --- what is missing -------------------------------------------------------------------------
 
 
-def test_a_missing_phase_is_a_sentence(tmp_path: Path) -> None:
+def test_a_missing_phase_is_a_sentence(tmp_path):
     write_cine(tmp_path, leave_out=lambda z, t: (z, t) == (2, 3))
     with pytest.raises(DataError) as error:
         read_dicom(tmp_path)
@@ -274,7 +270,7 @@ def test_a_missing_phase_is_a_sentence(tmp_path: Path) -> None:
     assert numbers_in(error.value.values["problem"]) == [3, 4, 4, 5]  # slice 3 of 4, 4 of 5 phases
 
 
-def test_phase_missing_in_every_slice_is_sentence(tmp_path: Path) -> None:
+def test_phase_missing_in_every_slice_is_sentence(tmp_path):
     write_cine(tmp_path, leave_out=lambda z, t: t == 2)
     with pytest.raises(DataError) as error:
         read_dicom(tmp_path)
@@ -282,7 +278,7 @@ def test_phase_missing_in_every_slice_is_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("each", [True, False])
-def test_a_missing_slice_is_a_sentence(tmp_path: Path, each: bool) -> None:
+def test_a_missing_slice_is_a_sentence(tmp_path, each):
     voxels = made_voxels((5, 7, 6, 6))
     write_cine(tmp_path, voxels, series_per_slice=each, leave_out=lambda z, t: z == 4)
     with pytest.raises(DataError) as error:
@@ -290,17 +286,15 @@ def test_a_missing_slice_is_a_sentence(tmp_path: Path, each: bool) -> None:
     assert numbers_in(error.value.values["problem"]) == [4, 5, 6, 16.0, 8.0]  # slices, mm
 
 
-def test_no_dicom_at_all(tmp_path: Path) -> None:
+def test_no_dicom_at_all(tmp_path):
     (tmp_path / "a.txt").write_text("hello")
-    with pytest.raises(DataError) as error:
+    with pytest.raises(DataError, check=says_only(NO_DICOM, path=tmp_path)):
         read_dicom(tmp_path)
-    assert (error.value.statement.template, error.value.values) == (NO_DICOM, {"path": tmp_path})
-    with pytest.raises(DataError) as error:
+    with pytest.raises(DataError, check=says_only(path=tmp_path / "nowhere")):
         read_dicom(tmp_path / "nowhere")
-    assert error.value.values == {"path": tmp_path / "nowhere"}
 
 
-def test_no_short_axis_among_several(tmp_path: Path) -> None:
+def test_no_short_axis_among_several(tmp_path):
     for series in (1, 2):
         slice_file(tmp_path / str(series), made_voxels((6, 6)), series=series, z=series)
         slice_file(tmp_path / f"{series}b", made_voxels((6, 6)), series=series, t=series)
@@ -313,26 +307,25 @@ def test_no_short_axis_among_several(tmp_path: Path) -> None:
 # --- voxels ----------------------------------------------------------------------------------
 
 
-def test_slope_and_intercept(tmp_path: Path) -> None:
+def test_slope_and_intercept(tmp_path):
     voxels = write_cine(tmp_path, RescaleSlope=0.5, RescaleIntercept=-3)
     volume = read_dicom(tmp_path)
     assert volume.voxels.dtype == np.float32
     assert np.allclose(volume.voxels, 0.5 * voxels - 3)
 
 
-def test_a_slope_of_1_leaves_whole_numbers(tmp_path: Path) -> None:
+def test_a_slope_of_1_leaves_whole_numbers(tmp_path):
     check_is_made_cine(tmp_path, write_cine(tmp_path, RescaleSlope=1, RescaleIntercept=0))
 
 
-def test_empty_images(tmp_path: Path) -> None:
+def test_empty_images(tmp_path):
     write_cine(tmp_path, np.zeros(dicoms.SHAPE, np.int16))
-    with pytest.raises(DataError) as error:
+    with pytest.raises(DataError, check=says(BLANK_IMAGE)):
         read_dicom(tmp_path)
-    assert error.value.statement.template == BLANK_IMAGE
 
 
 @pytest.mark.parametrize("name", ["SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"])
-def test_invalid_uids_are_said_in_a_note(tmp_path: Path, name: str) -> None:
+def test_invalid_uids_are_said_in_a_note(tmp_path, name):
     write_cine(tmp_path)
     assert read_dicom(tmp_path).notes == ()
     files = sorted(tmp_path.glob("*/*"))
@@ -346,7 +339,7 @@ def test_invalid_uids_are_said_in_a_note(tmp_path: Path, name: str) -> None:
     assert (note.values["count"], note.values["images"]) == (len(files), len(files))
 
 
-def test_left_aligned_values_are_said(tmp_path: Path) -> None:
+def test_left_aligned_values_are_said(tmp_path):
     voxels = made_voxels() << 4
     write_cine(tmp_path, voxels, BitsStored=12, HighBit=15)
     volume = read_dicom(tmp_path)
@@ -359,7 +352,7 @@ def test_left_aligned_values_are_said(tmp_path: Path) -> None:
 # --- names -----------------------------------------------------------------------------------
 
 
-def test_name_is_pseudonym_that_stays_same(tmp_path: Path) -> None:
+def test_name_is_pseudonym_that_stays_same(tmp_path):
     write_cine(tmp_path / "Doe_Jane" / "x", order=shuffled)
     name = read_dicom(tmp_path / "Doe_Jane").source.name
     assert name.startswith("dicom-")
@@ -370,14 +363,14 @@ def test_name_is_pseudonym_that_stays_same(tmp_path: Path) -> None:
     assert b"Doe" not in volume.geometry.header
 
 
-def test_a_picture_for_the_choice(tmp_path: Path) -> None:
+def test_a_picture_for_the_choice(tmp_path):
     voxels = write_cine(tmp_path)
     stack = choose_stack(read_stacks(tmp_path))
     assert np.array_equal(read_thumbnail(stack), voxels[0, 2])
     assert str(stack) == "series 5 'CINE_SAX': 4 slices × 5 phases, 1.25 × 1.5 × 8 mm"
 
 
-def test_whether_a_folder_may_hold_dicom(tmp_path: Path) -> None:
+def test_whether_a_folder_may_hold_dicom(tmp_path):
     assert not may_hold_dicom(tmp_path)
     (tmp_path / "a.txt").write_text("hello")
     assert not may_hold_dicom(tmp_path)
@@ -386,7 +379,7 @@ def test_whether_a_folder_may_hold_dicom(tmp_path: Path) -> None:
     assert may_hold_dicom(next(tmp_path.glob("part 0/*")))
 
 
-def test_the_root_of_a_drive(tmp_path: Path) -> None:
+def test_the_root_of_a_drive(tmp_path):
     dicoms.write_cine(tmp_path)
     stack = choose_stack(read_stacks(tmp_path))
     root = Path(tmp_path.anchor)
@@ -396,7 +389,7 @@ def test_the_root_of_a_drive(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("written", "date"), [("20040312", "2004-03-12"), ("", ""), ("12 March", "")]
 )
-def test_the_study_date_is_read_on_request(tmp_path: Path, written: str, date: str) -> None:
+def test_the_study_date_is_read_on_request(tmp_path, written, date):
     write_cine(tmp_path)
     (stack,) = read_stacks(tmp_path)
     with tolerant_reading():

@@ -48,7 +48,7 @@ def written(request: pytest.FixtureRequest, tmp_path: Path) -> Written:
     ]
 
 
-def test_contours_are_places_in_the_patient(written: Written) -> None:
+def test_contours_are_places_in_the_patient(written):
     structures, images = written
     myo, lv = structures.ROIContourSequence
     assert (len(myo.ContourSequence), len(lv.ContourSequence)) == (3, 3)
@@ -68,7 +68,7 @@ def test_contours_are_places_in_the_patient(written: Written) -> None:
             assert found_image == images[z]
 
 
-def test_structures_are_named_and_described(written: Written) -> None:
+def test_structures_are_named_and_described(written):
     structures, images = written
     assert [roi.ROIName for roi in structures.StructureSetROISequence] == ["MYO", "LV"]
     kinds = {roi.ROIGenerationAlgorithm for roi in structures.StructureSetROISequence}
@@ -84,7 +84,7 @@ def test_structures_are_named_and_described(written: Written) -> None:
     assert found == [uid for uid, _ in images]
 
 
-def test_long_contours_are_whole(tmp_path: Path) -> None:
+def test_long_contours_are_whole(tmp_path):
     dicoms.write_cine(tmp_path / "in", dicoms.made_voxels((1, 1, 12, 10)))
     (stack,) = read_stacks(tmp_path / "in")
     angles = np.linspace(0, 2 * np.pi, 5000, endpoint=False)

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 
 from napari_bayes_nnunet.io.dicom.headers import read_images
-from napari_bayes_nnunet.io.dicom.series import (
-    OTHER_VIEW,
-    SHORT_AXIS,
-    SLICES_LEFT_OUT,
-    find_stacks,
-)
+from napari_bayes_nnunet.io.dicom.series import OTHER_VIEW, SHORT_AXIS, SLICES_LEFT_OUT, find_stacks
 
 from ...helpers.data import dicoms
 from ...helpers.data.dicoms import made_voxels, slice_file, write_cine
@@ -34,7 +26,7 @@ def turned_axial(degrees: float) -> list[float]:
     "text",
     ["CINE_SAX", "cine_retro_sax_1", "SAX10", "Short Axis", "tfi sa 8mm", "KURZACHSE", "shax"],
 )
-def test_words_for_a_short_axis(text: str) -> None:
+def test_words_for_a_short_axis(text):
     assert SHORT_AXIS.search(text)
     assert not OTHER_VIEW.search(text)
 
@@ -43,13 +35,13 @@ def test_words_for_a_short_axis(text: str) -> None:
     "text",
     ["cine_LAX", "4ch", "CINE 2-CH", "2 chamber", "3_Kammerblick", "LVOT", "localizer", "trans"],
 )
-def test_words_for_other_views(text: str) -> None:
+def test_words_for_other_views(text):
     assert OTHER_VIEW.search(text)
     assert not SHORT_AXIS.search(text)
 
 
 @pytest.mark.parametrize("text", ["safe", "sag", "cine", "", "message", "shortly"])
-def test_other_words(text: str) -> None:
+def test_other_words(text):
     assert not SHORT_AXIS.search(text)
 
 
@@ -72,9 +64,7 @@ def test_other_words(text: str) -> None:
         (5, 2, {"description": "sax"}, False),
     ],
 )
-def test_candidates(
-    tmp_path: Path, phases: int, slices: int, about: dict[str, Any], is_one: bool
-) -> None:
+def test_candidates(tmp_path, phases, slices, about, is_one):
     write_cine(tmp_path, made_voxels((phases, slices, 4, 4)), **about)
     images = [image for file in tmp_path.glob("*/*") for image in read_images(file)]
     (stack,) = find_stacks(images)
@@ -93,9 +83,7 @@ def test_candidates(
     ],
 )
 @pytest.mark.parametrize("phases", [1, 5])
-def test_sequence_of_a_cine_is_trusted_others_are_asked(
-    tmp_path: Path, about: dict[str, Any], is_asked: bool | None, phases: int
-) -> None:
+def test_sequence_of_a_cine_is_trusted_others_are_asked(tmp_path, about, is_asked, phases):
     write_cine(tmp_path, made_voxels((phases, 4, 4, 4)), **about)
     images = [image for file in tmp_path.glob("*/*") for image in read_images(file)]
     (stack,) = find_stacks(images)
@@ -119,16 +107,14 @@ def test_sequence_of_a_cine_is_trusted_others_are_asked(
         ({"description": "CINE_SAX", "Modality": "CT"}, True),
     ],
 )
-def test_tags_of_another_image(
-    tmp_path: Path, about: dict[str, Any], is_contradicted: bool
-) -> None:
+def test_tags_of_another_image(tmp_path, about, is_contradicted):
     write_cine(tmp_path, made_voxels((5, 4, 4, 4)), **about)
     images = [image for file in tmp_path.glob("*/*") for image in read_images(file)]
     (stack,) = find_stacks(images)
     assert bool(stack.no_cine_because) is is_contradicted
 
 
-def test_images_with_own_frames_of_reference_are_joined(tmp_path: Path) -> None:
+def test_images_with_own_frames_of_reference_are_joined(tmp_path):
     for room in range(2):
         folder = tmp_path / str(room)
         write_cine(folder, series=5 + room, FrameOfReferenceUID=f"1.2.{room}")
@@ -136,7 +122,7 @@ def test_images_with_own_frames_of_reference_are_joined(tmp_path: Path) -> None:
     assert len(find_stacks(images)) == 2
 
 
-def test_series_in_different_frames_of_reference_stay_apart(tmp_path: Path) -> None:
+def test_series_in_different_frames_of_reference_stay_apart(tmp_path):
     for half, room in ((0, "1.2.3"), (1, "1.2.4")):
         write_cine(
             tmp_path / room,
@@ -157,9 +143,7 @@ def test_series_in_different_frames_of_reference_stay_apart(tmp_path: Path) -> N
         (10, 0.9, False),
     ],
 )
-def test_only_parallel_images_beyond_the_end_are_missing(
-    tmp_path: Path, degrees: float, away: float, is_noted: bool
-) -> None:
+def test_only_parallel_images_beyond_the_end_are_missing(tmp_path, degrees, away, is_noted):
     """An image that is tilted by more than 11° or within 1 mm of the last slice is none of them."""
     write_cine(tmp_path / "cine")
     slice_file(

@@ -31,12 +31,12 @@ from ...helpers.data.dicoms import COLUMN, CORNER, DISTANCE, ROW, TO_APEX, made_
         ([0, 1, 2.08, 3, 4], [0, 1, 2, 3, 4]),
     ],
 )
-def test_evenly_stacked(places: list[float], kept: list[int]) -> None:
+def test_evenly_stacked(places, kept):
     assert find_evenly_spaced(places) == kept
 
 
 @pytest.mark.parametrize("lost", [(), (200,)])
-def test_many_slices_take_no_minute(lost: tuple[int, ...]) -> None:
+def test_many_slices_take_no_minute(lost):
     places = [1.5 * place for place in range(400) if place not in lost]
     start = time.process_time()
     assert find_evenly_spaced(places) == list(range(len(places)))
@@ -59,7 +59,7 @@ def write_stack(folder: Path, step: np.ndarray, orientation: np.ndarray) -> np.n
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("axes", [*itertools.permutations(range(3))])
-def test_first_slice_is_nearest_to_base(tmp_path: Path, axes: tuple[int, ...], sign: int) -> None:
+def test_first_slice_is_nearest_to_base(tmp_path, axes, sign):
     """The apex is to the left (x), the front (-y) and the feet (-z); what prevails decides."""
     to_apex, steps, column = np.array([1, -1, -1]), np.zeros(3), np.zeros(3)
     steps[[*axes[:2]]] = 8, -6
@@ -71,15 +71,13 @@ def test_first_slice_is_nearest_to_base(tmp_path: Path, axes: tuple[int, ...], s
 
 
 @pytest.mark.parametrize(("shift", "is_even"), [(0.35, True), (0.37, False)])
-def test_slices_shifted_sideways_are_refused(tmp_path: Path, shift: float, is_even: bool) -> None:
+def test_slices_shifted_sideways_are_refused(tmp_path, shift, is_even):
     write_stack(tmp_path, DISTANCE * TO_APEX + shift * ROW, np.array([ROW, COLUMN]))
     (stack,) = read_stacks(tmp_path)
     assert bool(stack.problem) is not is_even
 
 
 @pytest.mark.parametrize(("distance", "slices"), [(0.11, 3), (0.09, 1)])
-def test_images_within_tenth_of_mm_are_one_slice(
-    tmp_path: Path, distance: float, slices: int
-) -> None:
+def test_images_within_tenth_of_mm_are_one_slice(tmp_path, distance, slices):
     write_stack(tmp_path, distance * TO_APEX, np.array([ROW, COLUMN]))
     assert [len(stack.slices) for stack in read_stacks(tmp_path)] == [slices]

@@ -15,11 +15,9 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import choose_stack, read_stacks
 from napari_bayes_nnunet.io.dicom.seg import LabelOrigin
 from napari_bayes_nnunet.io.dicom.series import Stack
-from napari_bayes_nnunet.io.dicom.structured_report import (
-    NO_MEASUREMENTS,
-    write_structured_report,
-)
+from napari_bayes_nnunet.io.dicom.structured_report import NO_MEASUREMENTS, write_structured_report
 
+from ...helpers.checks.problems import says
 from ...helpers.data import dicoms
 from ...helpers.data.dicoms import write_cine
 
@@ -49,7 +47,7 @@ def found_in(file: Path) -> dict[str, tuple[str, float, str]]:
     return {one.name.value: (one.name.meaning, one.value, one.unit.value) for one in numbers}
 
 
-def test_volumes_ef_and_mass(stack: Stack, tmp_path: Path) -> None:
+def test_volumes_ef_and_mass(stack, tmp_path):
     numbers = measured(LV_EDV=150.256, LV_ESV=60, LV_EF=60.07, LV_mass=99.5, RV_EF=55, LV_SV=90)
     images = [images[0] for images in stack.slices]
     write_structured_report(tmp_path / "a.dcm", numbers, images, [], origin=ORIGIN)
@@ -79,7 +77,7 @@ def test_volumes_ef_and_mass(stack: Stack, tmp_path: Path) -> None:
         ("x" * 99, "x" * 63 + "^"),
     ],
 )
-def test_reader_is_the_observer(stack: Stack, tmp_path: Path, reader: str, name: str) -> None:
+def test_reader_is_the_observer(stack, tmp_path, reader, name):
     images = [images[0] for images in stack.slices]
     origin = replace(ORIGIN, reader=reader)
     write_structured_report(tmp_path / "a.dcm", measured(LV_EF=60), images, [], origin=origin)
@@ -89,7 +87,7 @@ def test_reader_is_the_observer(stack: Stack, tmp_path: Path, reader: str, name:
     assert device.name == "napari-bayes-nnunet"
 
 
-def test_number_without_a_standard_term_has_our_own(stack: Stack, tmp_path: Path) -> None:
+def test_number_without_a_standard_term_has_our_own(stack, tmp_path):
     number = measured(LV_EF=60)["LV EF"]
     title = "Left ventricle, end-diastolic volume index"
     numbers = {"LV EDVi": replace(number, name="LV EDVi", title=title, value=80, unit="mL/m²")}
@@ -98,7 +96,7 @@ def test_number_without_a_standard_term_has_our_own(stack: Stack, tmp_path: Path
     assert found_in(tmp_path / "a.dcm") == {"LV EDVi": (title, 80, "mL/m2")}
 
 
-def test_normal_range_and_comment_are_properties_of_a_number(stack: Stack, tmp_path: Path) -> None:
+def test_normal_range_and_comment_are_properties_of_a_number(stack, tmp_path):
     normal = Comparison(
         title="Normal", text="48–68", lines=("Men: 48 to 68 %.", "Women: 50 to 70 %."),
         notes=("Normal ranges: Site.",), verdict=LOW,
@@ -130,7 +128,7 @@ def test_normal_range_and_comment_are_properties_of_a_number(stack: Stack, tmp_p
     assert texts == ["napari-bayes-nnunet", "DRAFT", "read by Anna"]
 
 
-def test_interval_is_the_uncertainty_of_a_number(stack: Stack, tmp_path: Path) -> None:
+def test_interval_is_the_uncertainty_of_a_number(stack, tmp_path):
     numbers = measured(LV_EF=18.6, LV_mass=99.5)
     ends = {80: (14.0, 24.0), 90: (8.1, 29.8)}
     numbers["LV EF"] = replace(numbers["LV EF"], intervals=ends)
@@ -150,20 +148,18 @@ def test_interval_is_the_uncertainty_of_a_number(stack: Stack, tmp_path: Path) -
     assert found == {("8811-2", upper): 11.2, ("8811-2", lower): 10.5}
 
 
-def test_numbers_that_are_not_known_are_left_out(stack: Stack, tmp_path: Path) -> None:
+def test_numbers_that_are_not_known_are_left_out(stack, tmp_path):
     images = [images[0] for images in stack.slices]
     numbers = measured(LV_EDV=0, LV_EF=float("nan"))
     write_structured_report(tmp_path / "a.dcm", numbers, images, [], origin=ORIGIN)
     assert list(found_in(tmp_path / "a.dcm")) == ["8821-1"]
-    with pytest.raises(DataError) as error:
+    with pytest.raises(DataError, check=says(NO_MEASUREMENTS)):
         write_structured_report(tmp_path / "b.dcm", {}, images, [], origin=ORIGIN)
-    assert error.value.statement.template == NO_MEASUREMENTS
 
 
-def test_images_of_a_private_class_are_refused(tmp_path: Path) -> None:
+def test_images_of_a_private_class_are_refused(tmp_path):
     write_cine(tmp_path / "in", SOPClassUID="1.3.46.670589.11.0.0.12.1")
     (stack,) = read_stacks(tmp_path / "in")
     images = [images[0] for images in stack.slices]
-    with pytest.raises(DataError) as error:
+    with pytest.raises(DataError, check=says(file="a.dcm")):
         write_structured_report(tmp_path / "a.dcm", measured(LV_EDV=1), images, [], origin=ORIGIN)
-    assert error.value.values["file"] == "a.dcm"

@@ -123,7 +123,7 @@ def refusals(folder: EnsembleFolder) -> dict[str, str]:
     return {m.path.name: m.refused for m in folder.members if not m.usable}
 
 
-def test_run_with_cycles(tmp_path: Path) -> None:
+def test_run_with_cycles(tmp_path):
     run = make_run(tmp_path / "run")
     make_weights(run / "fold_0" / "checkpoint_final.pth")
     make_weights(run / "fold_0" / "checkpoint_best.pth")
@@ -143,12 +143,12 @@ def test_run_with_cycles(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "chosen", ["", "fold_0", "fold_0/members", "fold_0/members/epoch_0009.pth"]
 )
-def test_any_path_in_a_run_finds_it(tmp_path: Path, chosen: str) -> None:
+def test_any_path_in_a_run_finds_it(tmp_path, chosen):
     run = make_run(tmp_path / "run")
     assert find_ensemble(run / chosen) == find_ensemble(run)
 
 
-def test_member_recorded_outside_of_the_run_is_missing_there(tmp_path: Path) -> None:
+def test_member_recorded_outside_of_the_run_is_missing_there(tmp_path):
     run = make_run(tmp_path / "run")
     record = json.loads((run / "ensemble.json").read_text())
     record["folds"]["0"]["members"][0]["file"] = "/etc/elsewhere/passwd"
@@ -158,7 +158,7 @@ def test_member_recorded_outside_of_the_run_is_missing_there(tmp_path: Path) -> 
     assert find_ensemble(run).problems == (MISSING_MEMBER.format(file="etc/elsewhere/passwd"),)
 
 
-def test_missing_member_is_a_problem(tmp_path: Path) -> None:
+def test_missing_member_is_a_problem(tmp_path):
     run = make_run(tmp_path / "run")
     (run / "fold_0/members/epoch_0018.pth").unlink()
     folder = find_ensemble(run)
@@ -168,7 +168,7 @@ def test_missing_member_is_a_problem(tmp_path: Path) -> None:
     assert find_ensemble(run / "fold_1").problems == ()
 
 
-def test_member_of_another_size_than_recorded_is_refused(tmp_path: Path) -> None:
+def test_member_of_another_size_than_recorded_is_refused(tmp_path):
     run = make_run(tmp_path / "run")
     file = run / "fold_0/members/epoch_0009.pth"
     recorded = file.stat().st_size
@@ -179,7 +179,7 @@ def test_member_of_another_size_than_recorded_is_refused(tmp_path: Path) -> None
     assert len(folder.usable_members) == 5
 
 
-def test_pointers_of_git_lfs_are_one_problem(tmp_path: Path) -> None:
+def test_pointers_of_git_lfs_are_one_problem(tmp_path):
     run = make_run(tmp_path / "run", epochs=(8, 9, 18))
     for epoch in (8, 9):
         file = RunFolder(run).member("0", epoch)
@@ -190,7 +190,7 @@ def test_pointers_of_git_lfs_are_one_problem(tmp_path: Path) -> None:
     assert folder.refusals == []
 
 
-def test_damaged_record_refuses_no_member(tmp_path: Path) -> None:
+def test_damaged_record_refuses_no_member(tmp_path):
     run = make_run(tmp_path / "run")
     (run / "ensemble.json").write_text('{"format": 1')
     folder = find_ensemble(run)
@@ -198,14 +198,14 @@ def test_damaged_record_refuses_no_member(tmp_path: Path) -> None:
     assert (len(folder.usable_members), folder.record, folder.name) == (6, None, "run")
 
 
-def test_training_without_members_yet_is_refused(tmp_path: Path) -> None:
+def test_training_without_members_yet_is_refused(tmp_path):
     run = make_run(tmp_path / "run", epochs=[])
     make_weights(run / "fold_0" / "checkpoint_latest.pth")
     reason = NO_MEMBERS_YET.format(epoch=8)
     assert refusal(run).values == unusable(run, reason)
 
 
-def test_cycles_of_a_training_that_nnunet_started(tmp_path: Path) -> None:
+def test_cycles_of_a_training_that_nnunet_started(tmp_path):
     files = [f"fold_0/members/epoch_{epoch:04d}.pth" for epoch in (9, 19)]
     folder = make_model(tmp_path / "CheckpointEnsembleTrainer__nnUNetPlans__2d", files)
     assert [m.cycle for m in find_ensemble(folder).members] == [0, 0]
@@ -215,7 +215,7 @@ def test_cycles_of_a_training_that_nnunet_started(tmp_path: Path) -> None:
     assert [m.cycle for m in find_ensemble(folder).members] == [0, 1]
 
 
-def test_validation_dice_is_that_of_the_one_fold(tmp_path: Path) -> None:
+def test_validation_dice_is_that_of_the_one_fold(tmp_path):
     run = make_run(tmp_path / "run")
     folder = find_ensemble(run)
     assert (folder.validation_dice, folder.validation_cases) == ({"LV": 0.9}, 3)
@@ -223,7 +223,7 @@ def test_validation_dice_is_that_of_the_one_fold(tmp_path: Path) -> None:
     assert find_ensemble(run).validation_dice == {}
 
 
-def test_checkpoint_latest_and_final_replace_missing_members(tmp_path: Path) -> None:
+def test_checkpoint_latest_and_final_replace_missing_members(tmp_path):
     model = make_model(tmp_path / "m", ["fold_0/checkpoint_latest.pth"])
     for file in ("checkpoint_latest", "checkpoint_final", "members/epoch_0009"):
         path = make_weights(model / f"fold_0/{file}.pth")
@@ -231,7 +231,7 @@ def test_checkpoint_latest_and_final_replace_missing_members(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("per_fold", [1, 2])
-def test_folds_are_a_cross_validation_ensemble(tmp_path: Path, per_fold: int) -> None:
+def test_folds_are_a_cross_validation_ensemble(tmp_path, per_fold):
     files = ["checkpoint_final.pth", "model_ep_050.pth"][:per_fold]
     model = make_model(
         tmp_path / "Dataset027_ACDC/nnUNetTrainer__nnUNetPlans__3d_fullres",
@@ -243,7 +243,7 @@ def test_folds_are_a_cross_validation_ensemble(tmp_path: Path, per_fold: int) ->
     assert [m.fold for m in folder.members] == [str(f) for f in range(5) for _ in range(per_fold)]
 
 
-def test_folds_without_members_are_named(tmp_path: Path) -> None:
+def test_folds_without_members_are_named(tmp_path):
     model = make_model(tmp_path / "m", [f"fold_{f}/checkpoint_final.pth" for f in "02"])
     make_weights(model / "fold_1/checkpoint_best.pth")
     (model / "fold_3").mkdir()
@@ -258,7 +258,7 @@ def test_folds_without_members_are_named(tmp_path: Path) -> None:
     assert find_ensemble(run).problems == (LEFT_OUT.format(training="run/fold_1", reason=reason),)
 
 
-def test_fold_all_is_used_alone_only(tmp_path: Path) -> None:
+def test_fold_all_is_used_alone_only(tmp_path):
     model = make_model(
         tmp_path / "m", [f"fold_{f}/checkpoint_final.pth" for f in ("0", "1", "all")]
     )
@@ -270,7 +270,7 @@ def test_fold_all_is_used_alone_only(tmp_path: Path) -> None:
     assert find_ensemble(alone).usable
 
 
-def test_checkpoint_best_is_never_a_member(tmp_path: Path) -> None:
+def test_checkpoint_best_is_never_a_member(tmp_path):
     files = ["fold_0/checkpoint_best.pth", "fold_0/checkpoint_final.pth"]
     model = make_model(tmp_path / "m", files)
     folder = find_ensemble(model / files[0])
@@ -280,7 +280,7 @@ def test_checkpoint_best_is_never_a_member(tmp_path: Path) -> None:
     assert refusal(model).values == unusable(model, NO_MEMBERS)
 
 
-def test_trainings_side_by_side_are_a_deep_ensemble(tmp_path: Path) -> None:
+def test_trainings_side_by_side_are_a_deep_ensemble(tmp_path):
     for seed in (1, 2, 10):
         make_model(tmp_path / "seeds" / f"seed{seed}")
     folder = find_ensemble(tmp_path / "seeds")
@@ -289,7 +289,7 @@ def test_trainings_side_by_side_are_a_deep_ensemble(tmp_path: Path) -> None:
     assert folder.path == tmp_path / "seeds" / "seed1"
 
 
-def test_trainings_named_like_folds_are_found(tmp_path: Path) -> None:
+def test_trainings_named_like_folds_are_found(tmp_path):
     for fold in "01":
         make_model(tmp_path / f"fold_{fold}")
     assert find_ensemble(tmp_path).kind == "deep ensemble"
@@ -304,7 +304,7 @@ def test_trainings_named_like_folds_are_found(tmp_path: Path) -> None:
         ("architecture", {"arch_kwargs": {"n_stages": 5}}),
     ],
 )
-def test_training_with_other_plans_is_refused(tmp_path: Path, setting: str, value: Any) -> None:
+def test_training_with_other_plans_is_refused(tmp_path, setting, value):
     for seed in "ab":
         make_model(tmp_path / seed)
     settings = {"2d": {**CONFIGURATIONS["2d"], setting: value}}
@@ -316,7 +316,7 @@ def test_training_with_other_plans_is_refused(tmp_path: Path, setting: str, valu
     assert folder.problems == (LEFT_OUT.format(training="c", reason=reason),)
 
 
-def test_several_datasets_are_not_mixed(tmp_path: Path) -> None:
+def test_several_datasets_are_not_mixed(tmp_path):
     for name in ("Dataset001_A", "Dataset002_B"):
         make_model(tmp_path / name / "nnUNetTrainer__nnUNetPlans__2d")
     error = refusal(tmp_path)
@@ -324,7 +324,7 @@ def test_several_datasets_are_not_mixed(tmp_path: Path) -> None:
     assert error.values == {"folder": tmp_path, "datasets": "Dataset001_A, Dataset002_B"}
 
 
-def test_damaged_file_alone_is_refused(tmp_path: Path) -> None:
+def test_damaged_file_alone_is_refused(tmp_path):
     model = make_model(tmp_path / "m", [f"fold_0/epoch_{epoch}.pth" for epoch in range(2)])
     file = model / "fold_0/epoch_0.pth"
     file.write_bytes(file.read_bytes()[:-30])
@@ -334,28 +334,28 @@ def test_damaged_file_alone_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mark", ["plans.pkl", "fold_0/model_final_checkpoint.model"])
-def test_version_1_folder_is_named(tmp_path: Path, mark: str) -> None:
+def test_version_1_folder_is_named(tmp_path, mark):
     model = tmp_path / "nnUNet/2d/Task027_ACDC/nnUNetTrainerV2__nnUNetPlansv2.1"
     (model / mark).parent.mkdir(parents=True)
     (model / mark).write_bytes(b"")
     assert refusal(tmp_path / "nnUNet/2d").values == unusable(model, VERSION_1)
 
 
-def test_path_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+def test_path_that_cannot_be_read_is_refused(tmp_path):
     path = tmp_path / ("long" * 1000)
     error = refusal(path)
     assert error.statement.template == UNREADABLE
     assert error.values == {"file": path, "reason": os.strerror(errno.ENAMETOOLONG)}
 
 
-def test_missing_folder_is_refused(tmp_path: Path) -> None:
+def test_missing_folder_is_refused(tmp_path):
     error = refusal(tmp_path / "nowhere")
     assert error.statement.template == NOT_FOUND
     assert error.values == {"path": tmp_path / "nowhere"}
 
 
 @pytest.mark.parametrize(("chosen", "content"), [("", "nothing"), ("a.nii.gz", "a.nii.gz")])
-def test_folder_without_training_is_refused(tmp_path: Path, chosen: str, content: str) -> None:
+def test_folder_without_training_is_refused(tmp_path, chosen, content):
     if chosen:
         (tmp_path / chosen).touch()
     error = refusal(tmp_path / chosen)
@@ -363,9 +363,7 @@ def test_folder_without_training_is_refused(tmp_path: Path, chosen: str, content
     assert error.values == {"folder": tmp_path, "content": content, "expected": EXPECTED}
 
 
-def test_too_large_a_folder_is_not_searched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_large_a_folder_is_not_searched(tmp_path, monkeypatch):
     monkeypatch.setattr("napari_bayes_nnunet.io.ensemble.ensemble_folder._MOST_FOLDERS", 3)
     for number in range(4):
         (tmp_path / str(number)).mkdir()
@@ -374,7 +372,7 @@ def test_too_large_a_folder_is_not_searched(
     assert error.values == {"folder": tmp_path}
 
 
-def test_second_check_refuses_members(tmp_path: Path) -> None:
+def test_second_check_refuses_members(tmp_path):
     files = [f"fold_{fold}/checkpoint_final.pth" for fold in range(2)]
     folder = find_ensemble(make_model(tmp_path / "m", files))
     checked = folder.with_refused(

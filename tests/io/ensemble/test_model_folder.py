@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,15 +105,13 @@ def make_checkpoint(file: Path, content: object) -> Path:
         (lambda whole: whole.replace(b"data.pkl", b"data.png"), OTHER_ARCHIVE),
     ],
 )
-def test_unreadable_checkpoints_have_a_reason(
-    tmp_path: Path, damage: Callable[[bytes], bytes], reason: str
-) -> None:
+def test_unreadable_checkpoints_have_a_reason(tmp_path, damage, reason):
     file = make_checkpoint(tmp_path / "a.pth", list(range(100)))
     file.write_bytes(damage(file.read_bytes()))
     assert why_unreadable(file) == (file.stat().st_size, reason)
 
 
-def test_checkpoint_that_unpacks_to_more_is_refused(tmp_path: Path) -> None:
+def test_checkpoint_that_unpacks_to_more_is_refused(tmp_path):
     file = tmp_path / "a.pth"
     pickled = pickle.dumps({"init_args": {"configuration": "2d"}, "x": bytes(10**6)}, 2)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -123,7 +120,7 @@ def test_checkpoint_that_unpacks_to_more_is_refused(tmp_path: Path) -> None:
     assert configuration_in(file) is None
 
 
-def test_checkpoint_with_overlapping_records_is_refused(tmp_path: Path) -> None:
+def test_checkpoint_with_overlapping_records_is_refused(tmp_path):
     file = tmp_path / "a.pth"
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("archive/data.pkl", bytes(10_000))
@@ -131,7 +128,7 @@ def test_checkpoint_with_overlapping_records_is_refused(tmp_path: Path) -> None:
     assert why_unreadable(file) == (file.stat().st_size, COMPRESSED_WEIGHTS)
 
 
-def test_missing_checkpoint_has_a_reason(tmp_path: Path) -> None:
+def test_missing_checkpoint_has_a_reason(tmp_path):
     reason = UNREADABLE_FILE.format(reason=os.strerror(errno.ENOENT))
     assert why_unreadable(tmp_path / "a.pth") == (0, reason)
 
@@ -158,25 +155,25 @@ def refusal(folder: Path) -> DataError:
         (["background", "RV"], LABELS_NO_NUMBERS),
     ],
 )
-def test_unusable_labels_are_refused(tmp_path: Path, labels: Any, reason: str) -> None:
+def test_unusable_labels_are_refused(tmp_path, labels, reason):
     assert refusal(make(tmp_path, labels=labels)).statement.template == reason
 
 
-def test_labels_swapped_in_the_record_are_refused(tmp_path: Path) -> None:
+def test_labels_swapped_in_the_record_are_refused(tmp_path):
     folder = make(tmp_path, labels={"background": 0, "RV": 1, "MYO": 2, "LV": 3})
     make_record(folder, "2d", labels={"background": 0, "LV": 1, "MYO": 2, "RV": 3})
     error = refusal(folder)
     assert error.statement == statement(OTHER_TRAINING, entry="numbering of structures")
 
 
-def test_channels_swapped_in_the_record_are_refused(tmp_path: Path) -> None:
+def test_channels_swapped_in_the_record_are_refused(tmp_path):
     folder = make(tmp_path, channels={"0": "late", "1": "cine"})
     make_record(folder, "2d")
     assert refusal(folder).statement == statement(OTHER_TRAINING, entry="order of channels")
 
 
 @pytest.mark.parametrize("channels", [["cine"], {"first": "cine"}])
-def test_unusable_channels_are_refused(tmp_path: Path, channels: Any) -> None:
+def test_unusable_channels_are_refused(tmp_path, channels):
     assert refusal(make(tmp_path, channels=channels)).statement.template == NO_CHANNELS
 
 
@@ -184,7 +181,7 @@ def test_unusable_channels_are_refused(tmp_path: Path, channels: Any) -> None:
 
 
 @pytest.mark.parametrize("file", ["plans.json", "dataset.json"])
-def test_missing_and_damaged_files_are_refused(tmp_path: Path, file: str) -> None:
+def test_missing_and_damaged_files_are_refused(tmp_path, file):
     make(tmp_path)
     for text in ('{"labels": ', "[]"):
         (tmp_path / file).write_text(text)
@@ -198,7 +195,7 @@ def test_missing_and_damaged_files_are_refused(tmp_path: Path, file: str) -> Non
 # Configuration
 
 
-def test_configuration_of_a_renamed_folder_is_its_checkpoints(tmp_path: Path) -> None:
+def test_configuration_of_a_renamed_folder_is_its_checkpoints(tmp_path):
     both = {"2d": SETTINGS, "3d_fullres": SETTINGS}
     folder = make(tmp_path / "renamed", configurations=both)
     arguments = {"plans": {"configurations": both}, "configuration": "3d_fullres", "fold": 0}
@@ -223,7 +220,7 @@ class Unpickled:
         return {"a": 1}
 
 
-def test_configuration_of_other_files_is_none(tmp_path: Path) -> None:
+def test_configuration_of_other_files_is_none(tmp_path):
     assert configuration_in(make_checkpoint(tmp_path / "a.pth", {"epoch": 3})) is None
     assert configuration_in(tmp_path / "missing.pth") is None
     with zipfile.ZipFile(tmp_path / "b.pth", "w") as archive:
@@ -237,20 +234,20 @@ def test_configuration_of_other_files_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("parent", ["missing", "small"])
-def test_settings_without_a_parent_are_refused(tmp_path: Path, parent: str) -> None:
+def test_settings_without_a_parent_are_refused(tmp_path, parent):
     error = refusal(make(tmp_path, configurations={"small": {"inherits_from": parent}}))
     assert error.statement.template == NO_PARENT
     assert error.values == {"configuration": "small"}
 
 
-def test_cascade_is_refused(tmp_path: Path) -> None:
+def test_cascade_is_refused(tmp_path):
     cascade = {**SETTINGS, "previous_stage": "3d_lowres"}
     error = refusal(make(tmp_path, configurations={"3d_cascade_fullres": cascade}))
     assert error.statement.template == CASCADE
     assert error.values == {"configuration": "3d_cascade_fullres"}
 
 
-def test_incomplete_configuration_is_refused(tmp_path: Path) -> None:
+def test_incomplete_configuration_is_refused(tmp_path):
     error = refusal(make(tmp_path, configurations={"2d": {"batch_size": 2}}))
     assert error.statement.template == INCOMPLETE
     assert error.values == {"configuration": "2d", "missing": "patch_size, spacing"}
@@ -268,7 +265,7 @@ def test_incomplete_configuration_is_refused(tmp_path: Path) -> None:
         "antigravity",
     ],
 )
-def test_network_of_foreign_parts_is_refused(tmp_path: Path, part: str) -> None:
+def test_network_of_foreign_parts_is_refused(tmp_path, part):
     kwargs = {**NETWORK["arch_kwargs"], "nonlin": part, "nonlin_kwargs": {"command": "true"}}
     for network in (
         {**NETWORK, "arch_kwargs": kwargs},
@@ -283,7 +280,7 @@ def test_network_of_foreign_parts_is_refused(tmp_path: Path, part: str) -> None:
 # Agreement
 
 
-def test_difference_names_the_one_setting(tmp_path: Path) -> None:
+def test_difference_names_the_one_setting(tmp_path):
     rest = read_model(make(tmp_path / "a"))
     kwargs = {**NETWORK["arch_kwargs"], "n_stages": 7}
     settings = {**SETTINGS, "architecture": {**NETWORK, "arch_kwargs": kwargs}}
@@ -297,7 +294,7 @@ def test_difference_names_the_one_setting(tmp_path: Path) -> None:
     )
 
 
-def test_intensities_matter_where_they_normalise(tmp_path: Path) -> None:
+def test_intensities_matter_where_they_normalise(tmp_path):
     def model(name: str, scheme: str, mean: float) -> Any:
         settings = {**SETTINGS, "normalization_schemes": [scheme]}
         key = "foreground_intensity_properties_per_channel"
@@ -312,7 +309,7 @@ def test_intensities_matter_where_they_normalise(tmp_path: Path) -> None:
     )
 
 
-def test_checksum_shows_what_decides_a_segmentation(tmp_path: Path) -> None:
+def test_checksum_shows_what_decides_a_segmentation(tmp_path):
     models = [
         make(tmp_path / "a"),
         make(tmp_path / "b", configurations={"2d": {**SETTINGS, "spacing": [2, 2]}}),
@@ -323,7 +320,7 @@ def test_checksum_shows_what_decides_a_segmentation(tmp_path: Path) -> None:
     assert len({read_model(model).checksum() for model in models}) == len(models)
 
 
-def test_schedule_of_unsound_plans_is_none(tmp_path: Path) -> None:
+def test_schedule_of_unsound_plans_is_none(tmp_path):
     entry = {"schedule": {"epochs": 10, "cycles": 3}}
     assert read_model(make(tmp_path, checkpoint_ensemble=entry)).schedule is None
     assert read_model(make(tmp_path)).schedule is None

@@ -58,14 +58,14 @@ def edit(file: Path, **changes: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
-def test_record_survives_writing_and_reading(tmp_path: Path) -> None:
+def test_record_survives_writing_and_reading(tmp_path):
     ranges = {"RV": {"volume_ml": [20.0, 150.0]}}
     record = make_record(validation={"0": {"method": "multi", "structures": ranges}})
     write_record(tmp_path / "ensemble.json", record)
     assert read_record(tmp_path / "ensemble.json") == record
 
 
-def test_members_of_another_fold_are_apart(run: RunFolder) -> None:
+def test_members_of_another_fold_are_apart(run):
     run.members("1").mkdir(parents=True)
     run.member("1", 9).write_bytes(b"x")
     add_member(run, "1", 9)
@@ -78,7 +78,7 @@ def test_members_of_another_fold_are_apart(run: RunFolder) -> None:
     assert record.training_cases("1") == record.validation_cases("1") == []
 
 
-def test_resuming_deletes_members_and_progress(run: RunFolder) -> None:
+def test_resuming_deletes_members_and_progress(run):
     lines = [{"kind": "epoch", "fold": "0", "epoch": epoch} for epoch in (17, 18, 19)]
     lines += [{"kind": "stage", "text": "Training"}, {"kind": "epoch", "fold": "1", "epoch": 25}]
     text = "".join(json.dumps(line) + "\n" for line in lines)
@@ -102,7 +102,7 @@ def test_resuming_deletes_members_and_progress(run: RunFolder) -> None:
 
 
 @pytest.mark.parametrize("damaged", [b"\xff\x00\n", b"5\n", b"[]\n", b"[" * 10**5 + b"\n"])
-def test_resuming_deletes_damaged_lines_of_the_progress(run: RunFolder, damaged: bytes) -> None:
+def test_resuming_deletes_damaged_lines_of_the_progress(run, damaged):
     whole = b'{"kind": "epoch", "fold": "0", "epoch": 17}\n'
     without_epoch = b'{"kind": "epoch", "fold": "0"}\n'
     run.progress.write_bytes(whole + damaged + without_epoch)
@@ -110,7 +110,7 @@ def test_resuming_deletes_damaged_lines_of_the_progress(run: RunFolder, damaged:
     assert run.progress.read_bytes() == whole
 
 
-def test_record_of_a_newer_version_is_refused(run: RunFolder) -> None:
+def test_record_of_a_newer_version_is_refused(run):
     edit(run.record, format=2)
     with pytest.raises(DataError, check=says(NEWER_JSON)) as caught:
         read_record(run.record)
@@ -128,7 +128,7 @@ def test_record_of_a_newer_version_is_refused(run: RunFolder) -> None:
         {"folds": {"0": [1]}},
     ],
 )
-def test_record_with_wrong_entries_is_damaged(run: RunFolder, changes: dict[str, Any]) -> None:
+def test_record_with_wrong_entries_is_damaged(run, changes):
     edit(run.record, **changes)
     with pytest.raises(DataError, check=says(DAMAGED_JSON, file=run.record)):
         read_record(run.record)
@@ -136,7 +136,7 @@ def test_record_with_wrong_entries_is_damaged(run: RunFolder, changes: dict[str,
 
 @pytest.mark.parametrize("entry", ["folds", "validation"])
 @pytest.mark.parametrize("fold", ["./../../other run/fold_0", "x", "", "1_0", "-1", "0\n"])
-def test_fold_never_leads_to_another_folder(run: RunFolder, entry: str, fold: str) -> None:
+def test_fold_never_leads_to_another_folder(run, entry, fold):
     edit(run.record, **{entry: {"0": {}, "all": {}, "12": {}}})
     read_record(run.record)
     edit(run.record, **{entry: {fold: {}}})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "fold_0" / "trajectory"
 
 
-def test_epochs_are_read_in_order(folder: Path) -> None:
+def test_epochs_are_read_in_order(folder):
     trajectory = read_trajectory(folder)
     assert trajectory.epochs.tolist() == [8, 9, 10, 11, 12]
     assert list(trajectory.layers) == list(LAYERS)  # as in the network
@@ -52,7 +51,7 @@ def test_epochs_are_read_in_order(folder: Path) -> None:
         assert (weights[:, -1] == 100).all()
 
 
-def test_resuming_deletes_the_epochs_that_follow(folder: Path) -> None:
+def test_resuming_deletes_the_epochs_that_follow(folder):
     run = RunFolder(folder.parents[1])
     write_record(run.record, make_record())
     (folder / ".writing-a-epoch_0012.npz").touch()
@@ -100,7 +99,7 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_named(folder: Path, damage: Callable[[Path], Any]) -> None:
+def test_a_damaged_file_is_named(folder, damage):
     damage(folder / "epoch_0010.npz")
     with pytest.raises(DataError) as caught:
         read_trajectory(folder)
@@ -108,7 +107,7 @@ def test_a_damaged_file_is_named(folder: Path, damage: Callable[[Path], Any]) ->
     assert caught.value.values["file"] == folder / "epoch_0010.npz"
 
 
-def test_layers_of_another_network_are_refused(folder: Path) -> None:
+def test_layers_of_another_network_are_refused(folder):
     write_epoch(folder, 10, {"encoder.first": np.zeros((2, 1, 3, 3), np.float32)})
     with pytest.raises(DataError) as caught:
         read_trajectory(folder)

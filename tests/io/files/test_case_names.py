@@ -46,7 +46,7 @@ from napari_bayes_nnunet.io.files.case_names import (
         ("p1_cine.nii.gz", "p1_gt.nii.gz"),
     ],
 )
-def test_image_and_label_of_one_case(image: str, label: str) -> None:
+def test_image_and_label_of_one_case(image, label):
     assert read_case_name(Path(image)).key == read_case_name(Path(label)).key
 
 
@@ -61,7 +61,7 @@ def test_image_and_label_of_one_case(image: str, label: str) -> None:
         ("p1.nii.gz", "p1smask.nii.gz"),
     ],
 )
-def test_image_and_label_of_other_cases(image: str, label: str) -> None:
+def test_image_and_label_of_other_cases(image, label):
     assert read_case_name(Path(image)).key != read_case_name(Path(label)).key
 
 
@@ -76,11 +76,11 @@ def test_image_and_label_of_other_cases(image: str, label: str) -> None:
         ("Heart_Image.nii", "Heart"),
     ],
 )
-def test_name_of_the_case(file: str, case: str) -> None:
+def test_name_of_the_case(file, case):
     assert str(read_case_name(Path(file))) == case
 
 
-def test_a_number_that_counts_cases_stays() -> None:
+def test_a_number_that_counts_cases_stays():
     assert str(read_case_name(Path("h_0000.nii"), is_channel=False)) == "h_0000"
 
 
@@ -99,11 +99,11 @@ def test_a_number_that_counts_cases_stays() -> None:
         ("gtx_1.nii.gz", False),
     ],
 )
-def test_what_is_named_like_a_label(file: str, named: bool) -> None:
+def test_what_is_named_like_a_label(file, named):
     assert is_named_label(Path("gt", file), Path("gt")) is named
 
 
-def test_sub_folders_of_one_patient() -> None:
+def test_sub_folders_of_one_patient():
     root = Path("data")
     image = patient_folders(root / "p1" / "images" / "a.nii.gz", root)
     label = patient_folders(root / "labels" / "p1" / "a.nii.gz", root)
@@ -114,13 +114,13 @@ def test_sub_folders_of_one_patient() -> None:
     assert patient_folders(root / "imagesTs" / "a.nii.gz", root) == ("imagesTs",)
 
 
-def test_names_that_are_safe_in_paths() -> None:
+def test_names_that_are_safe_in_paths():
     assert safe_name("Herz 7 (ä):x") == "Herz_7_ä_x"
     assert safe_name("..") == ""
 
 
 @pytest.mark.parametrize("name", ["Herz für alle_4d", "h  2", "x" * 180, "-a", "é" * 90])
-def test_results_are_called_like_their_file(name: str) -> None:
+def test_results_are_called_like_their_file(name):
     assert result_name(name) == name
 
 
@@ -133,7 +133,7 @@ ODD_NAMES = [
 @given(st.sampled_from(ODD_NAMES) | st.text(), st.text())
 @example("a\nb", "a\tb")
 @example("x" * 181, "x" * 180 + "y")
-def test_names_of_results_are_clean_and_differ(name: str, other: str) -> None:
+def test_names_of_results_are_clean_and_differ(name, other):
     shown = result_name(name)
     assert shown.isprintable()
     assert shown.strip(".")
@@ -151,5 +151,5 @@ def test_names_of_results_are_clean_and_differ(name: str, other: str) -> None:
         *((name, False) for name in ("cine_sax", "mapped", "perfect", "frame_t3", "")),
     ],
 )
-def test_words_of_another_contrast_are_found(name: str, is_asked: bool) -> None:
+def test_words_of_another_contrast_are_found(name, is_asked):
     assert bool(other_contrast(name)) is is_asked

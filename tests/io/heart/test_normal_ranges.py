@@ -50,14 +50,14 @@ def test_a_site_adds_a_set_of_its_own(start: str, tmp_path: Path) -> None:
     assert (index.quantity, index.low) == ("LV CO/BSA", 1.9)
 
 
-def test_age_columns_may_be_missing(tmp_path: Path) -> None:
+def test_age_columns_may_be_missing(tmp_path):
     lines = (HEAD + FIRST).splitlines()
     text = "\n".join([*lines[:2], *(line.rsplit(",", 2)[0] for line in lines[2:])])
     (known,) = read_normal_ranges(written(tmp_path, text)).ranges
     assert known.is_for(5)
 
 
-def test_the_shipped_set_and_none_are_chosen_by_name() -> None:
+def test_the_shipped_set_and_none_are_chosen_by_name():
     assert len(read_normal_ranges(PETERSEN).ranges) == 40
     assert read_normal_ranges(NO_RANGES).ranges == ()
 
@@ -89,9 +89,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("text", "line", "expected"), WRONG.values(), ids=WRONG)
-def test_a_wrong_line_is_named_with_what_to_write(
-    text: str, line: int, expected: str, tmp_path: Path
-) -> None:
+def test_a_wrong_line_is_named_with_what_to_write(text, line, expected, tmp_path):
     file = written(tmp_path, text)
     with pytest.raises(DataError) as caught:
         read_normal_ranges(file)
@@ -101,7 +99,7 @@ def test_a_wrong_line_is_named_with_what_to_write(
     assert expected in str(caught.value.values["expected"])
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_refused(tmp_path):
     latin, broken = "source,Kühl\n".encode("latin-1"), 'source,"Ours\n'
     for text in (latin, broken):
         file = Path(written(tmp_path, text))
@@ -109,7 +107,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
             read_normal_ranges(str(file))
 
 
-def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_refused(tmp_path):
     for choice in (str(tmp_path), str(tmp_path / "nothing.csv")):
         with pytest.raises(DataError) as caught:
             read_normal_ranges(choice)

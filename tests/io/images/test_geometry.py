@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import nibabel
@@ -15,6 +14,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry, patient_letters
 from napari_bayes_nnunet.io.images.nifti import read_volume
 
+from ...helpers.checks.problems import says_only
 from ...helpers.data.niftis import OBLIQUE
 
 nib: Any = nibabel
@@ -38,9 +38,7 @@ def of(shape: tuple[int, ...], change: Any = None) -> Geometry:
         ((5, 4, 1), (1, 4, 5)),
     ],
 )
-def test_shape_is_reversed_and_one_phase_is_volume(
-    file_shape: tuple[int, ...], shape: tuple[int, ...]
-) -> None:
+def test_shape_is_reversed_and_one_phase_is_volume(file_shape, shape):
     geometry = of(file_shape)
     assert geometry.shape == shape
     assert geometry.file_shape == file_shape
@@ -49,7 +47,7 @@ def test_shape_is_reversed_and_one_phase_is_volume(
 @pytest.mark.parametrize(
     ("unit", "factor"), [("mm", 1.0), ("meter", 1000.0), ("micron", 0.001), (None, 1.0)]
 )
-def test_spacing_and_place_are_in_mm_whatever_unit(unit: str | None, factor: float) -> None:
+def test_spacing_and_place_are_in_mm_whatever_unit(unit, factor):
     def change(header: Any) -> None:
         header.set_sform(affine, code=1)
         header.set_zooms((2.0, 3.0, 8.0))
@@ -73,9 +71,7 @@ def test_spacing_and_place_are_in_mm_whatever_unit(unit: str | None, factor: flo
         (None, 46.0, None),
     ],
 )
-def test_frame_time_is_in_ms_or_unknown(
-    unit: str | None, step: float, expected: float | None
-) -> None:
+def test_frame_time_is_in_ms_or_unknown(unit, step, expected):
     def change(header: Any) -> None:
         header.set_zooms((1, 1, 1, step))
         header.set_xyzt_units("mm", unit)
@@ -84,7 +80,7 @@ def test_frame_time_is_in_ms_or_unknown(
     assert found == (None if expected is None else pytest.approx(expected))
 
 
-def test_frame_time_of_volume_or_infinite_is_unknown() -> None:
+def test_frame_time_of_volume_or_infinite_is_unknown():
     def change(header: Any) -> None:
         header.set_xyzt_units("mm", "msec")
         header["pixdim"][4] = np.inf
@@ -93,7 +89,7 @@ def test_frame_time_of_volume_or_infinite_is_unknown() -> None:
     assert of((5, 4, 3, 2), change).frame_time is None
 
 
-def test_unknown_codes_of_units_are_accepted() -> None:
+def test_unknown_codes_of_units_are_accepted():
     def change(header: Any) -> None:
         header["xyzt_units"] = 7 + 56
 
@@ -102,7 +98,7 @@ def test_unknown_codes_of_units_are_accepted() -> None:
     assert geometry.frame_time is None
 
 
-def test_phases_on_a_grid_keep_the_place_and_have_no_time() -> None:
+def test_phases_on_a_grid_keep_the_place_and_have_no_time():
     volume = make_geometry((3, 5, 4), (8.0, 1.5, 1.25), affine=OBLIQUE)
     cine = volume.with_phases(2)
     assert (cine.shape, cine.spacing, cine.frame_time) == ((2, 3, 5, 4), volume.spacing, None)
@@ -113,7 +109,7 @@ def test_phases_on_a_grid_keep_the_place_and_have_no_time() -> None:
     assert sagittal.with_phases(2).spacing == (9.0, 1.0, 1.0)
 
 
-def test_frame_keeps_the_place_and_drops_time() -> None:
+def test_frame_keeps_the_place_and_drops_time():
     cine = make_geometry((20, 10, 192, 192), (8, 1.29, 1.29), frame_time=46, affine=OBLIQUE)
     frame = cine.frame()
     assert frame.shape == (10, 192, 192)
@@ -123,7 +119,7 @@ def test_frame_keeps_the_place_and_drops_time() -> None:
     assert frame.frame() == frame
 
 
-def test_geometry_is_hashable_and_picklable() -> None:
+def test_geometry_is_hashable_and_picklable():
     geometry = make_geometry((3, 4, 5), (8, 1.5, 1.5), affine=OBLIQUE)
     assert pickle.loads(pickle.dumps(geometry)) == geometry
     assert len({geometry, Geometry(geometry.header)}) == 1
@@ -140,19 +136,17 @@ def test_geometry_is_hashable_and_picklable() -> None:
          (("L", "R"), ("A", "P"), ("I", "S"))),
     ],
 )  # fmt: skip
-def test_letters_of_plain_flipped_turned_and_oblique_axes(
-    affine: np.ndarray[Any, Any], letters: Any
-) -> None:
+def test_letters_of_plain_flipped_turned_and_oblique_axes(affine, letters):
     assert patient_letters(affine) == letters
 
 
-def test_letters_ignore_scale_of_affine() -> None:
+def test_letters_ignore_scale_of_affine():
     directions = OBLIQUE.copy()
     directions[:3, :3] /= np.linalg.norm(OBLIQUE[:3, :3], axis=0)
     assert patient_letters(directions) == patient_letters(OBLIQUE)
 
 
-def test_letters_at_45_degrees_name_each_axis_once() -> None:
+def test_letters_at_45_degrees_name_each_axis_once():
     c = np.sqrt(0.5)
     affine = np.array([[c, -c, 0, 0], [c, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
     letters = patient_letters(affine)
@@ -160,13 +154,13 @@ def test_letters_at_45_degrees_name_each_axis_once() -> None:
     assert {frozenset(ends) for ends in letters} == {frozenset(p) for p in ("RL", "AP", "SI")}
 
 
-def test_no_letters_where_nothing_is_known() -> None:
+def test_no_letters_where_nothing_is_known():
     assert make_geometry((3, 4, 5), (8, 1.5, 1.5)).letters is None
     assert patient_letters(np.zeros((4, 4))) is None
     assert patient_letters(np.full((4, 4), np.nan)) is None
 
 
-def test_straight_axes_from_the_origin_have_no_reliable_letters() -> None:
+def test_straight_axes_from_the_origin_have_no_reliable_letters():
     steps = np.diag([-1.5, -1.5, 8.0, 1.0])
     placeholder = make_geometry((3, 4, 5), (8, 1.5, 1.5), affine=steps)
     assert placeholder.letters is not None
@@ -189,7 +183,7 @@ def test_straight_axes_from_the_origin_have_no_reliable_letters() -> None:
         ((0.67, 0.67, 0.32), None),  # across the heart
     ],
 )
-def test_base_is_known_by_the_position_of_the_stack(to_last: Any, expected: Any) -> None:
+def test_base_is_known_by_the_position_of_the_stack(to_last, expected):
     affine = np.eye(4)
     affine[:3, 2] = 8 * np.array(to_last)
     affine[:3, 0], affine[:3, 1] = np.linalg.svd([to_last])[2][1:]
@@ -200,21 +194,21 @@ def test_base_is_known_by_the_position_of_the_stack(to_last: Any, expected: Any)
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
-def test_impossible_directions_are_described(number: float) -> None:
+def test_impossible_directions_are_described(number):
     def change(header: Any) -> None:
         header.set_sform(np.diag([number, 1.5, 8, 1]), code=1)
 
     assert str(of((5, 4, 3), change)).endswith("axes ???")
 
 
-def test_letters_of_qform_when_only_it_is_given() -> None:
+def test_letters_of_qform_when_only_it_is_given():
     def change(header: Any) -> None:
         header.set_qform(OBLIQUE, code=1)
 
     assert of((5, 4, 3), change).letters == patient_letters(OBLIQUE)
 
 
-def test_made_geometry_says_what_it_was_made_from() -> None:
+def test_made_geometry_says_what_it_was_made_from():
     geometry = make_geometry((2, 3, 4, 5), (8, 1.5, 1.25), frame_time=46, affine=OBLIQUE)
     assert geometry.shape == (2, 3, 4, 5)
     assert geometry.spacing == (8, 1.5, 1.25)
@@ -227,10 +221,9 @@ def test_made_geometry_says_what_it_was_made_from() -> None:
 
 
 @pytest.mark.parametrize("step", [0.0, -1.5, np.nan, np.inf])
-def test_made_geometry_refuses_other_spacings(step: float) -> None:
-    with pytest.raises(DataError) as error:
+def test_made_geometry_refuses_other_spacings(step):
+    with pytest.raises(DataError, check=says_only(spacing=(8, step, 1.5))):
         make_geometry((3, 4, 5), (8, step, 1.5))
-    assert error.value.values == {"spacing": (8, step, 1.5)}
 
 
 def moved(millimetres: float) -> np.ndarray[Any, Any]:
@@ -239,7 +232,7 @@ def moved(millimetres: float) -> np.ndarray[Any, Any]:
     return affine
 
 
-def test_same_grid_tolerates_rounding_but_no_shift() -> None:
+def test_same_grid_tolerates_rounding_but_no_shift():
     geometry = make_geometry((3, 4, 5), (8, 1.29, 1.29), affine=OBLIQUE)
     near = make_geometry((3, 4, 5), (8.005, 1.29, 1.29), affine=moved(0.1))
     assert geometry.same_grid(near)
@@ -247,7 +240,7 @@ def test_same_grid_tolerates_rounding_but_no_shift() -> None:
     assert not geometry.same_grid(make_geometry((3, 4, 5), (8.02, 1.29, 1.29), affine=OBLIQUE))
 
 
-def test_same_grid_compares_shape_spacing_and_direction() -> None:
+def test_same_grid_compares_shape_spacing_and_direction():
     geometry = make_geometry((3, 4, 5), (8, 1.29, 1.29), affine=OBLIQUE)
     flipped = OBLIQUE @ np.diag([1, 1, -1, 1])
     assert not geometry.same_grid(make_geometry((3, 4, 6), (8, 1.29, 1.29), affine=OBLIQUE))
@@ -255,12 +248,12 @@ def test_same_grid_compares_shape_spacing_and_direction() -> None:
     assert not geometry.same_grid(make_geometry((3, 4, 5), (8, 1.29, 1.29), affine=flipped))
 
 
-def test_same_grid_accepts_file_without_position() -> None:
+def test_same_grid_accepts_file_without_position():
     geometry = make_geometry((3, 4, 5), (8, 1.29, 1.29), affine=OBLIQUE)
     assert geometry.same_grid(make_geometry((3, 4, 5), (8, 1.29, 1.29)))
 
 
-def test_in_words() -> None:
+def test_in_words():
     geometry = make_geometry((20, 10, 192, 180), (8, 1.25, 1.5), affine=np.diag([1.5, 1.25, 8, 1]))
     assert str(geometry) == (
         "180 x 192 x 10 voxels of 1.5 x 1.25 x 8 mm, 20 phases, first voxel at 0.0, 0.0, 0.0 mm, "
@@ -280,7 +273,7 @@ def stored_along(axis: int, *, code: int = 1) -> Geometry:
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_slices_are_first_wherever_the_file_has_them(axis: int) -> None:
+def test_slices_are_first_wherever_the_file_has_them(axis):
     geometry = stored_along(axis)
     assert geometry.slice_axis == axis
     assert geometry.shape == (3, 20, 24)
@@ -294,7 +287,7 @@ def test_slices_are_first_wherever_the_file_has_them(axis: int) -> None:
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_order_of_the_file_and_back(axis: int) -> None:
+def test_order_of_the_file_and_back(axis):
     geometry = stored_along(axis)
     voxels = np.arange(2 * 3 * 20 * 24).reshape(2, 3, 20, 24)
     stored = geometry.to_file_order(voxels)
@@ -304,11 +297,11 @@ def test_order_of_the_file_and_back(axis: int) -> None:
     assert stored[position] == voxels[1, 2, 5, 7]
 
 
-def test_slices_that_cannot_be_found_stay_as_stored() -> None:
+def test_slices_that_cannot_be_found_stay_as_stored():
     assert of((24, 20, 22)).with_slices_found().slice_axis == 2
 
 
-def test_shape_shows_the_slices_if_the_spacing_contradicts_it() -> None:
+def test_shape_shows_the_slices_if_the_spacing_contradicts_it():
     """Axes that were swapped without the header: the coarse one is not the short one."""
     geometry = of(
         (256, 10, 216), lambda header: header.set_zooms((1.5, 1.5, 8))
@@ -342,12 +335,7 @@ def two_spacings(pixdim: tuple[float, ...], steps: tuple[float, ...], code: int 
         ((1.5, 1.25, 10), (1.5, 1.25, 0), (10, 1.25, 1.5), "pixdim"),
     ],
 )
-def test_affine_wins_over_pixdim_unless_all_one(
-    pixdim: tuple[float, ...],
-    steps: tuple[float, ...],
-    spacing: tuple[float, ...],
-    source: str,
-) -> None:
+def test_affine_wins_over_pixdim_unless_all_one(pixdim, steps, spacing, source):
     geometry = two_spacings(pixdim, steps)
     assert geometry.spacing == pytest.approx(spacing)
     assert geometry.spacing_source == source
@@ -360,14 +348,14 @@ def test_affine_wins_over_pixdim_unless_all_one(
 @pytest.mark.parametrize(
     ("shear", "skew"), [(0, None), (0.14, None), (0.15, 0.98893), (1, 0.70711), (np.nan, None)]
 )
-def test_skew_is_share_of_box_beyond_rounding(shear: float, skew: float | None) -> None:
+def test_skew_is_share_of_box_beyond_rounding(shear, skew):
     affine = np.diag([1.25, 1.5, 8, 1])
     affine[0, 2] = shear * 8
     geometry = of((24, 20, 3), lambda header: header.set_sform(affine, code=1))
     assert geometry.skew == (None if skew is None else pytest.approx(skew, abs=1e-5))
 
 
-def test_given_spacing_replaces_that_of_the_header() -> None:
+def test_given_spacing_replaces_that_of_the_header():
     geometry = replace(two_spacings((1.5, 1.25, 5), (1.5, 1.25, 10)), given_spacing=(8, 2, 2))
     assert geometry.spacing == (8, 2, 2)
     assert geometry.spacing_source == "given"
@@ -376,7 +364,7 @@ def test_given_spacing_replaces_that_of_the_header() -> None:
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_stored_spacing_is_in_both_parts_of_header(axis: int) -> None:
+def test_stored_spacing_is_in_both_parts_of_header(axis):
     geometry = replace(two_spacings((1.5, 1.25, 5), (1.5, 1.25, 10)), slice_axis=axis)
     given = replace(geometry, given_spacing=(8.0, 2.0, 3.0)).with_stored_spacing()
     assert given.spacing == pytest.approx((8.0, 2.0, 3.0))
@@ -386,7 +374,7 @@ def test_stored_spacing_is_in_both_parts_of_header(axis: int) -> None:
 
 
 @pytest.mark.parametrize(("scale", "step"), [(1.0, 1), (1.0005, 1.0005), (1.005, 8)])
-def test_unit_affine_of_joined_slices_stays(tmp_path: Path, scale: float, step: float) -> None:
+def test_unit_affine_of_joined_slices_stays(tmp_path, scale, step):
     """An affine whose steps are all 1 has no scale to which that of the slices could be added."""
     joined = nib.Nifti1Image(np.ones((5, 4, 1, 6), np.int16), np.diag([scale] * 3 + [1]))
     joined.header.set_zooms((1.4, 1.4, 1, 8))

@@ -39,7 +39,7 @@ from napari_bayes_nnunet.io.images.nifti import (
     write_labels,
 )
 
-from ...helpers.checks.problems import says
+from ...helpers.checks.problems import says, says_only
 from ...helpers.data.niftis import OBLIQUE, XYZ, XYZT, acdc_like, edit_header, save
 
 nib: Any = nibabel
@@ -49,7 +49,7 @@ sitk: Any = pytest.importorskip("SimpleITK")
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
-def test_voxels_are_as_stored_with_the_axes_reversed(tmp_path: Path, name: str) -> None:
+def test_voxels_are_as_stored_with_the_axes_reversed(tmp_path, name):
     volume = read_volume(save(tmp_path / name, XYZ))
     assert volume.voxels.dtype == np.int16
     assert np.array_equal(volume.voxels, XYZ.transpose(2, 1, 0))
@@ -60,7 +60,7 @@ def test_voxels_are_as_stored_with_the_axes_reversed(tmp_path: Path, name: str) 
     assert volume.phases == 1
 
 
-def test_voxels_agree_with_another_reader(tmp_path: Path) -> None:
+def test_voxels_agree_with_another_reader(tmp_path):
     path = save(tmp_path / "a.nii.gz", XYZ)
     other = sitk.ReadImage(str(path))
     volume = read_volume(path)
@@ -68,7 +68,7 @@ def test_voxels_agree_with_another_reader(tmp_path: Path) -> None:
     assert volume.spacing == pytest.approx(other.GetSpacing()[::-1], rel=1e-5)
 
 
-def test_cine_has_time_first_and_frames_from_1(tmp_path: Path) -> None:
+def test_cine_has_time_first_and_frames_from_1(tmp_path):
     path = save(tmp_path / "a.nii", XYZT, change=lambda i: i.header.set_zooms((1.28, 1.28, 8, 46)))
     cine = read_volume(path)
     assert cine.shape == (2, 3, 4, 5)
@@ -82,30 +82,28 @@ def test_cine_has_time_first_and_frames_from_1(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("phase", [0, 3, -1])
-def test_other_phases_are_refused(tmp_path: Path, phase: int) -> None:
+def test_other_phases_are_refused(tmp_path, phase):
     cine = read_volume(save(tmp_path / "a.nii", XYZT))
-    with pytest.raises(DataError) as error:
+    with pytest.raises(DataError, check=says_only(file="a.nii", phase=phase, phases=2)):
         cine.frame(phase)
-    assert error.value.values == {"file": "a.nii", "phase": phase, "phases": 2}
 
 
-def test_phase_1_of_a_volume_is_the_volume(tmp_path: Path) -> None:
+def test_phase_1_of_a_volume_is_the_volume(tmp_path):
     volume = read_volume(save(tmp_path / "a.nii", XYZ))
     assert np.array_equal(volume.frame(1).voxels, volume.voxels)
     assert volume.frame(1).geometry == volume.geometry
-    with pytest.raises(DataError) as error:
+    with pytest.raises(DataError, check=says(phases=1)):
         volume.frame(2)
-    assert error.value.values["phases"] == 1
 
 
 @pytest.mark.parametrize("trailing", [(1,), (1, 1), (1, 1, 1)])
-def test_a_single_phase_is_a_volume(tmp_path: Path, trailing: tuple[int, ...]) -> None:
+def test_a_single_phase_is_a_volume(tmp_path, trailing):
     volume = read_volume(save(tmp_path / "a.nii", XYZ.reshape(*XYZ.shape, *trailing)))
     assert np.array_equal(volume.voxels, XYZ.T)
 
 
 @pytest.mark.parametrize("unit", ["unknown", "sec"])
-def test_slices_on_the_fourth_axis_are_a_volume(tmp_path: Path, unit: str) -> None:
+def test_slices_on_the_fourth_axis_are_a_volume(tmp_path, unit):
     voxels = np.arange(1, 8 * 6 * 5 + 1, dtype=np.int16).reshape(8, 6, 5)
     usual = nib.Nifti1Image(voxels, OBLIQUE)
     usual.header.set_xyzt_units("mm")
@@ -128,7 +126,7 @@ def test_slices_on_the_fourth_axis_are_a_volume(tmp_path: Path, unit: str) -> No
 
 
 @pytest.mark.parametrize(("step", "noted"), [(0.0, True), (1.0, True), (150.0, False)])
-def test_unclear_fourth_axis_is_noted(tmp_path: Path, step: float, noted: bool) -> None:
+def test_unclear_fourth_axis_is_noted(tmp_path, step, noted):
     change = lambda i: i.header.set_zooms((1.4, 1.4, 8, step))  # noqa: E731
     cine = read_volume(save(tmp_path / "a.nii", XYZT[:, :, :1], change=change))
     assert cine.phases == phase_count(nifti_header(tmp_path / "a.nii")) == 2
@@ -137,7 +135,7 @@ def test_unclear_fourth_axis_is_noted(tmp_path: Path, step: float, noted: bool) 
     assert cine.frame(1).notes == cine.notes
 
 
-def test_spacing_is_pixdim_even_if_the_affine_lies(tmp_path: Path) -> None:
+def test_spacing_is_pixdim_even_if_the_affine_lies(tmp_path):
     path = edit_header(save(tmp_path / "a.nii", XYZ, np.diag([-1.0, -1.0, 1.0, 1.0])), acdc_like)
     volume = read_volume(path)
     assert volume.spacing == pytest.approx((10, 1.40625, 1.40625))
@@ -145,7 +143,7 @@ def test_spacing_is_pixdim_even_if_the_affine_lies(tmp_path: Path) -> None:
     assert sitk.ReadImage(str(path)).GetSpacing() == pytest.approx((1.40625, 1.40625, 10))
 
 
-def test_slope_and_intercept_are_applied(tmp_path: Path) -> None:
+def test_slope_and_intercept_are_applied(tmp_path):
     def change(image: Any) -> None:
         image.header.set_slope_inter(0.5, -3)
 
@@ -157,7 +155,7 @@ def test_slope_and_intercept_are_applied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [">i2", ">f4"])
-def test_big_endian_files(tmp_path: Path, dtype: str) -> None:
+def test_big_endian_files(tmp_path, dtype):
     header = nib.Nifti1Header(endianness=">")
     header.set_data_dtype(np.dtype(dtype))
     path = tmp_path / "a.nii"
@@ -169,11 +167,11 @@ def test_big_endian_files(tmp_path: Path, dtype: str) -> None:
     assert np.allclose(volume.geometry.affine, OBLIQUE)
 
 
-def test_double_precision_becomes_single(tmp_path: Path) -> None:
+def test_double_precision_becomes_single(tmp_path):
     assert read_volume(save(tmp_path / "a.nii", XYZ / 7)).voxels.dtype == np.float32
 
 
-def test_nifti_2_and_a_wrong_ending(tmp_path: Path) -> None:
+def test_nifti_2_and_a_wrong_ending(tmp_path):
     path = tmp_path / "a.nii"
     path.write_bytes(gzip.compress(nib.Nifti2Image(XYZ, OBLIQUE).to_bytes()))
     volume = read_volume(path)
@@ -183,6 +181,58 @@ def test_nifti_2_and_a_wrong_ending(tmp_path: Path) -> None:
 
 
 # --- refusals --------------------------------------------------------------------------------
+
+
+def header(voxels: Any = XYZ, **fields: Any) -> bytes:
+    """Return a NIfTI file with header fields as given; ``dim_3`` is the third number of dim."""
+    content = nib.Nifti1Image(voxels, OBLIQUE).to_bytes()
+    changed = nib.Nifti1Header(content[:348], check=False)
+    for name, value in fields.items():
+        field, _, index = name.rpartition("__")
+        changed[field or name][int(index) if field else ...] = value
+    return changed.binaryblock + content[348:]
+
+
+def replaced(content: bytes, start: int, new: bytes) -> bytes:
+    return content[:start] + new + content[start + len(new) :]
+
+
+NOISE = header(np.random.default_rng(0).integers(0, 2000, (16, 16, 8), dtype=np.int16))
+PLAIN, ONE_SLICE, LONG = header(), XYZ[..., :1].tobytes(), bytes(2**24)
+PACKED, NUMBERS, LARGE = gzip.compress(PLAIN), XYZ.astype(float), nib.Nifti2Image(XYZ, OBLIQUE)
+LARGE.header["dim"][1:4] = 100_000
+REFUSED: list[tuple[bytes, str | None, dict[str, Any]]] = [
+    *((text, NO_NIFTI, {}) for text in (b"", b"hello", b"x" * 1000, gzip.compress(b"x" * 1000))),
+    *(
+        (whole[: int(share * len(whole))], TRUNCATED, {})
+        for whole in (NOISE, gzip.compress(NOISE))
+        for share in (0.3, 0.9, 0.999)
+    ),
+    (PACKED[:-4], TRUNCATED, {}),
+    (LFS_START + b"v1\noid sha256:0\nsize 1\n", IMAGE_POINTER, {}),
+    (replaced(PACKED, 12, b"\xff" * 28), DAMAGED_NIFTI, {}),
+    (header(np.ones(5, np.int16)), None, {"lengths": [5]}),
+    (header(np.ones((5, 4), np.int16)), None, {"lengths": [5, 4]}),
+    (header(np.ones((2, 2, 2, 2, 3), np.int16)), None, {"lengths": [2, 2, 2, 2, 3]}),
+    *((header(dim__1=length), None, {"lengths": [length, 4, 3]}) for length in (0, -4)),
+    *((header(dim__3=length), None, {"lengths": [5, 4, length]}) for length in (0, -4)),
+    (header(XYZ * 0), BLANK_IMAGE, {}),
+    *(
+        (header(np.where(XYZ < 3, bad, NUMBERS)), None, {"count": 2, "total": 60})
+        for bad in (np.nan, np.inf, -np.inf)
+    ),
+    (header(NUMBERS * 1e300), None, {"count": 60, "total": 60}),
+    (header(np.zeros((5, 4, 3), np.complex64)), WRONG_TYPE, {}),
+    (header(np.zeros((5, 4, 3), [("R", "u1"), ("G", "u1"), ("B", "u1")])), WRONG_TYPE, {}),
+    (header(datatype=1234), None, {"code": 1234}),
+    (header(sform_code=0, qform_code=1, quatern_b=3, quatern_c=3), DAMAGED_NIFTI, {}),
+    *((header(vox_offset=n), DAMAGED_NIFTI, {}) for n in (1, 348, -400.0, np.nan, 1e9)),
+    *((pack(PLAIN + ONE_SLICE), MORE_THAN_HEADER, {}) for pack in (bytes, gzip.compress)),
+    (PLAIN + LONG, MORE_THAN_HEADER, {}),
+    # The end is cut off, which only a reader that unpacks everything would notice.
+    (gzip.compress(PLAIN + 2 * LONG, 1)[:-200], MORE_THAN_HEADER, {}),
+    (gzip.compress(LARGE.header.binaryblock + bytes(1000)), TOO_LARGE, {"voxels": 10**15}),
+]
 
 
 def refused(path: Path, template: str | None = None, **values: Any) -> None:
@@ -198,45 +248,20 @@ def refused(path: Path, template: str | None = None, **values: Any) -> None:
         assert error.value.values.items() >= values.items()
 
 
-def test_missing_file_and_folder(tmp_path: Path) -> None:
+def test_missing_file_and_folder(tmp_path):
     refused(tmp_path / "nowhere.nii.gz")
     refused(tmp_path, reason="Is a directory")
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"hello", b"x" * 1000, gzip.compress(b"x" * 1000)], ids=len
-)
-def test_no_nifti(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "a.nii.gz"
-    path.write_bytes(content)
-    refused(path, NO_NIFTI)
+@pytest.mark.parametrize("row", range(len(REFUSED)))
+def test_unreadable_content_is_refused(tmp_path, row):
+    content, template, values = REFUSED[row]
+    (tmp_path / "a.nii.gz").write_bytes(content)
+    refused(tmp_path / "a.nii.gz", template, **values)
 
 
-@pytest.mark.parametrize("keep", [0.3, 0.9, 0.999])
-@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
-def test_cut_short(tmp_path: Path, name: str, keep: float) -> None:
-    noise = np.random.default_rng(0).integers(0, 2000, (16, 16, 8), dtype=np.int16)
-    path = save(tmp_path / name, noise)
-    content = path.read_bytes()
-    path.write_bytes(content[: int(keep * len(content))])
-    refused(path, TRUNCATED)
-
-
-def test_pointer_of_git_lfs_is_said(tmp_path: Path) -> None:
-    path = tmp_path / "a.nii.gz"
-    path.write_bytes(LFS_START + b"v1\noid sha256:0\nsize 1\n")
-    refused(path, IMAGE_POINTER)
-
-
-def test_cut_short_by_last_bytes_of_gzip_only(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.nii.gz", XYZ)
-    path.write_bytes(path.read_bytes()[:-4])
-    refused(path, TRUNCATED)
-
-
-def test_flipped_bit_is_found_by_the_checksum(tmp_path: Path) -> None:
-    path = tmp_path / "a.nii.gz"
-    content = bytearray(gzip.compress(nib.Nifti1Image(XYZ, OBLIQUE).to_bytes(), 0))
+def test_flipped_bit_is_found_by_the_checksum(tmp_path):
+    path, content = tmp_path / "a.nii.gz", bytearray(gzip.compress(PLAIN, 0))
     content[-40] ^= 1
     path.write_bytes(content)
     with pytest.raises(DataError) as error:
@@ -244,101 +269,20 @@ def test_flipped_bit_is_found_by_the_checksum(tmp_path: Path) -> None:
     assert isinstance(error.value.__cause__, gzip.BadGzipFile)
 
 
-def test_damaged_compression(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.nii.gz", XYZ)
-    content = bytearray(path.read_bytes())
-    content[12:40] = b"\xff" * 28
-    path.write_bytes(content)
-    refused(path, DAMAGED_NIFTI)
-
-
-@pytest.mark.parametrize("shape", [(5, 4), (5,)])
-def test_too_few_axes(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    refused(save(tmp_path / "a.nii", np.ones(shape, np.int16), None), lengths=[*shape])
-
-
-def test_too_many_axes(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.nii", np.ones((2, 2, 2, 2, 3), np.int16))
-    refused(path, lengths=[2, 2, 2, 2, 3])
-
-
-@pytest.mark.parametrize("length", [0, -4])
-@pytest.mark.parametrize("axis", [1, 3])
-def test_length_0(tmp_path: Path, axis: int, length: int) -> None:
-    def change(header: Any) -> None:
-        header["dim"][axis] = length
-
-    lengths = [length if i == axis else n for i, n in enumerate(XYZ.shape, start=1)]
-    refused(edit_header(save(tmp_path / "a.nii", XYZ), change), lengths=lengths)
-
-
-def test_all_zero_unless_allowed(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.nii", np.zeros_like(XYZ))
-    refused(path, BLANK_IMAGE)
-    assert not read_volume(path, allow_blank=True).voxels.any()
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_nan_and_infinite_voxels_are_counted(tmp_path: Path, bad: float) -> None:
-    voxels = XYZ.astype(np.float32)
-    voxels[0, 0, :2] = bad
-    path = save(tmp_path / "a.nii.gz", voxels)
-    refused(path, count=2, total=60)
-
-
-def test_numbers_beyond_single_precision_are_infinite(tmp_path: Path) -> None:
-    refused(save(tmp_path / "a.nii", XYZ * 1e300), count=60, total=60)
-
-
 @pytest.mark.parametrize("step", [0.0, -1.5, np.nan, np.inf])
 @pytest.mark.parametrize("axis", [1, 2, 3])
-def test_spacing_must_be_above_0(tmp_path: Path, axis: int, step: float) -> None:
-    def change(header: Any) -> None:
-        header["pixdim"][axis] = step
-
-    path = edit_header(save(tmp_path / "a.nii", XYZ), change)
+def test_spacing_must_be_above_0(tmp_path, axis, step):
+    (tmp_path / "a.nii").write_bytes(header(**{f"pixdim__{axis}": step}))
     with pytest.raises(DataError) as error:
-        read_volume(path)
+        read_volume(tmp_path / "a.nii")
     assert error.value.values["spacing"][axis - 1] == pytest.approx(step, nan_ok=True)
-
-
-@pytest.mark.parametrize("dtype", [np.complex64, [("R", "u1"), ("G", "u1"), ("B", "u1")]])
-def test_complex_and_colour(tmp_path: Path, dtype: Any) -> None:
-    path = save(tmp_path / "a.nii", np.zeros((5, 4, 3), dtype))
-    refused(path, WRONG_TYPE)
-
-
-def test_unknown_voxel_type(tmp_path: Path) -> None:
-    def change(header: Any) -> None:
-        header["datatype"] = 1234
-
-    refused(edit_header(save(tmp_path / "a.nii", XYZ), change), code=1234)
-
-
-def test_impossible_orientation(tmp_path: Path) -> None:
-    def change(header: Any) -> None:
-        header["sform_code"] = 0
-        header["qform_code"] = 1
-        header["quatern_b"] = header["quatern_c"] = 3
-
-    refused(edit_header(save(tmp_path / "a.nii", XYZ), change), DAMAGED_NIFTI)
-
-
-def test_file_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = save(tmp_path / "a.nii", XYZ)
-
-    def forbidden(_: Path, mode: str) -> bytes:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", forbidden)
-    refused(path, reason="Permission denied")
 
 
 # --- labels ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("highest", "dtype"), [(3, np.uint8), (300, np.uint16)])
-def test_labels_are_read_as_the_smallest_type(tmp_path: Path, highest: int, dtype: Any) -> None:
+def test_labels_are_read_as_the_smallest_type(tmp_path, highest, dtype):
     stored = np.zeros((5, 4, 3), np.float64)
     stored[1, 2, 1] = highest
     labels = read_labels(save(tmp_path / "a.nii", stored))
@@ -346,12 +290,14 @@ def test_labels_are_read_as_the_smallest_type(tmp_path: Path, highest: int, dtyp
     assert labels.voxels[1, 2, 1] == highest
 
 
-def test_labels_may_be_blank(tmp_path: Path) -> None:
-    assert not read_labels(save(tmp_path / "a.nii", np.zeros_like(XYZ))).voxels.any()
+def test_labels_may_be_blank(tmp_path):
+    path = save(tmp_path / "a.nii", np.zeros_like(XYZ))
+    assert not read_labels(path).voxels.any()
+    assert not read_volume(path, allow_blank=True).voxels.any()
 
 
 @pytest.mark.parametrize("value", [0.5, -1.0, 70000.0])
-def test_other_values_are_no_labels(tmp_path: Path, value: float) -> None:
+def test_other_values_are_no_labels(tmp_path, value):
     path = save(tmp_path / "a.nii", np.full((5, 4, 3), value, np.float32))
     with pytest.raises(DataError) as error:
         read_labels(path)
@@ -372,11 +318,11 @@ def test_other_values_are_no_labels(tmp_path: Path, value: float) -> None:
         ("p.1.nii.gz", "p.1"),
     ],
 )
-def test_case_name(name: str, case: str) -> None:
+def test_case_name(name, case):
     assert case_name(Path("folder") / name) == case
 
 
-def test_word_in_the_name_gives_a_doubt(tmp_path: Path) -> None:
+def test_word_in_the_name_gives_a_doubt(tmp_path):
     doubts = []
     for name in ("p01_LGE.nii.gz", "p01.nii.gz"):
         nib.save(nib.Nifti1Image(np.ones((4, 5, 3), np.int16), np.eye(4)), tmp_path / name)
@@ -384,7 +330,7 @@ def test_word_in_the_name_gives_a_doubt(tmp_path: Path) -> None:
     assert ("LGE" in str(doubts[0]), doubts[1]) == (True, None)
 
 
-def test_channels_are_the_siblings_without_a_gap(tmp_path: Path) -> None:
+def test_channels_are_the_siblings_without_a_gap(tmp_path):
     for name in ("a_0000", "a_0001", "a_0002", "a_0004", "b_0001", "ab_0001"):
         (tmp_path / f"{name}.nii.gz").touch()
     files = channel_files(tmp_path / "a_0000.nii.gz")
@@ -397,14 +343,14 @@ def test_channels_are_the_siblings_without_a_gap(tmp_path: Path) -> None:
     assert not is_further_channel(tmp_path / "a.nii.gz")
 
 
-def test_channels_are_read_in_order(tmp_path: Path) -> None:
+def test_channels_are_read_in_order(tmp_path):
     for channel in range(3):
         save(tmp_path / f"a_000{channel}.nii.gz", XYZ + channel)
     volumes = read_channels(tmp_path / "a_0000.nii.gz")
     assert [int(volume.voxels[0, 0, 0]) for volume in volumes] == [1, 2, 3]
 
 
-def test_one_channel_may_be_blank(tmp_path: Path) -> None:
+def test_one_channel_may_be_blank(tmp_path):
     first, second = (tmp_path / f"a_000{channel}.nii.gz" for channel in range(2))
     for blank, other in ((first, second), (second, first)):
         save(blank, XYZ * 0)
@@ -417,7 +363,7 @@ def test_one_channel_may_be_blank(tmp_path: Path) -> None:
         read_channels(first)
 
 
-def test_channels_on_another_grid_are_refused(tmp_path: Path) -> None:
+def test_channels_on_another_grid_are_refused(tmp_path):
     save(tmp_path / "a_0000.nii.gz", XYZ)
     save(tmp_path / "a_0001.nii.gz", XYZ[:4])
     with pytest.raises(DataError) as error:
@@ -430,7 +376,7 @@ def test_channels_on_another_grid_are_refused(tmp_path: Path) -> None:
 # --- Info.cfg --------------------------------------------------------------------------------
 
 
-def test_info_cfg(tmp_path: Path) -> None:
+def test_info_cfg(tmp_path):
     assert read_info_cfg(tmp_path) is None
     content = "ED: 1\nES: 12\nGroup: DCM\nHeight: 184.0\nNbFrame: 30\nWeight: 95.0\n"
     (tmp_path / "Info.cfg").write_text(content)
@@ -438,33 +384,16 @@ def test_info_cfg(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "ED: 1\n", "ED: one\nES: 12\n", "ED: 0\nES: 12\n"])
-def test_info_cfg_without_both_phases(tmp_path: Path, content: str) -> None:
+def test_info_cfg_without_both_phases(tmp_path, content):
     (tmp_path / "Info.cfg").write_text(content)
-    with pytest.raises(DataError) as error:
+    with pytest.raises(DataError, check=says_only(file=tmp_path / "Info.cfg")):
         read_info_cfg(tmp_path)
-    assert error.value.values == {"file": tmp_path / "Info.cfg"}
 
 
 # --- files that unpack to too much -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
-def test_slices_behind_voxels_are_refused(tmp_path: Path, name: str) -> None:
-    content = nib.Nifti1Image(XYZ, OBLIQUE).to_bytes()
-    path = tmp_path / name
-    one_slice = XYZ[..., :1].tobytes()
-    path.write_bytes((gzip.compress if name.endswith("gz") else bytes)(content + one_slice))
-    refused(path, MORE_THAN_HEADER)
-    tail = bytes(2**24)
-    if name.endswith("gz"):
-        # The end is cut off, which only a reader that unpacks everything would notice.
-        path.write_bytes(gzip.compress(content + 2 * tail, 1)[:-200])
-    else:
-        path.write_bytes(content + tail)
-    refused(path, MORE_THAN_HEADER)
-
-
-def test_short_tail_behind_voxels_is_ignored(tmp_path: Path) -> None:
+def test_short_tail_behind_voxels_is_ignored(tmp_path):
     path = tmp_path / "a.nii.gz"
     voxels = np.ones((40, 30, 3), np.int16)
     content = nib.Nifti1Image(voxels, OBLIQUE).to_bytes()
@@ -472,17 +401,9 @@ def test_short_tail_behind_voxels_is_ignored(tmp_path: Path) -> None:
     assert np.array_equal(read_volume(path).voxels, voxels.T)
 
 
-def test_header_with_too_many_voxels_is_refused(tmp_path: Path) -> None:
-    header = nib.Nifti2Image(XYZ, OBLIQUE).header
-    header["dim"][1:4] = 100_000
-    path = tmp_path / "a.nii.gz"
-    path.write_bytes(gzip.compress(header.binaryblock + bytes(1000)))
-    refused(path, TOO_LARGE, voxels=10**15)
-
-
 @pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
-def test_voxels_at_byte_0_follow_the_header(tmp_path: Path, kind: Any, name: str) -> None:
+def test_voxels_at_byte_0_follow_the_header(tmp_path, kind, name):
     content = bytearray(kind(XYZ, OBLIQUE).to_bytes())
     block = kind.header_class.sizeof_hdr
     header = kind.header_class(bytes(content[:block]))
@@ -491,14 +412,6 @@ def test_voxels_at_byte_0_follow_the_header(tmp_path: Path, kind: Any, name: str
     path = tmp_path / name
     path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     assert np.array_equal(read_volume(path).voxels, XYZ.T)
-
-
-@pytest.mark.parametrize("offset", [1, 348])
-def test_voxels_inside_the_header_are_refused(tmp_path: Path, offset: int) -> None:
-    def change(header: Any) -> None:
-        header["vox_offset"] = offset
-
-    refused(edit_header(save(tmp_path / "a.nii", XYZ), change), DAMAGED_NIFTI)
 
 
 def made_large(path: Path, dtype: type, *, slope: float = 1) -> Path:
@@ -514,9 +427,7 @@ def made_large(path: Path, dtype: type, *, slope: float = 1) -> Path:
 @pytest.mark.parametrize(
     ("dtype", "slope", "most"), [(np.float64, 1, 6), (np.int16, 2, 6), (np.int16, 1, 3)]
 )
-def test_voxels_are_unpacked_into_one_array(
-    tmp_path: Path, dtype: type, slope: float, most: int
-) -> None:
+def test_voxels_are_unpacked_into_one_array(tmp_path, dtype, slope, most):
     """4 bytes a voxel and 2 for the check of floats; 2 bytes, and nothing else, for integers."""
     path = made_large(tmp_path / "a.nii.gz", dtype, slope=slope)
     read_volume(path)  # imports
@@ -528,9 +439,7 @@ def test_voxels_are_unpacked_into_one_array(
         tracemalloc.stop()
 
 
-def test_image_that_fills_the_memory_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_image_that_fills_the_memory_is_refused(tmp_path, monkeypatch):
     path = made_large(tmp_path / "a.nii.gz", np.float64)
     for name, content in {"cgroup": "0::/", "memory.max": 2**24, "memory.current": 0}.items():
         (tmp_path / name).write_text(f"{content}\n")
@@ -544,11 +453,3 @@ def test_image_that_fills_the_memory_is_refused(
         assert tracemalloc.get_traced_memory()[1] < 2**22  # nothing was unpacked
     finally:
         tracemalloc.stop()
-
-
-@pytest.mark.parametrize("offset", [-400.0, np.nan, 1e9])
-def test_voxels_far_from_the_header_are_refused(tmp_path: Path, offset: float) -> None:
-    def change(header: Any) -> None:
-        header["vox_offset"] = offset
-
-    refused(edit_header(save(tmp_path / "a.nii", XYZ), change), DAMAGED_NIFTI)

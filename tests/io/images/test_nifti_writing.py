@@ -21,7 +21,8 @@ from napari_bayes_nnunet.io.images.nifti import (
     write_map,
 )
 
-from ...helpers.data.niftis import OBLIQUE, XYZ, XYZT, Change, acdc_like, edit_header, save
+from ...helpers.checks.problems import says, says_only
+from ...helpers.data.niftis import OBLIQUE, XYZ, XYZT, acdc_like, edit_header, save
 
 nib: Any = nibabel
 sitk: Any = pytest.importorskip("SimpleITK")
@@ -72,17 +73,17 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 @pytest.mark.parametrize("voxels", [XYZ, XYZT, XYZ[..., np.newaxis]], ids=["3D", "4D", "T=1"])
-def test_labels_and_maps_have_the_sources_grid(tmp_path: Path, voxels: Any, change: Change) -> None:
+def test_labels_and_maps_have_the_sources_grid(tmp_path, voxels, change):
     source = save(tmp_path / "a.nii.gz", voxels, change=change)
     check_round_trip(tmp_path, source)
 
 
-def test_the_lying_affine_of_acdc_is_kept(tmp_path: Path) -> None:
+def test_the_lying_affine_of_acdc_is_kept(tmp_path):
     path = save(tmp_path / "a.nii", XYZ, np.diag([-1.0, -1.0, 1.0, 1.0]))
     check_round_trip(tmp_path, edit_header(path, acdc_like))
 
 
-def test_grid_of_big_endian_file_is_kept(tmp_path: Path) -> None:
+def test_grid_of_big_endian_file_is_kept(tmp_path):
     header = nib.Nifti1Header(endianness=">")
     header.set_data_dtype(np.dtype(">i2"))
     nib.save(nib.Nifti1Image(XYZ.astype(">i2"), OBLIQUE, header), tmp_path / "a.nii")
@@ -91,7 +92,7 @@ def test_grid_of_big_endian_file_is_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", [-1, 6, 300])
 @pytest.mark.parametrize("form", ["qform_code", "sform_code"])
-def test_undefined_form_codes_are_read_like_nibabel(tmp_path: Path, form: str, code: int) -> None:
+def test_undefined_form_codes_are_read_like_nibabel(tmp_path, form, code):
     def change(header: Any) -> None:
         header[form] = code
 
@@ -137,7 +138,7 @@ def raw_header(path: Path) -> Any:
     return nib.Nifti1Header(content[:348], check=False)
 
 
-def test_another_program_reads_labels_where_image_is(tmp_path: Path) -> None:
+def test_another_program_reads_labels_where_image_is(tmp_path):
     source = save(tmp_path / "a.nii.gz", XYZ, change=qform_only)
     labels = (np.arange(60) % 4).reshape(3, 4, 5)
     write_labels(tmp_path / "l.nii.gz", labels, read_volume(source))
@@ -160,9 +161,7 @@ def turned(axis: int, *, flip: bool) -> Any:
 @pytest.mark.parametrize("phases", [0, 2], ids=["3D", "4D"])
 @pytest.mark.parametrize("axis", [0, 1, 2], ids=["x", "y", "z"])
 @pytest.mark.parametrize("form", [qform_only, sform_only, no_form], ids=lambda form: form.__name__)
-def test_other_programs_read_results_where_the_image_is(
-    tmp_path: Path, axis: int, phases: int, flip: bool, form: Change
-) -> None:
+def test_other_programs_read_results_where_the_image_is(tmp_path, axis, phases, flip, form):
     affine = turned(axis, flip=flip)
 
     def change(image: Any) -> None:
@@ -193,7 +192,7 @@ def test_other_programs_read_results_where_the_image_is(
         assert read_back.geometry.same_grid(image.geometry)
 
 
-def test_the_labels_of_a_frame_have_3_axes(tmp_path: Path) -> None:
+def test_the_labels_of_a_frame_have_3_axes(tmp_path):
     source = save(tmp_path / "a.nii", XYZT, change=qform_only)
     frame = read_volume(source).frame(2)
     write_labels(tmp_path / "l.nii", np.ones((3, 4, 5), np.uint8), frame)
@@ -202,7 +201,7 @@ def test_the_labels_of_a_frame_have_3_axes(tmp_path: Path) -> None:
     assert np.array_equal(written.affine, nib.load(source).affine)
 
 
-def test_only_labels_are_marked_as_labels(tmp_path: Path) -> None:
+def test_only_labels_are_marked_as_labels(tmp_path):
     like = make_geometry((3, 4, 5), (8, 1.5, 1.5))
     write_labels(tmp_path / "l.nii", np.zeros((3, 4, 5), bool), like)
     labels = read_volume(tmp_path / "l.nii", allow_blank=True)
@@ -212,7 +211,7 @@ def test_only_labels_are_marked_as_labels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("highest", "dtype"), [(255, np.uint8), (256, np.uint16)])
-def test_label_type_is_smallest_possible(tmp_path: Path, highest: int, dtype: Any) -> None:
+def test_label_type_is_smallest_possible(tmp_path, highest, dtype):
     labels = np.full((3, 4, 5), highest)
     write_labels(tmp_path / "l.nii", labels, make_geometry((3, 4, 5), (8, 1.5, 1.5)))
     assert nib.load(tmp_path / "l.nii").header.get_data_dtype() == dtype
@@ -223,7 +222,7 @@ def test_label_type_is_smallest_possible(tmp_path: Path, highest: int, dtype: An
     ("voxels", "dtype"),
     [(XYZ.T, np.int16), (XYZ.T.astype(np.uint16), np.uint16), (XYZ.T / 7, np.float32)],
 )
-def test_images_keep_whole_numbers(tmp_path: Path, voxels: Any, dtype: Any) -> None:
+def test_images_keep_whole_numbers(tmp_path, voxels, dtype):
     write_image(tmp_path / "i.nii", voxels, make_geometry((3, 4, 5), (8, 1.5, 1.5)))
     written = read_volume(tmp_path / "i.nii")
     assert written.voxels.dtype == dtype
@@ -231,7 +230,7 @@ def test_images_keep_whole_numbers(tmp_path: Path, voxels: Any, dtype: Any) -> N
 
 
 @pytest.mark.parametrize("shape", [(5, 4, 3), (3, 4), (2, 3, 4, 5)])
-def test_another_grid_is_not_written(tmp_path: Path, shape: tuple[int, ...]) -> None:
+def test_another_grid_is_not_written(tmp_path, shape):
     like = make_geometry((3, 4, 5), (8, 1.5, 1.5))
     with pytest.raises(DataError) as of_labels:
         write_labels(tmp_path / "l.nii", np.zeros(shape, np.uint8), like)
@@ -244,29 +243,26 @@ def test_another_grid_is_not_written(tmp_path: Path, shape: tuple[int, ...]) -> 
 
 
 @pytest.mark.parametrize("value", [-1, 65536, 1.0])
-def test_values_that_are_no_labels_are_not_written(tmp_path: Path, value: float) -> None:
+def test_values_that_are_no_labels_are_not_written(tmp_path, value):
     like = make_geometry((3, 4, 5), (8, 1.5, 1.5))
     with pytest.raises(DataError) as error:
         write_labels(tmp_path / "l.nii", np.full((3, 4, 5), value), like)
     assert value in (error.value.values["low"], error.value.values["high"])
 
 
-def test_paths_may_be_strings(tmp_path: Path) -> None:
+def test_paths_may_be_strings(tmp_path):
     like = make_geometry((3, 4, 5), (8, 1.5, 1.5))
     write_labels(f"{tmp_path}/l.nii", np.ones((3, 4, 5), np.uint8), like)
     assert read_labels(f"{tmp_path}/l.nii").source == tmp_path / "l.nii"
 
 
-def test_other_endings_are_not_written(tmp_path: Path) -> None:
+def test_other_endings_are_not_written(tmp_path):
     like = make_geometry((3, 4, 5), (8, 1.5, 1.5))
-    with pytest.raises(DataError) as error:
+    with pytest.raises(DataError, check=says_only(file=tmp_path / "m.tif")):
         write_map(tmp_path / "m.tif", np.zeros((3, 4, 5)), like)
-    assert error.value.values == {"file": tmp_path / "m.tif"}
 
 
-def test_failed_write_leaves_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_write_leaves_old_file_and_nothing_else(tmp_path, monkeypatch):
     like = make_geometry((3, 4, 5), (8, 1.5, 1.5))
     path = tmp_path / "l.nii.gz"
     write_labels(path, np.full((3, 4, 5), 1), like)
@@ -275,14 +271,13 @@ def test_failed_write_leaves_old_file_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DataError) as error:
+    with pytest.raises(DataError, check=says(reason="No space left on device")):
         write_labels(path, np.full((3, 4, 5), 2), like)
-    assert error.value.values["reason"] == "No space left on device"
     assert list(tmp_path.iterdir()) == [path]
     assert read_labels(path).voxels.max() == 1
 
 
-def test_written_files_are_the_same_every_time(tmp_path: Path) -> None:
+def test_written_files_are_the_same_every_time(tmp_path):
     like = make_geometry((3, 4, 5), (8, 1.5, 1.5))
     for folder in ("one", "two"):
         write_labels(tmp_path / folder / "l.nii.gz", np.full((3, 4, 5), 1), like)

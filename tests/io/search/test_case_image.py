@@ -13,6 +13,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.search.case_image import NO_CINE_TAGS, case_image, study_image
 from napari_bayes_nnunet.io.search.studies import find_studies
 
+from ...helpers.checks.problems import says
 from ...helpers.data.dicoms import made_voxels, write_cine
 
 
@@ -22,7 +23,7 @@ def late_enhancement(tmp_path: Path) -> Path:
     return tmp_path / "lge"
 
 
-def test_other_tags_are_refused(late_enhancement: Path) -> None:
+def test_other_tags_are_refused(late_enhancement):
     with pytest.raises(DataError) as caught:
         case_image(late_enhancement)
     assert "280 ms" in str(caught.value)
@@ -31,18 +32,17 @@ def test_other_tags_are_refused(late_enhancement: Path) -> None:
     assert volume.shape == (4, 12, 10)
 
 
-def test_other_tags_are_refused_in_a_tree(late_enhancement: Path) -> None:
+def test_other_tags_are_refused_in_a_tree(late_enhancement):
     (study,) = find_studies(
         [late_enhancement.parent], output=late_enhancement.parent / "out"
     ).inputs
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, check=says(NO_CINE_TAGS)):
         study_image(study).read()
-    assert caught.value.statement.template == NO_CINE_TAGS
     (volume,) = study_image(study, anyway=True).read()
     assert volume.shape == (4, 12, 10)
 
 
-def test_single_stack_is_guessed_outside_trees_only(tmp_path: Path) -> None:
+def test_single_stack_is_guessed_outside_trees_only(tmp_path):
     """Two slices are not a short-axis stack, unless somebody chooses the folder or the series."""
     write_cine(tmp_path / "two", made_voxels((5, 2, 12, 10)))
     assert case_image(tmp_path / "two").read()[0].shape == (5, 2, 12, 10)
@@ -53,7 +53,7 @@ def test_single_stack_is_guessed_outside_trees_only(tmp_path: Path) -> None:
     assert study_image(study, series=5).read()[0].shape == (5, 2, 12, 10)
 
 
-def test_checksum_is_that_of_content_whatever_the_names(tmp_path: Path) -> None:
+def test_checksum_is_that_of_content_whatever_the_names(tmp_path):
     write_cine(tmp_path / "cine")
     shutil.copytree(tmp_path / "cine", tmp_path / "copy")
     file, *_ = files = [file for file in (tmp_path / "copy").rglob("*") if file.is_file()]
@@ -68,7 +68,7 @@ def test_checksum_is_that_of_content_whatever_the_names(tmp_path: Path) -> None:
     assert changed != expected
 
 
-def test_cine_is_not_refused(tmp_path: Path) -> None:
+def test_cine_is_not_refused(tmp_path):
     voxels = write_cine(tmp_path / "cine")
     (volume,) = case_image(tmp_path / "cine").read()
     assert volume.shape == voxels.shape

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,7 @@ from napari_bayes_nnunet.io.study.case_report import expected_dice_entry, read_r
 from ...helpers.checks.problems import says
 
 
-def test_missing_part_of_the_heart_has_an_expected_dice_of_0() -> None:
+def test_missing_part_of_the_heart_has_an_expected_dice_of_0():
     """Members that find nothing agree, but a reference has every part."""
     interval = IntervalRule(bias=0.0, half_width_80=0.1, half_width_90=None, patients=8)
     line = DiceRule(intercept=0.0, slope=0.9, interval=interval)
@@ -28,7 +27,7 @@ def test_missing_part_of_the_heart_has_an_expected_dice_of_0() -> None:
     assert entry["LV"]["interval_80"] == pytest.approx([0.8, 1.0])
 
 
-def test_report_of_another_format_is_refused(tmp_path: Path) -> None:
+def test_report_of_another_format_is_refused(tmp_path):
     file = tmp_path / "heart.json"
     content = {"volumes_ml": {"LV": {"ensemble": 5.0}}, "seconds": 1.0, "device": "cpu"}
     file.write_text(json.dumps({"format": 2, **content}))

@@ -29,7 +29,7 @@ from napari_bayes_nnunet.io.study.info import (
     write_study_info,
 )
 
-from ...helpers.checks.problems import says
+from ...helpers.checks.problems import says, says_only
 from ...helpers.data.studies import CINE, VOLUME, made_image, made_info, made_report
 
 
@@ -50,7 +50,7 @@ def change(folder: Path, **changes: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
-def test_a_description_survives_the_file(folder, image) -> None:
+def test_a_description_survives_the_file(folder, image):
     info = made_info(image)
     write_study_info(folder, info)
     found = read_study_info(folder)
@@ -63,7 +63,7 @@ def test_a_description_survives_the_file(folder, image) -> None:
     assert (found.ensemble, found.method, found.slices) == ("made", "multi", 4)
 
 
-def test_a_cine_has_phases_from_1(folder, tmp_path) -> None:
+def test_a_cine_has_phases_from_1(folder, tmp_path):
     image = made_image(tmp_path / "cine.nii.gz", CINE)
     info = made_info(image, phases=(1, 5), ed=1, es=5, phases_from="Info.cfg")
     write_study_info(folder, info)
@@ -73,7 +73,7 @@ def test_a_cine_has_phases_from_1(folder, tmp_path) -> None:
     assert found.shape == CINE.shape
 
 
-def test_missing_phases_are_a_warning(folder, tmp_path) -> None:
+def test_missing_phases_are_a_warning(folder, tmp_path):
     image = made_image(tmp_path / "cine.nii.gz", CINE)
     write_study_info(folder, made_info(image, phases=(1, 5), unfinished=(2, 3)))
     found = read_study_info(folder)
@@ -83,7 +83,7 @@ def test_missing_phases_are_a_warning(folder, tmp_path) -> None:
     assert not made_info(image, phases=(1, 5)).lacking
 
 
-def test_joined_phases_keep_the_names_of_their_files(folder, image) -> None:
+def test_joined_phases_keep_the_names_of_their_files(folder, image):
     cine, names = VOLUME.with_phases(2), ("p_frame01", "p_frame12")
     write_study_info(folder, made_info(image, geometry=cine, phases=(1, 2), phase_cases=names))
     assert read_study_info(folder).phase_cases == names
@@ -96,7 +96,7 @@ def test_joined_phases_keep_the_names_of_their_files(folder, image) -> None:
         read_study_info(folder)
 
 
-def test_the_file_is_plain_json(folder, image) -> None:
+def test_the_file_is_plain_json(folder, image):
     write_study_info(folder, made_info(image))
     content = json.loads((folder / "study.json").read_text())
     assert content["format"] == 2
@@ -106,7 +106,7 @@ def test_the_file_is_plain_json(folder, image) -> None:
     assert content["image"]["name"] == "heart_0000.nii.gz"
 
 
-def test_the_header_keeps_no_name(folder, image) -> None:
+def test_the_header_keeps_no_name(folder, image):
     header = VOLUME.parsed()
     for name, text in (("descrip", b"DOE^JANE"), ("db_name", b"DOE"), ("intent_name", b"JANE")):
         header[name] = text
@@ -118,23 +118,23 @@ def test_the_header_keeps_no_name(folder, image) -> None:
 
 
 class TestQuality:
-    def test_is_the_mean_over_structures_and_phases(self, tmp_path) -> None:
+    def test_is_the_mean_over_structures_and_phases(self, tmp_path):
         low = made_report() | {"pairwise_dice": {"LV": 0.5, "RV": None}}
         info = made_info(None, phases=(1, 2), reports={1: made_report(0.9), 2: low})
         assert info.quality == pytest.approx((3 * 0.9 + 0.5) / 4)
 
-    def test_is_unknown_for_a_single_member(self) -> None:
+    def test_is_unknown_for_a_single_member(self):
         assert made_info(None, reports={None: made_report(None)}).quality is None
         assert made_info(None, reports={None: {}}).quality is None
 
-    def test_warnings_are_said_once(self) -> None:
+    def test_warnings_are_said_once(self):
         reports = {p: made_report(warnings=["LV is larger.", f"Phase {p}."]) for p in (1, 2)}
         info = made_info(None, phases=(1, 2), reports=reports)
         assert info.warnings == ("LV is larger.", "Phase 1.", "Phase 2.")
 
 
 class TestBadFile:
-    def test_none(self, folder) -> None:
+    def test_none(self, folder):
         assert not is_study(folder)
         for missing in (folder, folder / "nowhere"):
             with pytest.raises(DataError) as caught:
@@ -142,7 +142,7 @@ class TestBadFile:
             assert caught.value.statement.template == NOT_A_STUDY
             assert caught.value.values == {"folder": missing, "file": "study.json"}
 
-    def test_cut_short_anywhere(self, folder, image) -> None:
+    def test_cut_short_anywhere(self, folder, image):
         write_study_info(folder, made_info(image))
         file = folder / "study.json"
         whole = file.read_text()
@@ -151,14 +151,14 @@ class TestBadFile:
             with pytest.raises(DataError, check=says(DAMAGED_JSON, file=folder / "study.json")):
                 read_study_info(folder)
 
-    def test_of_a_newer_version(self, folder, image) -> None:
+    def test_of_a_newer_version(self, folder, image):
         write_study_info(folder, made_info(image))
         change(folder, format=3)
         with pytest.raises(DataError, check=says(NEWER_JSON)) as caught:
             read_study_info(folder)
         assert caught.value.values == {"file": folder / "study.json"}
 
-    def test_keys_of_later_versions_are_ignored(self, folder, image) -> None:
+    def test_keys_of_later_versions_are_ignored(self, folder, image):
         write_study_info(folder, made_info(image))
         content = json.loads((folder / "study.json").read_text())
         change(folder, colour="blue", image=content["image"] | {"colour": "blue"})
@@ -178,39 +178,39 @@ class TestBadFile:
             {"format": "new"},
         ],
     )
-    def test_damaged(self, folder, image, changes) -> None:
+    def test_damaged(self, folder, image, changes):
         write_study_info(folder, made_info(image))
         change(folder, **changes)
         with pytest.raises(DataError, check=says(DAMAGED_JSON)):
             read_study_info(folder)
 
     @pytest.mark.parametrize("phases", [[], [0, 1], [6]])
-    def test_phases_the_cine_does_not_have(self, folder, tmp_path, phases) -> None:
+    def test_phases_the_cine_does_not_have(self, folder, tmp_path, phases):
         image = made_image(tmp_path / "cine.nii.gz", CINE)
         write_study_info(folder, made_info(image, phases=(1,)))
         change(folder, phases=phases, reports={f"phase{p:02d}": {} for p in phases})
         with pytest.raises(DataError, check=says(DAMAGED_JSON)):
             read_study_info(folder)
 
-    def test_that_cannot_be_read(self, folder) -> None:
+    def test_that_cannot_be_read(self, folder):
         (folder / "study.json").mkdir()
         with pytest.raises(DataError, check=says(UNREADABLE)):
             read_study_info(folder)
 
 
 class TestFindingTheImage:
-    def test_where_it_was(self, folder, image) -> None:
+    def test_where_it_was(self, folder, image):
         write_study_info(folder, made_info(image))
         assert find_image(read_study_info(folder), folder) == image
 
     @pytest.mark.parametrize("parent", ["studies", "."])
-    def test_next_to_the_study_or_above(self, folder, image, tmp_path, parent) -> None:
+    def test_next_to_the_study_or_above(self, folder, image, tmp_path, parent):
         write_study_info(folder, made_info(image))
         moved = tmp_path / parent / image.name
         shutil.move(image, moved)
         assert find_image(read_study_info(folder), folder) == moved
 
-    def test_both_moved_together(self, folder, image, tmp_path) -> None:
+    def test_both_moved_together(self, folder, image, tmp_path):
         write_study_info(folder, made_info(image))
         others = tmp_path / "other computer"
         others.mkdir()
@@ -221,51 +221,49 @@ class TestFindingTheImage:
         assert found is not None
         assert found.resolve() == others / "images" / image.name
 
-    def test_nowhere(self, folder, image) -> None:
+    def test_nowhere(self, folder, image):
         write_study_info(folder, made_info(image))
         image.unlink()
         assert find_image(read_study_info(folder), folder) is None
 
     @staticmethod
     def assert_changed(folder: Path, image: Path) -> None:
-        with pytest.raises(DataError) as caught:
+        with pytest.raises(DataError, check=says_only(CHANGED_IMAGE, image=image)):
             find_image(read_study_info(folder), folder)
-        assert caught.value.statement.template == CHANGED_IMAGE
-        assert caught.value.values == {"image": image}
 
-    def test_a_changed_image_is_refused(self, folder, image) -> None:
+    def test_a_changed_image_is_refused(self, folder, image):
         write_study_info(folder, made_info(image))
         made_image(image, CINE)
         self.assert_changed(folder, image)
 
-    def test_changed_bytes_of_the_same_size_are_refused(self, folder, image) -> None:
+    def test_changed_bytes_of_the_same_size_are_refused(self, folder, image):
         write_study_info(folder, made_info(image))
         content = bytearray(image.read_bytes())
         content[-9] ^= 1
         image.write_bytes(content)
         self.assert_changed(folder, image)
 
-    def test_another_image_of_the_name_is_skipped(self, folder, image, tmp_path) -> None:
+    def test_another_image_of_the_name_is_skipped(self, folder, image, tmp_path):
         write_study_info(folder, made_info(image))
         right = tmp_path / image.name
         shutil.move(image, right)
         made_image(tmp_path / "studies" / image.name, CINE)
         assert find_image(read_study_info(folder), folder) == right
 
-    def test_in_the_study(self, folder) -> None:
+    def test_in_the_study(self, folder):
         info = made_info(None)
         assert find_image(info, folder) is None
         made_image(folder / "image.nii.gz")
         assert find_image(info, folder) == folder / "image.nii.gz"
 
-    def test_a_missing_source_is_refused(self, tmp_path) -> None:
+    def test_a_missing_source_is_refused(self, tmp_path):
         image = tmp_path / "none.nii.gz"
         with pytest.raises(DataError) as caught:
             SourceImage.from_file(image)
         assert caught.value.statement.template == UNREADABLE
         assert caught.value.values == {"file": image, "reason": os.strerror(errno.ENOENT)}
 
-    def test_the_checksum_is_that_of_the_bytes(self, tmp_path) -> None:
+    def test_the_checksum_is_that_of_the_bytes(self, tmp_path):
         (tmp_path / "a").write_bytes(np.arange(10, dtype=np.uint8).tobytes())
         source = SourceImage.from_file(tmp_path / "a")
         assert source.bytes == 10
@@ -274,7 +272,7 @@ class TestFindingTheImage:
         )
 
 
-def test_how_the_image_is_held_survives_the_file(folder, image) -> None:
+def test_how_the_image_is_held_survives_the_file(folder, image):
     held = replace(VOLUME, slice_axis=0, given_spacing=(7.0, 1.5, 1.25))
     write_study_info(folder, made_info(image, geometry=held))
     assert read_study_info(folder).geometry == held
@@ -282,7 +280,7 @@ def test_how_the_image_is_held_survives_the_file(folder, image) -> None:
 
 
 @pytest.mark.parametrize("axis", [-1, 3, "x"])
-def test_impossible_slice_axis_is_damage(folder, image, axis) -> None:
+def test_impossible_slice_axis_is_damage(folder, image, axis):
     write_study_info(folder, made_info(image))
     change(folder, format=2, slice_axis=axis)
     with pytest.raises(DataError):
@@ -290,7 +288,7 @@ def test_impossible_slice_axis_is_damage(folder, image, axis) -> None:
 
 
 @pytest.mark.parametrize("case", ["../../elsewhere/heart", "/tmp/heart", "..\\heart", "a\nb"])
-def test_case_never_leads_to_another_folder(folder, image, case) -> None:
+def test_case_never_leads_to_another_folder(folder, image, case):
     write_study_info(folder, made_info(image))
     change(folder, case=case)
     named = read_study_info(folder).case

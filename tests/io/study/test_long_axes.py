@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -24,7 +22,7 @@ def made_plane(voxels: np.ndarray | None = None) -> LongAxis:
     return LongAxis(kind="RV 2CH", voxels=made, affine=np.diag([1.5, 1.5, 6, 1]))
 
 
-def test_long_axes_are_kept_and_replaced_with_their_study(tmp_path: Path) -> None:
+def test_long_axes_are_kept_and_replaced_with_their_study(tmp_path):
     image, folder = made_image(tmp_path / "heart.nii.gz"), tmp_path / "study"
     posteriors, info = {None: made_posterior()}, made_info(image)
     write_study(folder, info, posteriors, long_axes=[made_plane()])
@@ -37,7 +35,7 @@ def test_long_axes_are_kept_and_replaced_with_their_study(tmp_path: Path) -> Non
     assert not {file.name for file in folder.iterdir()} & {*LONG_AXIS_FILES}
 
 
-def test_a_study_without_long_axes_opens(tmp_path: Path) -> None:
+def test_a_study_without_long_axes_opens(tmp_path):
     study = read_study(make_study(tmp_path / "study"))
     assert (study.long_axes, study.problems) == ((), ())
 
@@ -45,7 +43,7 @@ def test_a_study_without_long_axes_opens(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "voxels", [np.zeros((3, 4)), np.zeros((2, 3, 4), "U1"), np.zeros((0, 3, 4)), None]
 )
-def test_a_damaged_long_axis_is_left_out(tmp_path: Path, voxels: np.ndarray | None) -> None:
+def test_a_damaged_long_axis_is_left_out(tmp_path, voxels):
     file, problems = tmp_path / long_axis_file("RV 2CH"), list[str]()
     if voxels is None:
         file.write_bytes(b"no archive")
@@ -55,7 +53,7 @@ def test_a_damaged_long_axis_is_left_out(tmp_path: Path, voxels: np.ndarray | No
     assert problems == [DAMAGED_LONG_AXIS.format(file=file, kind="RV 2CH")]
 
 
-def test_long_axes_are_measured_before_unpacking(tmp_path: Path) -> None:
+def test_long_axes_are_measured_before_unpacking(tmp_path):
     file, problems = tmp_path / long_axis_file("4CH"), list[str]()
     huge = np.broadcast_to(np.uint8(0), (2, 2**14, 2**13))
     np.savez_compressed(file, voxels=huge, affine=np.eye(4))

@@ -79,7 +79,7 @@ def make(folder: Path, record: PatientRecord | None = DOE) -> Path:
     ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
-def test_header_says_whose_heart_it_is(tmp_path, entries, title, values) -> None:
+def test_header_says_whose_heart_it_is(tmp_path, entries, title, values):
     write_cine(tmp_path / "in", series=5, ManufacturerModelName="Model 1", **entries)
     record = read_dicom(tmp_path / "in").patient
     assert (record.title, record.scanner) == (title, "made Model 1")
@@ -89,7 +89,7 @@ def test_header_says_whose_heart_it_is(tmp_path, entries, title, values) -> None
     assert record.values == Patient(sex=record.sex, age=years and int(years[1]), **known)
 
 
-def test_nifti_is_named_by_its_whole_file(tmp_path) -> None:
+def test_nifti_is_named_by_its_whole_file(tmp_path):
     image = made_image(tmp_path / "patient001_frame01_0000.nii.gz")
     first = read_volume(image).patient
     assert first.title == "patient001_frame01_0000.nii.gz"
@@ -97,7 +97,7 @@ def test_nifti_is_named_by_its_whole_file(tmp_path) -> None:
     assert first.joined_with(other).title == "patient001_frame01_0000.nii.gz + b.nii"
 
 
-def test_record_is_kept_for_its_owner_only(tmp_path) -> None:
+def test_record_is_kept_for_its_owner_only(tmp_path):
     folder = make(tmp_path / "study")
     assert stat.S_IMODE((folder / PATIENT_FILE).stat().st_mode) == 0o600
     assert read_study(folder).patient == DOE
@@ -105,18 +105,18 @@ def test_record_is_kept_for_its_owner_only(tmp_path) -> None:
     assert not (folder / PATIENT_FILE).exists()
 
 
-def test_study_without_record_is_named_by_its_case(tmp_path) -> None:
+def test_study_without_record_is_named_by_its_case(tmp_path):
     study = read_study(make_study(tmp_path / "study"))
     assert (study.patient.title, study.problems) == ("heart", ())
     assert study.review.patient == Patient()
 
 
-def test_header_that_names_nobody_leaves_the_case(tmp_path) -> None:
+def test_header_that_names_nobody_leaves_the_case(tmp_path):
     nobody = replace(DOE, name="", patient_id="")
     assert read_study(make(tmp_path / "study", nobody)).patient == replace(nobody, files=("heart",))
 
 
-def test_record_stays_for_its_owner_only(tmp_path) -> None:
+def test_record_stays_for_its_owner_only(tmp_path):
     folder = make(tmp_path / "study")
     (folder / PATIENT_FILE).chmod(0o644)  # as an unpacked archive has it
     make(folder)
@@ -124,7 +124,7 @@ def test_record_stays_for_its_owner_only(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", '{"format": 1, "name": 5}', '{"format": 99}'])
-def test_damaged_record_is_said_and_the_study_opens(tmp_path, text) -> None:
+def test_damaged_record_is_said_and_the_study_opens(tmp_path, text):
     folder = make(tmp_path / "study")
     (folder / PATIENT_FILE).write_text(text)
     study = read_study(folder)
@@ -132,7 +132,7 @@ def test_damaged_record_is_said_and_the_study_opens(tmp_path, text) -> None:
     assert [PATIENT_FILE in problem for problem in study.problems] == [True]
 
 
-def test_first_opening_takes_the_values_of_the_header(tmp_path) -> None:
+def test_first_opening_takes_the_values_of_the_header(tmp_path):
     folder = make(tmp_path / "study")
     assert read_study(folder).review.patient == KNOWN
     save_review(folder, read_study(folder).review)
@@ -143,7 +143,7 @@ def test_first_opening_takes_the_values_of_the_header(tmp_path) -> None:
         assert has_corrections(folder)
 
 
-def test_record_of_a_newer_version_is_read(tmp_path) -> None:
+def test_record_of_a_newer_version_is_read(tmp_path):
     folder = make(tmp_path / "study")
     content = json.loads((folder / PATIENT_FILE).read_text())
     (folder / PATIENT_FILE).write_text(json.dumps({**content, "diagnosis": "?"}))

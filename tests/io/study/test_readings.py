@@ -63,7 +63,7 @@ def values(folder: Path) -> list[int]:
     return np.unique(read_study(folder).edited).tolist()
 
 
-def test_second_reader_starts_from_the_prediction(folder: Path) -> None:
+def test_second_reader_starts_from_the_prediction(folder):
     open_reading(folder, "Anna")
     read(folder, 2, finished=False, log="of Anna")
     open_reading(folder, "Ben")
@@ -73,7 +73,7 @@ def test_second_reader_starts_from_the_prediction(folder: Path) -> None:
     assert not (folder / USE_LOG).exists()
 
 
-def test_reader_without_a_name_sees_nothing_of_another(folder: Path) -> None:
+def test_reader_without_a_name_sees_nothing_of_another(folder):
     open_reading(folder, "Anna")
     read(folder, 2, finished=False)
     open_reading(folder, "")
@@ -87,9 +87,7 @@ def test_reader_without_a_name_sees_nothing_of_another(folder: Path) -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("killed_at", [EDITED, REVIEW])
-def test_kill_while_readers_change_mixes_nothing(
-    folder: Path, known: bool, killed_at: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kill_while_readers_change_mixes_nothing(folder, known, killed_at, monkeypatch):
     if known:
         open_reading(folder, "Ben")
         read(folder, 3, finished=True)
@@ -116,7 +114,7 @@ def test_kill_while_readers_change_mixes_nothing(
     assert [r.title[:3] for r in list_readings(folder) if r.review.finished][-1] == "Ann"
 
 
-def test_reader_continues_the_own_reading(folder: Path) -> None:
+def test_reader_continues_the_own_reading(folder):
     open_reading(folder, "Anna")
     read(folder, 2, finished=False, log="of Anna")
     before = [(folder / name).read_bytes() for name in (EDITED, REVIEW, USE_LOG)]
@@ -128,7 +126,7 @@ def test_reader_continues_the_own_reading(folder: Path) -> None:
     assert values(folder) == [3]
 
 
-def test_finished_reading_is_never_written_again(folder: Path) -> None:
+def test_finished_reading_is_never_written_again(folder):
     open_reading(folder, "Anna")
     read(folder, 2, finished=True)
     kept = content(folder)
@@ -147,7 +145,7 @@ def test_finished_reading_is_never_written_again(folder: Path) -> None:
     ]
 
 
-def test_renamed_reader_keeps_all_readings_but_takes_nobody_elses_name(folder: Path) -> None:
+def test_renamed_reader_keeps_all_readings_but_takes_nobody_elses_name(folder):
     open_reading(folder, "Ben")
     read(folder, 3, finished=True)
     open_reading(folder, "Ana")
@@ -162,7 +160,7 @@ def test_renamed_reader_keeps_all_readings_but_takes_nobody_elses_name(folder: P
     assert values(folder) == [2]
 
 
-def test_same_reading_is_kept_once(folder: Path) -> None:
+def test_same_reading_is_kept_once(folder):
     open_reading(folder, "Anna")
     read(folder, 2, finished=True)
     again = {place: replace(d, seconds=9.0, when="later") for place, d in ACCEPTED.items()}
@@ -174,7 +172,7 @@ def test_same_reading_is_kept_once(folder: Path) -> None:
     assert len(list_readings(folder)) == 1
 
 
-def test_finished_study_of_an_older_version_is_kept_at_the_first_save(folder: Path) -> None:
+def test_finished_study_of_an_older_version_is_kept_at_the_first_save(folder):
     save_work(
         folder,
         np.full(VOLUME.shape, 2, np.uint8),
@@ -187,7 +185,7 @@ def test_finished_study_of_an_older_version_is_kept_at_the_first_save(folder: Pa
     assert [(kept.path / name).read_bytes() for name in (EDITED, REVIEW)] == before
 
 
-def test_kept_reading_is_read_from_its_folder(folder: Path) -> None:
+def test_kept_reading_is_read_from_its_folder(folder):
     open_reading(folder, "Anna")
     read(folder, 2, finished=True)
     open_reading(folder, "Ben")
@@ -199,7 +197,7 @@ def test_kept_reading_is_read_from_its_folder(folder: Path) -> None:
     assert not study.problems
 
 
-def test_reading_without_a_name_stays_open_until_it_is_named(folder: Path) -> None:
+def test_reading_without_a_name_stays_open_until_it_is_named(folder):
     read(folder, 2, finished=True)
     open_reading(folder, "Anna")
     assert read_study(folder).review.reader == ""
@@ -209,7 +207,7 @@ def test_reading_without_a_name_stays_open_until_it_is_named(folder: Path) -> No
     assert [reading.review.reader for reading in list_readings(folder)] == ["Anna"]
 
 
-def test_untouched_study_is_of_whoever_opens_it(folder: Path) -> None:
+def test_untouched_study_is_of_whoever_opens_it(folder):
     open_reading(folder, "Anna")
     open_reading(folder, "Ben")
     assert read_study(folder).review.reader == "Ben"
@@ -217,7 +215,7 @@ def test_untouched_study_is_of_whoever_opens_it(folder: Path) -> None:
     assert not list_readings(folder)
 
 
-def test_reader_is_blind_until_the_own_reading_is_finished(folder: Path) -> None:
+def test_reader_is_blind_until_the_own_reading_is_finished(folder):
     open_reading(folder, "Anna")
     read(folder, 2, finished=True)
     open_reading(folder, "Ben")
@@ -228,7 +226,7 @@ def test_reader_is_blind_until_the_own_reading_is_finished(folder: Path) -> None
     assert not is_blind("Ben", list_readings(folder))
 
 
-def test_own_review_leaves_the_study_alone(folder: Path) -> None:
+def test_own_review_leaves_the_study_alone(folder):
     open_reading(folder, "Anna")
     read(folder, 2, finished=True)
     before = [(folder / name).read_bytes() for name in (EDITED, REVIEW)]
@@ -242,7 +240,7 @@ def test_own_review_leaves_the_study_alone(folder: Path) -> None:
     assert [(folder / name).read_bytes() for name in (EDITED, REVIEW)] == before
 
 
-def test_study_with_readings_is_not_replaced(folder: Path) -> None:
+def test_study_with_readings_is_not_replaced(folder):
     open_reading(folder, "Anna")
     read(folder, 2, finished=False)
     open_reading(folder, "Ben")
@@ -250,7 +248,7 @@ def test_study_with_readings_is_not_replaced(folder: Path) -> None:
         check_replaceable(folder)
 
 
-def test_damaged_reading_stops_the_takeover(folder: Path) -> None:
+def test_damaged_reading_stops_the_takeover(folder):
     open_reading(folder, "Anna")
     read(folder, 2, finished=True)
     (folder / READINGS / "1" / REVIEW).write_text("{")
@@ -260,7 +258,7 @@ def test_damaged_reading_stops_the_takeover(folder: Path) -> None:
     assert [(folder / name).read_bytes() for name in (EDITED, REVIEW)] == before
 
 
-def test_killed_copy_is_not_a_reading(folder: Path) -> None:
+def test_killed_copy_is_not_a_reading(folder):
     open_reading(folder, "Anna")
     (folder / READINGS / "1").mkdir(parents=True)
     (folder / READINGS / "1" / EDITED).write_bytes(b"half")

@@ -22,7 +22,7 @@ from napari_bayes_nnunet.io.study.review_state import (
     write_review,
 )
 
-from ...helpers.checks.problems import says
+from ...helpers.checks.problems import says, says_only
 
 FLAGGED = Decision(
     state="flagged", comment="Base? „ja“", seconds=4.5, when="2026-03-01T12:00:00+01:00"
@@ -56,24 +56,24 @@ def change(folder: Path, **changes: object) -> None:
     (folder / "review.json").write_text(json.dumps(content(folder) | changes), encoding="utf-8")
 
 
-def test_a_review_survives_the_file(tmp_path: Path) -> None:
+def test_a_review_survives_the_file(tmp_path):
     write_review(tmp_path, REVIEW)
     assert read_review(tmp_path) == REVIEW
 
 
-def test_a_3d_image_has_the_phase_none(tmp_path: Path) -> None:
+def test_a_3d_image_has_the_phase_none(tmp_path):
     review = ReviewState(decisions={(None, 2): ACCEPTED}, current=(None, 2))
     write_review(tmp_path, review)
     assert read_review(tmp_path) == review
 
 
-def test_a_review_not_begun_is_none(tmp_path: Path) -> None:
+def test_a_review_not_begun_is_none(tmp_path):
     assert read_review(tmp_path) is None
     write_review(tmp_path, ReviewState())
     assert read_review(tmp_path) == ReviewState()
 
 
-def test_the_file_counts_slices_from_1_in_order(tmp_path: Path) -> None:
+def test_the_file_counts_slices_from_1_in_order(tmp_path):
     write_review(tmp_path, REVIEW)
     rows = content(tmp_path)["decisions"]
     assert [(row["phase"], row["slice"], row["state"]) for row in rows] == [
@@ -83,7 +83,7 @@ def test_the_file_counts_slices_from_1_in_order(tmp_path: Path) -> None:
     assert rows[0]["comment"] == FLAGGED.comment
 
 
-def test_entries_of_newer_versions_are_kept(tmp_path: Path) -> None:
+def test_entries_of_newer_versions_are_kept(tmp_path):
     write_review(tmp_path, REVIEW)
     rows = [row | {"tool": "brush"} for row in content(tmp_path)["decisions"]]
     change(tmp_path, decisions=rows, second_reader={"name": "B"})
@@ -93,12 +93,12 @@ def test_entries_of_newer_versions_are_kept(tmp_path: Path) -> None:
     assert content(tmp_path)["second_reader"] == {"name": "B"}
 
 
-def test_entries_missing_in_older_versions_have_defaults(tmp_path: Path) -> None:
+def test_entries_missing_in_older_versions_have_defaults(tmp_path):
     (tmp_path / "review.json").write_text('{"format": 1, "decisions": []}')
     assert read_review(tmp_path) == ReviewState()
 
 
-def test_a_newer_format_is_refused_and_kept(tmp_path: Path) -> None:
+def test_a_newer_format_is_refused_and_kept(tmp_path):
     write_review(tmp_path, REVIEW)
     change(tmp_path, format=2)
     with pytest.raises(DataError, check=says(NEWER_JSON)) as caught:
@@ -125,13 +125,13 @@ def test_a_newer_format_is_refused_and_kept(tmp_path: Path) -> None:
         ' "first": [0, 0, NaN], "second": [9, 0, 0], "normal": [0, 1, 0]}]}',
     ],
 )
-def test_a_damaged_file_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_damaged_file_is_refused(tmp_path, text):
     (tmp_path / "review.json").write_text(text)
     with pytest.raises(DataError, check=says(DAMAGED_JSON, file=tmp_path / "review.json")):
         read_review(tmp_path)
 
 
-def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
+def test_a_file_cut_short_is_refused(tmp_path):
     write_review(tmp_path, REVIEW)
     file = tmp_path / "review.json"
     whole = file.read_text(encoding="utf-8")
@@ -141,16 +141,15 @@ def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
             read_review(tmp_path)
 
 
-def test_a_file_that_is_a_folder_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_a_folder_is_refused(tmp_path):
     file = tmp_path / "review.json"
     file.mkdir()
     for work in (lambda: write_review(tmp_path, REVIEW), lambda: read_review(tmp_path)):
-        with pytest.raises(DataError) as caught:
+        with pytest.raises(DataError, check=says_only(file=file, reason=os.strerror(errno.EISDIR))):
             work()
-        assert caught.value.values == {"file": file, "reason": os.strerror(errno.EISDIR)}
 
 
-def test_a_decision_changes_one_slice_of_a_copy(tmp_path: Path) -> None:
+def test_a_decision_changes_one_slice_of_a_copy(tmp_path):
     review = REVIEW.with_decision((1, 3), ACCEPTED).with_decision((1, 0), FLAGGED)
     assert review.decisions == {(12, 0): ACCEPTED, (1, 3): ACCEPTED, (1, 0): FLAGGED}
     assert (review.count("accepted"), review.count("flagged")) == (2, 1)
@@ -158,7 +157,7 @@ def test_a_decision_changes_one_slice_of_a_copy(tmp_path: Path) -> None:
     assert REVIEW.decisions[1, 3] == FLAGGED
 
 
-def test_a_review_is_begun_by_work() -> None:
+def test_a_review_is_begun_by_work():
     settings = ReviewState(ed=1, es=8, score="entropy", current=(1, 0), all_phases=True)
     assert not settings.is_begun()
     assert replace(settings, finished=True).is_begun()
@@ -169,7 +168,7 @@ def test_a_review_is_begun_by_work() -> None:
     assert settings.with_decision((1, 0), FLAGGED).is_begun()
 
 
-def test_a_review_of_an_older_version_has_defaults(tmp_path) -> None:
+def test_a_review_of_an_older_version_has_defaults(tmp_path):
     old = '{"format": 1, "decisions": [], "patient": {"height_cm": 172}}'
     (tmp_path / "review.json").write_text(old)
     review = read_review(tmp_path)

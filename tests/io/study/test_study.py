@@ -93,7 +93,7 @@ def files(folder: Path) -> set[str]:
 
 
 class TestWriting:
-    def test_a_volume_survives_the_folder(self, folder) -> None:
+    def test_a_volume_survives_the_folder(self, folder):
         study = read_study(folder)
         assert_same(study.posteriors[None], made_posterior())
         np.testing.assert_array_equal(study.prediction, made_posterior().prediction)
@@ -105,7 +105,7 @@ class TestWriting:
         assert study.review == ReviewState()
         assert find_image(study.info, folder) == folder.parent / "heart_image.nii.gz"
 
-    def test_phases_not_segmented_are_zero(self, tmp_path) -> None:
+    def test_phases_not_segmented_are_zero(self, tmp_path):
         study = read_study(make_study(tmp_path / "heart", phases=(4, 2), ed=4, es=2))
         assert set(study.posteriors) == {2, 4}
         for phase in (2, 4):
@@ -116,7 +116,7 @@ class TestWriting:
         assert not np.delete(study.entropy, [1, 3], axis=0).any()
         assert (study.review.ed, study.review.es) == (4, 2)
 
-    def test_looks_are_those_of_phases_not_segmented(self, tmp_path) -> None:
+    def test_looks_are_those_of_phases_not_segmented(self, tmp_path):
         image = made_image(tmp_path / "cine.nii.gz", CINE)
         info, folder = made_info(image, phases=(4, 2)), tmp_path / "study"
         looks = {phase: np.full(VOLUME.shape, phase % 4, np.uint8) for phase in (1, 2, 3, 4)}
@@ -130,7 +130,7 @@ class TestWriting:
         assert read_study(folder).looks == {}
         assert not (folder / "first_look.nii.gz").exists()
 
-    def test_damaged_looks_are_said_and_left_out(self, tmp_path) -> None:
+    def test_damaged_looks_are_said_and_left_out(self, tmp_path):
         folder = make_study(tmp_path / "heart", phases=(4, 2))
         made_image(folder / "first_look.nii.gz")
         study = read_study(folder)
@@ -138,7 +138,7 @@ class TestWriting:
         (problem,) = study.problems
         assert problem.endswith(NO_LOOK.partition("} ")[2])
 
-    def test_a_study_has_these_files(self, folder, tmp_path) -> None:
+    def test_a_study_has_these_files(self, folder, tmp_path):
         assert files(folder) - {"study.lock"} == {
             "study.json",
             "prediction.nii.gz",
@@ -151,14 +151,14 @@ class TestWriting:
         cine = make_study(tmp_path / "cine", phases=(1, 5))
         assert {"posterior/phase01.npz", "posterior/phase05.npz"} < files(cine)
 
-    def test_labels_and_maps_are_nifti_files(self, folder) -> None:
+    def test_labels_and_maps_are_nifti_files(self, folder):
         labels, entropy = (read_volume(folder / f"{n}.nii.gz") for n in ("edited", "entropy"))
         assert labels.geometry.same_grid(VOLUME)
         assert labels.geometry.is_label_image
         assert entropy.voxels.dtype == np.float32
         assert entropy.geometry.same_grid(VOLUME)
 
-    def test_an_image_without_a_file_is_saved(self, tmp_path) -> None:
+    def test_an_image_without_a_file_is_saved(self, tmp_path):
         folder = tmp_path / "drawn"
         voxels = np.arange(np.prod(VOLUME.shape), dtype=np.float64).reshape(VOLUME.shape)
         info = made_info(None, geometry=make_geometry(VOLUME.shape, VOLUME.spacing))
@@ -168,7 +168,7 @@ class TestWriting:
         assert image == folder / "image.nii.gz"
         np.testing.assert_array_equal(read_volume(image).voxels, voxels.astype(np.float32))
 
-    def test_no_patient_name_reaches_the_disk(self, tmp_path) -> None:
+    def test_no_patient_name_reaches_the_disk(self, tmp_path):
         header = VOLUME.parsed()
         for field in ("descrip", "db_name", "intent_name", "aux_file"):
             header[field] = b"DOE^JANE"
@@ -179,12 +179,12 @@ class TestWriting:
             content = file.read_bytes()
             assert b"DOE" not in (gzip.decompress(content) if file.suffix == ".gz" else content)
 
-    def test_a_single_member_makes_a_study(self, tmp_path) -> None:
+    def test_a_single_member_makes_a_study(self, tmp_path):
         info = made_info(made_image(tmp_path / "a.nii.gz"))
         write_study(tmp_path / "s", info, {None: made_posterior(members=1)})
         assert read_study(tmp_path / "s").posteriors[None].count == 1
 
-    def test_a_full_disk_leaves_no_study(self, tmp_path, monkeypatch) -> None:
+    def test_a_full_disk_leaves_no_study(self, tmp_path, monkeypatch):
         def full(*_: Any, **__: Any) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -218,7 +218,7 @@ class TestReplacing:
         info = made_info(folder.parent / "heart_image.nii.gz", **changes)
         write_study(folder, info, {None: made_posterior(shift=2)})
 
-    def test_a_study_nobody_worked_on_is_replaced(self, folder) -> None:
+    def test_a_study_nobody_worked_on_is_replaced(self, folder):
         (folder / "use_log.csv").write_text("time\n")
         save_review(folder, ReviewState(score="entropy", ed=1))
         self.write_again(folder, case="again")
@@ -228,21 +228,21 @@ class TestReplacing:
         assert study.review == ReviewState()
         assert (folder / "use_log.csv").read_text() == "time\n"
 
-    def test_study_of_other_phases_leaves_no_posterior_behind(self, tmp_path) -> None:
+    def test_study_of_other_phases_leaves_no_posterior_behind(self, tmp_path):
         cine = make_study(tmp_path / "cine", phases=(1, 2))
         info = made_info(tmp_path / "cine_image.nii.gz", phases=(5,))
         write_study(cine, info, {5: made_posterior()})
         assert [p.name for p in (cine / "posterior").iterdir()] == ["phase05.npz"]
 
     @pytest.mark.parametrize("work", WORK)
-    def test_work_is_never_replaced(self, folder, work) -> None:
+    def test_work_is_never_replaced(self, folder, work):
         work(folder)
         before = {name: (folder / name).read_bytes() for name in files(folder)}
         with refusal(HAS_CORRECTIONS, folder=folder):
             self.write_again(folder)
         assert {name: (folder / name).read_bytes() for name in files(folder)} == before
 
-    def test_a_folder_of_other_files_is_refused(self, folder, tmp_path) -> None:
+    def test_a_folder_of_other_files_is_refused(self, folder, tmp_path):
         other = tmp_path / "patient"
         other.mkdir()
         (other / "image.nii.gz").write_bytes(b"mine")
@@ -250,18 +250,18 @@ class TestReplacing:
             self.write_again(other)
         assert files(other) == {"image.nii.gz"}
 
-    def test_a_file_is_refused_as_folder(self, folder, tmp_path) -> None:
+    def test_a_file_is_refused_as_folder(self, folder, tmp_path):
         (tmp_path / "file").write_text("")
         reason = os.strerror(errno.ENOTDIR)
         with refusal(UNWRITABLE, file=tmp_path / "file", reason=reason):
             self.write_again(tmp_path / "file")
 
-    def test_an_open_study_is_not_replaced(self, folder) -> None:
+    def test_an_open_study_is_not_replaced(self, folder):
         with open_study_lock(folder), refusal(OPEN_ELSEWHERE, folder=folder):
             self.write_again(folder)
         assert read_study(folder).info.case == "heart"
 
-    def test_equal_labels_are_not_corrections(self, folder) -> None:
+    def test_equal_labels_are_not_corrections(self, folder):
         save_edited(folder, read_study(folder).edited, VOLUME)
         with gzip.open(folder / "edited.nii.gz") as stream:
             content = stream.read()
@@ -273,7 +273,7 @@ class TestReplacing:
 
 
 class TestBadDays:
-    def test_an_edited_file_cut_short_is_refused(self, folder) -> None:
+    def test_an_edited_file_cut_short_is_refused(self, folder):
         file = folder / "edited.nii.gz"
         file.write_bytes(cut := file.read_bytes()[:-20])
         with pytest.raises(DataError) as caught:
@@ -285,7 +285,7 @@ class TestBadDays:
             save_edited(folder, np.zeros(VOLUME.shape, np.uint8), VOLUME)
         assert file.read_bytes() == cut
 
-    def test_an_edited_file_on_another_grid_is_refused(self, folder) -> None:
+    def test_an_edited_file_on_another_grid_is_refused(self, folder):
         other = make_geometry((4, 20, 25), (8, 1.5, 1.25))
         file = folder / "edited.nii.gz"
         write_labels(file, np.zeros(other.shape, np.uint8), other)
@@ -297,13 +297,13 @@ class TestBadDays:
         assert problem.values["grid"].same_grid(other)
         assert "rename it" in str(caught.value)
 
-    def test_a_missing_edited_file_is_the_prediction(self, folder) -> None:
+    def test_a_missing_edited_file_is_the_prediction(self, folder):
         (folder / "edited.nii.gz").unlink()
         study = read_study(folder)
         np.testing.assert_array_equal(study.edited, study.prediction)
         assert study.problems == (NO_EDITED.format(file=folder / "edited.nii.gz"),)
 
-    def test_acceptances_of_lost_corrections_become_flags(self, folder) -> None:
+    def test_acceptances_of_lost_corrections_become_flags(self, folder):
         kept = {(None, 0): Decision(state="accepted"), (None, 2): Decision(state="flagged")}
         lost = {(None, 1): replace(ACCEPTED, comment="Apex")}
         save_review(folder, ReviewState(decisions={**kept, **lost}, finished=True))
@@ -316,7 +316,7 @@ class TestBadDays:
         assert study.problems == (missing, CHANGED_EDITED.format(file=file, slices="1 slice"))
 
     @pytest.mark.parametrize("phases", [(None,), (2, 3)])
-    def test_newer_labels_than_accepted_are_flagged(self, tmp_path, phases) -> None:
+    def test_newer_labels_than_accepted_are_flagged(self, tmp_path, phases):
         study = read_study(make_study(tmp_path / "cut", phases=phases))
         places = [(phase, z) for phase in phases for z in range(3)]
         decisions = dict.fromkeys(places, replace(ACCEPTED, comment="Base"))
@@ -336,7 +336,7 @@ class TestBadDays:
         file = study.folder / "edited.nii.gz"
         assert study.problems == (CHANGED_EDITED.format(file=file, slices="1 slice"),)
 
-    def test_labels_that_are_not_structures_are_kept(self, folder) -> None:
+    def test_labels_that_are_not_structures_are_kept(self, folder):
         edited = read_study(folder).edited
         edited[0, 0, :3] = 9
         save_edited(folder, edited, VOLUME)
@@ -348,7 +348,7 @@ class TestBadDays:
         assert study.problems == (problem,)
 
     @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 damaged"])
-    def test_a_lost_posterior_is_a_problem(self, tmp_path, content) -> None:
+    def test_a_lost_posterior_is_a_problem(self, tmp_path, content):
         folder = make_study(tmp_path / "heart", phases=(1, 2))
         file = folder / "posterior" / "phase02.npz"
         file.unlink()
@@ -365,7 +365,7 @@ class TestBadDays:
         assert problem.endswith(BY_HAND.format(problem="", part="phase 2"))
 
     @pytest.mark.parametrize("name", ["entropy", "mutual_information"])
-    def test_a_lost_map_is_zero(self, folder, name) -> None:
+    def test_a_lost_map_is_zero(self, folder, name):
         file = folder / f"{name}.nii.gz"
         file.write_bytes(file.read_bytes()[:-9])
         study = read_study(folder)
@@ -378,33 +378,33 @@ class TestBadDays:
         (problem,) = read_study(folder).problems
         assert problem.endswith(ZERO_MAP.format(problem=""))
 
-    def test_a_study_without_variance_is_complete(self, folder) -> None:
+    def test_a_study_without_variance_is_complete(self, folder):
         (folder / "variance.nii.gz").unlink()
         study = read_study(folder)
         assert study.problems == ()
         assert set(study.maps) == set(study.posteriors[None].maps) == {*MAPS} - {"variance"}
         assert all(file.exists() for file in files_of_study(folder, study.info))
 
-    def test_a_lost_prediction_is_refused(self, folder) -> None:
+    def test_a_lost_prediction_is_refused(self, folder):
         (folder / "prediction.nii.gz").unlink()
         with pytest.raises(DataError, match=r"prediction\.nii\.gz"):
             read_study(folder)
 
-    def test_a_damaged_review_is_refused(self, folder) -> None:
+    def test_a_damaged_review_is_refused(self, folder):
         (folder / "review.json").write_text("{")
         with pytest.raises(DataError, check=says(DAMAGED_JSON, file=folder / "review.json")):
             read_study(folder)
 
-    def test_folder_that_is_not_study_is_refused(self, tmp_path) -> None:
+    def test_folder_that_is_not_study_is_refused(self, tmp_path):
         with refusal(NOT_A_STUDY, folder=tmp_path, file="study.json"):
             read_study(tmp_path)
 
-    def test_a_missing_folder_is_not_created(self, tmp_path) -> None:
+    def test_a_missing_folder_is_not_created(self, tmp_path):
         with refusal(FOLDER_GONE, folder=tmp_path / "gone", work="the review"):
             save_review(tmp_path / "gone", BEGUN)
         assert not (tmp_path / "gone").exists()
 
-    def test_two_windows_cannot_lock_a_study(self, folder) -> None:
+    def test_two_windows_cannot_lock_a_study(self, folder):
         first = open_study_lock(folder)
         with refusal(OPEN_ELSEWHERE, folder=folder):
             open_study_lock(folder)
@@ -413,7 +413,7 @@ class TestBadDays:
         open_study_lock(folder).release()
 
     @pytest.mark.skipif(os.name == "nt", reason="a link needs a permission on Windows")
-    def test_files_behind_a_link_are_never_deleted(self, folder, tmp_path) -> None:
+    def test_files_behind_a_link_are_never_deleted(self, folder, tmp_path):
         other = (folder / "posterior").rename(tmp_path / "other")
         (folder / "posterior").symlink_to(other)
         before = files(other)
@@ -422,7 +422,7 @@ class TestBadDays:
         assert set(read_study(folder).posteriors) == {None}
 
     @pytest.mark.skipif(os.name == "nt", reason="a link needs a permission on Windows")
-    def test_linked_lock_changes_no_other_file(self, folder, tmp_path) -> None:
+    def test_linked_lock_changes_no_other_file(self, folder, tmp_path):
         target = tmp_path / "precious"
         target.write_text("content")
         (folder / "study.lock").unlink(missing_ok=True)
@@ -431,7 +431,7 @@ class TestBadDays:
             open_study_lock(folder)
         assert target.read_text() == "content"
 
-    def test_a_killed_window_releases_the_lock(self, folder) -> None:
+    def test_a_killed_window_releases_the_lock(self, folder):
         code = (
             "import sys, time; from pathlib import Path\n"
             "from napari_bayes_nnunet.io.study.study import open_study_lock\n"
@@ -448,7 +448,7 @@ class TestBadDays:
             window.wait()
         open_study_lock(folder).release()
 
-    def test_a_read_only_study_can_be_read(self, folder, monkeypatch) -> None:
+    def test_a_read_only_study_can_be_read(self, folder, monkeypatch):
         open_file = os.open
         reason = os.strerror(errno.EACCES)
 
@@ -558,7 +558,7 @@ def saved_number(study: Study) -> int:
 
 
 @FORKS
-def test_a_killed_review_is_consistent(folder, saver) -> None:
+def test_a_killed_review_is_consistent(folder, saver):
     """At most one slice is lost, and no decision is without its labels, or it is flagged."""
     longest = 4 * seconds_of(lambda: save_review(folder, ReviewState())) + 0.02
     dice = random.Random(7)
@@ -587,7 +587,7 @@ def test_a_killed_review_is_consistent(folder, saver) -> None:
 
 
 @FORKS
-def test_a_killed_write_leaves_a_study_or_none(folder, saver) -> None:
+def test_a_killed_write_leaves_a_study_or_none(folder, saver):
     info = made_info(folder.parent / "heart_image.nii.gz")
     longest = 3 * seconds_of(lambda: write_study(folder, info, {None: made_posterior()}))
     dice = random.Random(8)
@@ -608,7 +608,7 @@ def test_a_killed_write_leaves_a_study_or_none(folder, saver) -> None:
     assert not [name for name in files(folder) if "writing" in name or "unfinished" in name]
 
 
-def test_a_drive_that_fails_is_reported(folder, monkeypatch) -> None:
+def test_a_drive_that_fails_is_reported(folder, monkeypatch):
     def gone(*_: Any, **__: Any) -> bool:
         raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
 
@@ -619,7 +619,7 @@ def test_a_drive_that_fails_is_reported(folder, monkeypatch) -> None:
         save_work(folder, study.edited, VOLUME, BEGUN)
 
 
-def test_labels_are_saved_before_decisions(folder, monkeypatch) -> None:
+def test_labels_are_saved_before_decisions(folder, monkeypatch):
     """A failure in between leaves labels without a decision, never the other way round."""
 
     def failing(*_: Any) -> None:
@@ -638,7 +638,7 @@ def test_labels_are_saved_before_decisions(folder, monkeypatch) -> None:
     assert (read_labels(folder / "edited.nii.gz").voxels == 1).all()
 
 
-def test_work_of_another_program_is_copied(folder) -> None:
+def test_work_of_another_program_is_copied(folder):
     save_work(folder, np.ones(VOLUME.shape, np.uint8), VOLUME, BEGUN)
     known = work_checksums(folder)
     assert keep_other_work(folder, known, VOLUME) == []
@@ -647,7 +647,6 @@ def test_work_of_another_program_is_copied(folder) -> None:
     assert (read_labels(copy).voxels == 2).all()
     other = make_geometry(VOLUME.shape, (5.0, 1.0, 1.0))
     write_labels(folder / "edited.nii.gz", np.ones(VOLUME.shape, np.uint8), other)
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, check=says(OTHER_STUDY_GRID)):
         keep_other_work(folder, known, VOLUME)
-    assert caught.value.statement.template == OTHER_STUDY_GRID
     assert [*folder.glob("other_*")] == [copy]

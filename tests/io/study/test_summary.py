@@ -26,7 +26,7 @@ def make(folder: Path, dice: float | None, **changes: Any) -> Path:
     return folder
 
 
-def test_the_worst_comes_first_in_all_folders(tmp_path: Path) -> None:
+def test_the_worst_comes_first_in_all_folders(tmp_path):
     make(tmp_path / "good", 0.95)
     make(tmp_path / "clinic" / "bad", 0.4)
     make(tmp_path / "clinic" / "day 2" / "fair", 0.7)
@@ -39,19 +39,19 @@ def test_the_worst_comes_first_in_all_folders(tmp_path: Path) -> None:
     assert studies[0].folder == tmp_path / "clinic" / "bad"
 
 
-def test_a_study_lists_itself(tmp_path: Path) -> None:
+def test_a_study_lists_itself(tmp_path):
     make(tmp_path / "one", 0.9)
     assert [s.case for s in list_studies(tmp_path / "one")] == ["one"]
 
 
-def test_studies_and_hidden_folders_are_not_searched(tmp_path: Path) -> None:
+def test_studies_and_hidden_folders_are_not_searched(tmp_path):
     make(tmp_path / "one", 0.9)
     make(tmp_path / "one" / "posterior" / "inner", 0.9)
     make(tmp_path / ".trash" / "old", 0.9)
     assert [s.case for s in list_studies(tmp_path)] == ["one"]
 
 
-def test_a_summary_has_progress_and_warnings(tmp_path: Path) -> None:
+def test_a_summary_has_progress_and_warnings(tmp_path):
     folder = make(tmp_path / "one", 0.9, warnings=["LV: 400 mL"])
     accepted, flagged = Decision(state="accepted"), Decision(state="flagged")
     decisions = {(None, 0): accepted, (None, 2): flagged, (None, 3): accepted}
@@ -64,7 +64,7 @@ def test_a_summary_has_progress_and_warnings(tmp_path: Path) -> None:
     assert summary.problem is None
 
 
-def test_list_says_no_more_than_the_opened_study(tmp_path: Path) -> None:
+def test_list_says_no_more_than_the_opened_study(tmp_path):
     """After a kill between labels and decisions, and without the labels."""
     folder = make_study(tmp_path / "cut")
     decisions = dict.fromkeys([(None, z) for z in range(3)], Decision(state="accepted"))
@@ -82,7 +82,7 @@ def test_list_says_no_more_than_the_opened_study(tmp_path: Path) -> None:
     assert not summary.finished
 
 
-def test_unreadable_studies_come_first_with_reasons(tmp_path: Path) -> None:
+def test_unreadable_studies_come_first_with_reasons(tmp_path):
     make(tmp_path / "good", 0.9)
     (make(tmp_path / "cut", 0.9) / "study.json").write_text('{"format"')
     (make(tmp_path / "damaged", 0.9) / "review.json").write_text("")
@@ -94,7 +94,7 @@ def test_unreadable_studies_come_first_with_reasons(tmp_path: Path) -> None:
     assert good.problem is None
 
 
-def test_a_folder_that_cannot_be_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_entered(tmp_path, monkeypatch):
     closed = make(tmp_path / "closed", 0.9)
     make(tmp_path / "open", 0.9)
     hide_files(monkeypatch, closed / "study.json")
@@ -103,6 +103,6 @@ def test_a_folder_that_cannot_be_entered(tmp_path: Path, monkeypatch: pytest.Mon
     assert second.problem is None
 
 
-def test_empty_and_missing_folders_have_no_studies(tmp_path: Path) -> None:
+def test_empty_and_missing_folders_have_no_studies(tmp_path):
     assert list_studies(tmp_path) == []
     assert list_studies(tmp_path / "gone") == []

@@ -36,7 +36,7 @@ def result_of(patients: list[ReadPatient], target: float, reader: str = CORRECTE
     return next(r for r in results if (r.target, r.level, r.reader) == (target, 90, reader))
 
 
-def test_rule_is_fitted_on_the_other_patients() -> None:
+def test_rule_is_fitted_on_the_other_patients():
     others = [patient(n, 2.0) for n in range(9)]
     outlier = patient(9, 6.0)
     result = result_of([*others, outlier], 3.0)
@@ -48,12 +48,12 @@ def test_rule_is_fitted_on_the_other_patients() -> None:
     assert result_of([*others, outlier], 3.0, WITH_TOOLS).covered == 9
 
 
-def test_urgent_basal_slices_are_read_before_the_end() -> None:
+def test_urgent_basal_slices_are_read_before_the_end():
     patients = [patient(n, basal=3 if n == 0 else 0) for n in range(10)]
     assert result_of(patients, 3.0).slices == pytest.approx(0.3)
 
 
-def test_rule_that_never_reaches_the_target_reads_all() -> None:
+def test_rule_that_never_reaches_the_target_reads_all():
     never = ReviewPath(values=np.array([59.0, 58.0, 57.0, 50.0]), spreads=np.array([2.0, 1.0, 0.0]))
     patients = [
         ReadPatient(
@@ -69,7 +69,7 @@ def test_rule_that_never_reaches_the_target_reads_all() -> None:
     assert result.covered == 0
 
 
-def test_intervals_are_judged_by_the_rule_of_the_others() -> None:
+def test_intervals_are_judged_by_the_rule_of_the_others():
     """Each is wrong until two slices are corrected: nine by 2 points, the last one by 6."""
     patients = [*(patient(n, 2.0, slices=7) for n in range(9)), patient(9, 6.0, slices=7)]
     results = {(r.slices, r.level): r for r in evaluate_intervals(patients)}
