@@ -47,7 +47,7 @@ def modules(tmp_path_factory):
         ("core", {*NETWORK, *WINDOW, "pandas", "matplotlib"}),
         ("readers", {*NETWORK, *WINDOW, "pandas", "matplotlib", "highdicom"}),
         ("review_report", {*NETWORK, *WINDOW, "matplotlib"}),
-        ("files", {*NETWORK, *WINDOW, "matplotlib"}),
+        ("files", {*NETWORK, *WINDOW, "scipy.stats", "matplotlib"}),
         ("results", {*NETWORK, "matplotlib", "pandas"}),
         ("plots", {*NETWORK, "matplotlib"}),
         ("warm_up", NETWORK),

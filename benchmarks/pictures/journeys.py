@@ -1,7 +1,7 @@
 """Journeys of readers and researchers through the window, driven by mouse and keys.
 
 Each starts in an empty window, takes pictures with a camera and leaves its files behind. The tests
-drive the same journeys with fewer passes and without a camera.
+drive the same journeys with fewer or fake passes and without a camera.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from pathlib import Path
 HEAVY = (
     "numpy",
     *("torch", "nnunetv2", "napari", "qtpy", "pandas", "matplotlib", "matplotlib.pyplot"),
-    *("highdicom", "scipy", "skimage", "sklearn", "pyqtgraph", "torch._dynamo"),
+    *("highdicom", "scipy", "scipy.stats", "skimage", "sklearn", "pyqtgraph", "torch._dynamo"),
     "nnunetv2.training.nnUNetTrainer",
 )
 FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()

@@ -14,7 +14,6 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import betabinom
 
 from .. import InputError
 
@@ -196,6 +195,8 @@ def chance_of_misses(missed: int, cases: int, patients: int, level: Coverage) ->
     parameters k and n + 1 − k (Vovk 2012), so the number of misses has a beta-binomial one. A small
     chance speaks against exchangeability.
     """
+    from scipy.stats import betabinom  # takes half a second, of every process and dock
+
     rank = _rank(patients, level)
     return float(betabinom(cases, patients + 1 - rank, rank).sf(missed - 1))
 
