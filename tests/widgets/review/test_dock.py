@@ -12,8 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QCloseEvent, QDropEvent
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_bayes_nnunet.app.review.accepted_slices import OPEN_SLICES, describe_open_slices
 from napari_bayes_nnunet.io import DataError
@@ -63,8 +62,7 @@ from ...helpers.data.cines import (
     write_dicoms,
 )
 from ...helpers.data.hearts import make_dataset
-from ...helpers.windows.canvas_mouse import CanvasMouse
-from ...helpers.windows.reviewing import opened, paint, plane, predicted, press, steps_of
+from ...helpers.windows.reviewing import opened, paint, plane, press
 from ...helpers.windows.settling import settle
 from ..conftest import NEVER
 
@@ -714,53 +712,6 @@ def test_a_failed_save_keeps_a_study_without_layer(dock, folder, monkeypatch, qt
 
 
 # In a real window
-
-
-def key(dock: ReviewWidget, letter: Any, keys: Any = Qt.KeyboardModifier.NoModifier) -> None:
-    QTest.keyClick(dock._viewer.window._qt_viewer.canvas.native, letter, keys)
-    QApplication.processEvents()
-
-
-def test_a_review_with_keys_and_mouse(make_dock, folder, qtbot) -> None:
-    dock = make_dock(window=True)
-    open_in(dock, folder, qtbot)
-    session, layer = dock.controller.session, dock.controller.picture.edited
-    key(dock, Qt.Key.Key_W)
-    assert dock.controller.corrections.is_preview
-    key(dock, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
-    assert not dock.controller.corrections.is_preview
-    assert np.array_equal(plane(session, WORST), predicted(session, WORST))
-    key(dock, Qt.Key.Key_W)
-    layer.mode = "paint"
-    layer.selected_label = LV
-    mouse = CanvasMouse(dock._viewer, qtbot)
-    start, end = (mouse.place_of(layer, (0, 2, 3, x)) for x in (5, 12))
-    mouse.drag(start, end)
-    settle(qtbot, dock.controller)
-    assert not dock.controller.corrections.is_preview  # painting accepts the preview
-    assert steps_of(layer) == 2 or np.array_equal(
-        session.alternatives_in(WORST)[0].labels, predicted(session, WORST)
-    )
-    painted = plane(session, WORST)
-    assert painted[3, 8] == LV
-    key(dock, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
-    assert session.labels_in(WORST)[3, 8] == 0
-    key(
-        dock,
-        Qt.Key.Key_Z,
-        Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier,
-    )
-    assert np.array_equal(plane(session, WORST), painted)
-    dock._viewer.layers.selection.active = dock.controller.picture.image
-    key(dock, Qt.Key.Key_A)  # whichever of our layers is active
-    if WORST not in session.state.decisions:  # it has a finding
-        key(dock, Qt.Key.Key_Return)
-    assert session.state.decisions[WORST].edited
-    assert dock.controller.picture.place != WORST
-    key(dock, Qt.Key.Key_T)
-    assert {dock.controller.picture.place[0]} <= {ED, ES}
-    dock.close_study()
-    assert np.array_equal(read_study(folder).edited[ED - 1, WORST[1]], painted)
 
 
 def test_closing_the_window_saves(make_dock, folder, settings, qtbot, monkeypatch) -> None:
