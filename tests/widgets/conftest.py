@@ -259,13 +259,20 @@ def shared_dock(
     with docked(window, settings, qtbot) as made:
         open_in(made, shared_study, qtbot)
         yield made
+        made.close_study()
+        assert not window.layers
 
 
 @pytest.fixture
-def opened_dock(shared_dock: ReviewWidget, qtbot: Any) -> Iterator[ReviewWidget]:
-    """Return `shared_dock`, in which everything that the test does is undone after it."""
+def opened_dock(
+    shared_dock: ReviewWidget, shared_study: Path, qtbot: Any
+) -> Iterator[ReviewWidget]:
+    """Return `shared_dock` with its study; what a test does to an open study is undone after it."""
+    if shared_dock.controller is None:
+        open_in(shared_dock, shared_study, qtbot)
     yield shared_dock
-    undo_all(shared_dock.controller, qtbot)
+    if shared_dock.controller is not None:
+        undo_all(shared_dock.controller, qtbot)
 
 
 @pytest.fixture
