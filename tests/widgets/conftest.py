@@ -205,6 +205,16 @@ def empty_window(window: napari.Viewer, qtbot: Any) -> Iterator[napari.Viewer]:
     settle(qtbot)
 
 
+@pytest.fixture
+def model_dock(viewer: ViewerModel, settings: Settings, qtbot: Any) -> Iterator[ReviewWidget]:
+    """Return the Review dock of a viewer without a window, where a study opens quickly."""
+    made = ReviewWidget(viewer, every_ms=NEVER, settings=settings)
+    qtbot.addWidget(made)
+    yield made
+    made.close_study()
+    settle(qtbot)
+
+
 @contextmanager
 def docked(window: napari.Viewer, settings: Settings, qtbot: Any) -> Iterator[ReviewWidget]:
     """Put a Review dock into a window; at the end take it out and check that nothing stays."""
