@@ -7,7 +7,7 @@ import json
 import sys
 import zipfile
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from napari_bayes_nnunet.widgets.common import background, window_thread
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
+from napari_bayes_nnunet.widgets.reading.other_phase import OtherPhase
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.segment import ensemble_form
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
@@ -36,9 +37,12 @@ from napari_bayes_nnunet.widgets.segment.inference_child import InferenceChild
 from napari_bayes_nnunet.widgets.training import watch
 
 from ..helpers import HELPERS
+from ..helpers.data.cines import ED, ES, make_cine
 from ..helpers.data.models import plans
 from ..helpers.processes.thread_child import ThreadChild
 from ..helpers.windows.own_app import own_app
+from ..helpers.windows.patient_bot import PatientBot
+from ..helpers.windows.reviewing import open_in, undo_all
 from ..helpers.windows.settling import settle
 
 NEVER = 1_000_000
@@ -202,8 +206,18 @@ def empty_window(window: napari.Viewer, qtbot: Any) -> Iterator[napari.Viewer]:
 
 
 @pytest.fixture
-def window_dock(window: napari.Viewer, settings: Settings, qtbot: Any) -> Iterator[ReviewWidget]:
-    """Return the Review dock in the window of the module, taken out after the test."""
+def model_dock(viewer: ViewerModel, settings: Settings, qtbot: Any) -> Iterator[ReviewWidget]:
+    """Return the Review dock of a viewer without a window, where a study opens quickly."""
+    made = ReviewWidget(viewer, every_ms=NEVER, settings=settings)
+    qtbot.addWidget(made)
+    yield made
+    made.close_study()
+    settle(qtbot)
+
+
+@contextmanager
+def docked(window: napari.Viewer, settings: Settings, qtbot: Any) -> Iterator[ReviewWidget]:
+    """Put a Review dock into a window; at the end take it out and check that nothing stays."""
     made = ReviewWidget(window, every_ms=NEVER, settings=settings)
     window.window.add_dock_widget(made, name="Review", area="right")
     canvas, run = window.window._qt_viewer.canvas.native, made.turns.run
@@ -224,6 +238,52 @@ def window_dock(window: napari.Viewer, settings: Settings, qtbot: Any) -> Iterat
         made.deleteLater()
         window.layers.clear()
         settle(qtbot)
+        main = window.window._qt_window
+        assert main.centralWidget().layout().count() == 1
+        assert main.findChildren(OtherPhase) == []
+
+
+@pytest.fixture
+def window_dock(window: napari.Viewer, settings: Settings, qtbot: Any) -> Iterator[ReviewWidget]:
+    """Return the Review dock in the window of the module, taken out after the test."""
+    with docked(window, settings, qtbot) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the study of `shared_dock`."""
+    return make_cine(tmp_path_factory.mktemp("shared") / "heart", ed=ED, es=ES)
+
+
+@pytest.fixture(scope="module")
+def shared_dock(
+    window: napari.Viewer, shared_study: Path, request: pytest.FixtureRequest
+) -> Iterator[ReviewWidget]:
+    """Return the Review dock in the window of the module with a study, opened once for all tests.
+
+    Opening it takes seconds. Use `opened_dock` in a test.
+    """
+    qtbot = PatientBot(request)
+    settings = Settings(shared_study.with_name("settings.json"))
+    with docked(window, settings, qtbot) as made:
+        open_in(made, shared_study, qtbot)
+        yield made
+        if isalive(made):
+            made.close_study()
+            assert not window.layers
+
+
+@pytest.fixture
+def opened_dock(
+    shared_dock: ReviewWidget, shared_study: Path, qtbot: Any
+) -> Iterator[ReviewWidget]:
+    """Return `shared_dock` with its study; what a test does to an open study is undone after it."""
+    if shared_dock.controller is None:
+        open_in(shared_dock, shared_study, qtbot)
+    yield shared_dock
+    if shared_dock.controller is not None:
+        undo_all(shared_dock.controller, qtbot)
 
 
 @pytest.fixture

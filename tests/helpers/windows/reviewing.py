@@ -20,6 +20,7 @@ from napari_bayes_nnunet.io.study.study import open_study_lock, read_study
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
 from napari_bayes_nnunet.widgets.review.controller import ReviewController
+from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.review.forms import ReviewForms
 
 from ..data.cines import image_of, make_cine
@@ -67,6 +68,29 @@ def press(viewer: Any, key: str) -> None:
             owner.keymap[binding](owner)
             return
     raise AssertionError(f"Nothing is bound to {key}.")
+
+
+def open_in(dock: ReviewWidget, folder: Path, qtbot: Any, **options: Any) -> None:
+    """Open a study in a dock and wait until it is shown."""
+    dock.open(folder, **options)
+    qtbot.waitUntil(lambda: not dock.is_opening)
+    assert dock.controller is not None, dock.messages.line.message
+    settle(qtbot, dock)  # keys do nothing before
+
+
+def undo_all(controller: ReviewController, qtbot: Any) -> None:
+    """Undo everything that was done in a review and show its first slice."""
+    layer, session = controller.picture.edited, controller.session
+    controller.act("move")
+    controller.corrections.discard_preview()
+    while steps_of(layer) or controller.corrections._done:
+        controller.corrections.undo()
+    session.change(protected=())
+    assert np.array_equal(session.labels, session.study.prediction)
+    state = session.state
+    assert not any((state.decisions, state.insertions, state.hinges, state.finished))
+    controller.go_to_queued(*place_of(controller.view.queue[0]))
+    settle(qtbot, controller)
 
 
 class Review:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.app.review.walls import measure_walls
 from napari_bayes_nnunet.core.types import Place
 from napari_bayes_nnunet.io.study.study import read_study
@@ -17,7 +17,7 @@ from napari_bayes_nnunet.widgets.layers.review_layers import find_layer
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.review.forms import WALL
 
-from ...helpers.data.cines import ED, ES, make_cine
+from ...helpers.data.cines import ED
 from ...helpers.windows.canvas_mouse import CanvasMouse
 from ...helpers.windows.settling import settle
 
@@ -28,15 +28,10 @@ MIDDLE = (ED, 1)
 class Bench:
     """Study in a real window, with the section of the wall open and a slice on screen."""
 
-    def __init__(self, viewer: Any, dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
-        self.viewer, self.dock, self.folder, self.qtbot = viewer, dock, folder, qtbot
-        self.open()
+    def __init__(self, viewer: Any, dock: ReviewWidget, qtbot: Any) -> None:
+        self.viewer, self.dock, self.qtbot = viewer, dock, qtbot
         self.mouse = CanvasMouse(viewer, qtbot)
-
-    def open(self) -> None:
-        self.dock.open(self.folder)
-        self.qtbot.waitUntil(lambda: self.dock.controller is not None and not self.dock.is_opening)
-        self.dock.forms.sections[WALL].expand()
+        dock.forms.sections[WALL].expand()
         self.go_to(MIDDLE)
 
     @property
@@ -69,8 +64,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(window: Any, window_dock: ReviewWidget, tmp_path: Path, qtbot: Any) -> Bench:
-    return Bench(window, window_dock, make_cine(tmp_path / "heart", ed=ED, es=ES), qtbot)
+def bench(window: Any, opened_dock: ReviewWidget, qtbot: Any) -> Bench:
+    return Bench(window, opened_dock, qtbot)
 
 
 def test_found_points_are_shown_with_the_wall(bench: Bench) -> None:
@@ -119,7 +114,9 @@ def test_drags_are_undone_one_by_one_and_kept(bench: Bench) -> None:
     bench.press(Qt.Key.Key_Z, CONTROL | Qt.KeyboardModifier.ShiftModifier)
     bench.press(Qt.Key.Key_Z, CONTROL | Qt.KeyboardModifier.ShiftModifier)
     assert bench.points() == pytest.approx(twice)
-    bench.dock.close_study()
-    assert read_study(bench.folder).review.insertions[MIDDLE].anterior == tuple(twice[0, 2:])
-    bench.open()
-    assert bench.points() == pytest.approx(twice)
+    bench.dock.controller.saver.save_now()
+    kept = read_study(bench.session.study.folder)
+    assert kept.review.insertions[MIDDLE].anterior == tuple(twice[0, 2:])
+    assert (
+        ReviewSession(kept).wall_in(MIDDLE).insertions == bench.session.wall_in(MIDDLE).insertions
+    )

@@ -1081,6 +1081,37 @@ def test_accept_keeps_the_previewed_alternative(review) -> None:
     assert review.session.state.decisions[WORST].edited
 
 
+def test_tools_that_can_do_nothing_are_disabled(review) -> None:
+    controller, buttons = review.controller, review.forms.corrections.buttons
+
+    def usable(*actions: str) -> list[bool]:
+        review.settle()
+        return [buttons[action].isEnabled() for action in actions]
+
+    controller.choose_structure("RV")
+    ends = "apex outwards", "apex inwards"
+    assert usable("revert", "absent", "push", *ends) == [False, True, True, False, True]
+    assert buttons["apex outwards"].toolTip() != buttons["apex inwards"].toolTip()
+    review.press("D")
+    assert usable("revert", "absent", "push", "scribble") == [True, False, False, True]
+    controller.session.change(protected=("LV",))
+    controller.choose_structure("LV")
+    assert usable("scribble", "shrink", *ends, "revert") == [False, False, False, False, True]
+
+
+def test_b_brings_back_what_was_removed(make_review) -> None:
+    review = make_review(removed=[2, 3])
+    session, button = review.session, review.forms.corrections.buttons["bring back"]
+    phase, _ = review.controller.picture.place
+    removed = session.removed_in(phase)
+    assert removed.any()
+    assert button.isEnabled()
+    review.press("B")
+    assert np.array_equal(session.labels[phase - 1][2:], removed[2:])
+    review.settle()
+    assert not button.isEnabled()
+
+
 def test_keys_step_through_slices_and_structures(review) -> None:
     review.controller.picture.show_slice((ED, 1))
     towards_apex = 1 if review.session.base_is_first is not False else -1

@@ -12,8 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QCloseEvent, QDropEvent
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_bayes_nnunet.app.review.accepted_slices import OPEN_SLICES, describe_open_slices
 from napari_bayes_nnunet.io import DataError
@@ -44,7 +43,13 @@ from napari_bayes_nnunet.widgets.review.dock import (
     SAVING,
     ReviewWidget,
 )
-from napari_bayes_nnunet.widgets.review.messages import CHANGED, NO_STUDY, PROBLEMS, UNSAVED
+from napari_bayes_nnunet.widgets.review.messages import (
+    CHANGED,
+    NO_STUDY,
+    PROBLEMS,
+    UNSAVED,
+    VIEWED_ONLY,
+)
 from napari_bayes_nnunet.widgets.review.open_study import ON_BLACK
 from napari_bayes_nnunet.widgets.review.saver import NOT_SAVED
 from napari_bayes_nnunet.widgets.review.view import READ_ONLY
@@ -63,8 +68,7 @@ from ...helpers.data.cines import (
     write_dicoms,
 )
 from ...helpers.data.hearts import make_dataset
-from ...helpers.windows.canvas_mouse import CanvasMouse
-from ...helpers.windows.reviewing import opened, paint, plane, predicted, press, steps_of
+from ...helpers.windows.reviewing import open_in, opened, paint, plane, press
 from ...helpers.windows.settling import settle
 from ..conftest import NEVER
 
@@ -94,25 +98,17 @@ def folder(tmp_path) -> Path:
 
 
 @pytest.fixture
-def make_dock(qtbot, asked, settings, request) -> Iterator[Callable[..., ReviewWidget]]:
+def make_dock(qtbot, asked, settings) -> Iterator[Callable[..., ReviewWidget]]:
     """Return a function that makes a dock, by default without a window."""
     made: list[ReviewWidget] = []
 
-    def make(viewer: Any = None, *, window: bool = False, **options: Any) -> ReviewWidget:
-        if window:
-            viewer = request.getfixturevalue("make_napari_viewer")(show=True)
-        elif viewer is None:
-            viewer = ViewerModel()
+    def make(viewer: Any = None, **options: Any) -> ReviewWidget:
         given = {"every_ms": NEVER, "ask_folder": asked, "ask_image": asked, "settings": settings}
         options = given | options
         options.setdefault("may_save", lambda *_: True)
-        dock = ReviewWidget(viewer, **options)
-        made.append(dock)
-        if window:
-            viewer.window.add_dock_widget(dock, name="Review", area="right")
-        else:
-            qtbot.addWidget(dock)
-        return dock
+        made.append(ReviewWidget(viewer or ViewerModel(), **options))
+        qtbot.addWidget(made[-1])
+        return made[-1]
 
     yield make
     while made:
@@ -123,12 +119,6 @@ def make_dock(qtbot, asked, settings, request) -> Iterator[Callable[..., ReviewW
 @pytest.fixture
 def dock(make_dock) -> ReviewWidget:
     return make_dock()
-
-
-def open_in(dock: ReviewWidget, folder: Path, qtbot: Any, **options: Any) -> None:
-    dock.open(folder, **options)
-    ended(dock, qtbot)
-    assert dock.controller is not None, dock.messages.line.message
 
 
 def open_with_dicoms(dock: ReviewWidget, folder: Path, qtbot: Any) -> Path:
@@ -194,18 +184,20 @@ def test_a_study_is_opened_and_closed(dock, folder, qtbot) -> None:
     open_study_lock(folder).release()
 
 
-def test_the_guide_is_in_sight_until_the_study_is_closed(dock, folder, qtbot) -> None:
-    open_in(dock, folder, qtbot)
-    dock.show_guide("Press A.\nHelp has all keys.")
-    forms = dock.forms
-    assert forms.guide.text() == "Press A.\nHelp has all keys."
-    assert forms.layout().indexOf(forms.guide) == 0
-    open_in(dock, folder, qtbot)
-    assert dock.forms.guide.text() == ""
-
-
 def test_a_reopened_study_continues_at_its_slice(dock, folder, qtbot) -> None:
     open_in(dock, folder, qtbot)
+    dock.show_guide("Press A.\nHelp has all keys.")
+    assert dock.forms.guide.text() == "Press A.\nHelp has all keys."
+    assert dock.forms.layout().indexOf(dock.forms.guide) == 0
+    dock.controller.show_level(-0.5)
+    shown = plane(dock.controller.session, WORST)
+    open_in(dock, folder, qtbot)
+    assert dock.forms.guide.text() == ""
+    assert np.array_equal(dock.controller.session.labels, dock.controller.session.study.prediction)
+    dock.controller.show_level(-0.5)
+    assert np.array_equal(plane(dock.controller.session, WORST), shown)
+    dock.controller.corrections.discard_preview()
+    assert len(dock.controller.session.alternatives_in(WORST)) > 1
     labels = edit(dock)
     press(dock._viewer, "A")
     press(dock._viewer, "Enter")  # the slice has a finding
@@ -217,19 +209,6 @@ def test_a_reopened_study_continues_at_its_slice(dock, folder, qtbot) -> None:
     assert dock.controller.session.measured() == numbers
     assert dock.controller.session.state.decisions[WORST].state == "accepted"
     assert len(dock._viewer.layers) == 6  # the image layer was reused
-
-
-def test_reopening_keeps_level_and_alternatives(dock, folder, qtbot) -> None:
-    open_in(dock, folder, qtbot)
-    dock.controller.show_level(-0.5)
-    shown = plane(dock.controller.session, WORST)
-    dock.close_study()
-    open_in(dock, folder, qtbot)
-    assert np.array_equal(dock.controller.session.labels, dock.controller.session.study.prediction)
-    dock.controller.show_level(-0.5)
-    assert np.array_equal(plane(dock.controller.session, WORST), shown)
-    dock.controller.corrections.discard_preview()
-    assert len(dock.controller.session.alternatives_in(WORST)) > 1
 
 
 def test_opening_a_study_closes_the_previous_one(dock, folder, tmp_path, qtbot) -> None:
@@ -615,6 +594,7 @@ def test_a_second_window_is_read_only(make_dock, folder, qtbot) -> None:
     open_in(first, folder, qtbot)
     open_in(second, folder, qtbot)
     assert first.messages.line.notice(PROBLEMS) == ""
+    assert second.messages.saved.text() == VIEWED_ONLY
     assert str(folder) in second.messages.line.notice(PROBLEMS)
     before = second.controller.session.labels.copy()
     for letter in "DAKWR":
@@ -713,134 +693,6 @@ def test_a_failed_save_keeps_a_study_without_layer(dock, folder, monkeypatch, qt
     assert np.array_equal(read_study(folder).edited, labels)
 
 
-# In a real window
-
-
-def key(dock: ReviewWidget, letter: Any, keys: Any = Qt.KeyboardModifier.NoModifier) -> None:
-    QTest.keyClick(dock._viewer.window._qt_viewer.canvas.native, letter, keys)
-    QApplication.processEvents()
-
-
-def test_a_review_with_keys_and_mouse(make_dock, folder, qtbot) -> None:
-    dock = make_dock(window=True)
-    open_in(dock, folder, qtbot)
-    session, layer = dock.controller.session, dock.controller.picture.edited
-    key(dock, Qt.Key.Key_W)
-    assert dock.controller.corrections.is_preview
-    key(dock, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
-    assert not dock.controller.corrections.is_preview
-    assert np.array_equal(plane(session, WORST), predicted(session, WORST))
-    key(dock, Qt.Key.Key_W)
-    layer.mode = "paint"
-    layer.selected_label = LV
-    mouse = CanvasMouse(dock._viewer, qtbot)
-    start, end = (mouse.place_of(layer, (0, 2, 3, x)) for x in (5, 12))
-    mouse.drag(start, end)
-    settle(qtbot, dock.controller)
-    assert not dock.controller.corrections.is_preview  # painting accepts the preview
-    assert steps_of(layer) == 2 or np.array_equal(
-        session.alternatives_in(WORST)[0].labels, predicted(session, WORST)
-    )
-    painted = plane(session, WORST)
-    assert painted[3, 8] == LV
-    key(dock, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
-    assert session.labels_in(WORST)[3, 8] == 0
-    key(
-        dock,
-        Qt.Key.Key_Z,
-        Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier,
-    )
-    assert np.array_equal(plane(session, WORST), painted)
-    dock._viewer.layers.selection.active = dock.controller.picture.image
-    key(dock, Qt.Key.Key_A)  # whichever of our layers is active
-    if WORST not in session.state.decisions:  # it has a finding
-        key(dock, Qt.Key.Key_Return)
-    assert session.state.decisions[WORST].edited
-    assert dock.controller.picture.place != WORST
-    key(dock, Qt.Key.Key_T)
-    assert {dock.controller.picture.place[0]} <= {ED, ES}
-    dock.close_study()
-    assert np.array_equal(read_study(folder).edited[ED - 1, WORST[1]], painted)
-
-
-def test_closing_the_window_saves(make_dock, folder, settings, qtbot, monkeypatch) -> None:
-    dock = make_dock(window=True)
-    open_in(dock, folder, qtbot)
-    labels = edit(dock)
-    window = dock._viewer.window._qt_window
-    with monkeypatch.context() as patch:
-        fail(patch)
-        event = QCloseEvent()
-        assert dock.eventFilter(window, event)  # the window stays open once
-        assert not event.isAccepted()
-        assert CLOSE_AGAIN in dock.messages.line.message
-        assert not dock.eventFilter(window, QCloseEvent())
-    dock._viewer.close()
-    assert np.array_equal(read_study(folder).edited, labels)
-    assert settings.kept.thumbnails  # closed with the window, not by the reader
-    dock.controller = None  # it went with its window
-
-
-def test_closing_the_window_saves_a_contour_being_edited(make_dock, folder, qtbot) -> None:
-    dock = make_dock()
-    open_in(dock, folder, qtbot)
-    controller = dock.controller
-    before = plane(controller.session, WORST)
-    controller.act("contour")
-    handles = controller.contour
-    handles.move_handle(0, handles.handles[0] + 4)
-    assert not dock.eventFilter(dock, QCloseEvent())
-    assert not np.array_equal(read_study(folder).edited[WORST[0] - 1, WORST[1]], before)
-
-
-def test_a_removed_dock_disconnects_from_the_viewer(make_dock, folder, qtbot) -> None:
-    dock = make_dock(window=True)
-    viewer = dock._viewer
-    open_in(dock, folder, qtbot)
-    labels = edit(dock)
-    viewer.window.remove_dock_widget(dock)
-    assert dock.controller is None
-    assert not [k for k in map(str, viewer.keymap) if k in ("N", "A", "W")]
-    assert np.array_equal(read_study(folder).edited, labels)
-    viewer.add_image(np.zeros((4, 5)))
-    dock.deleteLater()
-
-
-def test_a_removed_dock_returns_if_saving_fails(make_dock, folder, qtbot, monkeypatch) -> None:
-    dock = make_dock(window=True)
-    open_in(dock, folder, qtbot)
-    labels, shown = edit(dock), dock._viewer.window.dock_widgets
-    with monkeypatch.context() as patch:
-        fail(patch)
-        dock.parent().titleBarWidget().close_button.click()
-        qtbot.waitUntil(dock.isVisible)
-        assert shown["Review"] is dock
-        assert CLOSE_AGAIN in dock.messages.line.message
-        assert dock.messages.notice.overlay.visible
-        assert np.array_equal(dock.controller.session.labels, labels)
-    save_again(dock, folder, labels, qtbot)
-    press(dock._viewer, "R")
-    fail(monkeypatch)
-    for _ in range(2):  # as everywhere, the second time discards what cannot be saved
-        assert dock.controller is not None
-        dock.parent().titleBarWidget().close_button.click()
-        settle(qtbot)
-    assert dock.controller is None
-    assert "Review" not in shown
-    assert dock._viewer.layers[-2].name.endswith(f"({CLOSED_UNSAVED})")
-    dock.deleteLater()
-
-
-def test_a_closed_dock_closes_its_study(make_dock, folder, qtbot) -> None:
-    dock = make_dock(window=True)
-    open_in(dock, folder, qtbot)
-    labels = edit(dock)
-    assert not dock.eventFilter(dock.parent(), QEvent(QEvent.Type.Close))
-    assert dock.controller is None
-    assert np.array_equal(read_study(folder).edited, labels)
-    assert np.array_equal(opened(folder).session.labels, labels)
-
-
 # Another heart, whose layers are shown by hand
 
 
@@ -921,16 +773,99 @@ def test_study_opens_at_its_slice_behind_a_volume(dock, folder, qtbot) -> None:
     assert dock.controller.session.state.current == (ES, 1)
 
 
-def test_nothing_is_decided_while_the_dock_is_behind_another(window_dock, tmp_path, qtbot) -> None:
-    window_dock.open(make_cine(tmp_path / "heart"))
-    qtbot.waitUntil(lambda: window_dock.controller is not None and not window_dock.is_opening)
-    controller, window = window_dock.controller, window_dock._viewer.window
+# In a real window
+
+
+def test_closing_the_window_saves_a_contour_being_edited(make_dock, folder, qtbot) -> None:
+    dock = make_dock()
+    open_in(dock, folder, qtbot)
+    controller = dock.controller
+    before = plane(controller.session, WORST)
+    controller.act("contour")
+    handles = controller.contour
+    handles.move_handle(0, handles.handles[0] + 4)
+    assert not dock.eventFilter(dock, QCloseEvent())
+    assert not np.array_equal(read_study(folder).edited[WORST[0] - 1, WORST[1]], before)
+
+
+def test_nothing_is_decided_while_the_dock_is_behind_another(opened_dock, qtbot) -> None:
+    dock, controller, window = opened_dock, opened_dock.controller, opened_dock._viewer.window
     other = window.add_dock_widget(QWidget(), name="other", area="right", tabify=True)
     other.raise_()
-    qtbot.waitUntil(lambda: window_dock.parent().visibleRegion().isEmpty())
+    qtbot.waitUntil(lambda: dock.parent().visibleRegion().isEmpty())
     controller.act("accept")
     assert controller.session.state.decisions == {}
-    assert window_dock.messages.line.message == DOCK_WAS_BEHIND
-    qtbot.waitUntil(lambda: not window_dock.parent().visibleRegion().isEmpty())
+    assert dock.messages.line.message == DOCK_WAS_BEHIND
+    qtbot.waitUntil(lambda: not dock.parent().visibleRegion().isEmpty())
     controller.act("accept")
     assert controller.session.state.count("accepted") == 1
+    window.remove_dock_widget(other)
+
+
+def test_a_closed_window_or_dock_saves_its_study(
+    opened_dock, shared_study, qtbot, monkeypatch
+) -> None:
+    dock, window = opened_dock, opened_dock.window()
+    labels = edit(dock)
+    with monkeypatch.context() as patch:
+        fail(patch)
+        event = QCloseEvent()
+        assert dock.eventFilter(window, event)  # the window stays open once
+        assert not event.isAccepted()
+        assert CLOSE_AGAIN in dock.messages.line.message
+        assert not dock.eventFilter(window, QCloseEvent())
+    save_again(dock, shared_study, labels, qtbot)
+    press(dock._viewer, "R")
+    assert not dock.eventFilter(dock.parent(), QEvent(QEvent.Type.Close))
+    assert dock.controller is None
+    session = opened(shared_study).session
+    assert np.array_equal(session.labels, session.study.prediction)
+
+
+def test_a_removed_dock_returns_if_saving_fails(
+    opened_dock, shared_study, qtbot, monkeypatch
+) -> None:
+    dock, viewer = opened_dock, opened_dock._viewer
+    labels, shown = edit(dock), viewer.window.dock_widgets
+    with monkeypatch.context() as patch:
+        fail(patch)
+        dock.parent().titleBarWidget().close_button.click()
+        qtbot.waitUntil(dock.isVisible)
+        assert shown["Review"] is dock
+        assert CLOSE_AGAIN in dock.messages.line.message
+        assert dock.messages.notice.overlay.visible
+        assert np.array_equal(dock.controller.session.labels, labels)
+    save_again(dock, shared_study, labels, qtbot)
+    press(viewer, "R")
+    fail(monkeypatch)
+    for _ in range(2):  # as everywhere, the second time discards what cannot be saved
+        assert dock.controller is not None
+        dock.parent().titleBarWidget().close_button.click()
+        settle(qtbot)
+    assert dock.controller is None
+    assert "Review" not in shown
+    assert viewer.layers[-2].name.endswith(f"({CLOSED_UNSAVED})")
+    dock.deleteLater()
+    viewer.layers.clear()
+
+
+def test_a_removed_dock_saves_and_leaves_the_viewer(window_dock, folder, qtbot) -> None:
+    dock, viewer = window_dock, window_dock._viewer
+    open_in(dock, folder, qtbot)
+    labels = edit(dock)
+    viewer.window.remove_dock_widget(dock)
+    assert dock.controller is None
+    assert not [k for k in map(str, viewer.keymap) if k in ("N", "A", "W")]
+    assert np.array_equal(read_study(folder).edited, labels)
+    viewer.add_image(np.zeros((4, 5)))
+    dock.deleteLater()
+    viewer.layers.clear()
+    settle(qtbot)
+
+
+def test_closing_the_window_saves(window, window_dock, folder, settings, qtbot) -> None:
+    open_in(window_dock, folder, qtbot)
+    labels = edit(window_dock)
+    window.close()
+    assert np.array_equal(read_study(folder).edited, labels)
+    assert settings.kept.thumbnails  # closed with the window, not by the reader

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
-from napari.components import ViewerModel
 from napari.qt import get_stylesheet
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QCloseEvent
@@ -34,16 +33,15 @@ from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review import saver as study_saver
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.review.forms import NUMBERS, PICTURE, QUEUE
-from napari_bayes_nnunet.widgets.review.messages import NO_STUDY, PROBLEMS, UNSAVED, VIEWED_ONLY
+from napari_bayes_nnunet.widgets.review.messages import NO_STUDY, PROBLEMS, UNSAVED
 from napari_bayes_nnunet.widgets.review.saver import OTHER_WORK
 from napari_bayes_nnunet.widgets.review.view import NOT_SEGMENTED
 from napari_bayes_nnunet.widgets.review.window_layout import LAYER_DOCKS, THUMBNAIL_TITLE
 
 from ...helpers.data.cines import ED, ES, make_cine
 from ...helpers.data.studies import make_study
-from ...helpers.windows.reviewing import press
+from ...helpers.windows.reviewing import open_in, press
 from ...helpers.windows.settling import settle
-from ..conftest import NEVER
 
 WITH_TEXT = (QAbstractButton, QLabel)
 CONTROLS = (QAbstractButton, QComboBox, QAbstractSlider, QLineEdit)
@@ -55,23 +53,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def dock(qtbot: Any, folder: Path, settings: Settings) -> Iterator[ReviewWidget]:
+def dock(model_dock: ReviewWidget, folder: Path, qtbot: Any) -> ReviewWidget:
     """The dock with an open study, in a window of its own."""
-    made = ReviewWidget(ViewerModel(), every_ms=NEVER, settings=settings)
-    qtbot.addWidget(made)
-    open_in(made, folder, qtbot)
-    made.resize(380, 760)
-    made.show()
-    settle(qtbot, made)
-    yield made
-    made.close_study()
-    settle(qtbot)
-
-
-def open_in(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
-    dock.open(folder)
-    qtbot.waitUntil(lambda: not dock.is_opening)
-    assert dock.controller is not None, dock.messages.line.message
+    open_in(model_dock, folder, qtbot)
+    model_dock.resize(380, 760)
+    model_dock.show()
+    settle(qtbot, model_dock)
+    return model_dock
 
 
 def positions(dock: ReviewWidget) -> dict[QWidget, tuple[int, int]]:
@@ -92,27 +80,31 @@ def scrolls(part: QWidget) -> bool:
     return parent is not None
 
 
-def test_case_numbers_and_queue_never_scroll(dock: ReviewWidget) -> None:
-    slice_ = dock.forms.slice
+def test_what_never_scrolls_and_how_fields_are_left(dock: ReviewWidget, qtbot: Any) -> None:
+    forms = dock.forms
     fixed = (
-        *(dock.title, dock.messages.saved, dock.forms.key_numbers, dock.messages.line),
-        *(*slice_.buttons.values(), dock.forms.export, dock.forms.progress),
+        *(dock.title, dock.messages.saved, forms.key_numbers, dock.messages.line),
+        *(*forms.slice.buttons.values(), forms.export, forms.progress),
     )
     assert not any(scrolls(part) for part in fixed)
     assert all(part.isVisible() for part in fixed if part is not dock.messages.saved)
-    assert scrolls(dock.forms.corrections)
-
-
-@pytest.mark.parametrize("key", [Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape])
-def test_return_and_escape_leave_a_field(dock: ReviewWidget, key: Qt.Key, qtbot: Any) -> None:
-    for section in dock.forms.sections.values():
+    assert scrolls(forms.corrections)
+    texts = [
+        text
+        for part in dock.findChildren(QWidget)
+        for text in (part.toolTip(), part.text() if isinstance(part, WITH_TEXT) else "")
+    ]
+    assert any("members" in text for text in texts)
+    assert not [text for text in texts if "model" in text.lower()]
+    # Return, Enter and Escape leave a field
+    for section in forms.sections.values():
         section.expand()
-    dock.forms.stop.show()
+    forms.stop.show()
     dock.activateWindow()
-    forms = dock.forms
     height = forms.numbers.findChild(QLineEdit)
     boxes = (forms.corrections.limits.findChild(QAbstractSpinBox), forms.stop.target)
-    for field in (forms.slice.comment, height, *boxes, forms.queue.scores, forms.stop.levels):
+    fields = forms.slice.comment, height, *boxes, forms.queue.scores, forms.stop.levels
+    for field, key in product(fields, (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)):
         field.setFocus()
         qtbot.waitUntil(lambda field=field: QApplication.focusWidget() is field)
         qtbot.keyClick(field, key)
@@ -128,7 +120,7 @@ def test_no_message_decision_or_edit_moves_a_control(
     before = positions(dock)
     assert len(before) > 30
 
-    def check(step: str) -> None:
+    def check(step: str, before: Any = before) -> None:
         settle(qtbot, dock, dock.controller)
         assert positions(dock) == before, step
 
@@ -162,63 +154,58 @@ def test_no_message_decision_or_edit_moves_a_control(
         settle(qtbot, dock.controller)
     assert dock.controller.session.state.finished
     check("the end of the queue")
-
-
-def test_save_state_moves_no_control(dock: ReviewWidget, qtbot: Any) -> None:
     dock.setStyleSheet(get_stylesheet("dark"))
-    settle(qtbot, dock, dock.controller)
     dock.messages.saved.show_message("")
+    settle(qtbot, dock, dock.controller)
     before = positions(dock)
     dock.messages.saved.show_message(UNSAVED)
-    settle(qtbot, dock, dock.controller)
-    assert positions(dock) == before
+    check("the state of saving", before)
 
 
 def fail(*_: object) -> None:
     raise DataError("Disk full.")
 
 
-def test_the_key_numbers_follow_a_correction(dock: ReviewWidget, qtbot: Any) -> None:
-    numbers = dock.forms.key_numbers
+def test_numbers_and_messages_follow_the_reader(dock: ReviewWidget, qtbot: Any) -> None:
+    numbers, controller, notice = dock.forms.key_numbers, dock.controller, dock.messages.notice
+    press(dock._viewer, "A")
+    assert dock.messages.line.message
+    layer = controller.picture.edited
+    dock._viewer.layers.selection.active, layer.mode = layer, "paint"
+    controller.corrections._on_press(dock._viewer, None)
+    assert not dock.messages.line.message  # painting removes it
+    layer.mode = "pan_zoom"
     assert str(ED) in numbers.caption.text()
     assert str(ES) in numbers.caption.text()
     before = numbers.texts("LV EF")
     assert before[CHANGED] == ""
-    dock.controller.picture.show_slice((ED, 1))
+    controller.picture.show_slice((ED, 1))
     dock.forms.corrections.structures.chips["LV"].click()
     press(dock._viewer, "D")
-    settle(qtbot, dock, dock.controller)
+    settle(qtbot, dock, controller)
     after = numbers.texts("LV EF")
     assert after[VALUE] != before[VALUE]
-    measured, predicted = dock.controller.session.measured(), dock.controller.session.predicted()
+    measured, predicted = controller.session.measured(), controller.session.predicted()
     change = measured["LV EF"].value - predicted["LV EF"].value
     assert float(after[CHANGED].replace("−", "-")) == pytest.approx(change, abs=0.051)
-
-
-def test_a_refusal_is_also_on_the_canvas(dock: ReviewWidget, qtbot: Any) -> None:
-    dock.controller.picture.go_to((2, 0))
-    settle(qtbot, dock.controller)
+    controller.picture.go_to((2, 0))
+    settle(qtbot, controller)
     press(dock._viewer, "A")
-    assert dock.messages.notice.overlay.visible
-    noticed = " ".join(dock.messages.notice.overlay.text.split())
+    assert notice.overlay.visible  # a refusal is also on the canvas
+    noticed = " ".join(notice.overlay.text.split())
     assert noticed == NOT_SEGMENTED == dock.messages.line.message
-    dock.controller.picture.show_slice((ED, 0))
-    assert not dock.messages.notice.overlay.visible
-
-
-def test_painting_removes_the_message_of_accepting(dock: ReviewWidget) -> None:
-    press(dock._viewer, "A")
-    assert dock.messages.line.message
-    layer = dock.controller.picture.edited
-    dock._viewer.layers.selection.active, layer.mode = layer, "paint"
-    dock.controller.corrections._on_press(dock._viewer, None)
-    assert not dock.messages.line.message
+    controller.picture.show_slice((ED, 0))
+    assert not notice.overlay.visible
+    controller.saver.other_found.emit(OTHER_WORK)
+    dock.close_study()
+    assert OTHER_WORK in dock.messages.hint.text()
+    assert NO_STUDY in dock.messages.hint.text()
 
 
 def test_missing_phases_are_said_when_the_study_opens(
-    dock: ReviewWidget, tmp_path: Path, qtbot: Any
+    model_dock: ReviewWidget, tmp_path: Path, qtbot: Any
 ) -> None:
-    folder = make_study(tmp_path / "stopped", phases=(1, 5), unfinished=(2, 3))
+    dock, folder = model_dock, make_study(tmp_path / "stopped", phases=(1, 5), unfinished=(2, 3))
     open_in(dock, folder, qtbot)
     lacks = LACKS_PHASES.format(phases="phases 2, 3")
     assert dock.messages.line.notice(PROBLEMS) == lacks
@@ -227,50 +214,22 @@ def test_missing_phases_are_said_when_the_study_opens(
     assert dock.messages.notice.overlay.visible
 
 
-def test_members_have_one_word(dock: ReviewWidget) -> None:
-    texts = [
-        text
-        for part in dock.findChildren(QWidget)
-        for text in (part.toolTip(), part.text() if isinstance(part, WITH_TEXT) else "")
-    ]
-    assert any("members" in text for text in texts)
-    assert not [text for text in texts if "model" in text.lower()]
-
-
-def test_read_only_study_is_marked_at_the_top(
-    dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any
-) -> None:
-    second = ReviewWidget(ViewerModel(), every_ms=NEVER, settings=settings)
-    qtbot.addWidget(second)
-    open_in(second, folder, qtbot)
-    assert second.messages.saved.text() == VIEWED_ONLY
-    second.close_study()
-
-
-def test_sections_stay_as_they_were_left(
+def test_sections_and_target_stay_as_they_were_left(
     dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any
 ) -> None:
     assert dock.forms.sections[QUEUE].isExpanded()
     assert not dock.forms.sections[NUMBERS].isExpanded()
     for name in (PICTURE, NUMBERS):
         dock.forms.sections[name].toggleButton().click()
-    dock.close_study()
-    open_in(dock, folder, qtbot)
-    are_open = {name: part.isExpanded() for name, part in dock.forms.sections.items()}
-    assert (are_open[QUEUE], are_open[PICTURE], are_open[NUMBERS]) == (True, False, True)
-
-
-def test_the_target_is_kept_when_the_study_is_closed(
-    dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any
-) -> None:
-    target = dock.forms.stop.target
     for _ in range(3):
-        target.stepUp()
+        dock.forms.stop.target.stepUp()
     assert settings.kept.stop_target is None
     dock.close_study()
     assert settings.kept.stop_target == StopTarget(points=4.5, level=90)
     settings.keep(stop_target=StopTarget(points=6.0, level=80))
     open_in(dock, folder, qtbot)
+    are_open = {name: part.isExpanded() for name, part in dock.forms.sections.items()}
+    assert (are_open[QUEUE], are_open[PICTURE], are_open[NUMBERS]) == (True, False, True)
     assert dock.forms.stop.target.value() == 6.0
     settings.keep(stop_target=StopTarget(points=7.0, level=80))  # in another window
     dock.close_study()
@@ -295,61 +254,48 @@ def docks_of(dock: ReviewWidget) -> dict[str, tuple[bool, int]]:
 
 
 def test_reading_layout_hides_docks_and_shows_tools(
-    window_dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any, monkeypatch: Any
+    opened_dock: ReviewWidget, shared_study: Path, qtbot: Any, monkeypatch: Any
 ) -> None:
-    dock = window_dock
-    settings.keep(reading_layout=False)  # it is on at first
-    dock._reads = False
-    open_in(dock, folder, qtbot)
-    settle(qtbot, dock)
-    before, controller = docks_of(dock), dock.controller
-    tools = dock.forms.corrections.tools
+    dock, settings, tools = opened_dock, opened_dock._settings, opened_dock.forms.corrections.tools
+    reading, controller = docks_of(dock), dock.controller  # it is on at first
     assert not tools.visibleRegion().isEmpty()
-    dock.findChild(FittingScrollArea).ensureWidgetVisible(dock.reading_button)
-    qtbot.mouseClick(dock.reading_button, Qt.MouseButton.LeftButton)
-    assert not tools.visibleRegion().isEmpty()
-    reading, width = docks_of(dock), dock.width()
     assert not any(reading[name][0] for name in LAYER_DOCKS)
-    assert reading["Review"] == before["Review"]
-    qtbot.mouseClick(dock.reading_button, Qt.MouseButton.LeftButton)
+
+    def turn() -> None:
+        dock.findChild(FittingScrollArea).ensureWidgetVisible(dock.reading_button)
+        qtbot.mouseClick(dock.reading_button, Qt.MouseButton.LeftButton)
+
+    turn()
+    before, width = docks_of(dock), dock.width()
+    assert before != reading
+    turn()
+    assert docks_of(dock) == reading
+    turn()
     assert docks_of(dock) == before
     assert dock.width() == width
-    qtbot.mouseClick(dock.reading_button, Qt.MouseButton.LeftButton)
-    dock.close_study()
+    assert not tools.visibleRegion().isEmpty()
+    assert reading["Review"] == before["Review"]
+    turn()
+    with monkeypatch.context() as patch:
+        patch.setattr(review_dock, "CLOSING_MS", 20)
+        dock.eventFilter(dock.window(), QCloseEvent())  # and the window stays open
+        qtbot.waitUntil(lambda: dock.reading_button.isChecked() and docks_of(dock) == reading)
+    dock.eventFilter(dock.window(), QCloseEvent())  # napari saves the layout as it closes
     assert docks_of(dock) == before
-    # It is remembered, and ends also when a study cannot be shown
-    open_in(dock, folder, qtbot)
-    assert dock.controller is not controller
-    assert dock.reading_button.isChecked()
-    assert docks_of(dock) == reading
-    monkeypatch.setattr(review_dock, "ReviewController", broken)
-    with qtbot.captureExceptions() as raised:
-        dock.open(folder)
+    # It ends also when a study cannot be shown, and is remembered
+    with monkeypatch.context() as patch, qtbot.captureExceptions() as raised:
+        patch.setattr(review_dock, "ReviewController", broken)
+        dock.open(shared_study)
         qtbot.waitUntil(lambda: not dock.is_opening)
     assert [kind for kind, _, _ in raised] == [RuntimeError]
     assert docks_of(dock) == before
     assert settings.kept.reading_layout
-    monkeypatch.undo()
-    open_in(dock, folder, qtbot)
+    open_in(dock, shared_study, qtbot)
+    assert dock.controller is not controller
+    assert dock.reading_button.isChecked()
     assert docks_of(dock) == reading
-    dock.eventFilter(dock.window(), QCloseEvent())  # napari saves the layout as it closes
+    dock.close_study()
     assert docks_of(dock) == before
-    dock.close_study()
-    settle(qtbot)
-
-
-def test_a_refused_close_keeps_the_reading_layout(
-    window_dock: ReviewWidget, folder: Path, qtbot: Any, monkeypatch: Any
-) -> None:
-    monkeypatch.setattr(review_dock, "CLOSING_MS", 20)
-    dock = window_dock
-    open_in(dock, folder, qtbot)
-    reading = docks_of(dock)
-    assert not any(reading[name][0] for name in LAYER_DOCKS)
-    dock.eventFilter(dock.window(), QCloseEvent())  # and the window stays open
-    qtbot.waitUntil(lambda: dock.reading_button.isChecked() and docks_of(dock) == reading)
-    dock.close_study()
-    settle(qtbot)
 
 
 def counts_from_zero(window: Any) -> list[QWidget]:
@@ -359,28 +305,21 @@ def counts_from_zero(window: Any) -> list[QWidget]:
 
 
 def test_nothing_counts_from_zero_while_a_dock_is_open(
-    window_dock: ReviewWidget, folder: Path, qtbot: Any
+    opened_dock: ReviewWidget, qtbot: Any
 ) -> None:
-    main = window_dock.window()
-    qtbot.waitUntil(lambda: not counts_from_zero(main))
-    open_in(window_dock, folder, qtbot)  # now there are sliders
+    main = opened_dock.window()
     qtbot.waitUntil(lambda: not counts_from_zero(main))
     names = [n for n in main.findChildren(QLineEdit, "axis_label") if n.isVisible()]
     assert {name.text() for name in names} == {"slice", "phase"}
     for name in names:
         assert name.fontMetrics().horizontalAdvance(name.text()) <= name.width()
-    dock = window_dock.parent()
+    dock = opened_dock.parent()
     dock.hide()
     assert len(counts_from_zero(main)) == 2 * len(names) + 1
     dock.show()
     assert not counts_from_zero(main)
-
-
-def test_work_of_others_is_told_at_closing(dock: ReviewWidget) -> None:
-    dock.controller.saver.other_found.emit(OTHER_WORK)
-    dock.close_study()
-    assert OTHER_WORK in dock.messages.hint.text()
-    assert NO_STUDY in dock.messages.hint.text()
+    opened_dock.close_study()
+    qtbot.waitUntil(lambda: not counts_from_zero(main))
 
 
 def broken(*_: object, **__: object) -> None:

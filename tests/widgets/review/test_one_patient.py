@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from napari_bayes_nnunet.widgets.review.window_layout import ThumbnailArea
 from napari_bayes_nnunet.widgets.segment.image_form import CANNOT_BE_SEGMENTED, ImageForm
 
 from ...helpers.data.cines import AFFINE, CINE, SHAPE, VOLUME, WORST, image_of, make_cine, voxels_of
-from ...helpers.windows.reviewing import press
+from ...helpers.windows.reviewing import open_in, press
 from ...helpers.windows.settling import settle
 from ..conftest import make_result
 
@@ -48,23 +48,23 @@ SMALL = make_geometry((2, 3, 40, 48), (10, 2, 2), frame_time=30, affine=AFFINE)
 
 
 @pytest.fixture
-def dock(window_dock: ReviewWidget, qtbot: Any) -> Iterator[ReviewWidget]:
-    yield window_dock
-    hide = window_dock._hide_patient
-    if hide is not None:
-        hide.setChecked(False)
+def dock(model_dock: ReviewWidget) -> ReviewWidget:
+    return model_dock
 
 
 @pytest.fixture
 def doe(tmp_path: Path) -> Path:
-    folder = make_cine(tmp_path / "doe")
-    write_patient(folder, DOE)
+    return named(make_cine(tmp_path / "doe"), DOE)
+
+
+@pytest.fixture(scope="module")
+def shared_study(shared_study: Path) -> Path:
+    return named(shared_study, DOE)
+
+
+def named(folder: Path, patient: PatientRecord) -> Path:
+    write_patient(folder, patient)
     return folder
-
-
-def opened(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
-    dock.open(folder)
-    qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
 
 
 def add_file(viewer: napari.Viewer, file: Path, geometry: Any = VOLUME) -> Image:
@@ -94,8 +94,10 @@ def steps(viewer: napari.Viewer) -> list[int]:
     return [int(n) for axis, n in enumerate(dims.nsteps) if axis not in dims.displayed and n > 1]
 
 
-def test_patient_is_on_canvas_and_above_thumbnails_unless_hidden(dock, window, doe, qtbot) -> None:
-    opened(dock, doe, qtbot)
+def test_patient_is_on_canvas_and_above_thumbnails_unless_hidden(
+    opened_dock: ReviewWidget, window: napari.Viewer, shared_study: Path, qtbot: Any
+) -> None:
+    dock = opened_dock
     assert on_canvas(window) == DOE.title == above_thumbnails(window)
     assert dock.title.text().replace("\u200b", "") == "DOE, J"
     assert DOE.title in dock.title.toolTip()
@@ -111,13 +113,23 @@ def test_patient_is_on_canvas_and_above_thumbnails_unless_hidden(dock, window, d
     assert on_canvas(window) == above_thumbnails(window) == dock.title.text() == PATIENT_HIDDEN
     texts = [label.text() + label.toolTip() for label in dock.window().findChildren(QLabel)]
     assert not [text for text in texts if "DOE" in text or "1957" in text]
-    opened(dock, doe, qtbot)  # another study stays hidden, too
+    named(shared_study, PatientRecord(files=(LONG, LONG.replace("01", "12"))))
+    open_in(dock, shared_study, qtbot)  # another patient stays hidden, too
     assert on_canvas(window) == PATIENT_HIDDEN == dock.title.text()
     dock._hide_patient.trigger()
-    assert on_canvas(window) == DOE.title == above_thumbnails(window)
+    # A long name of a file is never cut
+    whole = f"{LONG} + …frame12.nii.gz"  # the other name begins as the first does
+    shown = window.canvas.overlays[STRIP_KEY].text
+    assert "".join(shown.split()).replace("·", "") == "".join(whole.split())
+    assert above_thumbnails(window) == whole
+    for width in range(300, 1000, 20):
+        window.canvas.size = (600, width)
+        lines = window.canvas.overlays[STRIP_KEY].text.splitlines()
+        assert not [line for line in lines if line.startswith(("nii", "gz"))]
 
 
-def test_hidden_patient_is_not_in_the_list(dock, window, doe, qtbot) -> None:
+def test_hidden_patient_is_not_in_the_list(opened_dock, doe, qtbot) -> None:
+    dock = opened_dock
     dock._settings.add("study_aliases", {str(doe): "Mrs. Doe"})
     dock.list_studies(doe.parent)
     qtbot.waitUntil(lambda: len(dock.studies.studies) == 1)
@@ -141,197 +153,196 @@ def test_hidden_patient_is_not_in_the_list(dock, window, doe, qtbot) -> None:
     assert dock._settings.kept.study_aliases == {str(doe): "Mrs. Doe"}
 
 
-def test_long_name_of_a_file_is_never_cut(dock, window, doe, qtbot, tmp_path) -> None:
-    write_patient(doe, PatientRecord(files=(LONG, LONG.replace("01", "12"))))
-    opened(dock, doe, qtbot)
-    whole = f"{LONG} + …frame12.nii.gz"  # the other name begins as the first does
-    shown = window.canvas.overlays[STRIP_KEY].text
-    assert "".join(shown.split()).replace("·", "") == "".join(whole.split())
-    assert above_thumbnails(window) == whole
-    for width in range(300, 1000, 20):
-        window.canvas.size = (600, width)
-        lines = window.canvas.overlays[STRIP_KEY].text.splitlines()
-        assert not [line for line in lines if line.startswith(("nii", "gz"))]
-
-
-def test_sign_between_parts_stands_in_none(dock, window, doe, qtbot) -> None:
+def test_sign_between_parts_stands_in_none(dock, viewer, doe, qtbot) -> None:
     whose = PatientRecord(name="MÜLLER-LÜDENSCHEIDT^ANNA", patient_id="MRN-1", date="2024-03-12")
     patient = replace(whose, birth="1957", sex="f", series="cine_sax_trufi_retro")
-    write_patient(doe, patient)
-    opened(dock, doe, qtbot)
+    named(doe, patient)
+    open_in(dock, doe, qtbot)
     counts = []
     for width in range(300, 1000, 20):
-        window.canvas.size = (600, width)
-        lines = [line.strip() for line in window.canvas.overlays[STRIP_KEY].text.splitlines()]
+        viewer.canvas.size = (600, width)
+        lines = [line.strip() for line in viewer.canvas.overlays[STRIP_KEY].text.splitlines()]
         assert all(line in patient.title for line in lines)
         counts.append(len(lines))
     assert max(counts) > 5 > min(counts)
 
 
-def test_second_study_leaves_nothing_of_the_first(dock, window, doe, tmp_path, qtbot) -> None:
+def test_second_study_leaves_nothing_of_the_first(dock, viewer, doe, tmp_path, qtbot) -> None:
     other = make_cine(tmp_path / "other", geometry=VOLUME, phases=(None,), case="other")
-    opened(dock, doe, qtbot)
-    assert steps(window) == [CINE.shape[0], CINE.shape[1]]
-    opened(dock, other, qtbot)
-    assert {layer.name.split()[0] for layer in window.layers} == {"other"}
-    assert on_canvas(window) == above_thumbnails(window) == "other"
-    assert steps(window) == [VOLUME.shape[0]]
+    open_in(dock, doe, qtbot)
+    assert steps(viewer) == [CINE.shape[0], CINE.shape[1]]
+    open_in(dock, other, qtbot)
+    assert {layer.name.split()[0] for layer in viewer.layers} == {"other"}
+    assert on_canvas(viewer) == "other"
+    assert steps(viewer) == [VOLUME.shape[0]]
     dock.close_study()
-    assert not window.layers
-    assert on_canvas(window) == on_canvas(window, CAPTION_KEY) == ""
+    assert not viewer.layers
+    assert on_canvas(viewer) == on_canvas(viewer, CAPTION_KEY) == ""
 
 
-def test_second_heart_without_a_name_closes_the_study(dock, window, doe, tmp_path, qtbot) -> None:
-    write_patient(doe, PatientRecord(name="ANONYMOUS"))
-    opened(dock, doe, qtbot)
-    other = add_file(window, tmp_path / "b.nii.gz")
+def test_second_heart_without_a_name_closes_the_study(dock, viewer, doe, tmp_path, qtbot) -> None:
+    named(doe, PatientRecord(name="ANONYMOUS"))
+    open_in(dock, doe, qtbot)
+    other = add_file(viewer, tmp_path / "b.nii.gz")
     other.metadata["bayes"]["patient"] = PatientRecord(name="ANONYMOUS")
     qtbot.waitUntil(lambda: dock.controller is None)
-    assert [layer for layer in window.layers if layer.visible] == [other]
+    assert [layer for layer in viewer.layers if layer.visible] == [other]
+
+
+def test_image_that_comes_while_a_study_opens_closes_it(dock, viewer, doe, tmp_path, qtbot) -> None:
+    dock.open(doe)
+    qtbot.waitUntil(lambda: len(viewer.layers) > 0)
+    assert dock.is_opening
+    other = add_file(viewer, tmp_path / "b.nii.gz")
+    qtbot.waitUntil(lambda: dock.controller is None and not dock.is_opening)
+    settle(qtbot)
+    assert [*viewer.layers] == [other]
+    assert on_canvas(viewer) == "b.nii.gz"
+    assert dock.messages.line.message == MADE_WAY.format(image="b", saved=ALL_SAVED)
+
+
+def is_closed_for(viewer: Any, image: Image, folder: Path) -> None:
+    """Check that an image is alone on the canvas, and that the study was saved."""
+    assert [layer for layer in viewer.layers if layer.visible] == [image] == [*viewer.layers]
+    assert (on_canvas(viewer, CAPTION_KEY), steps(viewer)) == ("", list(SMALL.shape[:2]))
+    assert read_study(folder).review.decisions[WORST].state == "accepted"
+
+
+def test_image_brought_to_the_front_closes_the_saved_study(
+    dock, viewer, doe, tmp_path, qtbot
+) -> None:
+    waiting = add_file(viewer, tmp_path / "b.nii.gz", SMALL)
+    open_in(dock, doe, qtbot)
+    press(viewer, "A")
+    place = dock.controller.picture.place
+    bring_to_front(viewer, waiting)  # as Segment, Join and a choice in its list do
+    qtbot.waitUntil(lambda: dock.controller is None)
+    settle(qtbot)
+    is_closed_for(viewer, waiting, doe)
+    assert read_study(doe).review.current == place
+
+
+def test_another_image_has_the_window_of_the_saved_study(
+    opened_dock, window, shared_study, tmp_path, qtbot
+) -> None:
+    press(window, "A")
+    other = add_file(window, tmp_path / "b.nii.gz", SMALL)
+    qtbot.waitUntil(lambda: opened_dock.controller is None)
     settle(qtbot)  # the canvas takes the room of what belonged to the review
+    is_closed_for(window, other, shared_study)
+    assert not window.window._qt_window.findChildren(ThumbnailArea)
     camera = window.scene.camera
     shown = (camera.zoom, *camera.center)
     fit_view(window, other)
     assert (camera.zoom, *camera.center) == pytest.approx(shown)
-
-
-def test_image_that_comes_while_a_study_opens_closes_it(dock, window, doe, tmp_path, qtbot) -> None:
-    dock.open(doe)
-    qtbot.waitUntil(lambda: len(window.layers) > 0)
-    assert dock.is_opening
-    other = add_file(window, tmp_path / "b.nii.gz")
-    qtbot.waitUntil(lambda: dock.controller is None and not dock.is_opening)
-    settle(qtbot)
-    assert [*window.layers] == [other]
-    assert on_canvas(window) == "b.nii.gz"
-    assert dock.messages.line.message == MADE_WAY.format(image="b", saved=ALL_SAVED)
-
-
-@pytest.mark.parametrize("how", ["opened", "brought to the front"])
-def test_another_image_closes_the_saved_study(dock, window, doe, tmp_path, qtbot, how) -> None:
-    waiting = add_file(window, tmp_path / "b.nii.gz", SMALL) if how != "opened" else None
-    opened(dock, doe, qtbot)
-    press(window, "A")
-    place = dock.controller.picture.place
-    if waiting is None:
-        waiting = add_file(window, tmp_path / "b.nii.gz", SMALL)
-    else:
-        bring_to_front(window, waiting)  # as Segment, Join and a choice in its list do
-    qtbot.waitUntil(lambda: dock.controller is None)
-    assert [layer for layer in window.layers if layer.visible] == [waiting]
-    assert [*window.layers] == [waiting]
-    settle(qtbot)
-    assert not window.window._qt_window.findChildren(ThumbnailArea)
-    assert (on_canvas(window, CAPTION_KEY), steps(window)) == ("", list(SMALL.shape[:2]))
-    saved = read_study(doe).review
-    assert (saved.decisions[WORST].state, saved.current) == ("accepted", place)
+    window.layers.clear()
 
 
 def test_unsaved_study_stays_in_front_of_another_image(
-    dock, window, doe, tmp_path, qtbot, monkeypatch
+    dock, viewer, doe, tmp_path, qtbot, monkeypatch
 ) -> None:
     def failing(*_: Any) -> None:
         raise DataError("Disk full.")
 
-    opened(dock, doe, qtbot)
-    press(window, "A")
+    open_in(dock, doe, qtbot)
+    press(viewer, "A")
     with monkeypatch.context() as patch:
         patch.setattr(study_saver, "save_work", failing)
-        other = add_file(window, tmp_path / "b.nii.gz")
+        other = add_file(viewer, tmp_path / "b.nii.gz")
         qtbot.waitUntil(lambda: not other.visible)
         settle(qtbot)
         assert dock.controller.picture.image.visible
-        assert on_canvas(window) == DOE.title
-        bring_to_front(window, other)  # again at once: only the reader may discard corrections
+        assert on_canvas(viewer) == DOE.title
+        bring_to_front(viewer, other)  # again at once: only the reader may discard corrections
         qtbot.waitUntil(lambda: not other.visible)
         settle(qtbot)
         assert dock.controller is not None
     assert dock.controller.session.state_of(WORST) == "accepted"
 
 
-def test_picture_and_other_labels_are_hidden_and_said(dock, window, doe, tmp_path, qtbot) -> None:
-    opened(dock, doe, qtbot)
-    photo = window.add_image(np.zeros((30, 40, 3), np.uint8), rgb=True, name="photo")
+def test_picture_and_other_labels_are_hidden_and_said(dock, viewer, doe, tmp_path, qtbot) -> None:
+    open_in(dock, doe, qtbot)
+    photo = viewer.add_image(np.zeros((30, 40, 3), np.uint8), rgb=True, name="photo")
     said = PICTURE_HIDDEN.format(layer="photo")
     qtbot.waitUntil(lambda: not photo.visible and dock.messages.line.message == said)
-    assert on_canvas(window) == DOE.title
-    window.layers.remove(photo)
+    assert on_canvas(viewer) == DOE.title
+    viewer.layers.remove(photo)
     # So are labels of another heart, which get no stroke
-    mask = window.add_labels(np.ones(SHAPE, np.uint8), name="other_gt")
+    mask = viewer.add_labels(np.ones(SHAPE, np.uint8), name="other_gt")
     said = LABELS_HIDDEN.format(layer="other_gt")
     qtbot.waitUntil(lambda: not mask.visible and dock.messages.line.message == said)
     edited = dock.controller.picture.edited
-    assert window.layers.selection.active is edited
+    assert viewer.layers.selection.active is edited
     dock.forms.corrections.buttons["brush"].click()
     assert (str(mask.mode), str(edited.mode)) == ("pan_zoom", "paint")
-    other = add_file(window, tmp_path / "another.nii.gz")
+    other = add_file(viewer, tmp_path / "another.nii.gz")
     qtbot.waitUntil(lambda: dock.controller is None)
-    bring_to_front(window, other)
+    bring_to_front(viewer, other)
     assert other.visible
     assert not mask.visible  # it came while the heart of the study was in front
 
 
-def test_dropped_study_opens_in_place_of_another(dock, window, doe, tmp_path, qtbot) -> None:
+def test_dropped_study_opens_in_place_of_another(dock, viewer, doe, tmp_path, qtbot) -> None:
     other = make_cine(tmp_path / "other", case="other")
-    opened(dock, doe, qtbot)
+    open_in(dock, doe, qtbot)
     for data in read_layers(str(other)):
-        window.add_layer(data)
+        viewer.add_layer(data)
 
     def is_other_open() -> bool:
         is_open = dock.controller is not None and not dock.is_opening
         return is_open and dock.controller.session.study.folder == other
 
     qtbot.waitUntil(is_other_open)
-    assert on_canvas(window) == "other" == above_thumbnails(window)
+    assert on_canvas(viewer) == "other"
     dock.close_study()
-    assert not window.layers
+    assert not viewer.layers
 
 
-def test_image_with_a_result_outlives_its_review(dock, window, doe, qtbot) -> None:
+def test_image_with_a_result_outlives_its_review(dock, viewer, doe, qtbot) -> None:
     (data,) = read_layers(str(image_of(doe)))
-    image = window.add_layer(Layer.create(*data))
+    image = viewer.add_layer(Layer.create(*data))
     keep_result(image, make_result(CINE))
-    opened(dock, doe, qtbot)
+    open_in(dock, doe, qtbot)
     dock.close_study()
-    assert image in window.layers
-    shown = {layer.name.split()[-1] for layer in window.layers if layer.visible}
+    assert image in viewer.layers
+    shown = {layer.name.split()[-1] for layer in viewer.layers if layer.visible}
     assert shown == {image.name, "prediction"}
 
 
-def test_masks_that_were_there_do_not_lie_on_the_heart(dock, window, doe, qtbot) -> None:
+def test_masks_that_were_there_do_not_lie_on_the_heart(dock, viewer, doe, qtbot) -> None:
     voxels = np.zeros(SHAPE, np.uint8)
     voxels[0] = 1
-    labels = window.add_labels(voxels, name="other_gt")
-    numbers = window.add_image(voxels.astype(np.float32), name="other_mask")
-    opened(dock, doe, qtbot)
+    labels = viewer.add_labels(voxels, name="other_gt")
+    numbers = viewer.add_image(voxels.astype(np.float32), name="other_mask")
+    open_in(dock, doe, qtbot)
     assert not labels.visible
     assert not numbers.visible
 
 
-def test_image_fills_the_canvas_beside_a_larger_hidden_one(window, tmp_path, qtbot) -> None:
-    large = add_file(window, tmp_path / "large.nii.gz", make_geometry((3, 300, 300), (10, 2, 2)))
-    small = add_file(window, tmp_path / "small.nii.gz", SMALL)
+def test_image_fills_the_canvas_beside_a_larger_hidden_one(viewer, tmp_path, qtbot) -> None:
+    large = add_file(viewer, tmp_path / "large.nii.gz", make_geometry((3, 300, 300), (10, 2, 2)))
+    small = add_file(viewer, tmp_path / "small.nii.gz", SMALL)
     zooms = []
     for other in (large, None):
-        bring_to_front(window, small)
-        zooms.append((window.scene.camera.zoom, window.scene.camera.center[-2:]))
+        bring_to_front(viewer, small)
+        zooms.append((viewer.scene.camera.zoom, viewer.scene.camera.center[-2:]))
         if other is not None:
-            window.layers.remove(other)
+            viewer.layers.remove(other)
             small.metadata[HIDDEN] = True
             small.visible = False
     assert zooms[0] == zooms[1]
 
 
 @pytest.mark.parametrize("kind", ["photo", "labels", "mask of floats"])
-def test_no_candidate_is_said_to_be_none(window, qtbot, kind) -> None:
-    form = ImageForm(window)
+def test_no_candidate_is_said_to_be_none(viewer, qtbot, kind) -> None:
+    form = ImageForm(viewer)
     qtbot.addWidget(form)
-    add: Callable[..., Layer] = window.add_labels if kind == "labels" else window.add_image
+    add: Callable[..., Layer] = viewer.add_labels if kind == "labels" else viewer.add_image
     photo, mask = np.zeros((64, 64, 3), np.uint8), np.zeros(SHAPE, np.float32)
     mask[0] = 1
     layer = add({"photo": photo, "mask of floats": mask}.get(kind, mask.astype(int)), name=kind)
     assert CANNOT_BE_SEGMENTED.format(layer=kind) in form.hint.text()
-    window.layers.remove(layer)
+    viewer.layers.remove(layer)
     assert kind not in form.hint.text()
     form.close_events()
-    window.layers.clear()
+    viewer.layers.clear()

@@ -101,87 +101,48 @@ def test_nothing_can_be_edited_until_the_study_is_open(dock, folder, qtbot) -> N
     assert dock._foot.isVisibleTo(dock)
 
 
-@pytest.mark.parametrize("steps", [0, 1, 2, 5, 8, 11, 14, 17, 20])
-def test_closing_after_any_step_leaves_no_study(dock, folder, steps: int, qtbot) -> None:
-    begin(dock, folder, qtbot)
-    step(dock, steps)
-    assert dock.is_opening
-    dock.close_study()
-    assert (dock.controller, dock.is_opening, dock.turns.is_busy) == (None, False, False)
-    assert not has_keys(dock)
-    assert not any(layer.editable for layer in edited(dock))
-    assert CAPTION_KEY not in dock._viewer.canvas.overlays
-    assert dock.messages.hint.text() == NO_STUDY
-    assert is_free(folder)
+def test_closing_after_any_step_leaves_no_study(dock, folder, qtbot) -> None:
+    for steps in (0, 1, 2, 5, 8, 11, 14, 17, 20):
+        begin(dock, folder, qtbot)
+        step(dock, steps)
+        assert dock.is_opening, steps
+        dock.close_study()
+        assert (dock.controller, dock.is_opening, dock.turns.is_busy) == (None, False, False)
+        assert not has_keys(dock), steps
+        assert not any(layer.editable for layer in edited(dock)), steps
+        assert CAPTION_KEY not in dock._viewer.canvas.overlays, steps
+        assert dock.messages.hint.text() == NO_STUDY
+        assert is_free(folder)
     begin(dock, folder, qtbot)  # and it can be opened again
     dock.turns.finish()
     assert dock.controller is not None
     assert len(edited(dock)) == 1
 
 
-def test_map_that_was_chosen_last_is_shown(
-    make_napari_viewer, make_dock, folder, settings, qtbot
-) -> None:
+def test_map_that_was_chosen_last_is_shown(dock, folder, settings, qtbot) -> None:
     settings.keep(uncertainty_view="MUTUAL_INFORMATION")
-    viewer = make_napari_viewer()
-    dock = make_dock(viewer)
     begin(dock, folder, qtbot)
     dock.turns.finish()
-    shown = [bayes_metadata(layer)["role"] for layer in viewer.layers if layer.visible]
+    shown = [bayes_metadata(layer)["role"] for layer in dock._viewer.layers if layer.visible]
     assert MUTUAL_INFORMATION.title in shown
     assert dock.controller.outlines.title == MUTUAL_INFORMATION.view
 
 
-def test_closing_during_opening_gives_the_layout_back(
-    make_napari_viewer, make_dock, folder, settings, qtbot
-) -> None:
-    settings.keep(reading_layout=True)
-    viewer = make_napari_viewer(show=True)
-    dock = make_dock(viewer)
-    qtbot.waitUntil(dock.isVisible)
-
-    def shown() -> set[str]:
-        docks = dock.window().findChildren(QDockWidget)
-        return {part.objectName() for part in docks if part.isVisible()}
-
-    before = shown()
-    for steps in (2, 9, 15, 20):
+@pytest.mark.parametrize("role", ["image", "edited"])
+def test_a_layer_removed_during_opening_ends_it(dock, folder, role, qtbot) -> None:
+    for steps in (3, 9, 13):
         begin(dock, folder, qtbot)
         step(dock, steps)
-        assert dock.is_opening
-        dock.close_study()
-        settle(qtbot, dock)
-        assert shown() == before
-
-
-def test_a_window_closed_during_opening_opens_nothing_later(
-    make_napari_viewer, make_dock, folder, qtbot
-) -> None:
-    viewer = make_napari_viewer(show=True)
-    dock = make_dock(viewer)
-    qtbot.waitUntil(dock.isVisible)
-    begin(dock, folder, qtbot)
-    step(dock, 6)
-    viewer.close()
-    settle(qtbot)
-    assert is_free(folder)
-
-
-@pytest.mark.parametrize("steps", [3, 9, 13])
-@pytest.mark.parametrize("role", ["image", "edited"])
-def test_a_layer_removed_during_opening_ends_it(dock, folder, role, steps, qtbot) -> None:
-    begin(dock, folder, qtbot)
-    step(dock, steps)
-    layers = dock._viewer.layers
-    removed = [x for x in layers if bayes_metadata(x).get("role", "image") == role]
-    for layer in removed:
-        layers.remove(layer)
-    dock.turns.finish()
-    if removed:
-        qtbot.waitUntil(lambda: dock.controller is None)
-        assert not dock.is_opening
-        assert not has_keys(dock)
-        assert is_free(folder)
+        layers = dock._viewer.layers
+        removed = [x for x in layers if bayes_metadata(x).get("role", "image") == role]
+        for layer in removed:
+            layers.remove(layer)
+        dock.turns.finish()
+        if removed:
+            qtbot.waitUntil(lambda: dock.controller is None)
+            assert not dock.is_opening, steps
+            assert not has_keys(dock), steps
+            assert is_free(folder)
 
 
 def test_a_layer_removed_while_forms_appear_closes_the_study(dock, folder, qtbot) -> None:
@@ -253,3 +214,29 @@ def test_a_study_chosen_twice_is_shown_once(dock, folder, qtbot) -> None:
     dock.close_study()
     assert not has_keys(dock)
     assert is_free(folder)
+
+
+# In a real window
+
+
+def test_closing_during_opening_gives_the_layout_back(window, make_dock, folder, qtbot) -> None:
+    dock = make_dock(window)
+    qtbot.waitUntil(dock.isVisible)
+
+    def shown() -> set[str]:
+        docks = dock.window().findChildren(QDockWidget)
+        return {part.objectName() for part in docks if part.isVisible()}
+
+    before = shown()
+    for steps in (2, 9, 15, 20):
+        begin(dock, folder, qtbot)
+        step(dock, steps)
+        assert dock.is_opening
+        dock.close_study()
+        settle(qtbot, dock)
+        assert shown() == before
+    begin(dock, folder, qtbot)
+    step(dock, 6)
+    window.close()
+    settle(qtbot)
+    assert is_free(folder)  # nothing is opened later

@@ -29,17 +29,13 @@ from ...helpers.checks.problems import says
 from ...helpers.data.cines import ED, LV, make_cine
 from ...helpers.windows.reviewing import paint
 from ...helpers.windows.settling import settle
-from ..conftest import NEVER
 
 VIEW_ANNA = "View Anna"
 
 
 @pytest.fixture
-def dock(viewer: Any, settings: Any, qtbot: Any) -> Any:
-    made = ReviewWidget(viewer, every_ms=NEVER, settings=settings)
-    qtbot.addWidget(made)
-    yield made
-    made.close_study()
+def dock(model_dock: ReviewWidget) -> ReviewWidget:
+    return model_dock
 
 
 def is_open(dock: ReviewWidget, qtbot: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,31 +11,59 @@ from qtpy.QtGui import QImage, QWheelEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.io.study.study import read_study
-from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers.review_layers import find_layer
 from napari_bayes_nnunet.widgets.reading.other_phase import OtherPhase
 from napari_bayes_nnunet.widgets.review.dock import FormsArea, ReviewWidget
 
-from ...helpers.data.cines import ED, RV, WORST, make_cine
+from ...helpers.data.cines import ED, ES, LV, RV, WORST
 from ...helpers.windows.canvas_mouse import NO_BUTTON, CanvasMouse
+from ...helpers.windows.reviewing import plane, predicted, steps_of
 from ...helpers.windows.settling import settle
 
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
 
 
-def open_study(dock: ReviewWidget, folder: Path, qtbot: Any) -> Path:
-    """Open a study and wait until the window is still; return its folder."""
-    dock.open(folder)
-    qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
-    settle(qtbot, dock)
-    return folder
+def test_a_review_with_keys_and_mouse(window: Any, opened_dock: ReviewWidget, qtbot: Any) -> None:
+    controller, viewer = opened_dock.controller, window
+    session, layer = controller.session, controller.picture.edited
+    mouse = CanvasMouse(viewer, qtbot)
+    key = partial(qtbot.keyClick, mouse.canvas)
+    key(Qt.Key.Key_W)
+    assert controller.corrections.is_preview
+    key(Qt.Key.Key_Z, CONTROL)
+    assert not controller.corrections.is_preview
+    assert np.array_equal(plane(session, WORST), predicted(session, WORST))
+    key(Qt.Key.Key_W)
+    layer.mode = "paint"
+    layer.selected_label = LV
+    mouse.drag(*(mouse.place_of(layer, (0, 2, 3, x)) for x in (5, 12)))
+    settle(qtbot, controller)
+    assert not controller.corrections.is_preview  # painting accepts the preview
+    assert steps_of(layer) == 2 or np.array_equal(
+        session.alternatives_in(WORST)[0].labels, predicted(session, WORST)
+    )
+    painted = plane(session, WORST)
+    assert painted[3, 8] == LV
+    key(Qt.Key.Key_Z, CONTROL)
+    assert session.labels_in(WORST)[3, 8] == 0
+    key(Qt.Key.Key_Z, CONTROL | SHIFT)
+    assert np.array_equal(plane(session, WORST), painted)
+    viewer.layers.selection.active = controller.picture.image
+    key(Qt.Key.Key_A)  # whichever of our layers is active
+    if WORST not in session.state.decisions:  # it has a finding
+        key(Qt.Key.Key_Return)
+    assert session.state.decisions[WORST].edited
+    assert controller.picture.place != WORST
+    key(Qt.Key.Key_T)
+    assert {controller.picture.place[0]} <= {ED, ES}
+    controller.saver.save_now()
+    assert np.array_equal(read_study(session.study.folder).edited[ED - 1, WORST[1]], painted)
 
 
 def test_mouse_and_keys_correct_and_undo(
-    window: Any, window_dock: ReviewWidget, tmp_path: Path, qtbot: Any
+    window: Any, opened_dock: ReviewWidget, qtbot: Any
 ) -> None:
-    viewer, dock = window, window_dock
-    folder = open_study(dock, make_cine(tmp_path / "heart"), qtbot)
+    viewer, dock = window, opened_dock
     controller, form = dock.controller, dock.forms.corrections
     session, image = controller.session, controller.picture.image
     before = session.labels.copy()
@@ -61,45 +89,24 @@ def test_mouse_and_keys_correct_and_undo(
     press(Qt.Key.Key_R, SHIFT)  # the apex is at the last slice
     assert controller.picture.place == (ED, 0)
     form.brush.above.editor.check.native.click()
-    press(Qt.Key.Key_P)
-    assert find_layer(viewer, image, "brush region").visible
-    press(Qt.Key.Key_Z)
-    assert not find_layer(viewer, image, "brush region").visible
+    for structure, place in (("RV", (ED, 0)), ("LV", (ED, 3))):  # fewer lines, another colour
+        controller.choose_structure(structure)
+        controller.picture.show_slice(place)
+        press(Qt.Key.Key_P)
+        assert find_layer(viewer, image, "brush region").visible
+        press(Qt.Key.Key_Z)
+        assert not find_layer(viewer, image, "brush region").visible
+    form.brush.above.editor.check.native.click()
     settle(qtbot, dock)
-    after = session.labels.copy()
-    dock.close_study()
-    assert np.array_equal(read_study(folder).edited, after)
-    dock.open(folder)
-    qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
-    assert np.array_equal(dock.controller.session.labels, after)
-    assert (after != before).any(axis=(2, 3)).sum() == 2
-    dock.close_study()
-    settle(qtbot)
+    controller.saver.save_now()
+    assert np.array_equal(read_study(session.study.folder).edited, session.labels)
+    assert (session.labels != before).any(axis=(2, 3)).sum() == 2
 
 
-def test_key_brings_back_what_was_removed(
-    window: Any, window_dock: ReviewWidget, tmp_path: Path, qtbot: Any
+def test_tools_have_keys_and_a_pan_never_paints(
+    window: Any, opened_dock: ReviewWidget, qtbot: Any
 ) -> None:
-    viewer, dock = window, window_dock
-    open_study(dock, make_cine(tmp_path / "heart", removed=[2, 3]), qtbot)
-    session, button = dock.controller.session, dock.forms.corrections.buttons["bring back"]
-    phase = dock.controller.picture.place[0]
-    removed = session.removed_in(phase)
-    assert button.isEnabled()
-    qtbot.keyClick(CanvasMouse(viewer, qtbot).canvas, Qt.Key.Key_B)
-    assert np.array_equal(session.labels[phase - 1][2:], removed[2:])
-    assert removed.any()
-    settle(qtbot, dock)
-    assert not button.isEnabled()
-    dock.close_study()
-    settle(qtbot)
-
-
-def test_tools_beside_the_canvas_have_keys_and_a_pan_never_paints(
-    window: Any, window_dock: ReviewWidget, tmp_path: Path, qtbot: Any
-) -> None:
-    viewer, dock = window, window_dock
-    open_study(dock, make_cine(tmp_path / "heart"), qtbot)
+    viewer, dock = window, opened_dock
     controller, form = dock.controller, dock.forms.corrections
     session, edited, image = controller.session, controller.picture.edited, controller.picture.image
     before = session.labels.copy()
@@ -142,40 +149,12 @@ def test_tools_beside_the_canvas_have_keys_and_a_pan_never_paints(
     drag()
     assert not np.array_equal(session.labels, before)
     assert form.buttons["brush"].isChecked()
-    dock.close_study()
-    settle(qtbot)
-    assert viewer.window._qt_window.centralWidget().layout().count() == 1
 
 
-def test_tools_that_can_do_nothing_are_disabled_with_the_reason(
-    window: Any, window_dock: ReviewWidget, tmp_path: Path, qtbot: Any
+def test_keys_grow_and_shrink_by_undo_steps(
+    window: Any, opened_dock: ReviewWidget, qtbot: Any
 ) -> None:
-    viewer, dock = window, window_dock
-    open_study(dock, make_cine(tmp_path / "heart"), qtbot)
-    controller, buttons = dock.controller, dock.forms.corrections.buttons
-    canvas = CanvasMouse(viewer, qtbot).canvas
-
-    def usable(*actions: str) -> list[bool]:
-        settle(qtbot, dock)
-        return [buttons[action].isEnabled() for action in actions]
-
-    controller.choose_structure("RV")
-    controller.picture.show_slice(WORST)
-    ends = "apex outwards", "apex inwards"
-    assert usable("revert", "absent", "push", *ends) == [False, True, True, False, True]
-    assert buttons["apex outwards"].toolTip() != buttons["apex inwards"].toolTip()
-    qtbot.keyClick(canvas, Qt.Key.Key_D)
-    assert usable("revert", "absent", "push", "scribble") == [True, False, False, True]
-    controller.session.change(protected=("LV",))
-    controller.choose_structure("LV")
-    assert usable("scribble", "shrink", *ends, "revert") == [False, False, False, False, True]
-
-
-def test_keys_grow_and_shrink_the_structure_as_undo_steps(
-    window: Any, window_dock: ReviewWidget, tmp_path: Path, qtbot: Any
-) -> None:
-    open_study(window_dock, make_cine(tmp_path / "heart"), qtbot)
-    controller = window_dock.controller
+    controller = opened_dock.controller
     controller.choose_structure("RV")
     place, session = controller.view.place, controller.session
 
@@ -196,19 +175,16 @@ def test_keys_grow_and_shrink_the_structure_as_undo_steps(
         qtbot.keyClick(canvas, Qt.Key.Key_Z, CONTROL)
     assert size() == before
     # A click in the dock leaves the keys to the slices
-    area = window_dock.findChild(FormsArea)
+    area = opened_dock.findChild(FormsArea)
     controller.picture.show_slice((ED, 1))
-    settle(qtbot, window_dock)
+    settle(qtbot, opened_dock)
     qtbot.keyClick(area, Qt.Key.Key_PageDown)
     assert controller.picture.place[1] != 1
     assert area.verticalScrollBar().value() == 0
 
 
-def test_a_round_tool_pushes_the_contour_and_a_drag_is_one_step(
-    window: Any, window_dock: ReviewWidget, tmp_path: Path, qtbot: Any
-) -> None:
-    open_study(window_dock, make_cine(tmp_path / "heart"), qtbot)
-    controller, form = window_dock.controller, window_dock.forms.corrections
+def test_a_drag_of_push_is_one_step(window: Any, opened_dock: ReviewWidget, qtbot: Any) -> None:
+    controller, form = opened_dock.controller, opened_dock.forms.corrections
     session, image = controller.session, controller.picture.image
     mouse = CanvasMouse(window, qtbot)
     qtbot.keyClick(mouse.canvas, Qt.Key.Key_3)
@@ -252,24 +228,23 @@ def test_a_round_tool_pushes_the_contour_and_a_drag_is_one_step(
 
 
 def test_a_stroke_leaves_nothing_on_the_image(
-    window: Any, window_dock: ReviewWidget, tmp_path: Path, qtbot: Any
+    window: Any, opened_dock: ReviewWidget, qtbot: Any
 ) -> None:
-    open_study(window_dock, make_cine(tmp_path / "heart"), qtbot)
-    controller, mouse = window_dock.controller, CanvasMouse(window, qtbot)
+    controller, mouse = opened_dock.controller, CanvasMouse(window, qtbot)
     session, image, place = controller.session, controller.picture.image, (ED, 1)
     controller.picture.go_to(place)
     controller.choose_structure("LV")
-    settle(qtbot, window_dock)
+    settle(qtbot, opened_dock)
     rows, columns = np.nonzero(session.labels_in(place) == session.structures["LV"])
     at = mouse.place_of(image, (ED - 1, 1, rows.mean(), columns.mean()))
     left, top = (round(end) - 8 for end in at)
 
     def around() -> QImage:
         mouse.settle()
-        return window_dock.window().grab(mouse_area()).toImage()
+        return opened_dock.window().grab(mouse_area()).toImage()
 
     def mouse_area() -> QRect:
-        corner = mouse.canvas.mapTo(window_dock.window(), QPoint(left, top))
+        corner = mouse.canvas.mapTo(opened_dock.window(), QPoint(left, top))
         return QRect(corner, QSize(16, 16))
 
     before = around()
@@ -288,21 +263,12 @@ def wheel_event(turn: int) -> QWheelEvent:
     )  # fmt: skip
 
 
-def test_ed_and_es_side_by_side(
-    window: Any, window_dock: ReviewWidget, settings: Settings, tmp_path: Path, qtbot: Any
-) -> None:
-    dock, folder = window_dock, make_cine(tmp_path / "heart")
-
-    def open_it() -> OtherPhase:
-        dock.open(folder)
-        qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
-        settle(qtbot, dock)
-        return dock.forms.other
+def test_ed_and_es_side_by_side(window: Any, opened_dock: ReviewWidget, qtbot: Any) -> None:
+    dock, other = opened_dock, opened_dock.forms.other
 
     def picture(view: OtherPhase) -> QImage:
         return view.grab().toImage()
 
-    other = open_it()
     canvas, controller = CanvasMouse(window, qtbot).canvas, dock.controller
     assert other.isVisible()
     left = canvas.mapToGlobal(canvas.rect().topRight()).x()
@@ -342,11 +308,6 @@ def test_ed_and_es_side_by_side(
     qtbot.waitUntil(lambda: picture(other) != before)
     dock.phases_button.click()
     assert not other.isVisible()
-    assert not settings.kept.both_phases
-    for _ in range(2):
-        assert not open_it().isVisible()
-        dock.close_study()
-        settle(qtbot, dock)
-    main = window.window._qt_window
-    qtbot.waitUntil(lambda: main.findChildren(OtherPhase) == [])
-    assert main.centralWidget().layout().count() == 1
+    dock.phases_button.click()
+    assert other.isVisible()
+    image.contrast_limits = low, high

@@ -1,4 +1,4 @@
-"""Valve planes in the window: finding, key, strip and numbers."""
+"""Long axes and valve planes in the window: line, finding, key, strip and numbers."""
 
 from __future__ import annotations
 
@@ -12,18 +12,31 @@ from qtpy.QtCore import QPointF, Qt
 from napari_bayes_nnunet.app.review.findings import describe_finding
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.app.review.valve_points import points_on
+from napari_bayes_nnunet.core.heart.long_axis import slice_numbers
 from napari_bayes_nnunet.core.types import Place
 from napari_bayes_nnunet.io.study.long_axes import write_long_axes
 from napari_bayes_nnunet.io.study.study import read_study
+from napari_bayes_nnunet.widgets.layers.review_layers import find_layer
 from napari_bayes_nnunet.widgets.reading.numbers import BESIDE, INTERVAL, VALUE
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
-from ...helpers.data.cines import ED, ES, LV, make_cine
+from ...helpers.data.cines import ED, ES, LV
 from ...helpers.data.valves import long_axis, mark
+from ...helpers.windows.canvas_mouse import CanvasMouse
 from ...helpers.windows.reviewing import make_review, review
 from ...helpers.windows.settling import settle
 
 __all__ = ["make_review", "review"]
+
+ROW = 18
+"""Row of the short axis in which the long axis lies."""
+
+
+@pytest.fixture(scope="module")
+def shared_study(shared_study: Path) -> Path:
+    """Return a study with a long axis."""
+    write_long_axes(shared_study, [long_axis(ReviewSession(read_study(shared_study)))])
+    return shared_study
 
 
 def test_switch_of_the_valve_plane_is_saved_and_ends_the_papillary_one(review, tmp_path) -> None:
@@ -67,12 +80,8 @@ def test_key_removes_what_lies_in_the_atrium(review) -> None:
 class Bench:
     """Study with a long axis in a real window, which shows this long axis at ES."""
 
-    def __init__(self, dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
-        self.dock, self.folder, self.qtbot = dock, folder, qtbot
-        make_cine(folder)
-        write_long_axes(folder, [long_axis(ReviewSession(read_study(folder)))])
-        dock.open(folder)
-        qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
+    def __init__(self, dock: ReviewWidget, qtbot: Any) -> None:
+        self.dock, self.qtbot = dock, qtbot
         qtbot.keyClick(dock.forms.second.choice, Qt.Key.Key_End)
         self.go_to((ES, 0))
 
@@ -95,8 +104,43 @@ class Bench:
 
 
 @pytest.fixture
-def bench(window_dock: ReviewWidget, tmp_path: Path, qtbot: Any) -> Bench:
-    return Bench(window_dock, tmp_path / "heart", qtbot)
+def bench(opened_dock: ReviewWidget, qtbot: Any) -> Bench:
+    return Bench(opened_dock, qtbot)
+
+
+def test_a_long_axis_next_to_the_slices(window: Any, opened_dock: ReviewWidget, qtbot: Any) -> None:
+    controller, second = opened_dock.controller, opened_dock.forms.second
+    image, view = controller.picture.image, second.long_axis
+
+    def line() -> Any:
+        return find_layer(window, image, "long axis")
+
+    assert line() is None or not line().visible
+    assert second.other.isVisible()
+    qtbot.keyClick(second.choice, Qt.Key.Key_End)
+    assert view.isVisible()
+    assert view.place == controller.view.place
+    phase, z = controller.view.place
+    start, direction = line().data[0]
+    np.testing.assert_allclose(start, [phase - 1, z, ROW, start[-1]], atol=1e-6)
+    np.testing.assert_allclose(np.abs(direction[-1]), image.data.shape[-1])
+    numbers = slice_numbers(view.plane.affine, controller.session.study.info.geometry.affine)
+    for chosen in (0, 2, 1):
+        row = (chosen - numbers[2]) / numbers[0]
+        at = view.lie().map(QPointF(20, row)).toPoint()
+        qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=at)
+        qtbot.waitUntil(lambda chosen=chosen: controller.view.place == (phase, chosen))
+        qtbot.waitUntil(lambda: view.place == controller.view.place)
+        assert line().data[0][0][1] == chosen
+    qtbot.keyClick(CanvasMouse(window, qtbot).canvas, Qt.Key.Key_L)
+    qtbot.waitUntil(lambda: view.place[0] != phase)  # the cine plays there, too
+    controller.player.stop()
+    settle(qtbot, opened_dock)
+    assert view.place == (phase, 1)
+    opened_dock.phases_button.click()
+    assert not line().visible
+    opened_dock.phases_button.click()
+    assert line().visible
 
 
 def test_dragged_points_make_the_slice_a_finding_and_undo_takes_them_back(bench) -> None:
@@ -112,7 +156,7 @@ def test_dragged_points_make_the_slice_a_finding_and_undo_takes_them_back(bench)
         describe_finding(bench.session, bench.session.findings()[0])
     )
     bench.dock.controller.saver.save_now()
-    assert read_study(bench.folder).review.hinges == bench.session.state.hinges
+    assert read_study(bench.session.study.folder).review.hinges == bench.session.state.hinges
     for _ in mitral.pixels:
         bench.dock.controller.act("undo")
         settle(bench.qtbot, bench.dock)

@@ -16,7 +16,7 @@ from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.review.window_layout import THUMBNAIL_TITLE
 
 from ...helpers.data.cines import ED, ES, SHAPE, WORST, make_cine
-from ...helpers.windows.reviewing import make_review, press, review
+from ...helpers.windows.reviewing import make_review, open_in, press, review
 from ...helpers.windows.settling import settle
 
 __all__ = ["make_review", "review"]
@@ -27,22 +27,6 @@ NEVER = 1_000_000
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return make_cine(tmp_path / "heart")
-
-
-@pytest.fixture
-def dock(window_dock: ReviewWidget, folder: Path, qtbot: Any) -> ReviewWidget:
-    """The dock with an open study in a real window, and all thumbnails drawn."""
-    open_in(window_dock, folder, qtbot)
-    return window_dock
-
-
-def open_in(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
-    dock.open(folder)
-    qtbot.waitUntil(lambda: not dock.is_opening)
-    assert dock.controller is not None, dock.messages.line.message
-    settle(qtbot, dock)
-    if dock.forms.thumbnails.isVisible():
-        qtbot.waitUntil(lambda: not dock.forms.thumbnails.is_drawing)
 
 
 def thumbnail_docks(dock: ReviewWidget) -> list[QDockWidget]:
@@ -57,32 +41,16 @@ def click(dock: ReviewWidget, phase: int | None, z: int, qtbot: Any) -> None:
     qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=view.mapFrom(strip, point))
 
 
-def test_thumbnails_live_as_long_as_the_study(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
-    (shown,) = thumbnail_docks(dock)
-    window = dock._viewer.window._qt_window
-    assert window.dockWidgetArea(shown) == Qt.DockWidgetArea.BottomDockWidgetArea
-    assert shown.height() <= 150
-    assert dock.forms.thumbnails.phases == (ED, ES)
-    assert dock.forms.thumbnails.current == WORST == dock.controller.picture.place
-    dock.open(folder)  # the dock stays, with other thumbnails
-    assert thumbnail_docks(dock) == [shown]
-    qtbot.waitUntil(lambda: not dock.is_opening)
-    assert thumbnail_docks(dock) == [shown]
-    assert shown.widget().widget() is dock.forms.thumbnails
-    corner = window.corner(Qt.Corner.BottomRightCorner)
-    window.resizeDocks([shown], [210], Qt.Orientation.Vertical)
-    QApplication.processEvents()
-    height = shown.height()
-    dock.close_study()
-    assert thumbnail_docks(dock) == []
-    assert THUMBNAIL_TITLE not in dock._viewer.window.dock_widgets
-    assert window.corner(Qt.Corner.BottomRightCorner) != corner
-    open_in(dock, folder, qtbot)
-    assert [part.height() for part in thumbnail_docks(dock)] == [height]
+def toggle_thumbnails(dock: ReviewWidget, qtbot: Any) -> None:
+    qtbot.mouseClick(dock.thumbnails_button, Qt.MouseButton.LeftButton)
 
 
-def test_mouse_and_keys_in_thumbnails_change_the_slice(dock: ReviewWidget, qtbot: Any) -> None:
-    strip, place = dock.forms.thumbnails, dock.controller.picture.place
+def test_mouse_and_keys_in_thumbnails_change_the_slice(
+    opened_dock: ReviewWidget, qtbot: Any
+) -> None:
+    dock, strip = opened_dock, opened_dock.forms.thumbnails
+    place = dock.controller.picture.place
+    qtbot.waitUntil(lambda: not strip.is_drawing)
     before = {key: pixmap.toImage() for key, pixmap in strip._pixmaps.items()}
     assert len(before) == 2 * SHAPE[0]
 
@@ -112,10 +80,29 @@ def test_mouse_and_keys_in_thumbnails_change_the_slice(dock: ReviewWidget, qtbot
     assert strip.current == dock.controller.picture.place != (ES, 1)
 
 
-def test_closed_thumbnails_stay_closed_until_wanted(
-    dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any
-) -> None:
+def test_thumbnails_fit_the_layout_and_can_be_closed(opened_dock: ReviewWidget, qtbot: Any) -> None:
+    dock, settings, camera = opened_dock, opened_dock._settings, opened_dock._viewer.scene.camera
+    (shown,) = thumbnail_docks(dock)
+    window = dock._viewer.window._qt_window
+    assert window.dockWidgetArea(shown) == Qt.DockWidgetArea.BottomDockWidgetArea
+    assert shown.height() <= 150
+    assert dock.forms.thumbnails.phases == (ED, ES)
+    assert dock.forms.thumbnails.current == WORST == dock.controller.picture.place
+    zoom = camera.zoom
+    dock.controller.picture.zoom_to_heart()
+    assert camera.zoom == pytest.approx(zoom, rel=0.05)  # zoomed with the thumbnails in place
+    height = dock.forms.thumbnails.height()
+    assert dock.forms.thumbnails.fitting_height(height) == height
+    window.resizeDocks([shown], [190], Qt.Orientation.Vertical)
+    QApplication.processEvents()
+    height = shown.height()
+    for _ in range(2):
+        qtbot.mouseClick(dock.reading_button, Qt.MouseButton.LeftButton)
+        assert thumbnail_docks(dock) == [shown]
+        assert shown.height() == height
+    bottom = Qt.DockWidgetArea.BottomDockWidgetArea
     for button in ("hide_button", "close_button"):
+        assert window.corner(Qt.Corner.BottomRightCorner) != bottom
         (shown,) = thumbnail_docks(dock)
         assert dock.thumbnails_button.isChecked()
         assert dock.forms.grid.isHidden()
@@ -124,61 +111,51 @@ def test_closed_thumbnails_stay_closed_until_wanted(
         assert thumbnail_docks(dock) == []
         assert not dock.forms.grid.isHidden()
         assert not settings.kept.thumbnails
-        if button == "close_button":
-            open_in(dock, folder, qtbot)  # another study
-            assert thumbnail_docks(dock) == []
-            assert not dock.forms.grid.isHidden()
-        qtbot.mouseClick(dock.thumbnails_button, Qt.MouseButton.LeftButton)
+        assert window.corner(Qt.Corner.BottomRightCorner) == bottom
+        toggle_thumbnails(dock, qtbot)
         assert len(thumbnail_docks(dock)) == 1
         assert settings.kept.thumbnails
         assert dock.forms.thumbnails.current == dock.controller.picture.place
         click(dock, ED, 0, qtbot)
         assert dock.controller.picture.place == (ED, 0)
-    settings.keep(thumbnails=False)  # closed in another window
-    open_in(dock, folder, qtbot)
+
+
+def test_thumbnails_of_the_next_study(
+    opened_dock: ReviewWidget, shared_study: Path, qtbot: Any, monkeypatch: Any
+) -> None:
+    dock, window = opened_dock, opened_dock._viewer.window._qt_window
+    (shown,) = thumbnail_docks(dock)
+    window.resizeDocks([shown], [210], Qt.Orientation.Vertical)
+    dock.open(shared_study)  # the dock stays, with other thumbnails
+    assert thumbnail_docks(dock) == [shown]
+    qtbot.waitUntil(lambda: not dock.is_opening)
+    assert thumbnail_docks(dock) == [shown]
+    assert shown.widget().widget() is dock.forms.thumbnails
+    height, corner = shown.height(), window.corner(Qt.Corner.BottomRightCorner)
+    dock.close_study()
+    assert thumbnail_docks(dock) == []
+    assert THUMBNAIL_TITLE not in dock._viewer.window.dock_widgets
+    assert window.corner(Qt.Corner.BottomRightCorner) != corner
+    dock._settings.keep(thumbnails=False)  # closed here or in another window
+    open_in(dock, shared_study, qtbot)
     assert thumbnail_docks(dock) == []
     assert not dock.thumbnails_button.isChecked()
     assert not dock.forms.grid.isHidden()
-    settings.keep(thumbnails=True)
-    open_in(dock, folder, qtbot)
-    assert len(thumbnail_docks(dock)) == 1
+    toggle_thumbnails(dock, qtbot)
+    assert [part.height() for part in thumbnail_docks(dock)] == [height]
     assert dock.forms.grid.isHidden()
-    qtbot.mouseClick(dock.thumbnails_button, Qt.MouseButton.LeftButton)
+    dock.open(shared_study / "missing")
+    qtbot.waitUntil(lambda: not dock.is_opening)
     assert thumbnail_docks(dock) == []
-
-
-def test_thumbnails_fit_layout_failures_and_end(
-    dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any, monkeypatch: Any
-) -> None:
-    camera = dock._viewer.scene.camera
-    zoom = camera.zoom
-    dock.controller.picture.zoom_to_heart()
-    assert camera.zoom == pytest.approx(zoom, rel=0.05)  # zoomed with the thumbnails in place
-    (shown,) = thumbnail_docks(dock)
-    beside = shown.height() - dock.forms.thumbnails.height()
-    height = shown.height() - beside
-    assert dock.forms.thumbnails.fitting_height(height) == height
-    dock._viewer.window._qt_window.resizeDocks([shown], [190], Qt.Orientation.Vertical)
-    QApplication.processEvents()
-    height = shown.height()
-    for _ in range(2):
-        qtbot.mouseClick(dock.reading_button, Qt.MouseButton.LeftButton)
-        assert thumbnail_docks(dock) == [shown]
-        assert shown.height() == height
 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("No controller.")
 
     with monkeypatch.context() as patch, qtbot.captureExceptions() as raised:
         patch.setattr(review_dock, "ReviewController", broken)
-        dock.open(folder)
+        dock.open(shared_study)
         qtbot.waitUntil(lambda: not dock.is_opening)
     assert [kind for kind, _, _ in raised] == [RuntimeError]
-    assert thumbnail_docks(dock) == []
-    open_in(dock, folder, qtbot)
-    assert len(thumbnail_docks(dock)) == 1
-    dock.open(folder / "missing")
-    qtbot.waitUntil(lambda: not dock.is_opening)
     assert thumbnail_docks(dock) == []
 
 

@@ -92,7 +92,10 @@ class LineLayer:
                 stack.enter_context(self.layer.events.set_data.blocker())
             self.layer.data = vectors
         if len(colors) and not same:
-            self.layer.edge_color = colors
+            with ExitStack() as stack:
+                if not self.layer.visible:  # vispy would take the indices of the last lines shown
+                    stack.enter_context(self.layer.events.edge_color.blocker())
+                self.layer.edge_color = colors
 
     def _add(
         self, vectors: NDArray[np.float64], colors: NDArray[np.float64], *, visible: bool = True

@@ -129,6 +129,7 @@ class ThumbnailDock(QObject):
         self._patient = ""
         self._area: ThumbnailArea | None = None
         self._corner = Qt.DockWidgetArea.BottomDockWidgetArea
+        self._main: QMainWindow | None = None  # a dock closed by its cross is in none
         self._height, self._fitted = 0, 0  # chosen by the user, and by us
 
     @property
@@ -237,7 +238,7 @@ class ThumbnailDock(QObject):
         window.add_dock_widget(area, name=THUMBNAIL_TITLE, area="bottom")
         dock, main = area.parent(), main_window(area)
         if isinstance(dock, QDockWidget) and main is not None:
-            self._corner = main.corner(SIDE_CORNER)
+            self._main, self._corner = main, main.corner(SIDE_CORNER)
             main.setCorner(SIDE_CORNER, Qt.DockWidgetArea.RightDockWidgetArea)
             self._fitted = round(DOCK_HEIGHT_SHARE * main.height())
             height = self._height or self._fitted
@@ -249,7 +250,7 @@ class ThumbnailDock(QObject):
         area, self._area = self._area, None
         if area is None or not isalive(area):  # the window was closed
             return
-        dock, main = area.parent(), main_window(area)
+        dock, main = area.parent(), self._main
         if isinstance(dock, QDockWidget):
             is_chosen = not dock.isFloating() and not self._is_fitted(dock)
             self._height = dock.height() if is_chosen else 0
