@@ -42,8 +42,17 @@ from ..helpers.data.models import plans
 from ..helpers.processes.thread_child import ThreadChild
 from ..helpers.windows.own_app import own_app
 from ..helpers.windows.patient_bot import PatientBot
-from ..helpers.windows.reviewing import open_in, undo_all
+from ..helpers.windows.reviewing import (
+    kept_reviews,
+    make_review,
+    module_bot,
+    open_in,
+    review,
+    undo_all,
+)
 from ..helpers.windows.settling import settle
+
+__all__ = ["kept_reviews", "make_review", "module_bot", "review"]
 
 NEVER = 1_000_000
 """Interval of a timer that never fires in a test, ms."""
@@ -258,16 +267,15 @@ def shared_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shared_dock(
-    window: napari.Viewer, shared_study: Path, request: pytest.FixtureRequest
+    window: napari.Viewer, shared_study: Path, module_bot: PatientBot
 ) -> Iterator[ReviewWidget]:
     """Return the Review dock in the window of the module with a study, opened once for all tests.
 
     Opening it takes seconds. Use `opened_dock` in a test.
     """
-    qtbot = PatientBot(request)
     settings = Settings(shared_study.with_name("settings.json"))
-    with docked(window, settings, qtbot) as made:
-        open_in(made, shared_study, qtbot)
+    with docked(window, settings, module_bot) as made:
+        open_in(made, shared_study, module_bot)
         yield made
         if isalive(made):
             made.close_study()

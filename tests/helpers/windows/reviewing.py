@@ -9,11 +9,13 @@ from app_model.types import KeyBinding
 from napari.components import ViewerModel
 from napari.layers import Labels
 from napari.utils._proxies import PublicOnlyProxy
+from qtpy.QtWidgets import QAbstractButton, QAbstractSlider, QComboBox, QLabel, QLineEdit
 
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.core.review.queue import QueueItem
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.core.types import Place
+from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.nifti import read_volume
 from napari_bayes_nnunet.io.study.arrays import select_phase
 from napari_bayes_nnunet.io.study.study import open_study_lock, read_study
@@ -24,6 +26,7 @@ from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.review.forms import ReviewForms
 
 from ..data.cines import image_of, make_cine
+from .patient_bot import PatientBot
 from .settling import settle
 
 
@@ -80,17 +83,51 @@ def open_in(dock: ReviewWidget, folder: Path, qtbot: Any, **options: Any) -> Non
 
 def undo_all(controller: ReviewController, qtbot: Any) -> None:
     """Undo everything that was done in a review and show its first slice."""
-    layer, session = controller.picture.edited, controller.session
+    controller.player.stop()
     controller.act("move")
     controller.corrections.discard_preview()
-    while steps_of(layer) or controller.corrections._done:
+    while steps_of(controller.picture.edited) or controller.corrections._done:
         controller.corrections.undo()
-    session.change(protected=())
-    assert np.array_equal(session.labels, session.study.prediction)
-    state = session.state
-    assert not any((state.decisions, state.insertions, state.hinges, state.finished))
+    controller.session.change(protected=())
+    assert controller.view.queue
     controller.go_to_queued(*place_of(controller.view.queue[0]))
-    settle(qtbot, controller)
+    settle(qtbot, controller, controller.forms)
+    assert np.array_equal(controller.session.labels, controller.session.study.prediction)
+    state = controller.session.state
+    assert not any((state.decisions, state.insertions, state.hinges, state.finished))
+
+
+VALUES = {
+    QAbstractButton: lambda part: (part.text(), part.isChecked()),
+    QLabel: lambda part: part.text(),
+    QLineEdit: lambda part: part.text(),
+    QAbstractSlider: lambda part: part.value(),
+    QComboBox: lambda part: part.currentIndex(),
+}
+
+
+def contents(controller: ReviewController, viewer: ViewerModel) -> list[Any]:
+    """Return what a reader sees of a review and its viewer, to compare it later."""
+    tools = controller.scribble, controller.push, controller.contour
+    dims, camera = viewer.dims.model_dump(), viewer.scene.camera.model_dump()
+    settings = (
+        *(controller.session.state, controller.picture.place, controller.view.queue[:]),
+        *(controller.outlines.view, controller.corrections.threshold, controller.view.label),
+        *(dims, camera, viewer.layers.selection.active, controller.carrying.is_offering),
+        *(tool.is_active for tool in tools),
+    )
+    layers = [
+        (layer, layer.visible, layer.opacity, str(layer.mode), len(layer.keymap))
+        for layer in viewer.layers
+    ]
+    brush = controller.picture.edited
+    shown = [
+        (part.isHidden(), part.isEnabled(), part.toolTip(), value(part))
+        for kind, value in VALUES.items()
+        for part in controller.forms.findChildren(kind)
+    ]
+    limits = controller.picture.image.contrast_limits
+    return [*settings, layers, (brush.brush_size, brush.selected_label), limits, shown]
 
 
 class Review:
@@ -114,6 +151,7 @@ class Review:
             lambda sentence: self.said.append(sentence) if sentence else None
         )
         self.session, self.layer = self.controller.session, self.controller.picture.edited
+        self.found: list[Any] = []
 
     @property
     def queue(self) -> list[Place]:
@@ -141,6 +179,22 @@ class Review:
     def saved(self) -> None:
         self.qtbot.waitUntil(lambda: not self.controller.saver.has_unsaved)
 
+    def is_undone(self) -> bool:
+        """Undo everything; return whether all is as it was, so that another test can use it."""
+        controller = self.controller
+        if controller.picture._is_closing or controller.saver.read_only:
+            return False
+        try:
+            undo_all(controller, self.qtbot)
+            controller.saver.save_now()
+        except (AssertionError, DataError):  # the test has changed what is no step of undo
+            return False
+        controller.corrections._undone.clear()
+        self.layer._redo_history.clear()
+        self.session.take_log()
+        self.said.clear()
+        return contents(controller, self.viewer) == self.found
+
     def close(self) -> None:
         if not self.controller.picture._is_closing:
             self.controller.close()
@@ -160,7 +214,34 @@ def make_review(qtbot, tmp_path):
         review.close()
 
 
+@pytest.fixture(scope="module")
+def module_bot(request):
+    """Return a bot that closes no widget at the end of a test."""
+    return PatientBot(request)
+
+
+@pytest.fixture(scope="module")
+def kept_reviews(qapp):
+    """Return reviews that tests of the module have left as they found them."""
+    kept: list[Review] = []
+    yield kept
+    for review in kept:
+        review.close()
+        review.forms.discard()
+
+
 @pytest.fixture
-def review(make_review):
-    """Return the review of a made cine."""
-    return make_review()
+def review(kept_reviews, module_bot, qtbot, tmp_path_factory):
+    """Return the review of a made cine: that of another test, if everything in it was undone."""
+    if not kept_reviews:
+        made = Review(make_cine(tmp_path_factory.mktemp("kept") / "heart"), module_bot)
+        made.settle()
+        made.found = contents(made.controller, made.viewer)
+        kept_reviews.append(made)
+    made = kept_reviews.pop()
+    yield made
+    if made.is_undone():
+        kept_reviews.append(made)
+    else:
+        made.close()
+        made.forms.discard()

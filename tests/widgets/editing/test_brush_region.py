@@ -14,9 +14,7 @@ from napari_bayes_nnunet.widgets.layers.result_layers import remove_layers
 from napari_bayes_nnunet.widgets.review.controller import PAINTS
 
 from ...helpers.data.cines import ED, MYO, RV, WORST
-from ...helpers.windows.reviewing import Review, make_review, paint, review
-
-__all__ = ["make_review", "review"]
+from ...helpers.windows.reviewing import Review, paint
 
 LIMIT = 0.3
 

@@ -20,11 +20,9 @@ from napari_bayes_nnunet.widgets.reading.thumbnails import LARGEST_PICTURE
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
 from ...helpers.data.cines import ED, ES, LV, MYO, RV, WORST, make_cine
-from ...helpers.windows.reviewing import Review, make_review, open_in, predicted, steps_of
+from ...helpers.windows.reviewing import Review, open_in, predicted, steps_of
 from ...helpers.windows.settling import settle
 from .test_window_layout import thumbnail_docks
-
-__all__ = ["make_review"]
 
 MIDDLE = 2
 OTHERS = ((MIDDLE, WORST[1]), (ES, WORST[1]))

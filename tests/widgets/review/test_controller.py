@@ -91,20 +91,8 @@ from napari_bayes_nnunet.widgets.review.view import (
 )
 
 from ...helpers.data.cines import ED, ES, LV, MYO, RV, STRUCTURES, WORST, image_of, make_cine
-from ...helpers.windows.reviewing import (
-    Review,
-    make_review,
-    paint,
-    place_of,
-    predicted,
-    press,
-    review,
-    steps_of,
-)
+from ...helpers.windows.reviewing import Review, paint, place_of, predicted, press, steps_of
 from ...helpers.windows.settling import settle
-
-__all__ = ["make_review", "review"]
-
 
 # Opening, settings and closing
 
@@ -204,7 +192,7 @@ def test_a_previewed_alternative_is_not_saved_or_exported(review, tmp_path) -> N
     review.settle()
     review.controller.saver.save()
     review.saved()
-    folder = tmp_path / "heart"
+    folder = review.session.study.folder
     assert np.array_equal(read_study(folder).edited, review.session.study.prediction)
     review.controller.exporter.export_to(tmp_path / "out")
     status = review.forms.export
@@ -241,7 +229,7 @@ def test_labels_on_black_can_be_reviewed(make_review) -> None:
     assert review.forms.export.message == IMAGE_NEEDED
 
 
-def test_the_queue_follows_the_form(review, tmp_path) -> None:
+def test_the_queue_follows_the_form(review) -> None:
     form = review.forms.queue
     form.scores.setCurrentIndex(form.scores.findData("area-spread"))
     form.structures.setCurrentIndex(form.structures.findData("LV"))
@@ -250,7 +238,7 @@ def test_the_queue_follows_the_form(review, tmp_path) -> None:
     assert (state.score, state.structure, state.leave_out_border) == ("area-spread", "LV", True)
     assert {item.structure for item in review.controller.view.queue} == {"LV"}
     review.controller.saver.save_now()
-    saved = read_study(tmp_path / "heart").review
+    saved = read_study(review.session.study.folder).review
     assert (saved.score, saved.structure) == ("area-spread", "LV")
 
 
@@ -273,12 +261,12 @@ def test_chosen_landmarks_are_work(make_review, tmp_path) -> None:
     assert has_corrections(tmp_path / "heart")
 
 
-def test_the_patient_is_saved(review, tmp_path) -> None:
+def test_the_patient_is_saved(review) -> None:
     review.forms.numbers.patient.patient_changed.emit(Patient(heart_rate=60))
     review.settle()
     assert "LV CO" in review.session.measured()
     review.controller.saver.save_now()
-    assert read_study(tmp_path / "heart").review.patient.heart_rate == 60
+    assert read_study(review.session.study.folder).review.patient.heart_rate == 60
 
 
 def key_texts(review: Review, name: str) -> tuple[str, ...]:
@@ -304,7 +292,7 @@ def test_a_chosen_sex_and_set_change_the_ranges_on_screen(review) -> None:
     assert form.rules.text() == PAPILLARY
 
 
-def test_the_papillary_switch_is_saved_and_shows_both_numbers(review, tmp_path) -> None:
+def test_the_papillary_switch_is_saved_and_shows_both_numbers(review) -> None:
     form = review.forms.numbers
     labels = review.session.labels.copy()
     assert not form.as_muscle.isChecked()
@@ -316,7 +304,7 @@ def test_the_papillary_switch_is_saved_and_shows_both_numbers(review, tmp_path) 
     assert value[INTERVAL] == ""
     assert AS_MUSCLE in form.rules.text()
     review.controller.saver.save_now()
-    assert read_study(tmp_path / "heart").review.papillary_as_muscle
+    assert read_study(review.session.study.folder).review.papillary_as_muscle
     assert np.array_equal(review.session.labels, labels)
     form.as_muscle.click()
     review.settle()
@@ -328,26 +316,26 @@ def test_the_papillary_switch_needs_the_image(make_review, tmp_path) -> None:
     assert not review.forms.numbers.as_muscle.isEnabled()
 
 
-def test_closing_saves_and_discards_the_preview(review, tmp_path) -> None:
+def test_closing_saves_and_discards_the_preview(review) -> None:
     review.press("D")
     edited = review.session.labels.copy()
     review.press("Q")
     review.controller.close()
-    assert np.array_equal(read_study(tmp_path / "heart").edited, edited)
+    assert np.array_equal(read_study(review.session.study.folder).edited, edited)
     assert review.layer not in review.viewer.layers
     settle(review.qtbot, review.forms)  # no signal arrives late
 
 
-def test_closing_saves_the_current_slice(review, tmp_path) -> None:
+def test_closing_saves_the_current_slice(review) -> None:
     review.press("N")
     place = review.controller.picture.place
     review.controller.close()
-    assert read_study(tmp_path / "heart").review.current == place
+    assert read_study(review.session.study.folder).review.current == place
 
 
-def test_closing_raises_if_saving_fails(review, tmp_path, monkeypatch) -> None:
+def test_closing_raises_if_saving_fails(review, monkeypatch) -> None:
     review.press("D")
-    (tmp_path / "heart" / "edited.nii.gz").write_bytes(b"damaged")
+    (review.session.study.folder / "edited.nii.gz").write_bytes(b"damaged")
     with pytest.raises(DataError):
         review.controller.close()
     assert review.layer.name.endswith(f"({CLOSED_UNSAVED})")
@@ -743,7 +731,7 @@ def test_leaving_for_another_structure_discards_a_level(review) -> None:
     assert steps_of(review.layer) == 0
 
 
-def test_undo_takes_back_one_thing_at_a_time_and_says_it(review, tmp_path) -> None:
+def test_undo_takes_back_one_thing_at_a_time_and_says_it(review) -> None:
     corrections = review.controller.corrections
     start, slice_ = review.now(WORST), "slice 3, ED"
     review.press("D")
@@ -757,7 +745,7 @@ def test_undo_takes_back_one_thing_at_a_time_and_says_it(review, tmp_path) -> No
     assert np.array_equal(review.now(WORST), edited)
     assert review.said[-1] == UNDONE.format(what="acceptance", slices=slice_)
     review.saved()
-    assert WORST not in read_study(tmp_path / "heart").review.decisions
+    assert WORST not in read_study(review.session.study.folder).review.decisions
     corrections.undo()
     assert np.array_equal(review.now(WORST), start)
     assert review.said[-1] == UNDONE.format(what="marked absent", slices=slice_)
@@ -887,13 +875,13 @@ def accept_all(review: Review) -> None:
         review.controller.accept()
 
 
-def test_accept_saves_and_shows_the_next_slice(review, tmp_path) -> None:
+def test_accept_saves_and_shows_the_next_slice(review) -> None:
     places = review.queue
     review.press("A")
     assert review.session.state.decisions[WORST].state == "accepted"
     assert review.controller.picture.place == places[1]
     review.saved()
-    saved = read_study(tmp_path / "heart").review
+    saved = read_study(review.session.study.folder).review
     assert saved.decisions[WORST].state == "accepted"
     assert saved.current == places[1]
 
@@ -1370,7 +1358,7 @@ def test_leaving_the_slice_discards_an_unreleased_level(review) -> None:
 @pytest.mark.parametrize(
     ("key", "place"), [("Shift-W", (ED, 0)), ("Shift-E", (ED, 3))], ids=["base", "apex"]
 )
-def test_an_end_moves_by_one_undo_step(review, tmp_path, key, place) -> None:
+def test_an_end_moves_by_one_undo_step(review, key, place) -> None:
     review.forms.corrections.structures.set_structure("RV")
     before = review.session.labels.copy()
     review.press(key)
@@ -1386,7 +1374,7 @@ def test_an_end_moves_by_one_undo_step(review, tmp_path, key, place) -> None:
     assert not strip.presence.drawn[place[1]]
     review.controller.saver.save()
     review.saved()
-    assert np.array_equal(read_study(tmp_path / "heart").edited, review.session.labels)
+    assert np.array_equal(read_study(review.session.study.folder).edited, review.session.labels)
     review.controller.picture.show_slice(WORST)
     review.controller.corrections.undo()
     assert review.controller.picture.place == place
@@ -1600,13 +1588,13 @@ def test_the_brush_can_be_limited_by_entropy(review) -> None:
     assert review.controller.corrections.threshold is None
 
 
-def test_finished_structures_are_protected_and_saved(review, tmp_path) -> None:
+def test_finished_structures_are_protected_and_saved(review) -> None:
     review.forms.corrections.locks.protection_toggled.emit("LV", True)
     review.forms.corrections.structures.set_structure("LV")
     review.press("D")
     assert (review.now(WORST) == LV).any()
     review.controller.saver.save_now()
-    assert read_study(tmp_path / "heart").review.protected == ("LV",)
+    assert read_study(review.session.study.folder).review.protected == ("LV",)
     review.forms.corrections.locks.protection_toggled.emit("LV", False)
     assert review.session.state.protected == ()
 

@@ -23,10 +23,7 @@ from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from ...helpers.data.cines import ED, ES, LV
 from ...helpers.data.valves import long_axis, mark
 from ...helpers.windows.canvas_mouse import CanvasMouse
-from ...helpers.windows.reviewing import make_review, review
 from ...helpers.windows.settling import settle
-
-__all__ = ["make_review", "review"]
 
 ROW = 18
 """Row of the short axis in which the long axis lies."""
@@ -39,7 +36,7 @@ def shared_study(shared_study: Path) -> Path:
     return shared_study
 
 
-def test_switch_of_the_valve_plane_is_saved_and_ends_the_papillary_one(review, tmp_path) -> None:
+def test_switch_of_the_valve_plane_is_saved_and_ends_the_papillary_one(review) -> None:
     form, session = review.forms.numbers, review.session
     for phase, z in ((ED, -0.2), (ES, 0.4)):
         mark(session, phase, z)
@@ -51,7 +48,7 @@ def test_switch_of_the_valve_plane_is_saved_and_ends_the_papillary_one(review, t
     assert float(value[BESIDE]) > float(value[VALUE]) + 1  # without the atrium at ES
     assert value[INTERVAL] == ""
     review.controller.saver.save_now()
-    kept = read_study(tmp_path / "heart").review
+    kept = read_study(review.session.study.folder).review
     assert (kept.by_valve_plane, kept.papillary_as_muscle) == (True, False)
     assert kept.hinges == session.state.hinges
 

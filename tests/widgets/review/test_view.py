@@ -35,9 +35,7 @@ from napari_bayes_nnunet.widgets.review.view import (
 )
 
 from ...helpers.data.cines import ED, ES, WORST, make_cine
-from ...helpers.windows.reviewing import Review, make_review, predicted, review
-
-__all__ = ["make_review", "review"]
+from ...helpers.windows.reviewing import Review, predicted
 
 
 def states(review: Review) -> dict:

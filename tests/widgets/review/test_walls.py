@@ -14,9 +14,7 @@ from napari_bayes_nnunet.app.review.walls import NO_STRUCTURES, measure_walls
 from napari_bayes_nnunet.widgets.review.forms import WALL
 
 from ...helpers.data.cines import ED, ES, MYO
-from ...helpers.windows.reviewing import Review, make_review, paint, review
-
-__all__ = ["make_review", "review"]
+from ...helpers.windows.reviewing import Review, paint
 
 
 def open_wall(review: Review) -> None:

@@ -16,10 +16,8 @@ from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.review.window_layout import THUMBNAIL_TITLE
 
 from ...helpers.data.cines import ED, ES, SHAPE, WORST, make_cine
-from ...helpers.windows.reviewing import make_review, open_in, press, review
+from ...helpers.windows.reviewing import open_in, press
 from ...helpers.windows.settling import settle
-
-__all__ = ["make_review", "review"]
 
 NEVER = 1_000_000
 
