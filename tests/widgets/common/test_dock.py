@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import product
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -126,21 +125,6 @@ def test_raising_finds_the_dock_in_the_window(add: Any) -> None:
     raise_dock(None, second, "First")
     process_events()
     assert not first.visibleRegion().isEmpty()
-
-
-def test_raising_opens_a_missing_dock(add: Any) -> None:
-    asked: list[tuple[str, str]] = []
-    frame = SimpleNamespace(show=lambda: asked.append("show"), raise_=lambda: asked.append("raise"))
-
-    def add_plugin_dock_widget(plugin: str, name: str, tabify: bool) -> tuple[Any, str]:
-        asked.append((plugin, name))
-        return frame, "opened"
-
-    first = First()
-    add(first)
-    window = SimpleNamespace(add_plugin_dock_widget=add_plugin_dock_widget)
-    assert raise_dock(SimpleNamespace(window=window), first, "Second") == "opened"
-    assert asked == [(PLUGIN, "Second"), "show", "raise"]
 
 
 # Widths

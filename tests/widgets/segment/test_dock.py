@@ -13,7 +13,6 @@ from pathlib import Path
 import dask.array as da
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.layers import Image
 from napari.plugins import _npe2
 from napari.qt import get_stylesheet
@@ -41,7 +40,7 @@ from napari_bayes_nnunet.io.study.info import is_study, read_study_info
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import OTHER_FILES, read_study, save_review
 from napari_bayes_nnunet.widgets.cohort.dialog import FROM_THE_DOCK
-from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH, PLUGIN
+from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.common.levels import level_color
 from napari_bayes_nnunet.widgets.common.settings import Display
 from napari_bayes_nnunet.widgets.layers.front import bring_to_front
@@ -1048,23 +1047,15 @@ def test_saving_is_refused_without_geometry_and_over_image(
 
 
 class FakeReview:
-    """A Review dock, and the window it is in."""
+    """A Review dock."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []
+        self.asked: list[str] = []
         self.opened: list[Path] = []
-        self.in_front = 0
 
-    def add_plugin_dock_widget(self, plugin: str, name: str, tabify: bool = False):
-        assert tabify
-        self.asked.append((plugin, name))
-        return self, self
-
-    def show(self) -> None:
-        self.in_front += 1
-
-    def raise_(self) -> None:
-        self.in_front += 1
+    def raised(self, viewer: object, asking: object, title: str) -> FakeReview:
+        self.asked.append(title)
+        return self
 
     def open(self, folder: Path, note: str = "") -> None:
         self.opened.append(folder)
@@ -1074,7 +1065,7 @@ class FakeReview:
 def review(monkeypatch) -> FakeReview:
     """The dock that is opened, of a viewer without a window."""
     made = FakeReview()
-    monkeypatch.setattr(ViewerModel, "window", made, raising=False)
+    monkeypatch.setattr(segment_dock, "raise_dock", made.raised)
     return made
 
 
@@ -1105,8 +1096,7 @@ def test_a_result_is_reviewed_next_to_its_image(ready, tmp_path, qtbot, review, 
     assert review_of(dock, qtbot) == NEW_STUDY.format(folder=folder)  # a second press is ignored
     settle(qtbot, dock)
     assert review.opened == [folder]
-    assert review.asked == [(PLUGIN, REVIEW_DOCK)]
-    assert review.in_front == 2
+    assert review.asked == [REVIEW_DOCK]
     study = read_study(folder)
     assert set(study.posteriors) == {2, 5}
     assert study.info.image.name == "heart.nii.gz"
@@ -1231,7 +1221,7 @@ def test_the_dock_review_opens_with_the_study(our_plugin, ready, tmp_path, qtbot
     assert max(stretches) < MOST_SECONDS
     with computing_at_a_stretch() as stretches:
         review_of(dock, qtbot)
-        frame, opened = dock._viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW_DOCK)
+        opened = dock._viewer.window.dock_widgets["Review (Bayesian nnU-Net)"]  # as by the menu
         wait_until(lambda: opened.controller is not None and not opened.is_opening, qtbot)
         for action in ("ED or ES", "accept"):
             opened.controller.act(action)
@@ -1246,9 +1236,9 @@ def test_the_dock_review_opens_with_the_study(our_plugin, ready, tmp_path, qtbot
             assert opened.controller.picture.place != place
     assert max(stretches) < MOST_SECONDS_OF_A_KEY
     assert opened.controller.session.study.folder == tmp_path / "heart_study"
-    assert frame.isVisible()
-    assert frame in dock.window().tabifiedDockWidgets(dock.parent())
-    assert frame.windowTitle() == REVIEW_DOCK
+    assert opened.parent().isVisible()
+    assert opened.parent() in dock.window().tabifiedDockWidgets(dock.parent())
+    assert opened.parent().windowTitle() == REVIEW_DOCK
     # Once more while it is open, and behind the Segment dock
     dock.parent().raise_()
     first = opened.controller
@@ -1335,7 +1325,7 @@ def test_a_folder_is_listed_in_review_and_ends_with_its_dock(
     window.start_button.click()
     wait_until(window.review_button.isEnabled, qtbot)
     window.review_button.click()
-    _, review = dock._viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW_DOCK)
+    review = dock._viewer.window.dock_widgets["Review (Bayesian nnU-Net)"]
     wait_until(lambda: bool(review.studies.studies), qtbot)
     assert review.studies.folder.path == tmp_path / "images_segmented"
     assert review.studies.isVisible()

@@ -185,10 +185,11 @@ def fit_image_rule(
     """Return the rule for the looks of each patient.
 
     They are those at the ``training`` and ``validation`` cases, and at ``others``, which are not
-    cines. None if no validation case has a ratio of muscle to blood.
+    cines. None if no validation case has a usual ratio of muscle to blood, such as of a network
+    that has learnt little.
     """
     ratios = [look.muscle_to_blood for looks in validation.values() for look in looks]
-    known = [ratio for ratio in ratios if math.isfinite(ratio)]
+    known = [ratio for ratio in ratios if ratio <= MOST_RATIO]
     if not known:
         return None
     cines, patients = _known_features(training)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
+from napari.plugins import menu_item_template
+from npe2 import PluginManager
 from qtpy.QtCore import QEvent, QObject, QRect, QSize, Qt, QTimer
 from qtpy.QtGui import (
     QFont,
@@ -318,9 +320,18 @@ def raise_dock(viewer: Any, asking: QWidget, title: str) -> Any:
         if title == content.TITLE:
             content.raise_dock()
             return content
-    dock, content = viewer.window.add_plugin_dock_widget(PLUGIN, title, tabify=True)
-    dock.show()
-    dock.raise_()
+    plugins = PluginManager.instance()
+    (found,) = (
+        widget
+        for widget in plugins.iter_widgets()
+        if (widget.plugin_name, widget.display_name) == (PLUGIN, title)
+    )
+    # Window.add_plugin_dock_widget gives it a name that napari's menu does not know, which then
+    # opens a second one.
+    name = menu_item_template.format(plugins.get_manifest(PLUGIN).display_name, title)
+    content: Any = found.get_callable()(viewer)
+    viewer.window.add_dock_widget(content, name=name, tabify=True)
+    content.raise_dock()
     return content
 
 
