@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from benchmarks.student_network import StudentPredictor, read_student
+from benchmarks.student import StudentPredictor, read_student
 
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.nnunet.distillation.student import (
