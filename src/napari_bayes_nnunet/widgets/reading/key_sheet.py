@@ -35,14 +35,12 @@ class KeySheet(QDialog):
         self.rows: dict[str, str] = {}
         columns = QHBoxLayout(self)
         columns.setSpacing(24)
-        groups = key_groups()
-        half = sum(map(len, groups.values())) // 2
         sides = (_side(), _side())
         for side in sides:
             columns.addLayout(side)
-        for title, keys in groups.items():
-            # A group is never torn apart, so the columns are only nearly equal.
-            _add_group(sides[len(self.rows) >= half], title, keys)
+        for title, keys in key_groups().items():
+            # A group is never torn apart. The sheet must fit the screen of a laptop.
+            _add_group(min(sides, key=QGridLayout.rowCount), title, keys)
             self.rows |= keys
         for side in sides:
             side.setRowStretch(side.rowCount(), 1)
