@@ -6,6 +6,7 @@ import gc
 import importlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,14 @@ def no_sync() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda file: None)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_window_of_another_module() -> None:
+    """Collect the last module's window, which pytest holds until all its fixtures have ended."""
+    windows = sys.modules.get("napari._qt.qt_viewer")
+    if windows is not None and windows.QtViewer._instances:  # asked by make_napari_viewer
+        gc.collect()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -329,10 +329,10 @@ def raise_dock(viewer: Any, asking: QWidget, title: str) -> Any:
     # Window.add_plugin_dock_widget gives it a name that napari's menu does not know, which then
     # opens a second one.
     name = menu_item_template.format(plugins.get_manifest(PLUGIN).display_name, title)
-    content: Any = found.get_callable()(viewer)
-    viewer.window.add_dock_widget(content, name=name, tabify=True)
-    content.raise_dock()
-    return content
+    made: Any = found.get_callable()(viewer)
+    viewer.window.add_dock_widget(made, name=name, tabify=True)
+    made.raise_dock()
+    return made
 
 
 Part: TypeAlias = QWidget | QLayout | None
