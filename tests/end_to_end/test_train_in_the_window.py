@@ -178,7 +178,7 @@ def choose_schedule(dock: TrainingWidget) -> None:
 
 def use_in_segment(viewer: Any, folders: tuple[Path, Path], qtbot: Any) -> Any:
     """Segment an image with the members so far, in the opened dock."""
-    _, segment = viewer.window.add_plugin_dock_widget("napari-bayes-nnunet", "Segment")
+    segment = viewer.window.dock_widgets["Segment (Bayesian nnU-Net)"]  # opened by the button
     qtbot.waitUntil(lambda: segment.ensemble.folder is not None)
     members = len(segment.ensemble.folder.usable_members)
     assert members
