@@ -27,6 +27,7 @@ from napari_bayes_nnunet.app.training.terminal import FINISHED_FOLD
 from napari_bayes_nnunet.app.training.validation import MEASURING_CASE
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.ensemble.schedule import MOST_EPOCHS, MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.ensemble.training_settings import PRESETS
 from napari_bayes_nnunet.core.problems import COMMAND_LINE, Action
 from napari_bayes_nnunet.io.dataset.raw_dataset import TOO_FEW_PATIENTS
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
@@ -436,6 +437,14 @@ def test_schedule_of_the_paper_is_printed():
     kept = [int(row["epoch"]) for row in rows if row["keeps_member"] == "1"]
     assert kept == list(MemberSelection().epochs(RestartSchedule()))
     assert len(kept) == 90
+
+
+def test_schedule_of_a_preset_is_printed():
+    rows = printed_schedule("--preset", "quick", "--epochs", "30")
+    quick = PRESETS["quick"]
+    schedule = replace(quick.schedule, epochs=30)
+    kept = [int(row["epoch"]) for row in rows if row["keeps_member"] == "1"]
+    assert kept == list(quick.selection.epochs(schedule))
 
 
 def test_every_schedule_parameter_is_an_option(tmp_path):

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ..core.ensemble.schedule import MemberSelection, RestartSchedule
-from ..core.ensemble.training_settings import StudentSettings, TrainingSettings
+from ..core.ensemble.training_settings import PRESETS, Preset, StudentSettings, TrainingSettings
 from .options import (
     LABEL_NAMES,
     PATH,
@@ -24,6 +24,7 @@ from .options import (
 
 
 @click.command("schedule", cls=Command, short_help="Print the learning rate of every epoch.")
+@options_of(TrainingSettings, only=("preset",), preset="paper")
 @options_of(RestartSchedule, preset="paper")
 @options_of(MemberSelection, preset="paper")
 @click.option(
@@ -33,9 +34,10 @@ from .options import (
     default="-",
     help="File to write; - prints to the terminal.",
 )
-def schedule_command(file: Any, **flags: Any) -> None:
+def schedule_command(file: Any, preset: Preset | None, **flags: Any) -> None:
     """Print the learning rate of every epoch, and the epochs whose weights become members."""
-    rates, selection = parse_schedule(flags, RestartSchedule(), MemberSelection())
+    values = PRESETS[preset or "paper"]
+    rates, selection = parse_schedule(flags, values.schedule, values.selection)
     # csv ends its lines as on Windows unless it is told otherwise.
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow(["epoch", "cycle", "epoch_in_cycle", "learning_rate", "keeps_member"])

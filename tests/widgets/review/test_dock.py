@@ -439,19 +439,21 @@ def test_removed_dicom_images_stay_known(dock, asked, tmp_path, qtbot) -> None:
     assert asked.titles == [CHOOSE_DICOM_OUTPUT]
 
 
-def test_dicom_export_asks_about_open_slices(make_dock, folder, asked, qtbot) -> None:
+def test_dicom_export_asks_about_open_slices(make_dock, folder, asked, tmp_path, qtbot) -> None:
     doubts: list[str] = []
     dock = make_dock(may_save=lambda _, doubt: bool(doubts.append(doubt)))
     open_in(dock, folder, qtbot)
+    asked.answers = ["", str(tmp_path), str(tmp_path), ""]
+    dock.forms.export.dicom_action.trigger()
+    assert doubts == []
+    (tmp_path / "image.dcm").write_bytes(bytes(128) + b"DICM")
     dock.forms.export.dicom_action.trigger()
     session = dock.controller.session
     assert doubts == [f"{describe_open_slices(session, session.phases)} {SAID_IN_DICOM}"]
-    assert not asked.titles
     accept(session, ED, ES)
-    asked.answers = [""]
     dock.forms.export.dicom_action.trigger()
     assert len(doubts) == 1
-    assert asked.titles == [CHOOSE_DICOM_IMAGES]
+    assert asked.titles == [CHOOSE_DICOM_IMAGES] * 3 + [CHOOSE_DICOM_OUTPUT]
 
 
 def test_save_says_how_many_slices_are_open(dock, folder, qtbot) -> None:

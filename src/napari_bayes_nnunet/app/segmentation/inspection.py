@@ -133,11 +133,11 @@ def _row(member: Member) -> tuple[str, ...]:
 def _methods_text(folder: EnsembleFolder) -> str:
     lines = [f"Methods, with {DEFAULT_COUNT} members or as many as there are"]
     refused = refused_methods(folder)
+    rows = []
     for name, method in METHODS.items():
-        title = f"{name} ({method.title})"
         members = refused.get(name) or _members_text(choose_members(folder, name))
-        lines.append(f"  {title:<24} {members}")
-    return "\n".join(lines)
+        rows.append((f"{name} ({method.title})", str(members)))
+    return "\n".join([*lines, *(f"  {line}" for line in align_columns(rows))])
 
 
 def _calibrations_text(folder: EnsembleFolder) -> str:

@@ -82,7 +82,9 @@ def volumes_ml(
     ``labels`` (Z, Y, X), ``spacing`` (z, y, x) in mm between slices and voxels.
     """
     ml = voxel_ml(spacing)
-    return {name: np.count_nonzero(labels == label) * ml for name, label in structures.items()}
+    return {
+        name: float(np.count_nonzero(labels == label) * ml) for name, label in structures.items()
+    }
 
 
 def voxel_ml(spacing: Sequence[float]) -> float:

@@ -677,13 +677,15 @@ class ReviewWidget(FolderDrop, DockContent):
     def _export_dicom(self, controller: ReviewController, _: bool) -> None:
         """Ask where to write DICOM SEG and SR, and write them."""
         controller.end_drawing()  # which may withdraw an acceptance
+        images = self._find_dicom_images(controller)
+        if images is None:
+            return
         doubt = describe_open_slices(controller.session, controller.session.phases)
         if doubt and not self._may_save(self, f"{doubt} {SAID_IN_DICOM}"):
             return
-        images = self._find_dicom_images(controller)
-        chosen = self._choose_output(CHOOSE_DICOM_OUTPUT) if images else ""
+        chosen = self._choose_output(CHOOSE_DICOM_OUTPUT)
         names = self._dicom_names(controller)
-        if images and chosen and self._may_write([Path(chosen) / name for name in names]):
+        if chosen and self._may_write([Path(chosen) / name for name in names]):
             controller.exporter.export_dicom_to(Path(chosen), images=images)
 
     def _send_to_archive(self, controller: ReviewController, _: bool) -> None:
