@@ -48,7 +48,7 @@ ROOT = Path(__file__).parents[2]
 DEMO = Path(napari_bayes_nnunet.__file__).parent / "demo_ensemble"
 EXAMINATION = ROOT / "tests" / "fixtures" / "bivme" / "dicom"
 WINDOW = (1280, 800)
-EVALUATED_CASES = 8
+EVALUATED_CASES = 12
 TRAINING = (("iterations_per_epoch", 2), ("batch_size", 4))
 
 
@@ -118,7 +118,7 @@ def picture_evaluate(hand: Hand, camera: Camera, folder: Path, dataset: Path) ->
         request = PredictionRequest(
             images=files,
             output=folder / method,
-            settings=SegmentationSettings(method=method, mirroring="none"),
+            settings=SegmentationSettings(method=method, mirroring="none", calibrated=False),
             save=frozenset({"probabilities", "entropy", "mutual-information"}),
         )
         for outcome in predict(Ensemble(DEMO), request):
