@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
 
 from ..core.counts import format_count
-from ..core.durations import TimeLeft, duration_text
+from ..core.durations import duration_text
 from ..core.steps import drain
 from .messages import EpochDone, Message, Notice, StageStarted, StudyDone, TrainingStarted
 from .segmentation.result import Snapshot
@@ -34,100 +34,30 @@ class JsonLines:
         """Do nothing: every line is complete."""
 
 
-class ProgressView:
-    """Readable progress: a bar if ``stream`` is a terminal, else lines of text.
-
-    With ``leave``, finished bars stay visible.
-    """
-
-    def __init__(self, stream: TextIO, *, leave: bool = False) -> None:
-        self._stream, self._leave = stream, leave
-        self._has_bars = stream.isatty()
-        self._bar: tqdm[None] | None = None
-        self._time_left = TimeLeft()
-
-    def progress(
-        self,
-        text: str,
-        done: int,
-        total: int,
-        *,
-        note: str | None = None,
-        line: str = "",
-        may_end_early: bool = False,
-    ) -> None:
-        """Move the bar; another ``total`` or a smaller ``done`` starts a new bar.
-
-        ``text`` is shown before the bar and ``note``, by default the time left, after it. Without
-        a terminal, ``line`` is written instead. If the work ``may_end_early``, another ``total``
-        moves the end of the bar.
-        """
-        if not self._has_bars:
-            if line:
-                self.line(line)
-            return
-        if self._bar is not None and may_end_early:
-            self._bar.total = total
-        if self._bar is None or self._bar.total != total or done < self._bar.n:
-            self._begin(text, done, total)
-        assert self._bar is not None
-        if done > self._bar.n:
-            self._time_left.step(done - self._bar.n)
-        self._bar.n = done
-        self._bar.set_description_str(text, refresh=False)
-        if note is None:
-            note = time_left_text(self._time_left.seconds(total - done))
-        self._bar.set_postfix_str(note, refresh=False)
-        self._bar.refresh()
-
-    def line(self, text: str) -> None:
-        """Write a line of text, above the bar."""
-        with tqdm.external_write_mode(file=self._stream):
-            print(text, file=self._stream, flush=True)
-
-    def close(self) -> None:
-        """End the bar."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-    def _begin(self, text: str, done: int, total: int) -> None:
-        self.close()
-        self._time_left = TimeLeft()
-        self._bar = tqdm(
-            total=total,
-            initial=done,
-            desc=text,
-            bar_format="{desc} |{bar}| {elapsed}{postfix}",
-            file=self._stream,
-            dynamic_ncols=True,
-            leave=self._leave,
-        )
-
-
-class JobText(ProgressView):
+class JobText:
     """Readable messages of a job: a bar for its steps, epochs or studies, lines for the rest.
 
-    ``stage_end`` follows the text of a stage without steps.
+    ``stage_end`` follows the text of a stage without steps. Without a terminal, each step is a line
+    instead. A view that ``is_brief`` shows nothing but bars, and removes them at their end.
     """
 
-    def __init__(self, stream: TextIO, *, stage_end: str = "") -> None:
-        super().__init__(stream, leave=True)
-        self._stage_end = stage_end
+    def __init__(self, stream: TextIO, *, stage_end: str = "", is_brief: bool = False) -> None:
+        self._stream, self._stage_end, self._is_brief = stream, stage_end, is_brief
+        self._bar: tqdm[None] | None = None
         self._started: TrainingStarted | None = None
 
     def show(self, message: Message) -> None:
         """Show a message; the command itself says how the job ended."""
-        if isinstance(message, StageStarted) and message.total:
+        if isinstance(message, StageStarted) and (message.total or self._is_brief):
             self._step(message.text, message)
         elif isinstance(message, StageStarted):
             self.close()
-            self.line(f"{message.text}{self._stage_end}")
+            self._write(f"{message.text}{self._stage_end}")
         elif isinstance(message, Notice):
-            self.line(message.text)
+            self._write(message.text)
         elif isinstance(message, StudyDone):
             if message.outcome == "failed":
-                self.line(f"{message.case}: {message.text}")
+                self._write(f"{message.case}: {message.text}")
             self._step(
                 f"{message.done} of {format_count(message.total, 'study', 'studies')}", message
             )
@@ -135,14 +65,51 @@ class JobText(ProgressView):
             self._started = message
             cycle = min(message.epoch * message.cycles // message.epochs + 1, message.cycles)
             label = _position_text(message, message.epoch, cycle)
-            self.progress(label, message.epoch, message.epochs, note="")
+            self._move(label, message.epoch, message.epochs)
         elif isinstance(message, EpochDone) and self._started:
             self._show_epoch(self._started, message)
 
+    def close(self) -> None:
+        """End the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
     def _step(self, text: str, message: StageStarted | StudyDone) -> None:
-        left = time_left_text(message.eta_seconds)
+        eta = message.eta_seconds
+        left = "" if eta is None else f"{duration_text(eta)} left"
         line = ", ".join(filter(None, (text, left)))
-        self.progress(text, message.done, message.total, note=left, line=line)
+        self._move(text, message.done, message.total, note=left, line=line)
+
+    def _move(self, text: str, done: int, total: int, *, note: str = "", line: str = "") -> None:
+        """Move the bar between ``text`` and ``note``; a smaller ``done`` starts a new bar.
+
+        Without a terminal, write the ``line`` instead.
+        """
+        if not self._stream.isatty():
+            if line and not self._is_brief:
+                self._write(line)
+            return
+        if self._bar is None or done < self._bar.n:
+            self.close()
+            left = "<{remaining}" if self._is_brief and not note else ""
+            self._bar = tqdm(
+                total=total,
+                initial=done,
+                desc=text,
+                bar_format=f"{{desc}} |{{bar}}| {{elapsed}}{left}{{postfix}}",
+                file=self._stream,
+                dynamic_ncols=True,
+                leave=not self._is_brief,
+            )
+        self._bar.n, self._bar.total = done, total
+        self._bar.set_description_str(text, refresh=False)
+        self._bar.set_postfix_str(note)
+
+    def _write(self, text: str) -> None:
+        """Write a line of text, above the bar."""
+        with tqdm.external_write_mode(file=self._stream):
+            print(text, file=self._stream, flush=True)
 
     def _show_epoch(self, started: TrainingStarted, message: EpochDone) -> None:
         label = _position_text(started, message.epoch + 1, message.cycle + 1)
@@ -154,7 +121,7 @@ class JobText(ProgressView):
         )
         member = ", member kept" if message.member else ""
         line = f"{label}: {numbers}, {message.seconds:.1f} s{member}"
-        self.progress(label, message.epoch + 1, started.epochs, note=numbers, line=line)
+        self._move(label, message.epoch + 1, started.epochs, note=numbers, line=line)
 
 
 def _position_text(started: TrainingStarted, epoch: int, cycle: int) -> str:
@@ -162,36 +129,22 @@ def _position_text(started: TrainingStarted, epoch: int, cycle: int) -> str:
     return f"cycle {cycle} of {started.cycles}, epoch {epoch} of {started.epochs}"
 
 
-@contextmanager
-def progress_bar() -> Iterator[ProgressView]:
-    """Show progress on the error stream until the end of the block."""
-    view = ProgressView(sys.stderr)
-    try:
-        yield view
-    finally:
-        view.close()
-
-
 def drain_with_bar(
     steps: Generator[Any, None, _Result],
     place: Callable[[Any], tuple[str, int, int]] = lambda step: (step.case, step.done, step.total),
 ) -> _Result:
     """Return the result of ``steps``; ``place`` is the text, done and total of a step."""
-    with progress_bar() as bar:
-        return drain(steps, lambda step: bar.progress(*place(step)))
+    with closing(JobText(sys.stderr, is_brief=True)) as view:
+
+        def show(step: Any) -> None:
+            text, done, total = place(step)
+            view.show(StageStarted(text=text, done=done, total=total))
+
+        return drain(steps, show)
 
 
-def show_member(view: ProgressView, image: str, snapshot: Snapshot) -> None:
-    """Move the bar of an image, or of images segmented together, to the member of a snapshot.
-
-    An image that is stable has no more members.
-    """
+def show_member(view: JobText, image: str, snapshot: Snapshot) -> None:
+    """Show the member of a snapshot of an image, or of images segmented together."""
     done, total = snapshot.done, snapshot.total
-    note = time_left_text(snapshot.eta_seconds)
     text = f"{image}, member {done} of {total}"
-    view.progress(text, done, total, note=note, may_end_early=True)
-
-
-def time_left_text(seconds: float | None) -> str:
-    """Return a text such as "3 min 20 s left", or "" if the time is unknown."""
-    return "" if seconds is None else f"{duration_text(seconds)} left"
+    view.show(StageStarted(text=text, done=done, total=total, eta_seconds=snapshot.eta_seconds))

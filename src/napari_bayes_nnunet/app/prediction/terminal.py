@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import click
 
 from ..remote.ensemble import ensemble_on
 from ..segmentation.calibration import uncalibrated_notes
-from ..terminal import progress_bar, show_member
+from ..terminal import JobText, show_member
 from .predict import predict
 from .request import CaseOutcome, PredictionRequest
 
@@ -25,10 +27,10 @@ def predict_in_terminal(folder: Path, request: PredictionRequest) -> bool:
         click.echo(sentence, err=True)
     succeeded, segmented = True, False
     said: set[str] = set()
-    with progress_bar() as bar:
-        for outcome in predict(ensemble, request, on_member=partial(show_member, bar)):
+    with closing(JobText(sys.stderr, is_brief=True)) as view:
+        for outcome in predict(ensemble, request, on_member=partial(show_member, view)):
             # A line must not be written into the bar.
-            bar.close()
+            view.close()
             succeeded &= not outcome.failure
             segmented |= not (outcome.failure or outcome.skipped)
             _print(outcome, said)

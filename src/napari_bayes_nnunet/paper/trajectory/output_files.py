@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -18,7 +20,7 @@ from ...app.report.figures import encode_png
 from ...app.report.html import UNKNOWN, Tile, render_page
 from ...app.report.output_folder import check_report_files, unwritable
 from ...app.segmentation.ensemble import Ensemble
-from ...app.terminal import progress_bar, show_member
+from ...app.terminal import JobText, show_member
 from ...core.counts import format_count
 from ...io.ensemble.run_folder import RunFolder
 from ...io.files.atomic import replacing, write_text
@@ -300,7 +302,7 @@ def trajectory_in_terminal(
 def _with_bars(fold: Path, cases: Sequence[Path], device: str) -> Iterator[MemberCase]:
     ensemble = Ensemble(fold, device=device)
     for image in cases:
-        with progress_bar() as bar:
+        with closing(JobText(sys.stderr, is_brief=True)) as view:
             yield compare_members(
-                ensemble, image, on_member=partial(show_member, bar, case_name(image))
+                ensemble, image, on_member=partial(show_member, view, case_name(image))
             )
