@@ -139,8 +139,8 @@ def test_wrong_commands_and_options_are_found() -> None:
     assert wrong_words(["archive", "burn"]) == ["burn"]
     assert wrong_words(["archive", "list", "URL", "--ca", "F", "--on"]) == ["--on"]
     assert wrong_words(["predict", "RUN", "-o", "OUT", "--certain"]) == ["--certain"]
-    (words,) = commands_in('sbatch --wrap "bayes-nnunet train D --output RUN --num-gpus 4" &')
-    assert words == ["train", "D", "--output", "RUN", "--num-gpus", "4"]
+    (words,) = commands_in('sbatch --wrap "bayes-nnunet train D --output RUN --device cuda" &')
+    assert words == ["train", "D", "--output", "RUN", "--device", "cuda"]
 
 
 @pytest.mark.parametrize("page", TEXTS, ids=names)

@@ -350,7 +350,7 @@ def test_nnunet_itself_loads_only_weights(trainer, tmp_path, monkeypatch):
 
 
 def test_plans_that_could_run_code_are_refused(make_trainer, run, tmp_path):
-    """The processes of several GPUs read the plans of the workspace only here."""
+    """The command of nnU-Net reads the plans of the workspace only here."""
     (file,) = run.workspace.glob("preprocessed/*/nnUNetPlans.json")
     plans = json.loads(file.read_text())
     touched = tmp_path / "touched"
@@ -376,21 +376,15 @@ def steps_with(trainer, network):
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "gpus", "remedy"),
-    [
-        (2, 1, change("batch_size", 1)),
-        (1, 1, change("preset", "demo")),
-        *((20, gpus, change("batch_size", size)) for gpus, size in ((2, 10), (4, 8), (3, 9))),
-    ],
+    ("batch_size", "remedy"),
+    [(20, change("batch_size", 10)), (1, change("preset", "demo"))],
 )
-def test_too_large_a_batch_suggests_one_that_fits(batch_size, gpus, remedy, trainer, monkeypatch):
+def test_too_large_a_batch_suggests_one_that_fits(batch_size, remedy, trainer):
     def network(data):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 
     for step in steps_with(trainer, network):
-        trainer.is_ddp = gpus > 1
         trainer.configuration_manager.configuration["batch_size"] = batch_size
-        monkeypatch.setattr(torch.distributed, "get_world_size", lambda: gpus)
         with pytest.raises(ModelError) as caught:
             step()
         assert caught.value.values == {"device": "cpu", "batch_size": batch_size}
@@ -466,17 +460,6 @@ def test_bfloat16_is_used_if_the_cpu_has_it(fast, trainer, monkeypatch):
     with pytest.raises(RuntimeError, match="seen enough"):
         step()
     assert enabled == [fast]
-
-
-# As one of several processes
-
-
-def test_one_of_several_processes_stops_without_an_error(trainer, run):
-    trainer.is_one_of_several = True
-    trainer.stop_requested = lambda: trainer.current_epoch == 1
-    trainer.run_training()
-    assert (run.fold("0") / "checkpoint_latest.pth").exists()
-    assert not (run.fold("0") / "checkpoint_final.pth").exists()
 
 
 def test_nnunet_does_not_validate_a_run_folder(trainer, run):

@@ -85,13 +85,6 @@ jsonl_option = click.option(
 @click.option("--split", type=PATH, help="File splits_final.json with the folds.")
 @patient_option
 @device_option
-@click.option(
-    "--num-gpus",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Number of CUDA GPUs that share each batch (DDP).",
-)
 @resume_option
 @click.option("--add-cycle", is_flag=True, help="Train a finished ensemble for one more cycle.")
 @jsonl_option

@@ -14,9 +14,8 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,13 +37,6 @@ from ..io.files.nnunet_names import regions_of
 from . import ModelError, Stopped
 from .augmentation import add_scanner_changes
 from .cpu_kernels import train_channels_last
-from .ddp import (
-    append_report,
-    ask_first_process,
-    end_without_teardown,
-    follow_first_process,
-    reports_file,
-)
 from .device import has_fast_bfloat16, is_out_of_memory, training_environment, used_memory
 from .dropout import dropout_placement, place_dropout
 from .fork_guard import end_forks_with_this_process
@@ -111,8 +103,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
     The environment variable BAYES_NNUNET_RUN names the run folder; without it nnU-Net's own results
     folder is used. ``on_epoch`` receives a report of every epoch, and ``stop_requested`` is called
     after every epoch. Raises ModelError if the training diverges, and Stopped if it was asked to
-    stop and has saved its state. As one of several processes (DDP)
-    of a run folder it writes its reports to a file of the folder, and RUN/stop stops it.
+    stop and has saved its state.
     """
 
     def __init__(
@@ -145,11 +136,6 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         self.logger.plot_progress_png = lambda folder: draw(folder) if self._ends_cycle() else None
         if device.type == "cuda" and device.index and not self.is_ddp:
             self.device = device  # nnU-Net always takes the first GPU
-        self.is_one_of_several = self.is_ddp and RUN_VARIABLE in os.environ
-        if self.is_one_of_several:
-            follow_first_process()
-            self.on_epoch = partial(append_report, reports_file(self.run, str(fold)))
-            self.stop_requested = self.run.stop.exists
 
     @property
     def output_folder_base(self) -> str | None:
@@ -214,15 +200,6 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         with loading_only_weights():
             super().load_checkpoint(filename_or_checkpoint)
 
-    def run_training(self) -> None:
-        """Train. One of several processes ends without an error when it is stopped."""
-        if not self.is_one_of_several:
-            super().run_training()
-            return
-        with suppress(Stopped):
-            super().run_training()
-        end_without_teardown()
-
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """Validate as nnU-Net does, but not in a run folder, whose members are validated later."""
         if RUN_VARIABLE not in os.environ:
@@ -285,7 +262,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         made = np.isfinite(losses)
         if not made.any():
             raise self._diverged(_LOSS_DIVERGED, loss=str(losses[-1]))
-        if not made.all():  # on several GPUs each has to report as many steps
+        if not made.all():  # with -num_gpus of nnU-Net each has to report as many steps
             losses[~made] = losses[made].mean()
             train_outputs = [{"loss": loss} for loss in losses]
         super().on_train_epoch_end(train_outputs)
@@ -316,7 +293,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         if not self._weights_are_finite():  # no loss is computed after the last step of an epoch
             raise self._diverged(_WEIGHTS_DIVERGED)
         member = self.settings.selection.keeps(self.settings.schedule, epoch)
-        stop = ask_first_process(self.stop_requested) if self.is_ddp else self.stop_requested()
+        stop = self.stop_requested()
         if self.local_rank == 0:
             if member:
                 self._keep_member(epoch)
@@ -456,10 +433,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
             if not is_out_of_memory(error):
                 raise
             size = self.configuration_manager.batch_size
-            gpus = torch.distributed.get_world_size() if self.is_ddp else 1
-            # nnU-Net's Dice loss needs equally many images on every GPU.
-            smaller = size // 2 // gpus * gpus
-            remedies = [change("batch_size", smaller)] if smaller else [
+            remedies = [change("batch_size", size // 2)] if size > 1 else [
                 change("preset", "demo"), Remedy(Action.OTHER_VALUE, {"setting": Setting("device")})
             ]  # fmt: skip
             raise ModelError(

@@ -62,7 +62,6 @@ def test_continuation_names_what_a_run_does_not_remember(hearts, run) -> None:
     for changes, flags in (
         ({}, []),
         ({"device": "cpu"}, ["--device", "cpu"]),
-        ({"num_gpus": 4}, ["--num-gpus", "4"]),
     ):
         with prepare_job(replace(request, **changes)) as job:
             words = shlex.split(job.continuation())

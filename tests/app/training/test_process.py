@@ -58,7 +58,6 @@ FULL = TrainingRequest(
     seed=0,
     resume=True,
     add_cycle=True,
-    num_gpus=2,
     keep_trajectory=True,
     licence="CC BY 4.0",
     labels={1: "RV", 2: "LV, cavity"},

@@ -364,19 +364,3 @@ def test_a_second_fold_has_the_first_settings(run, hearts, warm_command, tmp_pat
     assert set(after.validation) == {"0", "1"}
     held_back = [set(after.folds[fold]["validation_cases"]) for fold in "01"]
     assert held_back[0].isdisjoint(held_back[1])
-
-
-# Several cards
-
-
-def test_too_few_cards_are_refused_at_once(run, hearts, warm_command, tmp_path):
-    if torch.cuda.device_count() > 8:
-        pytest.skip("this machine has them")
-    start = ("train", hearts, "--output", run.path, *FLAGS)
-    for flags, option in (((), "--num-gpus"), (("--device", "cpu"), "--device")):
-        failed = warm_command.run(*start, "--num-gpus", 9, *flags, folder=tmp_path)
-        assert failed.code == 1
-        assert option in failed.errors
-        assert failed.errors.count("\n") == 1
-        assert ended(run) == ("failed", failed.errors.removeprefix("Error: ").strip())
-    assert epochs(run) == []

@@ -131,14 +131,12 @@ def test_the_process_is_recorded_at_once(hearts, tmp_path, monkeypatch):
         return False
 
     monkeypatch.setattr(training_terminal, "run_job", run_job)
-    request = TrainingRequest(
-        dataset=hearts, output=Path("run"), fold="2", seed=1, device="cuda:1", num_gpus=3
-    )
+    request = TrainingRequest(dataset=hearts, output=Path("run"), fold="2", seed=1, device="cuda:1")
     train_in_terminal(request, jsonl=False)
     info, process, progress, stop_requested = seen
     assert process == psutil.Process()
     assert (info.dataset, info.fold) == (str(hearts), "2")
-    assert (info.device, info.num_gpus) == ("cuda:1", 3)
+    assert info.device == "cuda:1"
     assert list(info.arguments) == command_arguments(replace(request, output=run.path))
     assert from_line(progress) == StageStarted(text="Starting")
     assert stop_requested

@@ -148,7 +148,7 @@ def test_preprocessed_images_stay_on_the_machine(options, trained_run: Path) -> 
 
 def test_only_files_with_gpu_tests_are_run() -> None:
     names = {file.name for file in gpu_test_files(ROOT / "tests")}
-    assert names == {"test_ddp.py", "test_dropout.py", "test_inference.py"}
+    assert names == {"test_dropout.py", "test_inference.py"}
 
 
 def test_outcomes_are_read_from_the_report(tmp_path: Path) -> None:

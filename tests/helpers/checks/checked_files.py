@@ -170,7 +170,7 @@ CHECKS: tuple[Check, ...] = (
     Check(CODE, "plans.json", "name a Python function as a layer or as the network", READ_PLANS, REFUSED, "name_a_function_as_layer"),
     Check(CODE, "plans.json", "name a Python function as reader, preprocessor, resampling, normalisation or label manager", ("inspect", "predict", "train --resume"), REFUSED, "name_functions_elsewhere"),
     Check(CODE, "plans.json", "name a folder outside the run, which nnU-Net would delete", ("inspect", "predict", "train --resume"), REFUSED, "name_a_folder_to_delete"),
-    Check(CODE, "plans.json", "reach the processes of a training on several GPUs unchecked", ("train --num-gpus",), REFUSED, "nnunet/test_trainer.py::test_plans_that_could_run_code_are_refused"),
+    Check(CODE, "plans.json", "reach the trainer unchecked from the folder of nnU-Net's data", ("train",), REFUSED, "nnunet/test_trainer.py::test_plans_that_could_run_code_are_refused"),
     Check(CODE, "dataset.json of a run", "name a Python function as the reader of images", ("inspect", "predict"), REFUSED, "name_a_reader"),
     Check(CODE, "dataset.json of a dataset", "name a Python function as the reader of images", ("train", "train --resume", "train --add-cycle"), REFUSED, "name_a_reader"),
     Check(CODE, "ensemble.json", "name a dataset outside the run, whose folder nnU-Net would replace", ("train --resume", "train --add-cycle"), REFUSED, "name_a_dataset_elsewhere"),

@@ -36,7 +36,7 @@ if __package__:
 AHEAD = (
     *("app.training.terminal", "app.training.validation", "app.prediction.predict"),
     *("app.cohort.terminal", "app.remote.ensemble", "paper.trajectory.output_files"),
-    *("nnunet.ddp", "nnunet.trainer", "nnunet.planning"),
+    *("nnunet.trainer", "nnunet.planning"),
 )
 """Modules of the package to import before a fork."""
 ALSO_AHEAD = ("nnunetv2.run.run_training", "setuptools", "distributed.cli.dask_worker")

@@ -178,14 +178,14 @@ def test_fold_stopped_before_its_first_epoch_resumes(
 
 @pytest.mark.parametrize(
     ("changes", "flags"),
-    [({}, ["--device", "cpu", "--num-gpus", "2"]), ({"host": "another computer"}, [])],
+    [({}, ["--device", "cpu"]), ({"host": "another computer"}, [])],
 )
 def test_resume_takes_the_devices_of_this_computer(
     make_dock: Any, tmp_path: Path, qtbot: Any, changes: dict[str, str], flags: list[str]
 ) -> None:
     run = RunFolder(tmp_path / "run")
     say(run, JobEnded(outcome="stopped", text="Stopped."))
-    enter(run, device="cpu", num_gpus=2, **changes)
+    enter(run, device="cpu", **changes)
     write_record(run.record, RECORD)
     dock = make_dock()
     dock.follow(run.path)

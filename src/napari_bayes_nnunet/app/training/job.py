@@ -84,7 +84,6 @@ class TrainingJob(RunJob):
         """Return the command that resumes this training."""
         flags = ["--output", str(self.run.path), "--fold", self.fold]
         flags += [] if self.request.device == "auto" else ["--device", self.request.device]
-        flags += [] if self.request.num_gpus == 1 else ["--num-gpus", str(self.request.num_gpus)]
         return shlex.join(["bayes-nnunet", "train", str(self.dataset.path), *flags, "--resume"])
 
 

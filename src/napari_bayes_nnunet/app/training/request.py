@@ -87,7 +87,6 @@ class TrainingRequest:
     resume: bool = False
     add_cycle: bool = False
     device: str = "auto"
-    num_gpus: int = 1
     keep_trajectory: bool = False
     licence: str | None = None
     labels: Mapping[int, str] | None = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -22,7 +21,6 @@ from ...io.dataset.check import check_labels
 from ...io.dataset.patients import patient_of
 from ...io.dataset.raw_dataset import splits_to_json
 from ...io.ensemble.run_folder import (
-    EpochReport,
     RunFolder,
     forget_from,
     write_record,
@@ -44,7 +42,6 @@ CASES_DONE = {
 REPORTS_EVERY_S = 0.5
 """Shortest time between two reports on cases, which are lines of progress.jsonl."""
 Send = Callable[[Message], None]
-OnEpoch = Callable[[EpochReport], None]
 
 
 def train(request: TrainingRequest, send: Send) -> bool:
@@ -115,22 +112,31 @@ def run_job(job: TrainingJob, send: Send, stop: StopRequest) -> bool:
 
 def _train(job: TrainingJob, send: Send, stage: Callable[[str], None], stop: StopRequest) -> None:
     """Plan, preprocess and train. Raises Stopped if a stop is requested."""
-    _check_device(job)
+    from ...nnunet.device import choose_device
+    from ...nnunet.trainer import CheckpointEnsembleTrainer, make_trainer
+
+    choose_device(job.request.device)  # a missing one is told before hours of planning
     if job.request.add_cycle or not job.settled:
         stage(CHECKING_LABELS)
         for text in _warnings(job):
             send(Notice(**text_fields(text)))
     stage(PLANNING)
-    make_runner = _runner_on_cards if job.request.num_gpus > 1 else _runner_on_device
-    plans = _write_plans(job, CaseReports(send))
-    epoch, run_training = make_runner(
-        job, plans, lambda report: send(EpochDone(**asdict(report))), stop
+    trainer = make_trainer(
+        CheckpointEnsembleTrainer,
+        _write_plans(job, CaseReports(send)),
+        job.dataset.json,
+        job.record.configuration,
+        job.fold,
+        device=choose_device(job.request.device),
+        resume=job.request.resume,
+        on_epoch=lambda report: send(EpochDone(**asdict(report))),
+        stop_requested=lambda: bool(stop),
     )
     if job.request.add_cycle:
         _begin_cycle(job)
     stage(_training_text(job))
     cases = len(job.record.validation_cases(job.fold))
-    run_epochs(job, run_training, epoch, send, stop, validation_cases=cases)
+    run_epochs(job, trainer.run_training, trainer.current_epoch, send, stop, validation_cases=cases)
 
 
 def run_epochs(
@@ -256,59 +262,6 @@ def set_environment(run: RunFolder, workspace: Path) -> None:
 
     os.environ.update(workspace_environment(workspace))
     os.environ.update(trainer_environment(run.path))
-
-
-def _check_device(job: TrainingJob) -> None:
-    """Raise ModelError if a requested device is missing, before hours of planning."""
-    from ...nnunet.ddp import check_gpus
-    from ...nnunet.device import choose_device
-
-    request = job.request
-    if request.num_gpus > 1:
-        check_gpus(request.num_gpus, device=request.device, batch_size=job.record.batch_size)
-    choose_device(request.device)
-
-
-def _runner_on_device(
-    job: TrainingJob, plans: dict[str, Any], on_epoch: OnEpoch, stop: StopRequest
-) -> tuple[int, Callable[[], None]]:
-    """Return the first epoch, and a function that trains in this process."""
-    from ...nnunet.device import choose_device
-    from ...nnunet.trainer import CheckpointEnsembleTrainer, make_trainer
-
-    trainer = make_trainer(
-        CheckpointEnsembleTrainer,
-        plans,
-        job.dataset.json,
-        job.record.configuration,
-        job.fold,
-        device=choose_device(job.request.device),
-        resume=job.request.resume,
-        on_epoch=on_epoch,
-        stop_requested=lambda: bool(stop),
-    )
-    return trainer.current_epoch, trainer.run_training
-
-
-def _runner_on_cards(
-    job: TrainingJob, plans: dict[str, Any], on_epoch: OnEpoch, stop: StopRequest
-) -> tuple[int, Callable[[], None]]:
-    """Return the first epoch, and a function that trains in one process per GPU."""
-    from ...nnunet import ddp
-
-    run_training = partial(
-        ddp.train_on_gpus,
-        job.dataset.nnunet_name,
-        job.record.configuration,
-        job.fold,
-        plans=str(plans["plans_name"]),
-        gpus=job.request.num_gpus,
-        resume=job.request.resume,
-        run=job.run,
-        on_epoch=on_epoch,
-        stop_requested=lambda: bool(stop),
-    )
-    return ddp.saved_epoch(job.run, job.fold) if job.request.resume else 0, run_training
 
 
 def _training_text(job: TrainingJob) -> str:

@@ -66,7 +66,7 @@ class JobInfo:
     ``process_started``, in seconds since 1970 by the clock of ``host``, distinguishes a process
     from a later one with the same number. ``started_at`` is the same for people (ISO 8601).
     ``dataset`` is a path, for a student that of its ensemble; ``arguments`` are those of
-    ``bayes-nnunet train`` or ``distill``. ``device`` and ``num_gpus`` are those of the request.
+    ``bayes-nnunet train`` or ``distill``. ``device`` is that of the request.
     ``resumed_by`` is the command that continues a student, "" for other trainings.
     """
 
@@ -78,7 +78,6 @@ class JobInfo:
     fold: str
     arguments: tuple[str, ...]
     device: str = "auto"
-    num_gpus: int = 1
     resumed_by: str = ""
 
     @property

@@ -59,7 +59,6 @@ def train_in_terminal(request: TrainingRequest, *, jsonl: bool) -> str:
                 fold=job.fold,
                 arguments=tuple(command_arguments(known)),
                 device=known.device,
-                num_gpus=known.num_gpus,
             )
             return run_job(job, send, stop)
 

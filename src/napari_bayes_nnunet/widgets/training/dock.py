@@ -262,7 +262,7 @@ class TrainingWidget(DockContent):
                 add_cycle=add_cycle,
             )
             if info is not None and info.is_here:  # another computer has other devices
-                request = replace(request, device=info.device, num_gpus=info.num_gpus)
+                request = replace(request, device=info.device)
             self.start(request)
 
     def _ask_for_dataset(self) -> Path | None:
