@@ -502,7 +502,7 @@ def test_a_crash_is_reported_and_keeps_finished_studies(make, images, qtbot) -> 
 def test_a_killed_command(make, images, qtbot) -> None:
     window = make("--seconds", 60)
     window.start_button.click()
-    first = FIRST_STUDY.format(studies="3 studies")
+    first = f"{FIRST_STUDY.format(studies='3 studies')}…"
     wait_until(lambda: window.progress.text.text() == first, qtbot)
     assert window.progress.bar.maximum() == 0  # busy
     os.kill(window._run.pid, signal.SIGKILL)

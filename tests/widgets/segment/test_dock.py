@@ -337,7 +337,7 @@ def segment_at_once(dock, folder: Path) -> None:
     """Choose an ensemble and press Segment at once."""
     dock.ensemble.choose(folder)
     dock.run.segment_button.click()
-    assert dock.run.progress_text.text() == f"{WAITING_FOR_ENSEMBLE}…"
+    assert dock.run.progress.text.text() == f"{WAITING_FOR_ENSEMBLE}…"
     assert not dock.run.segment_button.isEnabled()
     assert not dock.is_running
 
@@ -511,7 +511,7 @@ def test_the_first_member_is_shown_before_the_last(ready, tmp_path, qtbot) -> No
     assert dock.is_running
     layer = dock._viewer.layers["heart entropy, bit"]
     assert layer.data.max() == pytest.approx(1 / 3)
-    assert "1 of 3, 4 s" in dock.run.progress_text.text()
+    assert "1 of 3, 4 s" in dock.run.progress.text.text()
     wait_until(lambda: not dock.is_running, qtbot)
     assert dock._viewer.layers["heart entropy, bit"] is layer
     assert layer.data.max() == 1

@@ -60,7 +60,7 @@ NOTICES_SHOWN = 3
 SUMMARY = "See cohort.html in the results folder for a summary."
 FINISHED_KEPT = "Finished studies are kept. Press Start to continue."
 STUDY_COUNT = "{done} of {studies} done"
-FIRST_STUDY = "Segmenting the first of {studies}…"
+FIRST_STUDY = "Segmenting the first of {studies}"
 STOPPED_AT = "Stopped: {count}. The study in progress is lost. Press Start to continue."
 STOPPED_FIRST = "Stopped before the first study."
 RUN_FINISHED = "Finished in {duration}: {count}{failed}. {summary}"
@@ -153,7 +153,7 @@ class CohortWindow(FolderDrop, QWidget):
     def stop(self) -> None:
         """End the run soon; only the study in progress is lost."""
         self.stop_button.setEnabled(False)
-        self.progress.text.setText("Stopping…")
+        self.progress.show_stopping()
         if self._checked is not None:
             self._on_refused(self._checked, "Stopped.")
         self._run.stop()
@@ -252,7 +252,7 @@ class CohortWindow(FolderDrop, QWidget):
 
     def _on_stage_started(self, message: StageStarted) -> None:
         if not self._studies:
-            self.progress.text.setText(f"{message.text}…")
+            self.progress.show_stage(message)
 
     def _on_study_done(self, message: StudyDone) -> None:
         self.table.add(message)
@@ -261,16 +261,13 @@ class CohortWindow(FolderDrop, QWidget):
         self._shower.throttle()
 
     def _show_progress(self, done: int, eta_seconds: float | None) -> None:
-        left = f", {duration_text(eta_seconds)} left" if eta_seconds else ""
-        count = f"{done} of {self._studies}"
-        first = FIRST_STUDY.format(studies=format_count(self._studies, "study", "studies"))
-        self.progress.bar.setRange(0, self._studies if done else 0)  # moves before the first study
-        self.progress.bar.setValue(done)
-        self.progressed.emit(count)
-        # The word that the run is stopping stays until it has ended.
-        if self.stop_button.isEnabled():
-            studies = format_count(self._studies, "study", "studies")
-            self.progress.text.setText(f"{done} of {studies}{left}" if done else first)
+        studies = format_count(self._studies, "study", "studies")
+        stage = StageStarted(text=FIRST_STUDY.format(studies=studies))  # moves the bar meanwhile
+        if done:
+            text, left = f"{done} of {studies}", eta_seconds or None
+            stage = StageStarted(text=text, done=done, total=self._studies, eta_seconds=left)
+        self.progress.show_stage(stage)
+        self.progressed.emit(f"{done} of {self._studies}")
 
     def _show_studies(self) -> None:
         self.table.refresh()

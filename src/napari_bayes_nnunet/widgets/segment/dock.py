@@ -114,7 +114,7 @@ from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
 from .inference_child import InferenceChild
 from .method_form import MethodForm
-from .run_form import RunForm, SegmentationProgress
+from .run_form import RunForm
 from .save import (
     NOTHING_DONE,
     ResultStudy,
@@ -130,6 +130,8 @@ from .save import (
 if TYPE_CHECKING:
     from ..cohort.dialog import CohortWindow
 
+STEPS: Final = 1000
+"""Parts of a segmentation on the bar."""
 STOP_WITHIN_MS = 600
 """A child that has not stopped by then is killed, so that Stop takes less than a second."""
 STOPPED_EARLY = "Stopped."
@@ -591,21 +593,26 @@ class SegmentWidget(FolderDrop, DockContent):
         self._show_numbers()
 
     def _on_snapshot(self, job: _Job, message: SnapshotReady) -> None:
-        phase = job.phase(message.phase)
-        job.shares[phase] = message.done / message.total
-        fraction = sum(job.shares.values()) / job.phases
-        counts = (message.done, message.total, message.eta_seconds)
-        progress = SegmentationProgress(*counts, phase, fraction)
-        finish = partial(self._on_snapshot_read, job, progress)
+        phase, done, total = job.phase(message.phase), message.done, message.total
+        job.shares[phase] = done / total
+        stage = StageStarted(
+            text=f"{'Member' if phase is None else f'Phase {phase}: member'} {done} of {total}",
+            done=round(STEPS * sum(job.shares.values()) / job.phases),
+            total=STEPS,
+            eta_seconds=message.eta_seconds,
+        )
+        finish = partial(self._on_snapshot_read, job, phase, message, stage)
         self._read(job, partial(job.result.read, message, phase), finish)
 
-    def _on_snapshot_read(self, job: _Job, progress: SegmentationProgress, _: object) -> None:
-        job.result.count(progress.phase, progress.done, progress.total)
-        if progress.phase not in job.shown:
-            job.shown.append(progress.phase)
-        self._show_grown(job, progress.phase)
+    def _on_snapshot_read(
+        self, job: _Job, phase: int | None, message: SnapshotReady, stage: StageStarted, _: object
+    ) -> None:
+        job.result.count(phase, message.done, message.total)
+        if phase not in job.shown:
+            job.shown.append(phase)
+        self._show_grown(job, phase)
         if job is self._job:
-            self.run.show_progress(progress)
+            self.run.show_progress(stage)
 
     def _show_grown(self, job: _Job, phase: int | None) -> None:
         """Show what has arrived; the first time in steps, between which the window answers."""
