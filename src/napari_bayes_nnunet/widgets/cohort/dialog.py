@@ -91,7 +91,6 @@ class CohortWindow(FolderDrop, QWidget):
         self._checked: CohortCommand | None = None
         self._results: Path | None = None
         self._studies, self._started = 0, 0.0
-        self._refusal = ""
         self._background = Background(self)
         self._shower = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, self)
         self._shower.setTimeout(SHOWN_AFTER_MS)
@@ -120,12 +119,13 @@ class CohortWindow(FolderDrop, QWidget):
         """Show the settings of the dock; during a run, keep the settings that it uses."""
         if self.is_busy:
             return
-        self._remove_outdated_refusal()
         try:
-            chosen = self._read_settings()
-            self.chosen.show_message(FROM_THE_DOCK.format(chosen=chosen))
+            text = FROM_THE_DOCK.format(chosen=self._read_settings())
+            self.start_button.setEnabled(True)
         except AppError as error:
-            self.chosen.show_message(in_the_window(error))
+            text = in_the_window(error)
+            self.start_button.setEnabled(False)
+        self.chosen.show_message(text)
 
     def start(self) -> None:
         """Segment the studies that are not finished, or show what is missing."""
@@ -137,8 +137,7 @@ class CohortWindow(FolderDrop, QWidget):
         try:
             request = self._request()
         except AppError as error:
-            self._refusal = in_the_window(error)
-            self._show_message(self._refusal, "blocking")
+            self._show_message(in_the_window(error), "blocking")
             return
         # Before the run is noted: the settings stay as they are during one.
         self.refresh_settings()
@@ -157,17 +156,6 @@ class CohortWindow(FolderDrop, QWidget):
         if self._checked is not None:
             self._on_refused(self._checked, "Stopped.")
         self._run.stop()
-
-    def _remove_outdated_refusal(self) -> None:
-        """Remove the message about what Start lacked if it is no longer true."""
-        if not self._refusal or self.status.text() != self._refusal:
-            return
-        try:
-            self._request()
-        except AppError as error:
-            if in_the_window(error) == self._refusal:
-                return
-        self._show_message("")
 
     def _request(self) -> CohortCommand:
         images, results = self.form.images.path, self.form.results.path
@@ -209,13 +197,15 @@ class CohortWindow(FolderDrop, QWidget):
         self.start_button.clicked.connect(self.start)
         self.stop_button.clicked.connect(self.stop)
         self.review_button.clicked.connect(self._on_review_clicked)
-        self.form.images.chosen.connect(self._remove_outdated_refusal)
-        self.form.results.chosen.connect(self._remove_outdated_refusal)
         for chosen in (self.form.images.chosen, self.form.results.chosen):
-            chosen.connect(lambda _: self.site.set_folder(self.form.results.path))
+            chosen.connect(self._on_folder_chosen)
         self._shower.triggered.connect(self._show_studies)
         self._run.message_received.connect(self._on_message)
         self._run.ended.connect(self._on_ended)
+
+    def _on_folder_chosen(self, _: Path | None) -> None:
+        self._show_message("")  # which may be about the folder before
+        self.site.set_folder(self.form.results.path)
 
     def _on_checked(self, request: CohortCommand, _: None) -> None:
         # Stop was pressed while the folder was looked at.

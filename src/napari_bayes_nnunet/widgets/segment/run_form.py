@@ -75,9 +75,11 @@ class RunForm(QWidget):
         self.set_result(None)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Give the hidden progress the font of the window, which determines its height."""
+        """Give the hidden progress the height of any text in the font of the window."""
         super().showEvent(event)
-        self.progress.text.ensurePolished()
+        text = self.progress.text
+        text.ensurePolished()
+        text.setMinimumHeight(QLabel("…", text).sizeHint().height())
 
     def set_title(self, title: str) -> None:
         """Name what will be segmented, such as "patient011, ED and ES"; "" if nothing is open."""
