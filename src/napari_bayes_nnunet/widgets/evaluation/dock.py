@@ -18,6 +18,7 @@ from ...app.evaluation.request import (
     preview_evaluation,
     run_evaluation,
 )
+from ...app.messages import StageStarted
 from ...core.counts import format_count
 from ..common.dialogs import ask_to_replace
 from ..common.dock import DockContent, FittingScrollArea, MessageLabel, column_layout
@@ -133,12 +134,7 @@ class EvaluationWidget(DockContent):
             self.progress.hide()
 
     def _on_progressed(self, stage: Stage) -> None:
-        text, bar = self.progress.text, self.progress.bar
-        words = stage.words if stage.total else f"{stage.words}…"
-        text.setText(words)
-        text.setToolTip(words)
-        bar.setRange(0, stage.total)
-        bar.setValue(stage.done)
+        self.progress.show_stage(StageStarted(text=stage.words, done=stage.done, total=stage.total))
         self.progress.stop_button.setEnabled(not stage.is_last)
 
     def _on_finished(self, outcome: EvaluationOutcome) -> None:

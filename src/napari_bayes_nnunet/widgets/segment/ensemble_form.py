@@ -180,6 +180,7 @@ class EnsembleForm(QWidget):
     def _on_not_found(self, path: Path, sentence: str) -> None:
         if path == self.path:
             self.is_looking = False
+            self._show(None)
             self.summary.show_message("")
             self._show_problems([sentence])
             self.failed.emit(sentence)
