@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .options import PATH, Command, device_option, output_option, patient_option
+from .options import PATH, Command, output_option, patient_option
 
 
 @click.command("evaluate-queue", cls=Command, short_help="Evaluate orders of the review queue.")
@@ -92,26 +92,11 @@ def prepare_command(release: str, folder: Path, output: Path, overwrite: bool) -
 @output_option("Folder to write the report to.", metavar="REPORT")
 @click.option("--fold", default="0", show_default=True, help="Fold of RUN.")
 @click.option(
-    "--layers",
-    multiple=True,
-    metavar="NAME",
-    show_default="the last layers of the decoder",
-    help="Layer to draw, or a part of its name; repeatable.",
-)
-@click.option(
-    "--cases",
-    multiple=True,
-    type=PATH,
-    metavar="IMAGE",
-    help="Image for which the segmentations of single members are shown; repeatable.",
-)
-@click.option(
     "--control",
     type=PATH,
     metavar="RUN",
     help="Run of the same training with --schedule poly, for comparison.",
 )
-@device_option
 def trajectory_command(run: Path, output: Path, **flags: Any) -> None:
     """Draw and measure the trajectory of the training RUN through the space of its weights.
 
