@@ -72,8 +72,7 @@ def _pattern(patient: str | None) -> dict[str, str]:
 @click.argument("release", type=click.Choice(["acdc", "mnms"]))
 @click.argument("folder", type=PATH)
 @output_option("Folder of the new dataset.", metavar="DATASET")
-@click.option("--overwrite", is_flag=True, help="Replace an existing dataset.")
-def prepare_command(release: str, folder: Path, output: Path, overwrite: bool) -> None:
+def prepare_command(release: str, folder: Path, output: Path) -> None:
     """Create an nnU-Net raw dataset from the ACDC or M&Ms release in FOLDER.
 
     FOLDER has the layout of the download and is not changed. ED and ES of every labelled patient
@@ -83,7 +82,7 @@ def prepare_command(release: str, folder: Path, output: Path, overwrite: bool) -
     from ..app.terminal import drain_with_bar
     from ..paper.releases.prepare import prepare_dataset, prepared_text
 
-    steps = prepare_dataset(release, folder, output, overwrite=overwrite)
+    steps = prepare_dataset(release, folder, output)
     click.echo(prepared_text(drain_with_bar(steps, lambda step: ("Cases", *step))))
 
 
