@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import csv
-import errno
-import os
 import re
-import signal
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import nibabel
 import numpy as np
@@ -26,9 +20,7 @@ from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset, read_splits
 from napari_bayes_nnunet.io.dataset.writer import FOLDER_NOT_EMPTY
 from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, read_labels, read_volume
-from napari_bayes_nnunet.paper.releases import prepare as preparation
 from napari_bayes_nnunet.paper.releases.prepare import (
-    BUSY_OUTPUT,
     EMPTY_PHASE,
     NO_FOLDS,
     NO_TRAINING_CASES,
@@ -284,69 +276,6 @@ def test_only_an_empty_folder_is_taken(acdc, tmp_path):
         with pytest.raises(DataError, check=says_only(FOLDER_NOT_EMPTY, folder=tmp_path / taken)):
             make("acdc", acdc, tmp_path / taken)
     assert files_below(tmp_path) == before
-
-
-@pytest.mark.parametrize("steps", [1, 4, 7])
-def test_an_interruption_leaves_nothing(acdc, tmp_path, steps):
-    running = prepare_dataset("acdc", acdc, tmp_path / "d")
-    for _ in range(steps):
-        next(running)
-    (building,) = tmp_path.glob(".writing-d-*")
-    assert not (building / "dataset.json").exists()
-    assert not (tmp_path / "d").exists()
-    running.close()
-    assert names_in(tmp_path) == ["database"]
-
-
-KILLED = """
-import sys
-from pathlib import Path
-from napari_bayes_nnunet.paper.releases.prepare import prepare_dataset
-running = prepare_dataset("acdc", Path(sys.argv[1]) / "database", Path(sys.argv[1]) / "d")
-for _ in range(5):
-    next(running)
-print("half", flush=True)
-sys.stdin.read()
-"""
-
-
-def test_the_next_command_removes_leftovers(acdc, tmp_path):
-    child = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    with child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"half\n"
-        child.send_signal(signal.SIGKILL)
-    (leftover,) = tmp_path.glob(".writing-d-*")
-    assert list(leftover.rglob("*.nii.gz"))
-    assert not (leftover / "dataset.json").exists()
-    assert not (tmp_path / "d").exists()
-    make("acdc", acdc, tmp_path / "d")
-    assert names_in(tmp_path) == ["d", "database"]
-
-
-def test_two_commands_at_once_do_not_mix(acdc, tmp_path):
-    first = prepare_dataset("acdc", acdc, tmp_path / "d")
-    next(first), next(first)
-    make("acdc", acdc, tmp_path / "d")
-    before = files_below(tmp_path / "d")
-    with pytest.raises(AppError, check=says_only(BUSY_OUTPUT, output=tmp_path / "d")):
-        finish(first)
-    assert files_below(tmp_path / "d") == before
-    assert names_in(tmp_path) == ["d", "database"]
-
-
-def test_a_full_disk_error_names_the_dataset(acdc, tmp_path, monkeypatch):
-    reason = os.strerror(errno.ENOSPC)
-
-    def full(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, reason)
-
-    monkeypatch.setattr(preparation, "write_labels", full)
-    with pytest.raises(DataError, check=says_only(file=str(tmp_path / "d"), reason=reason)):
-        make("acdc", acdc, tmp_path / "d")
-    assert names_in(tmp_path) == ["database"]
 
 
 def without_training(root: Path) -> None:

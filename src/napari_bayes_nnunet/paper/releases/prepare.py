@@ -41,7 +41,6 @@ OVERLAP: Final = (
 NO_TRAINING_CASES: Final = (
     "The {release} release has no labelled patients to train on. Check that it is complete."
 )
-BUSY_OUTPUT: Final = "{output} is being written by another command. Wait until that command ends."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +85,6 @@ def prepare_dataset(
         cases, notes = yield from _write_cases(content, building)
         _write_tables(content, cases, building)
         notes += _write_splits(cases, building)
-        _check_complete(cases, building, output)
         write_json(building / "dataset.json", _dataset_json(content, cases))
     return _prepared(output, cases, (*content.notes, *notes))
 
@@ -137,16 +135,12 @@ def _write_cases(
     return written, notes
 
 
-def _write_case(case: ReleaseCase, volumes: CaseVolumes, building: Path) -> None:
-    image, label = _files(case, building)
-    write_image(image, volumes.image, volumes.geometry)
-    write_labels(label, volumes.labels, volumes.geometry)
-
-
-def _files(case: ReleaseCase, folder: Path) -> tuple[Path, Path]:
+def _write_case(case: ReleaseCase, volumes: CaseVolumes, folder: Path) -> None:
     subset = "Ts" if case.held_out else "Tr"
     image = folder / f"images{subset}" / f"{case.name}_0000{ENDING}"
-    return image, folder / f"labels{subset}" / f"{case.name}{ENDING}"
+    label = folder / f"labels{subset}" / f"{case.name}{ENDING}"
+    write_image(image, volumes.image, volumes.geometry)
+    write_labels(label, volumes.labels, volumes.geometry)
 
 
 def _all_groups(case: ReleaseCase) -> dict[str, str]:
@@ -186,12 +180,6 @@ def _dataset_json(release: Release, cases: list[ReleaseCase]) -> dict[str, Any]:
         "numTraining": sum(not case.held_out for case in cases),
         "file_ending": ENDING,
     }
-
-
-def _check_complete(cases: list[ReleaseCase], building: Path, output: Path) -> None:
-    """Raise AppError if another command has removed the unfinished dataset as a leftover."""
-    if not all(file.is_file() for case in cases for file in _files(case, building)):
-        raise AppError(BUSY_OUTPUT, output=output)
 
 
 def _prepared(output: Path, cases: list[ReleaseCase], notes: tuple[str, ...]) -> PreparedDataset:
