@@ -26,7 +26,6 @@ from napari_bayes_nnunet.app.evaluation.request import (
     run_evaluation,
 )
 from napari_bayes_nnunet.core.heart.structures import structure_title
-from napari_bayes_nnunet.widgets.common.background import UNEXPECTED_ERROR
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.common.patient_pattern import ONE_GROUP
 from napari_bayes_nnunet.widgets.common.settings import Settings
@@ -333,27 +332,6 @@ def test_patient_pattern_shows_its_effect(ready, qtbot) -> None:
     assert not dock.evaluate_button.isEnabled()
 
 
-@pytest.mark.parametrize(
-    ("part", "chosen", "named"),
-    [
-        ("labels", "nowhere", "nowhere"),
-        ("images", "nowhere", "nowhere"),
-        ("predictions", "empty", "empty"),
-        ("labels", "labels/../multi", ""),
-        ("report", "file/report", "file"),
-    ],
-)
-def test_folder_that_cannot_be_used_is_named(ready, folders, qtbot, part, chosen, named) -> None:
-    dock = ready()
-    (folders / "empty").mkdir()
-    (folders / "file").write_text("")
-    form = dock.form
-    row = form.methods.rows[0] if part == "predictions" else getattr(form, part)
-    row.choose(folders / chosen)
-    assert (str(folders / named) if named else "multi") in looked(dock, qtbot)
-    assert not dock.evaluate_button.isEnabled()
-
-
 def test_labels_of_other_cases_are_refused(ready, folders, qtbot) -> None:
     dock = ready()
     write_reference(folders / "others", "q9_frame01", heart())
@@ -534,20 +512,6 @@ def test_failed_evaluation_names_the_damaged_file(ready, folders, qtbot) -> None
     assert has_result(dock)
 
 
-def test_unexpected_error_is_shown_and_raised(ready, qtbot, monkeypatch) -> None:
-    error = ZeroDivisionError("by mistake")
-
-    def wrong(_: Any) -> Any:
-        raise error
-        yield
-
-    dock = ready()
-    monkeypatch.setattr(evaluation_dock, "run_evaluation", wrong)
-    with qtbot.captureExceptions() as raised:
-        assert evaluated(dock, qtbot) == UNEXPECTED_ERROR.format(error=error)
-    assert raised[0][0] is ZeroDivisionError
-
-
 # Stopping and closing
 
 
@@ -581,17 +545,6 @@ def test_evaluation_that_writes_files_cannot_be_stopped(ready, outcome, qtbot) -
     assert dock.job.is_running
     halting.may_continue.set()
     qtbot.waitUntil(lambda: has_result(dock))
-
-
-def test_stopped_evaluation_can_be_restarted_at_once(ready, outcome, qtbot, monkeypatch) -> None:
-    halting = Halting(0)
-    dock = ready(halting=halting)
-    begin(dock, halting, qtbot)
-    dock.progress.stop_button.click()
-    monkeypatch.setattr(evaluation_dock, "run_evaluation", FakeRun(outcome))
-    assert evaluated(dock, qtbot) == ""
-    assert has_result(dock)
-    assert not halting.has_ended.is_set()
 
 
 def test_only_a_closed_dock_stops_its_evaluation(ready, folders, outcome, qtbot, monkeypatch):
@@ -707,13 +660,3 @@ def test_tab_key_reaches_controls_in_order(ready, folders, outcome, qtbot) -> No
             order.append(part)
         part = part.nextInFocusChain()
     assert [part for part in order if part in expected][: len(expected)] == expected
-
-
-def test_controls_have_tooltips(make_dock) -> None:
-    dock = make_dock()
-    form = dock.form
-    for part in (
-        *(form.labels, form.images, form.report, form.methods.rows[0].folder),
-        *(form.methods.rows[0].name_edit, form.methods.add_button, form.patient.choice),
-    ):
-        assert part.toolTip().endswith(".")

@@ -61,7 +61,6 @@ from napari_bayes_nnunet.widgets.training.structure_names import (
 
 from ...helpers.data.hearts import make_dataset
 from ...helpers.windows.settling import settle
-from .test_preflight_form import Stopwatch
 
 NAMES = {0: "background", 1: "RV", 2: "MYO"}
 
@@ -393,31 +392,6 @@ def test_running_match_shows_progress_and_stops(make_form, qtbot) -> None:
     assert not progress.isVisibleTo(form)
 
 
-def test_newer_choice_replaces_a_running_match(make_form, qtbot) -> None:
-    ended, began = threading.Event(), threading.Event()
-    forever, other = endless(ended, began), fake_match(made_match())
-    form = make_form(match=lambda a, b: forever(a, b) if a.name == "slow" else other(a, b))
-    choose_folders(form, Path("/slow"), Path("/no/labels"))
-    qtbot.waitUntil(began.is_set)
-    match(form, qtbot, Path("/no/images"), Path("/no/labels"))
-    assert ended.wait(2)
-    matched = PARTLY_MATCHED.format(cases="3 cases", files="1 file")
-    assert form.folders.summary.text() == matched
-    form.folders.images.choose(None)
-    assert form.folders.match is None
-    assert form.folders.summary.text() == FOLDERS_HINT
-    # A match ends with the window, too.
-    began.clear()
-    ended.clear()
-    form = TrainingDataForm()
-    choose_folders(form, Path("/slow"), Path("/no/labels"))
-    qtbot.waitUntil(began.is_set)
-    assert not ended.is_set()
-    form.deleteLater()
-    settle(qtbot)
-    assert ended.wait(2)
-
-
 def test_written_dataset_has_the_chosen_settings(make_form, tmp_path, qtbot) -> None:
     calls: list[Any] = []
     made = made_match(channels=2)
@@ -462,19 +436,6 @@ def test_writing_can_be_stopped(make_form, tmp_path, qtbot) -> None:
     assert form.dataset is None
 
 
-def test_failed_writing_shows_the_error(make_form, tmp_path, qtbot) -> None:
-    def fail(*_: object, **__: object):
-        yield 0, 1
-        raise DataError("The disk is full.")
-
-    form = make_form(match=fake_match(made_match()), write=fail)
-    fill(form, qtbot, tmp_path)
-    form.folders.new.make_button.click()
-    summary = form.folders.summary
-    qtbot.waitUntil(lambda: summary.text() == "The disk is full.")
-    assert form.folders.new.make_button.isEnabled()
-
-
 def test_dataset_is_that_of_the_shown_source(form, hearts, qtbot) -> None:
     with qtbot.waitSignal(form.dataset_changed):
         form.choose(hearts)
@@ -492,18 +453,6 @@ def test_dataset_is_that_of_the_shown_source(form, hearts, qtbot) -> None:
         form.studies._set_dataset(dataset)
     assert changed.args == [dataset]
     assert form.dataset is dataset
-
-
-def test_thousands_of_files_do_not_freeze_the_window(make_form) -> None:
-    form = make_form(match=fake_match(made_match(2000, 2000)))
-    form.resize(360, 800)
-    form.show()
-    watch = Stopwatch()
-    watch.call(choose_folders, form, Path("/no/images"), Path("/no/labels"))
-    watch.until(lambda: form.folders.match is not None)
-    form.folders.table.scrollToBottom()
-    watch.until(lambda: form.folders.new.problem != NO_TARGET)
-    assert watch.longest < 0.1
 
 
 # The new dataset

@@ -154,15 +154,6 @@ def test_form_without_a_folder_is_disabled(make_form, qtbot) -> None:
     assert cells(form) == []
 
 
-def test_failed_search_shows_the_error(make_form, qtbot) -> None:
-    def find(_: Path) -> Any:
-        yield 0, 0
-        raise OSError("The drive is gone.")
-
-    form = listed(make_form(find=find), qtbot)
-    assert form.summary.text() == "The drive is gone."
-
-
 def test_running_search_stops_or_is_replaced(make_form, qtbot) -> None:
     ended, began, fast = threading.Event(), threading.Event(), finds([VOLUME])
     forever = endless(ended, began)
