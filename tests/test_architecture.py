@@ -89,6 +89,7 @@ MOST_CODE = {
     "a lighter desk": -293,
     "lighter l2": -21,
     "lighter l3": -202,
+    "lighter l4": -33,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -155,6 +156,7 @@ MOST_TEST_LINES = {
     "benchmarks in nine thousand lines": -94,
     "lighter l2": -29,
     "lighter l3": -494,
+    "lighter l4": -16,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
