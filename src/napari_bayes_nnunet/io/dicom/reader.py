@@ -247,15 +247,9 @@ def _read_patient(stack: Stack) -> PatientRecord:
 def read_study_date(stack: Stack) -> str:
     """Return the date of the study, as in "2004-03-12", or "" if it is missing or unreadable."""
     try:
-        with tolerant_reading():
-            header = read_dicom_file(
-                stack.first.file, stop_before_pixels=True, specific_tags=["StudyDate"]
-            )
-            digits = str(header.get("StudyDate", "") or "")
+        return _read_patient(stack).date
     except (*DAMAGED, InvalidDicomError):
         return ""
-    is_date = len(digits) == 8 and digits.isdecimal()
-    return f"{digits[:4]}-{digits[4:6]}-{digits[6:]}" if is_date else ""
 
 
 def stack_geometry(stack: Stack) -> Geometry:

@@ -59,9 +59,3 @@ def is_same_path(first: Path, second: Path) -> bool:
         return file_identity(first) == file_identity(second)
     except OSError:  # one of them does not exist
         return resolve_links(first) == resolve_links(second)
-
-
-def is_within(path: Path, folder: Path) -> bool:
-    """Return whether a path is a folder, or lies in it."""
-    whole = resolve_links(path)
-    return any(is_same_path(part, folder) for part in (whole, *whole.parents))

@@ -5,7 +5,7 @@ It stays in the study: nothing of it is in reports, exports for research, settin
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -18,11 +18,6 @@ PATIENT_FILE: Final = "patient.json"
 _FORMAT: Final = 1
 _REPAIR: Final = "Delete it to open the study without the data of its patient."
 _OWNER_ONLY: Final = 0o600
-
-
-@dataclass(frozen=True, kw_only=True)
-class _PatientFile(PatientRecord):
-    format: int
 
 
 def write_patient(folder: Path, record: PatientRecord) -> None:
@@ -40,11 +35,10 @@ def read_patient(folder: Path, *, case: str, problems: list[str]) -> PatientReco
     The case also stands for a file that cannot be read, which is appended to ``problems``.
     """
     try:
-        content = read_json(folder / PATIENT_FILE, _PatientFile, newest=_FORMAT, repair=_REPAIR)
+        record = read_json(folder / PATIENT_FILE, PatientRecord, newest=_FORMAT, repair=_REPAIR)
     except FileNotFoundError:
         return PatientRecord(files=(case,))
     except DataError as error:
         problems.append(str(error))
         return PatientRecord(files=(case,))
-    record = PatientRecord(**{f.name: getattr(content, f.name) for f in fields(PatientRecord)})
     return record.or_named(case)

@@ -23,11 +23,6 @@ _Number: TypeAlias = Annotated[float, Interval(ge=-1e5, le=1e5)]
 REVIEW: Final = "review.json"
 _FORMAT: Final = 1
 _REPAIR: Final = "Rename it to start the review again."
-_PLAIN: Final = (
-    "score", "structure", "leave_out_border", "all_phases", "landmarks_chosen", "finished",
-    "papillary_as_muscle", "by_valve_plane", "reader", "finished_on",
-)  # fmt: skip
-"""Fields with the same name and value in the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +43,24 @@ class Decision:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReviewState:
+class _ReviewEntries:
+    """Entries with the same name and value in a `ReviewState` and in its file."""
+
+    score: str = ""
+    structure: str | None = None
+    leave_out_border: bool = False
+    all_phases: bool = False
+    landmarks_chosen: bool = False
+    protected: tuple[str, ...] = ()
+    finished: bool = False
+    papillary_as_muscle: bool = False
+    by_valve_plane: bool = False
+    reader: str = ""
+    finished_on: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewState(_ReviewEntries):
     """Progress of a review, and the settings of its reader.
 
     ``score`` ("" for the default), ``structure`` (None for all), ``leave_out_border`` and
@@ -65,19 +77,8 @@ class ReviewState:
     decisions: Mapping[Place, Decision] = field(default_factory=dict)
     ed: Phase = None
     es: Phase = None
-    landmarks_chosen: bool = False
     patient: Patient = field(default_factory=Patient)
-    score: str = ""
-    structure: str | None = None
-    leave_out_border: bool = False
-    all_phases: bool = False
-    protected: tuple[str, ...] = ()
     current: Place | None = None
-    finished: bool = False
-    papillary_as_muscle: bool = False
-    by_valve_plane: bool = False
-    reader: str = ""
-    finished_on: str = ""
     insertions: Mapping[Place, Insertions] = field(default_factory=dict)
     hinges: Mapping[HingesKey, Hinges] = field(default_factory=dict)
     other: Mapping[str, Any] = field(default_factory=dict)
@@ -150,25 +151,14 @@ class _HingesRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _ReviewFile:
+class _ReviewFile(_ReviewEntries):
     """Content of ``review.json``, of which older versions did not write all entries."""
 
     decisions: list[_DecisionRow]
     ED: Ordinal | None = None
     ES: Ordinal | None = None
     patient: Patient | None = None
-    score: str = ""
-    structure: str | None = None
-    leave_out_border: bool = False
-    all_phases: bool = False
-    landmarks_chosen: bool = False
-    protected: tuple[str, ...] = ()
     current: _PlaceRow | None = None
-    finished: bool = False
-    papillary_as_muscle: bool = False
-    by_valve_plane: bool = False
-    reader: str = ""
-    finished_on: str = ""
     insertions: tuple[_InsertionsRow, ...] = ()
     hinges: tuple[_HingesRow, ...] = ()
 
@@ -196,11 +186,10 @@ def _content(review: ReviewState) -> dict[str, Any]:
         # First, because all that is known here replaces it.
         **review.other,
         "format": _FORMAT,
-        **{name: getattr(review, name) for name in _PLAIN},
+        **_shared(review),
         "ED": review.ed,
         "ES": review.es,
         "patient": asdict(review.patient),
-        "protected": list(review.protected),
         "current": None if review.current is None else _place_content(review.current),
         "decisions": [
             {**_place_content(place), **asdict(decision)}
@@ -225,7 +214,6 @@ def _review(content: _ReviewFile, entries: Mapping[str, Any]) -> ReviewState:
         ed=content.ED,
         es=content.ES,
         patient=content.patient or Patient(),
-        protected=content.protected,
         current=None if content.current is None else content.current.place,
         insertions={
             row.place: Insertions(anterior=row.anterior, inferior=row.inferior)
@@ -238,8 +226,12 @@ def _review(content: _ReviewFile, entries: Mapping[str, Any]) -> ReviewState:
             for row in content.hinges
         },
         other={key: value for key, value in entries.items() if key not in known},
-        **{name: getattr(content, name) for name in _PLAIN},
+        **_shared(content),
     )
+
+
+def _shared(entries: _ReviewEntries) -> dict[str, Any]:
+    return {f.name: getattr(entries, f.name) for f in fields(_ReviewEntries)}
 
 
 def _place_content(place: Place) -> dict[str, Any]:

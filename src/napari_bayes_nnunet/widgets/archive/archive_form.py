@@ -8,7 +8,6 @@ from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFileDialog,
-    QHBoxLayout,
     QLineEdit,
     QPushButton,
     QVBoxLayout,
@@ -17,7 +16,7 @@ from qtpy.QtWidgets import (
 
 from ...io import DataError
 from ...io.known_archives import KnownArchive, forget_archive, keep_archive, read_archives
-from ..common.dock import MessageLabel, form_layout, row_label
+from ..common.dock import MessageLabel, form_layout, row_layout
 from ..common.form import NarrowComboBox
 from ..common.settings import Settings
 from ..common.wording import in_the_window
@@ -45,11 +44,7 @@ class ArchiveForm(QWidget):
         self.remove_button = QPushButton("Remove")
         self.add_button.setToolTip(ADD_HELP)
         self.remove_button.setToolTip(FORGET_HELP)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.names, 1)
-        row.addWidget(self.add_button)
-        row.addWidget(self.remove_button)
+        row_layout(self, self.names, self.add_button, self.remove_button, wide=self.names)
         self.names.currentIndexChanged.connect(self._on_chosen)
         self.add_button.clicked.connect(self._on_add_clicked)
         self.remove_button.clicked.connect(self._on_remove_clicked)
@@ -107,12 +102,9 @@ class FieldsDialog(QDialog):
         self.sentence = MessageLabel(sentence)
         buttons = QDialogButtonBox.StandardButton
         self.buttons = QDialogButtonBox(buttons.Ok | buttons.Cancel)
-        fields = form_layout()
-        for label, field in rows.items():
-            fields.addRow(row_label(label), field)
         column = QVBoxLayout(self)
         column.addWidget(self.sentence)
-        column.addLayout(fields)
+        column.addLayout(form_layout(**rows))
         column.addWidget(self.buttons)
         self.setMinimumWidth(460)
         self.buttons.accepted.connect(self.accept)
@@ -139,10 +131,7 @@ class AddressDialog(FieldsDialog):
         self.ca.setPlaceholderText(CA_HINT)
         self.ca_button = QPushButton("Choose…")
         authority = QWidget()
-        row = QHBoxLayout(authority)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.ca, 1)
-        row.addWidget(self.ca_button)
+        row_layout(authority, self.ca, self.ca_button, wide=self.ca)
         rows = {"Name": self.name, "Address": self.url, "Authority": authority}
         super().__init__("Add an archive", "", rows, parent)
         self.ca_button.clicked.connect(self._on_ca_clicked)

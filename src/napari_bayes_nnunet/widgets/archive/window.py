@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari import current_viewer
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from ...core.counts import format_count
 from ...core.dates import parse_dates
@@ -23,6 +23,7 @@ from ..common.dock import (
     column_layout,
     form_layout,
     row_label,
+    row_layout,
 )
 from ..common.folder_row import FolderRow
 from ..common.levels import Level
@@ -175,21 +176,13 @@ class ArchiveWindow(QWidget):
         ):
             field.setPlaceholderText(hint)
             ThemeFont(field)
-        dates = QHBoxLayout()
-        dates.addWidget(self.dates, 1)
-        dates.addWidget(self.find_button)
-        rows = form_layout()
-        rows.addRow(row_label(ARCHIVE_TITLE), self.archive)
-        rows.addRow(row_label("Patient"), self.name)
-        rows.addRow(row_label("ID"), self.patient)
+        rows = form_layout(Archive=self.archive, Patient=self.name, ID=self.patient)
+        dates = row_layout(None, self.dates, self.find_button, wide=self.dates)
         rows.addRow(row_label("Date"), dates)
-        target = form_layout()
-        target.addRow(row_label("Folder"), self.folder)
+        target = form_layout(Folder=self.folder)
         column_layout(self.controls, rows, self.table, target, self.open_button)
         column = QVBoxLayout(self)
-        for part in (self.controls, self.progress, self.status):
-            column.addWidget(part)
-        column.addStretch(1)
+        column.addLayout(column_layout(None, self.controls, self.progress, self.status, None))
 
     def _connect(self) -> None:
         self.find_button.setToolTip(FIND_HELP)

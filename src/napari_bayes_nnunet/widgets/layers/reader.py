@@ -98,7 +98,7 @@ def read_examination(views: Sequence[SeriesView], path: Path) -> LayerData:
     Raises DataError if the short axis cannot be read.
     """
     from ...io.dicom.examination import SHORT_AXIS_VIEW
-    from ...io.dicom.reader import read_stack, read_study_date
+    from ...io.dicom.reader import read_stack
 
     stack = next(series.stack for series in views if series.view == SHORT_AXIS_VIEW)
     volume = read_stack(stack, path, views=views)
@@ -106,7 +106,7 @@ def read_examination(views: Sequence[SeriesView], path: Path) -> LayerData:
         _tell("show_warning", f"{path.name}: {in_the_window(note)}")
     settings = Settings()
     if settings.kept.shows_study_dates:
-        settings.add("study_dates", {stack.pseudonym: read_study_date(stack)})
+        settings.add("study_dates", {stack.pseudonym: volume.patient.date})
     layer = layer_data(volume)
     layer[1]["metadata"]["bayes"] |= {"dicom": str(path.absolute()), SERIES_VIEWS: tuple(views)}
     return layer
