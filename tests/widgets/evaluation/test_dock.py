@@ -19,10 +19,11 @@ from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
 
+from napari_bayes_nnunet.app.evaluation.evaluate import EvaluationProgress
 from napari_bayes_nnunet.app.evaluation.request import (
+    DUPLICATE_METHOD,
     EvaluationOutcome,
     EvaluationRequest,
-    Stage,
     run_evaluation,
 )
 from napari_bayes_nnunet.core.heart.structures import structure_title
@@ -41,7 +42,6 @@ from napari_bayes_nnunet.widgets.evaluation.form import (
     NO_LABELS,
     NO_OTHERS,
     NO_PREDICTIONS,
-    SAME_NAME,
 )
 from napari_bayes_nnunet.widgets.evaluation.results import (
     DIAGRAM_CAPTION,
@@ -115,7 +115,7 @@ class Halting:
                     return end.value
                 yield stage
                 if number == self._number:
-                    self.words = stage.words
+                    self.words = stage.case
                     assert self.may_continue.wait(PATIENCE_S)
         finally:
             steps.close()
@@ -129,7 +129,7 @@ class FakeRun:
         self._outcome = outcome
 
     def __call__(self, _: Any) -> Any:
-        yield Stage("1 of 1: p1_frame01", 1, 1)
+        yield EvaluationProgress("p1_frame01", 1, 1)
         return self._outcome
 
 
@@ -355,7 +355,7 @@ def test_method_is_named_by_its_folder_or_user(ready, folders, qtbot) -> None:
     looked(dock, qtbot)
     assert list(dock.form.request().methods) == ["Ckpt. Ens."]
     hint = compare(dock, folders / "vanilla", "Ckpt. Ens.", qtbot)
-    assert hint == SAME_NAME.format(name="Ckpt. Ens.")
+    assert hint == DUPLICATE_METHOD.format(name="Ckpt. Ens.")
     assert not dock.evaluate_button.isEnabled()
     dock.form.methods.rows[1].choose(folders / "multi", "again")  # the same folder
     hint = looked(dock, qtbot)
@@ -391,7 +391,7 @@ def test_two_methods_are_shown_with_the_best_bold(ready, folders, qtbot) -> None
 
 def test_evaluation_writes_and_shows_its_results(ready, folders, user, qtbot) -> None:
     dock = ready()
-    stages: list[Stage] = []
+    stages: list[EvaluationProgress] = []
     dock.job.progressed.connect(stages.append)
     report = folders / "multi_report"
     assert evaluated(dock, qtbot) == ""
@@ -534,7 +534,7 @@ def test_stopped_evaluation_ends_without_files(stage, ready, folders, qtbot) -> 
 
 def test_evaluation_that_writes_files_cannot_be_stopped(ready, outcome, qtbot) -> None:
     def writing(_: Any) -> Any:
-        yield Stage("Writing", is_last=True)
+        yield EvaluationProgress("Writing", is_last=True)
         return outcome
 
     halting = Halting(0, writing)

@@ -9,11 +9,11 @@ from typing import Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
+from ...app.evaluation.evaluate import EvaluationProgress
 from ...app.evaluation.request import (
     EvaluationOutcome,
     EvaluationPreview,
     EvaluationRequest,
-    Stage,
     existing_files,
     preview_evaluation,
     run_evaluation,
@@ -133,8 +133,10 @@ class EvaluationWidget(DockContent):
         else:
             self.progress.hide()
 
-    def _on_progressed(self, stage: Stage) -> None:
-        self.progress.show_stage(StageStarted(text=stage.words, done=stage.done, total=stage.total))
+    def _on_progressed(self, stage: EvaluationProgress) -> None:
+        place = f"{stage.done} of {stage.total}"
+        words = f"{place}: {stage.case}" if stage.total else stage.case
+        self.progress.show_stage(StageStarted(text=words, done=stage.done, total=stage.total))
         self.progress.stop_button.setEnabled(not stage.is_last)
 
     def _on_finished(self, outcome: EvaluationOutcome) -> None:
