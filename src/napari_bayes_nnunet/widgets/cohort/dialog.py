@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
@@ -25,7 +24,6 @@ from ...app.messages import (
     StudyDone,
 )
 from ...core.counts import format_count
-from ...core.durations import duration_text
 from ..common.background import Background
 from ..common.dock import MessageLabel, column_layout, form_layout
 from ..common.folder_drop import FolderDrop
@@ -59,12 +57,8 @@ _LOOKING = "Looking for studies"
 NOTICES_SHOWN = 3
 SUMMARY = "See cohort.html in the results folder for a summary."
 FINISHED_KEPT = "Finished studies are kept. Press Start to continue."
-STUDY_COUNT = "{done} of {studies} done"
 FIRST_STUDY = "Segmenting the first of {studies}"
-STOPPED_AT = "Stopped: {count}. The study in progress is lost. Press Start to continue."
-STOPPED_FIRST = "Stopped before the first study."
-RUN_FINISHED = "Finished in {duration}: {count}{failed}. {summary}"
-FAILED_COUNT = ", {failed} failed (see the top of the table)"
+STOPPED = "Stopped."
 
 
 class CohortWindow(FolderDrop, QWidget):
@@ -90,7 +84,7 @@ class CohortWindow(FolderDrop, QWidget):
         self._run, self._settings, self._read_settings = run, settings, read_settings
         self._checked: CohortCommand | None = None
         self._results: Path | None = None
-        self._studies, self._started = 0, 0.0
+        self._studies = 0
         self._background = Background(self)
         self._shower = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, self)
         self._shower.setTimeout(SHOWN_AFTER_MS)
@@ -154,7 +148,7 @@ class CohortWindow(FolderDrop, QWidget):
         self.stop_button.setEnabled(False)
         self.progress.show_stopping()
         if self._checked is not None:
-            self._on_refused(self._checked, "Stopped.")
+            self._on_refused(self._checked, STOPPED)
         self._run.stop()
 
     def _request(self) -> CohortCommand:
@@ -213,7 +207,7 @@ class CohortWindow(FolderDrop, QWidget):
             return
         self._checked, self._results = None, request.output
         self._settings.keep(last_cohort=dict(self.form.choices()))
-        self._studies, self._started = 0, perf_counter()
+        self._studies = 0
         self.table.clear(request.images)
         self.made_by.show_message(RESULTS_OF.format(chosen=request.chosen))
         self.review_button.setEnabled(False)
@@ -273,27 +267,11 @@ class CohortWindow(FolderDrop, QWidget):
         self._show_studies()
         self._set_running(False)
         self.progressed.emit("")
-        self._show_message(
-            self._ending(outcome, sentence), "blocking" if outcome == FAILED else "fine"
-        )
-
-    def _ending(self, outcome: str, sentence: str) -> str:
-        done, failed = self.table.done, self.table.failed
-        if outcome == FAILED:
-            return f"{sentence} {FINISHED_KEPT}" if done else sentence
-        if not self._studies:
-            return STOPPED_FIRST
-        count = STUDY_COUNT.format(
-            done=done, studies=format_count(self._studies, "study", "studies")
-        )
-        if outcome != FINISHED:
-            return STOPPED_AT.format(count=count)
-        return RUN_FINISHED.format(
-            duration=duration_text(perf_counter() - self._started),
-            count=count,
-            failed=FAILED_COUNT.format(failed=failed) if failed else "",
-            summary=SUMMARY,
-        )
+        if outcome == FINISHED:
+            sentence = f"{sentence} {SUMMARY}"
+        elif outcome == FAILED and self.table.done:
+            sentence = f"{sentence} {FINISHED_KEPT}"
+        self._show_message(sentence or STOPPED, "blocking" if outcome == FAILED else "fine")
 
     def _on_review_clicked(self) -> None:
         self.review_requested.emit(self._results)
