@@ -166,8 +166,6 @@ def test_free_space_is_that_of_the_nearest_folder(tmp_path, monkeypatch):
     assert folders == [tmp_path]
 
 
-
-
 def test_a_missing_disk_has_no_space(tmp_path, monkeypatch):
     def fail(folder):
         raise FileNotFoundError

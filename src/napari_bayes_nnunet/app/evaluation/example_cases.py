@@ -25,7 +25,6 @@ from .figures import FIGURE_WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MOST_BIT: Final = 1.0
 """Entropy shown brightest, in bit: that of two equally likely structures."""
@@ -53,58 +52,38 @@ def _picture(
     from matplotlib.figure import Figure
 
     colors = structure_colors({name: n for n, name in enumerate(structures, start=1)})
-    rows, columns = (side.stop - side.start for side in box)
-    aspect = rows * shown.spacing[0] / (columns * shown.spacing[1])
+    tall, wide = ((s.stop - s.start) * mm for s, mm in zip(box, shown.spacing, strict=True))
     # A fixed width keeps few methods from being drawn larger than many.
     width = FIGURE_WIDTH / _COLUMNS
-    height = width * aspect
-    figure = Figure(
-        figsize=((1 + len(methods)) * width, 2 * height + _TITLE), dpi=DPI, facecolor="white"
-    )
+    height = width * tall / wide
+    columns, total = 1 + len(methods), 2 * height + _TITLE
+    figure = Figure(figsize=(columns * width, total), dpi=DPI, facecolor="white")
+    sides = {"left": 0, "right": 1, "bottom": 0, "top": 1 - _TITLE / total}
+    gaps = {"wspace": _GAP / width, "hspace": _GAP / height}
+    grid = figure.subplots(2, columns, gridspec_kw=sides | gaps)
     image = np.zeros(shown.reference.shape) if shown.image is None else shown.image
-    grid = _Grid(figure, 1 + len(methods), height)
-    show_image(grid.axes(0, 0), image[box])
-    grid.title(0, "Image", "reference below")
-    _show_labels(grid.axes(1, 0), image, shown.reference, colors, box)
-    for column, method in enumerate(methods, start=1):
-        above, below = grid.axes(0, column), grid.axes(1, column)
+    show_image(grid[0, 0], image[box])
+    _title(grid[0, 0], "Image", "reference below")
+    _show_labels(grid[1, 0], image, shown.reference, colors, box)
+    for method, above, below in zip(methods, *grid[:, 1:], strict=True):
         _show_labels(above, image, method.labels, colors, box)
         _show_entropy(below, method.entropy, shown.reference.shape, box)
         _outline(above, shown.reference[box], "solid")
         _outline(below, shown.reference[box], "dotted")
-        grid.title(column, method.name, f"Dice {method.dice:.3f}")
+        _title(above, method.name, f"Dice {method.dice:.3f}")
+    for axes in grid.flat:
+        axes.set_axis_off()
     return encode_png(figure)
 
 
-class _Grid:
-    """Layout of a picture with two rows."""
-
-    def __init__(self, figure: Figure, columns: int, height: float) -> None:
-        self._figure, self._columns = figure, columns
-        self._total = float(figure.get_figheight())
-        self._width = float(figure.get_figwidth()) / columns
-        self._height = height
-
-    def axes(self, row: int, column: int) -> Axes:
-        """Add axes without a frame."""
-        left = (column * self._width + _GAP / 2) / (self._columns * self._width)
-        bottom = ((1 - row) * self._height + _GAP / 2) / self._total
-        width = (self._width - _GAP) / (self._columns * self._width)
-        axes = self._figure.add_axes((left, bottom, width, (self._height - _GAP) / self._total))
-        axes.set_axis_off()
-        return axes
-
-    def title(self, column: int, name: str, below: str) -> None:
-        """Write two lines above a column."""
-        x = (column * self._width + _GAP / 2) / (self._columns * self._width)
-        for text, inches, color, weight in (
-            (name, 0.22, INK, "bold"),
-            (below, 0.06, MUTED, "normal"),
-        ):
-            y = (2 * self._height + inches) / self._total
+def _title(axes: Axes, name: str, below: str) -> None:
+    """Write two lines above a column."""
+    for text, points, color, weight in ((name, 16, INK, "bold"), (below, 4, MUTED, "normal")):
+        axes.annotate(
+            text, (0, 1), (0, points), xycoords="axes fraction", textcoords="offset points",
             # A long name must not run into the next column.
-            size = min(7.5, 180 / max(1, len(text)))
-            self._figure.text(x, y, text, fontsize=size, color=color, fontweight=weight)
+            fontsize=min(7.5, 180 / max(1, len(text))), color=color, fontweight=weight,
+        )  # fmt: skip
 
 
 def _show_labels(
