@@ -169,24 +169,6 @@ def test_a_long_legend_leaves_the_panels_their_room(methods, monkeypatch) -> Non
     assert heights[1] == pytest.approx(heights[0], rel=0.1)
 
 
-def test_no_bar_or_point_hides_a_text(methods, monkeypatch) -> None:
-    drawn: list[Figure] = []
-    monkeypatch.setattr(figures, "encode_png", lambda figure: drawn.append(figure) or PNG)
-    reliability_picture(methods)
-    entropy_picture(methods[:1])
-    figure, of_entropy = drawn
-    figure.draw_without_rendering()
-    panels = [panel for panel in figure.axes if panel.get_visible()]
-    assert len(panels) == len(methods)
-    for panel in panels:
-        texts = [*panel.texts, panel.xaxis.label, panel.title]
-        assert "ECE" in panel.get_xlabel()
-        bars = [bar.get_window_extent() for bar in panel.patches]
-        assert not any(text.get_window_extent().overlaps(bar) for text in texts for bar in bars)
-    assert "Spearman" in of_entropy.axes[0].get_xlabel()
-    assert not of_entropy.axes[0].texts
-
-
 def test_titles_fit_above_their_panels_in_one_size(methods, monkeypatch) -> None:
     drawn: list[Figure] = []
     monkeypatch.setattr(figures, "encode_png", lambda figure: drawn.append(figure) or PNG)

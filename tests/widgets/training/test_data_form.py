@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import nibabel
-import numpy as np
 import pytest
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
@@ -255,15 +253,6 @@ def test_folder_dropped_on_the_form_is_chosen(form, hearts, folders, qtbot) -> N
     assert not drop(form, *folders)
 
 
-def test_folder_dropped_among_studies_is_theirs(form, hearts, tmp_path) -> None:
-    form.source.setCurrentIndex(STUDIES)
-    assert drop(form, hearts)
-    assert form.source.currentIndex() == STUDIES
-    assert form.studies.target.folder.path == hearts
-    assert drop(form, tmp_path)
-    assert form.studies.folder.path == tmp_path
-
-
 # A row with a folder
 
 
@@ -329,27 +318,6 @@ def test_two_folders_become_a_dataset(form, folders, qtbot) -> None:
     assert form.folders.summary.text() == WRITTEN.format(folder=dataset.path, cases="4 cases")
     assert not new.isVisibleTo(form)
     assert not form.folders.progress.isVisibleTo(form)
-
-
-def test_labelled_frames_of_a_cine_become_cases(form, tmp_path, qtbot) -> None:
-    images, labels = tmp_path / "images", tmp_path / "labels"
-    for folder in (images, labels):
-        folder.mkdir()
-    volume = np.ones((6, 5, 4), np.int16)
-    cine = np.stack([volume * frame for frame in range(1, 8)], axis=-1)
-    nibabel.save(nibabel.Nifti1Image(cine, np.eye(4)), images / "patient001_4d.nii.gz")
-    label = np.zeros((6, 5, 4), np.uint8)
-    label[2:4] = 1
-    for frame in (1, 5):
-        file = labels / f"patient001_frame{frame:02d}_gt.nii.gz"
-        nibabel.save(nibabel.Nifti1Image(label, np.eye(4)), file)
-    match(form, qtbot, images, labels)
-    assert texts(form)[1][:2] == ("patient001_frame05", "patient001_4d.nii.gz, phase 5")
-    qtbot.waitUntil(form.folders.new.make_button.isEnabled)
-    with qtbot.waitSignal(form.dataset_changed):
-        form.folders.new.make_button.click()
-    second = nibabel.load(form.dataset.cases[1].images[0])
-    assert set(np.unique(np.asarray(second.dataobj))) == {5}
 
 
 def test_folders_without_a_match_are_refused(form, folders, tmp_path, qtbot) -> None:
