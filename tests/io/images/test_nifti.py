@@ -40,10 +40,9 @@ from napari_bayes_nnunet.io.images.nifti import (
 )
 
 from ...helpers.checks.problems import says, says_only
-from ...helpers.data.niftis import OBLIQUE, XYZ, XYZT, acdc_like, edit_header, save
+from ...helpers.data.niftis import OBLIQUE, XYZ, XYZT, save
 
 nib: Any = nibabel
-sitk: Any = pytest.importorskip("SimpleITK")
 
 # --- reading ---------------------------------------------------------------------------------
 
@@ -58,14 +57,6 @@ def test_voxels_are_as_stored_with_the_axes_reversed(tmp_path, name):
     assert volume.source == tmp_path / name
     assert not volume.is_cine
     assert volume.phases == 1
-
-
-def test_voxels_agree_with_another_reader(tmp_path):
-    path = save(tmp_path / "a.nii.gz", XYZ)
-    other = sitk.ReadImage(str(path))
-    volume = read_volume(path)
-    assert np.array_equal(volume.voxels, sitk.GetArrayFromImage(other))
-    assert volume.spacing == pytest.approx(other.GetSpacing()[::-1], rel=1e-5)
 
 
 def test_cine_has_time_first_and_frames_from_1(tmp_path):
@@ -94,12 +85,6 @@ def test_phase_1_of_a_volume_is_the_volume(tmp_path):
     assert volume.frame(1).geometry == volume.geometry
     with pytest.raises(DataError, check=says(phases=1)):
         volume.frame(2)
-
-
-@pytest.mark.parametrize("trailing", [(1,), (1, 1), (1, 1, 1)])
-def test_a_single_phase_is_a_volume(tmp_path, trailing):
-    volume = read_volume(save(tmp_path / "a.nii", XYZ.reshape(*XYZ.shape, *trailing)))
-    assert np.array_equal(volume.voxels, XYZ.T)
 
 
 @pytest.mark.parametrize("unit", ["unknown", "sec"])
@@ -133,14 +118,6 @@ def test_unclear_fourth_axis_is_noted(tmp_path, step, noted):
     assert cine.shape == (2, 1, 4, 5)
     assert [note.template for note in cine.notes] == [ONE_SLICE_CINE] * noted
     assert cine.frame(1).notes == cine.notes
-
-
-def test_spacing_is_pixdim_even_if_the_affine_lies(tmp_path):
-    path = edit_header(save(tmp_path / "a.nii", XYZ, np.diag([-1.0, -1.0, 1.0, 1.0])), acdc_like)
-    volume = read_volume(path)
-    assert volume.spacing == pytest.approx((10, 1.40625, 1.40625))
-    assert volume.geometry.letters == (("I", "S"), ("A", "P"), ("R", "L"))
-    assert sitk.ReadImage(str(path)).GetSpacing() == pytest.approx((1.40625, 1.40625, 10))
 
 
 def test_slope_and_intercept_are_applied(tmp_path):
@@ -290,12 +267,6 @@ def test_labels_are_read_as_the_smallest_type(tmp_path, highest, dtype):
     assert labels.voxels[1, 2, 1] == highest
 
 
-def test_labels_may_be_blank(tmp_path):
-    path = save(tmp_path / "a.nii", np.zeros_like(XYZ))
-    assert not read_labels(path).voxels.any()
-    assert not read_volume(path, allow_blank=True).voxels.any()
-
-
 @pytest.mark.parametrize("value", [0.5, -1.0, 70000.0])
 def test_other_values_are_no_labels(tmp_path, value):
     path = save(tmp_path / "a.nii", np.full((5, 4, 3), value, np.float32))
@@ -341,13 +312,6 @@ def test_channels_are_the_siblings_without_a_gap(tmp_path):
     assert not is_further_channel(tmp_path / "a_0000.nii.gz")
     assert not is_further_channel(tmp_path / "b_0001.nii.gz")
     assert not is_further_channel(tmp_path / "a.nii.gz")
-
-
-def test_channels_are_read_in_order(tmp_path):
-    for channel in range(3):
-        save(tmp_path / f"a_000{channel}.nii.gz", XYZ + channel)
-    volumes = read_channels(tmp_path / "a_0000.nii.gz")
-    assert [int(volume.voxels[0, 0, 0]) for volume in volumes] == [1, 2, 3]
 
 
 def test_one_channel_may_be_blank(tmp_path):

@@ -14,7 +14,7 @@ from napari_bayes_nnunet.io.study.long_axes import (
     write_long_axes,
 )
 from napari_bayes_nnunet.io.study.study import read_study, write_study
-from tests.helpers.data.studies import made_image, made_info, made_posterior, make_study
+from tests.helpers.data.studies import made_image, made_info, made_posterior
 
 
 def made_plane(voxels: np.ndarray | None = None) -> LongAxis:
@@ -33,11 +33,6 @@ def test_long_axes_are_kept_and_replaced_with_their_study(tmp_path):
     assert np.array_equal(plane.affine, made_plane().affine)
     write_study(folder, info, posteriors)  # of another heart
     assert not {file.name for file in folder.iterdir()} & {*LONG_AXIS_FILES}
-
-
-def test_a_study_without_long_axes_opens(tmp_path):
-    study = read_study(make_study(tmp_path / "study"))
-    assert (study.long_axes, study.problems) == ((), ())
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,6 @@ from napari_bayes_nnunet.core.ensemble.maps import MAPS
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.files.access import UNWRITABLE
-from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume, write_labels
 from napari_bayes_nnunet.io.study.arrays import (
@@ -150,13 +149,6 @@ class TestWriting:
         }
         cine = make_study(tmp_path / "cine", phases=(1, 5))
         assert {"posterior/phase01.npz", "posterior/phase05.npz"} < files(cine)
-
-    def test_labels_and_maps_are_nifti_files(self, folder):
-        labels, entropy = (read_volume(folder / f"{n}.nii.gz") for n in ("edited", "entropy"))
-        assert labels.geometry.same_grid(VOLUME)
-        assert labels.geometry.is_label_image
-        assert entropy.voxels.dtype == np.float32
-        assert entropy.geometry.same_grid(VOLUME)
 
     def test_an_image_without_a_file_is_saved(self, tmp_path):
         folder = tmp_path / "drawn"
@@ -389,15 +381,6 @@ class TestBadDays:
         (folder / "prediction.nii.gz").unlink()
         with pytest.raises(DataError, match=r"prediction\.nii\.gz"):
             read_study(folder)
-
-    def test_a_damaged_review_is_refused(self, folder):
-        (folder / "review.json").write_text("{")
-        with pytest.raises(DataError, check=says(DAMAGED_JSON, file=folder / "review.json")):
-            read_study(folder)
-
-    def test_folder_that_is_not_study_is_refused(self, tmp_path):
-        with refusal(NOT_A_STUDY, folder=tmp_path, file="study.json"):
-            read_study(tmp_path)
 
     def test_a_missing_folder_is_not_created(self, tmp_path):
         with refusal(FOLDER_GONE, folder=tmp_path / "gone", work="the review"):
