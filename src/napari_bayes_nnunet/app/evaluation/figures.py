@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...core.metrics.calibration import ReliabilityBins
 from ...core.metrics.detection import rank_correlation, risk_coverage
-from ..report.figures import DPI, GRID, INK, METHOD_COLORS, MUTED, encode_png, keep_dollars
+from ..report.figures import DPI, GRID, INK, METHOD_COLORS, MUTED, encode_png
 from .aggregates import CaseScore, pooled_bins
 from .evaluate import MethodEvaluation
 from .measures import CASE_SCORES, MEAN_ENTROPY
@@ -33,6 +33,10 @@ LETTERS_PER_INCH: Final = 8.5
 TITLE_LINES: Final = 3
 LEGEND_LETTERS: Final = 60
 """Letters of a name in a line of a legend; so many fit on the figure."""
+_HANDLE_LETTERS: Final = 6
+"""Room of the line before a name, in letters."""
+_LINE_INCHES, _GAP_INCHES = 0.15, 0.06
+"""Height of a line of a legend, and of the gap between two names."""
 _SCORES_PER_ROW = 3
 _PER_ROW: Final = 4
 
@@ -119,25 +123,16 @@ def risk_coverage_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
 
 def _legend(figure: Figure, lines: Mapping[str, Line2D]) -> None:
     """Name the lines below the panels, in as many columns as fit, and make room for them."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    # A figure that no window shows has no renderer to measure text with.
-    canvas: Any = FigureCanvasAgg(figure)
-    renderer = canvas.get_renderer()
-    names = ["\n".join(textwrap.wrap(name, LEGEND_LETTERS)) for name in lines]
-    # The width of a legend is only known once it is made, so numbers of columns are tried.
-    for columns in range(_PER_ROW, 0, -1):
-        legend = figure.legend(
-            [*lines.values()], names, loc="outside lower center", ncols=columns, fontsize=9,
-            frameon=False,
-        )  # fmt: skip
-        keep_dollars(figure)
-        extent = legend.get_window_extent(renderer)
-        if columns == 1 or extent.width <= figure.bbox.width:
-            # The layout would otherwise take the room of the legend from the panels.
-            figure.set_figheight(figure.get_figheight() + extent.height / DPI)
-            return
-        legend.remove()
+    names = [textwrap.wrap(name, LEGEND_LETTERS) for name in lines]
+    longest = max(len(line) for name in names for line in name)
+    columns = min(max(LEGEND_LETTERS // (longest + _HANDLE_LETTERS), 1), _PER_ROW)
+    figure.legend(
+        [*lines.values()], map("\n".join, names), loc="outside lower center", ncols=columns,
+        fontsize=9, frameon=False,
+    )  # fmt: skip
+    # The layout would otherwise take the room of the legend from the panels.
+    inches = sum(_GAP_INCHES + _LINE_INCHES * len(name) for name in names) / columns
+    figure.set_figheight(figure.get_figheight() + inches)
 
 
 def _risk_curve(panel: Axes, pairs: NDArray[np.float64], n: int) -> Line2D:
