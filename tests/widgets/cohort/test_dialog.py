@@ -32,7 +32,7 @@ from napari_bayes_nnunet.widgets.cohort.dialog import (
     FIRST_STUDY,
     FROM_THE_DOCK,
     RESULTS_OF,
-    STOPPED,
+    STOPPED_COHORT,
     SUMMARY,
     CohortForm,
     CohortList,
@@ -457,7 +457,7 @@ def test_stopped_before_the_first(make, images, qtbot) -> None:
     window.start_button.click()
     wait_until(lambda: window._run.is_running, qtbot)
     window.stop_button.click()
-    assert wait_end(window, qtbot).startswith(STOPPED)
+    assert wait_end(window, qtbot).startswith(STOPPED_COHORT)
 
 
 def test_a_crash_is_reported_and_keeps_finished_studies(make, images, qtbot) -> None:

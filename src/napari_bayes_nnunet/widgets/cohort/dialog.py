@@ -58,7 +58,7 @@ NOTICES_SHOWN = 3
 SUMMARY = "See cohort.html in the results folder for a summary."
 FINISHED_KEPT = "Finished studies are kept. Press Start to continue."
 FIRST_STUDY = "Segmenting the first of {studies}"
-STOPPED = "Stopped."
+STOPPED_COHORT = "Stopped."
 
 
 class CohortWindow(FolderDrop, QWidget):
@@ -148,7 +148,7 @@ class CohortWindow(FolderDrop, QWidget):
         self.stop_button.setEnabled(False)
         self.progress.show_stopping()
         if self._checked is not None:
-            self._on_refused(self._checked, STOPPED)
+            self._on_refused(self._checked, STOPPED_COHORT)
         self._run.stop()
 
     def _request(self) -> CohortCommand:
@@ -271,7 +271,7 @@ class CohortWindow(FolderDrop, QWidget):
             sentence = f"{sentence} {SUMMARY}"
         elif outcome == FAILED and self.table.done:
             sentence = f"{sentence} {FINISHED_KEPT}"
-        self._show_message(sentence or STOPPED, "blocking" if outcome == FAILED else "fine")
+        self._show_message(sentence or STOPPED_COHORT, "blocking" if outcome == FAILED else "fine")
 
     def _on_review_clicked(self) -> None:
         self.review_requested.emit(self._results)
