@@ -87,7 +87,7 @@ MOST_CODE = {
     "a lighter house": -259,
     "suite in minutes": 11,
     "a lighter desk": -293,
-    "lighter l2": -45,
+    "lighter l2": -227,
     "lighter l3": -648,
     "lighter l4": -51,
     "lighter l5": -98,
@@ -156,7 +156,7 @@ MOST_TEST_LINES = {
     "a lighter desk": 49,
     "lighter l5": -66,
     "benchmarks in nine thousand lines": -94,
-    "lighter l2": -94,
+    "lighter l2": -792,
     "lighter l3": -1030,
     "lighter l4": -16,
 }
