@@ -88,7 +88,7 @@ MOST_CODE = {
     "suite in minutes": 11,
     "a lighter desk": -293,
     "lighter l2": -227,
-    "lighter l3": -648,
+    "lighter l3": -653,
     "lighter l4": -51,
     "lighter l5": -98,
 }
