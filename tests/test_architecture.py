@@ -156,7 +156,7 @@ MOST_TEST_LINES = {
     "benchmarks in nine thousand lines": -94,
     "lighter l2": -29,
     "lighter l3": -494,
-    "lighter l4": -804,
+    "lighter l4": -910,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

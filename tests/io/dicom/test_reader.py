@@ -311,10 +311,6 @@ def test_slope_and_intercept(tmp_path):
     assert np.allclose(volume.voxels, 0.5 * voxels - 3)
 
 
-def test_a_slope_of_1_leaves_whole_numbers(tmp_path):
-    check_is_made_cine(tmp_path, write_cine(tmp_path, RescaleSlope=1, RescaleIntercept=0))
-
-
 def test_empty_images(tmp_path):
     write_cine(tmp_path, np.zeros(dicoms.SHAPE, np.int16))
     with pytest.raises(DataError, check=says(BLANK_IMAGE)):
