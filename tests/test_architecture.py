@@ -87,9 +87,10 @@ MOST_CODE = {
     "a lighter house": -259,
     "suite in minutes": 11,
     "a lighter desk": -293,
-    "lighter l2": -21,
-    "lighter l3": -202,
+    "lighter l2": -227,
+    "lighter l3": -653,
     "lighter l4": -51,
+    "lighter l5": -98,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -153,10 +154,11 @@ MOST_TEST_LINES = {
     "a lighter house": -52,
     "suite in minutes": -1792,
     "a lighter desk": 49,
+    "lighter l5": -66,
     "benchmarks in nine thousand lines": -94,
-    "lighter l2": -29,
-    "lighter l3": -494,
-    "lighter l4": -910,
+    "lighter l2": -792,
+    "lighter l3": -1030,
+    "lighter l4": -599,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -309,7 +309,7 @@ def arguments(command: str, place: Place) -> list[object]:
         "inspect": ["inspect", run],
         "predict": ["predict", run, image, "-o", output, *ONE_PASS],
         "calibrate": ["calibrate", finished, dataset, *ON_CPU],
-        "trajectory": ["trajectory", finished, "-o", output, *ON_CPU],
+        "trajectory": ["trajectory", finished, "-o", output],
         "train": ["train", dataset, "--output", output, "--preset", "tiny", *ON_CPU],
         "train --resume": ["train", dataset, "--output", run, "--resume", *ON_CPU],
         "train --add-cycle": ["train", dataset, "--output", finished, "--add-cycle", *ON_CPU],

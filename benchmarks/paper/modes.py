@@ -32,7 +32,7 @@ def keep_modes(output: Path, preset: Preset) -> None:
         if training.kind != "restarts" or file.exists() or not is_finished(training, output):
             continue
         analysis = analyse_trajectory(training.folder(output))
-        layer = with_control(analysis, control.folder(output)).first
+        layer = with_control(analysis, control.folder(output)).drawn
         numbers = [layer.modes.ratio, layer.modes.silhouette]
         if layer.control is not None:
             numbers += [layer.control.ratio, layer.control.silhouette]

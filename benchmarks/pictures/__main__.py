@@ -142,10 +142,10 @@ JOURNEYS: dict[str, Callable[[Hand, Camera, Path, Path], None]] = {
 
 
 def take_demo(output: Path) -> None:
-    """Take demo.png, the first picture of the README, by the command: with all of its greys."""
+    """Take demo.png, the first picture of the README, of the command: with all of its greys."""
     file = output / "demo.png"
-    command = [sys.executable, "-m", "napari_bayes_nnunet", "demo", "--screenshot", str(file)]
-    subprocess.run(command, check=True)
+    command = [sys.executable, "-m", "benchmarks.pictures.demo", str(file)]
+    subprocess.run(command, check=True, cwd=ROOT)
 
 
 def take_journey(name: str, output: Path, dataset: Path) -> None:

@@ -351,7 +351,7 @@ def test_modes_and_their_control_are_kept(tmp_path: Path) -> None:
     ((training, numbers),) = read_modes(tmp_path, PRESET)
     assert (training.kind, training.seed) == ("restarts", 1)
     make_run(first.path)
-    modes = analyse_trajectory(first.path).first.modes
+    modes = analyse_trajectory(first.path).drawn.modes
     assert numbers == pytest.approx([modes.ratio, modes.silhouette] * 2)
 
 

@@ -7,11 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from napari_bayes_nnunet.app.evaluation.evaluate import (
-    SAME_AS_LABELS,
-    SAME_PREDICTIONS,
-)
-from napari_bayes_nnunet.app.evaluation.terminal import DUPLICATE_METHOD
+from napari_bayes_nnunet.app.evaluation.request import DUPLICATE_METHOD, SAME_PREDICTIONS
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.io.files.given_path import NOT_A_FOLDER
 
@@ -83,7 +79,7 @@ def test_predictions_are_named_after_their_folder(folders, tmp_path):
         ),
         ("labels", "report", ["--compare", "other=nowhere"], "nowhere is "),
         ("labels", "file/report", [], "{output} "),
-        ("multi", "report", [], SAME_AS_LABELS.format(method="multi")),
+        ("multi", "report", [], "{multi}/p1_frame01.nii.gz would be compared with itself"),
     ],
 )
 def test_refusal_is_one_line_and_writes_nothing(folders, tmp_path, labels, output, more, sentence):
@@ -91,6 +87,7 @@ def test_refusal_is_one_line_and_writes_nothing(folders, tmp_path, labels, outpu
     more = [text.format(multi=folders / "multi") for text in more]
     done = run(folders, "-o", tmp_path / output, *more, labels=labels)
     assert done.exit_code == 1
-    assert done.stderr.startswith(f"Error: {sentence.replace('{output}', str(tmp_path / 'file'))}")
+    sentence = sentence.replace("{output}", str(tmp_path / "file"))
+    assert done.stderr.startswith(f"Error: {sentence.replace('{multi}', str(folders / 'multi'))}")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "report").exists()

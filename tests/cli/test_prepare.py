@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
-from napari_bayes_nnunet.paper.releases.prepare import OUTPUT_NOT_EMPTY
+from napari_bayes_nnunet.io.dataset.writer import FOLDER_NOT_EMPTY
 
 from ..helpers.data.releases import make_acdc, make_mnms
 from ..helpers.processes.command import bayes_nnunet
@@ -17,7 +17,7 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["prepare", *map(str, arguments)])
 
 
-def test_acdc_is_replaced_only_with_overwrite(tmp_path):
+def test_acdc_is_written_once(tmp_path):
     source = make_acdc(tmp_path / "data base")
     output = tmp_path / "nnUNet_raw" / "Dataset027_ACDC"
     done = bayes_nnunet("prepare", "acdc", source, "-o", output)
@@ -30,9 +30,8 @@ def test_acdc_is_replaced_only_with_overwrite(tmp_path):
     assert len(read_dataset(output).cases) == 4
     again = run("acdc", source, "-o", output)
     assert again.exit_code == 1
-    assert again.stderr.startswith(f"Error: {OUTPUT_NOT_EMPTY.format(output=output)}")
+    assert again.stderr.startswith(f"Error: {FOLDER_NOT_EMPTY.format(folder=output)}")
     assert again.stderr.count("\n") == 1
-    assert run("acdc", source, "-o", output, "--overwrite").exit_code == 0
 
 
 def test_mnms_names_unlabelled_patients(tmp_path):

@@ -3,14 +3,16 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 
 from napari_bayes_nnunet.core.heart.structures import structure_colors
-from napari_bayes_nnunet.widgets.segment.demo import NO_DISPLAY
+from napari_bayes_nnunet.widgets.segment.demo import NO_DISPLAY, UNREACHABLE_DISPLAY
 
+ROOT = Path(__file__).parents[2]
 HAS_DISPLAY = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
@@ -18,8 +20,8 @@ HAS_DISPLAY = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"
 @pytest.mark.skipif(sys.platform == "linux" and not HAS_DISPLAY, reason="needs a display or Xvfb")
 def test_demo_ends_with_contours_of_the_heart(tmp_path):
     picture = tmp_path / "demo.png"
-    command = [sys.executable, "-m", "napari_bayes_nnunet", "demo", "--screenshot", picture]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    command = [sys.executable, "-m", "benchmarks.pictures.demo", picture]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     pixels = iio.imread(picture)[..., :3].astype(int)
@@ -33,13 +35,16 @@ def test_demo_ends_with_contours_of_the_heart(tmp_path):
         assert near.sum() > 300, name
 
 
-def test_demo_without_display_is_refused(tmp_path):
+def test_demo_without_display_is_refused():
     if sys.platform != "linux":
         pytest.skip("only Linux starts without a display")
     hidden = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
     bare = {key: value for key, value in os.environ.items() if key not in hidden}
     command = [sys.executable, "-m", "napari_bayes_nnunet", "demo"]
-    done = subprocess.run(command, env=bare, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    assert NO_DISPLAY in done.stderr
-    assert "Traceback" not in done.stderr
+    unreachable = UNREACHABLE_DISPLAY.format(display="DISPLAY=:4711")
+    for added, sentence in (({}, NO_DISPLAY), ({"DISPLAY": ":4711"}, unreachable)):
+        env = bare | added
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1
+        assert sentence in done.stderr
+        assert "Traceback" not in done.stderr

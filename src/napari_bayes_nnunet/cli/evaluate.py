@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -29,16 +28,41 @@ from .options import PATH, Command, output_option, patient_option
     type=PATH,
     help="Folder of the images, for the report's pictures.",
 )
-def evaluate_command(predictions: Path, labels: Path, output: Path, **flags: Any) -> None:
+def evaluate_command(
+    predictions: Path,
+    labels: Path,
+    output: Path,
+    name: str | None,
+    compare: tuple[str, ...],
+    patient: str | None,
+    images: Path | None,
+) -> None:
     """Compare PREDICTIONS with reference LABELS: overlap, calibration and error detection.
 
     PREDICTIONS is a folder written by predict --save probabilities,entropy,mutual-information, or
     by nnUNetv2_predict --save_probabilities. LABELS contains NAME.nii.gz or NAME_gt.nii.gz for each
     case NAME. The command writes REPORT/cases.csv, REPORT/summary.json and REPORT/report.html.
     """
-    from ..app.evaluation.terminal import evaluate_in_terminal
+    from ..app.evaluation.request import (
+        EvaluationRequest,
+        named_methods,
+        preview_evaluation,
+        run_evaluation,
+    )
+    from ..app.terminal import drain_with_bar
+    from ..io.dataset.patients import DEFAULT_PATIENT
 
-    evaluate_in_terminal(predictions, labels, output, **flags)
+    request = EvaluationRequest(
+        methods=named_methods(predictions, name, compare),
+        labels=labels,
+        report=output,
+        images=images,
+        patient=patient or DEFAULT_PATIENT,
+    )
+    preview_evaluation(request)
+    outcome = drain_with_bar(run_evaluation(request))
+    click.echo(outcome.text)
+    click.echo(f"Report: {outcome.page}")
 
 
 @click.command("compare-readings", cls=Command, short_help="Compare readers and the prediction.")

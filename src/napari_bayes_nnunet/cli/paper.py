@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .options import PATH, Command, device_option, output_option, patient_option
+from .options import PATH, Command, output_option, patient_option
 
 
 @click.command("evaluate-queue", cls=Command, short_help="Evaluate orders of the review queue.")
@@ -72,8 +72,7 @@ def _pattern(patient: str | None) -> dict[str, str]:
 @click.argument("release", type=click.Choice(["acdc", "mnms"]))
 @click.argument("folder", type=PATH)
 @output_option("Folder of the new dataset.", metavar="DATASET")
-@click.option("--overwrite", is_flag=True, help="Replace an existing dataset.")
-def prepare_command(release: str, folder: Path, output: Path, overwrite: bool) -> None:
+def prepare_command(release: str, folder: Path, output: Path) -> None:
     """Create an nnU-Net raw dataset from the ACDC or M&Ms release in FOLDER.
 
     FOLDER has the layout of the download and is not changed. ED and ES of every labelled patient
@@ -83,7 +82,7 @@ def prepare_command(release: str, folder: Path, output: Path, overwrite: bool) -
     from ..app.terminal import drain_with_bar
     from ..paper.releases.prepare import prepare_dataset, prepared_text
 
-    steps = prepare_dataset(release, folder, output, overwrite=overwrite)
+    steps = prepare_dataset(release, folder, output)
     click.echo(prepared_text(drain_with_bar(steps, lambda step: ("Cases", *step))))
 
 
@@ -92,26 +91,11 @@ def prepare_command(release: str, folder: Path, output: Path, overwrite: bool) -
 @output_option("Folder to write the report to.", metavar="REPORT")
 @click.option("--fold", default="0", show_default=True, help="Fold of RUN.")
 @click.option(
-    "--layers",
-    multiple=True,
-    metavar="NAME",
-    show_default="the last layers of the decoder",
-    help="Layer to draw, or a part of its name; repeatable.",
-)
-@click.option(
-    "--cases",
-    multiple=True,
-    type=PATH,
-    metavar="IMAGE",
-    help="Image for which the segmentations of single members are shown; repeatable.",
-)
-@click.option(
     "--control",
     type=PATH,
     metavar="RUN",
     help="Run of the same training with --schedule poly, for comparison.",
 )
-@device_option
 def trajectory_command(run: Path, output: Path, **flags: Any) -> None:
     """Draw and measure the trajectory of the training RUN through the space of its weights.
 

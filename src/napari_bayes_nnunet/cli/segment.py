@@ -20,7 +20,6 @@ from .options import (
     RESOURCES,
     VOXEL_SIZE,
     Command,
-    GivenPath,
     options_of,
     output_option,
 )
@@ -306,17 +305,12 @@ def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
 
 
 @click.command("demo", cls=Command, short_help="Segment a real heart and open its review.")
-@click.option(
-    "--screenshot",
-    type=GivenPath(path_type=Path, dir_okay=False),
-    help="Save a picture of the window when the review is open, and exit.",
-)
-def demo_command(screenshot: Path | None) -> None:
+def demo_command() -> None:
     """Open napari with a real heart, segmented by the built-in ensemble and ready for review."""
     from ..widgets.segment.demo import run_demo
 
     # Read from the installed package, because importing torch takes seconds.
     click.echo(f"torch {version('torch')}")
-    kept = run_demo(screenshot)
+    kept = run_demo()
     if kept is not None:
         click.echo(f"Your study was kept in {kept}. Open it with Open… in the Review dock.")

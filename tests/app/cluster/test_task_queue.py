@@ -24,7 +24,7 @@ from napari_bayes_nnunet.app.cluster.worker_call import (
 from napari_bayes_nnunet.core.problems import Action, Remedy
 
 from ...helpers.processes import cluster_work
-from ...helpers.processes.clusters import cluster, end_tree
+from ...helpers.processes.clusters import cluster
 from ...helpers.processes.jobs import wait_until
 
 PATIENT = "Doe^John"
@@ -253,34 +253,6 @@ def test_ensemble_that_all_workers_refuse_ends_the_run(trio, short_waits, monkey
     reason = REFUSED.format(computer=gethostname(), reason=cluster_work.NO_CUDA)
     assert caught.value.values == {"reason": reason}
     assert caught.value.remedies == (Remedy(Action.CONTINUE),)
-
-
-def test_task_of_a_lost_worker_is_resubmitted(lone, short_waits, tmp_path):
-    """One worker refuses, and the one its study is given to ends and does not come back."""
-    first = lone.add_workers(1, "--resources", "LONE=1")
-    said = []
-
-    def replace(sentence):
-        said.append(sentence)
-        lone.add_workers(1, "--resources", "LONE=1")
-
-    with open_cluster(lone.address) as client:
-        wait_until(lambda: sum(count_slots(client, {"LONE": 1}).values()) == 1)
-        (sick,) = (w for w, n in count_slots(client, {"LONE": 1}).items() if n)
-        (tmp_path / "sick").write_text(sick)
-        second = lone.add_workers(1, "--resources", "LONE=1")
-        wait_until(lambda: sum(count_slots(client, {"LONE": 1}).values()) == 2)
-        tasks = [(tmp_path / "sick", number) for number in range(4)]
-        run = run_tasks(
-            client,
-            tasks,
-            cluster_work.refuse_on_one,
-            resources={"LONE": 1},
-            notify=lambda sentence: (end_tree([second.pid]), replace(sentence)),
-        )
-        assert sorted(run) == [(task, task[1] ** 2) for task in tasks]
-    assert len(said) >= 1
-    end_tree([first.pid])
 
 
 @pytest.fixture

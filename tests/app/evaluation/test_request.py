@@ -91,7 +91,6 @@ def test_preview_refuses_what_would_fail(request_, tmp_path):
         ({"images": gone}, {"folder": gone, "contents": "images"}),
         ({"methods": two}, {"methods": "multi and other"}),
         ({"methods": same}, {"first": "multi", "second": "again"}),
-        ({"labels": tmp_path / "multi"}, {"method": "multi"}),
         ({"labels": empty}, {"labels": empty, "case": "p1_frame01"}),
         ({"report": tmp_path / "file"}, {"folder": tmp_path / "file"}),
         ({"report": tmp_path / "labels"}, {"contents": "reference labels"}),
@@ -110,12 +109,12 @@ def test_nothing_is_written_before_the_end(request_):
     words = []
 
     def note(stage):
-        words.append(stage.words)
+        words.append(stage.case)
         assert not request_.report.exists()
 
     outcome = drain(run_evaluation(request_), note)
     assert words == [
-        *("1 of 2: p1_frame01", "2 of 2: p2_frame01"),
+        *("p1_frame01", "p2_frame01"),
         *(DRAWING, MAKING, WRITING),
     ]
     assert outcome.page == request_.report / "report.html"
@@ -130,7 +129,7 @@ def test_nothing_is_written_before_the_end(request_):
 def test_report_that_cannot_be_written_is_refused(request_, tmp_path):
     steps = run_evaluation(request_)
     for stage in steps:
-        if stage.words == WRITING:
+        if stage.case == WRITING:
             (tmp_path / "new").write_text("")
             break
     with pytest.raises(AppError) as caught:

@@ -1,7 +1,6 @@
 """Preflight of a training."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -313,15 +312,3 @@ def test_nothing_to_resume(data):
     problem = only(judge(ask(data, resume=True)).problems)
     assert problem.text.remedies == (Remedy(Action.START_NEW),)
     assert problem.blocks
-
-
-@pytest.mark.skipif(not ACDC.is_dir(), reason="the ACDC dataset is missing")
-def test_real_hearts(tmp_path):
-    dataset = read_dataset(ACDC)
-    dataset = replace(dataset, cases=dataset.cases[:6])
-    checks = drain(check_cases(dataset))
-    request = TrainingRequest(dataset=ACDC, output=tmp_path / "run", preset="demo")
-    preflight = assess_request(request, dataset, checks, free=lambda output: PLENTY)
-    assert preflight.ready
-    assert [row.patient for row in preflight.rows[:2]] == ["patient003", "patient003"]
-    assert sum(row.use == "validation" for row in preflight.rows) == 2

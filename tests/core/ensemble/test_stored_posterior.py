@@ -48,7 +48,8 @@ def test_prediction_is_among_most_probable_after_rounding(stored):
         np.testing.assert_array_equal(chosen, slice_.probabilities.max(axis=0))
 
 
-def test_a_member_is_whole(stored, members):
+def test_a_member_is_whole_in_the_smallest_box(stored, members):
+    assert stored.box == (slice(1, 3), slice(4, 9), slice(2, 6))
     for number, probabilities in enumerate(members):
         np.testing.assert_array_equal(stored.member(number), most_probable(probabilities))
 

@@ -77,12 +77,13 @@ def segment(flags: argparse.Namespace) -> int:
             os._exit(3)
         outcome, text = segment_one(case, Path(output), flags.seconds)
         if outcome == "stopped":
-            tell(JobEnded(outcome="stopped", text="Stopped. Continue with: bayes-nnunet predict"))
+            tell(JobEnded(outcome="stopped", text="Stopped. Segmented some."))
             return 130
         counts = {"done": number, "total": len(studies)}
         eta = 60.0 * (len(studies) - number)
         tell(StudyDone(case=case, outcome=outcome, **text_fields(text), **counts, eta_seconds=eta))
-    tell(JobEnded(outcome="failed" if flags.fails else "finished", text=flags.fails))
+    outcome = "failed" if flags.fails else "finished"
+    tell(JobEnded(outcome=outcome, text=flags.fails or "Segmented all."))
     return 1
 
 

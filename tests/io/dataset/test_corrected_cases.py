@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -271,18 +269,6 @@ def test_another_window_that_does_not_end(data, image, monkeypatch):
 # Interruptions
 
 
-def test_full_disk(data, image, monkeypatch):
-    before, reason = files(data), os.strerror(errno.ENOSPC)
-
-    def full(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, reason)
-
-    monkeypatch.setattr("napari_bayes_nnunet.io.dataset.corrected_cases.write_json", full)
-    with pytest.raises(DataError, check=says(reason=reason)):
-        add(data, image)
-    assert files(data) == before
-
-
 KILLED = """
 import os, sys
 from pathlib import Path
@@ -335,28 +321,3 @@ def test_a_kill_at_any_file_keeps_the_dataset(data, tmp_path, image):
         assert len(read_dataset(copy).cases) == read_dataset(copy).json["numTraining"] == 7
         assert sum("patient002_frame07" in split.train for split in frozen(copy)) == 2
         check_labels(read_dataset(copy))
-
-
-@pytest.mark.skipif(not ACDC.is_dir(), reason="the ACDC images are missing")
-def test_real_acdc_frames(tmp_path):
-    data = tmp_path / "acdc"
-    for folder in ("imagesTr", "labelsTr"):
-        (data / folder).mkdir(parents=True)
-        for file in (ACDC / folder).glob("patient00[34]_*"):
-            (data / folder / file.name).symlink_to(file)
-    shutil.copy(ACDC / "dataset.json", data)
-    image = read_volume(ACDC / "imagesTr" / "patient007_frame01_0000.nii.gz")
-    labels = read_labels(ACDC / "labelsTr" / "patient007_frame01.nii.gz")
-    turned = np.array([0, 3, 2, 1], np.uint8)[labels.voxels]
-    dataset = add_training_case(
-        data,
-        name="patient007_frame01",
-        images=[image],
-        labels=turned,
-        names={"left ventricle": 1, "myocardium": 2, "right ventricle": 3},
-        origin=ORIGIN,
-    )
-    case = dataset.cases[-1]
-    assert np.array_equal(read_labels(case.label).voxels, labels.voxels)
-    assert read_volume(case.images[0]).geometry.header == image.geometry.header
-    check_labels(dataset)

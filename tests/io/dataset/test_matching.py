@@ -459,13 +459,6 @@ def test_two_labels_of_a_frame_keep_other_frames(tmp_path):
     assert reasons(found)["p1.nii.gz"] == statement(m.SECOND_LABEL, file="p1.nii.gz", **values)
 
 
-def test_a_file_with_the_wrong_ending_is_read(tmp_path):
-    plain = cine(tmp_path / "i" / "p1.nii")
-    plain.rename(tmp_path / "i" / "p1.nii.gz")  # not compressed
-    label(tmp_path / "l" / "p1_frame02.nii.gz", 1)
-    assert names(match(tmp_path / "i", tmp_path / "l")) == ["p1_frame02"]
-
-
 def test_damaged_info_cfg(tmp_path):
     cine(tmp_path / "i" / "p1.nii.gz")
     (tmp_path / "i" / "Info.cfg").write_text("ED: first")

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import csv
-import errno
-import os
 import re
-import signal
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import nibabel
 import numpy as np
@@ -19,20 +13,17 @@ from nnunetv2.imageio.nibabel_reader_writer import NibabelIO, NibabelIOWithReori
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.core.problems import Action
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.check import check_case, check_dataset, check_labels
 from napari_bayes_nnunet.io.dataset.groups import read_groups
 from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset, read_splits
+from napari_bayes_nnunet.io.dataset.writer import FOLDER_NOT_EMPTY
 from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, read_labels, read_volume
-from napari_bayes_nnunet.paper.releases import prepare as preparation
 from napari_bayes_nnunet.paper.releases.prepare import (
-    BUSY_OUTPUT,
     EMPTY_PHASE,
     NO_FOLDS,
     NO_TRAINING_CASES,
-    OUTPUT_IS_FILE,
     OVERLAP,
     PreparedDataset,
     prepare_dataset,
@@ -59,8 +50,8 @@ from ...helpers.data.releases import (
 READERS = [SimpleITKIO, NibabelIO, NibabelIOWithReorient]
 
 
-def make(release: str, source: Path, output: Path, **options: Any) -> PreparedDataset:
-    return finish(prepare_dataset(release, source, output, **options))[1]
+def make(release: str, source: Path, output: Path) -> PreparedDataset:
+    return finish(prepare_dataset(release, source, output))[1]
 
 
 def files_below(folder: Path) -> dict[str, tuple[int, int]]:
@@ -262,12 +253,11 @@ def test_the_text_has_counts_and_notes(acdc, tmp_path):
     assert note == prepared.notes[0]
 
 
-@pytest.mark.parametrize("overwrite", [True, False])
 @pytest.mark.parametrize("where", [".", "ACDC", "training/patient001/d", ".."])
-def test_nothing_is_written_into_the_release(acdc, tmp_path, where, overwrite):
+def test_nothing_is_written_into_the_release(acdc, tmp_path, where):
     before = files_below(tmp_path)
     with pytest.raises(AppError, check=says(OVERLAP)):
-        make("acdc", acdc, acdc / where, overwrite=overwrite)
+        make("acdc", acdc, acdc / where)
     assert files_below(tmp_path) == before
 
 
@@ -279,126 +269,13 @@ def test_links_do_not_lead_into_the_release(acdc, tmp_path):
 
 def test_only_an_empty_folder_is_taken(acdc, tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(AppError, check=says_only(OUTPUT_IS_FILE, output=tmp_path / "file")):
-        make("acdc", acdc, tmp_path / "file", overwrite=True)
     (tmp_path / "d").mkdir()
     make("acdc", acdc, tmp_path / "d")
     before = files_below(tmp_path)
-    with pytest.raises(AppError) as caught:
-        make("acdc", acdc, tmp_path / "d")
-    assert caught.value.values == {"output": tmp_path / "d"}
-    assert [r.action for r in caught.value.remedies] == [Action.OTHER_OUTPUT, Action.OVERWRITE]
+    for taken in ("file", "d"):
+        with pytest.raises(DataError, check=says_only(FOLDER_NOT_EMPTY, folder=tmp_path / taken)):
+            make("acdc", acdc, tmp_path / taken)
     assert files_below(tmp_path) == before
-
-
-def test_a_dataset_is_replaced_as_a_whole(acdc, tmp_path):
-    make("acdc", acdc, tmp_path / "d")
-    make("mnms", make_mnms(tmp_path / "OpenDataset"), tmp_path / "d", overwrite=True)
-    assert not list((tmp_path / "d").rglob("patient*.nii.gz"))
-    assert len(read_dataset(tmp_path / "d").cases) == 4
-    assert names_in(tmp_path) == ["OpenDataset", "d", "database"]
-
-
-def test_folders_that_hold_something_else_are_not_replaced(acdc, tmp_path):
-    make("acdc", acdc, tmp_path / "d")
-    (tmp_path / "d" / "thesis.docx").write_text("years", encoding="utf-8")
-    before = files_below(tmp_path)
-    with pytest.raises(AppError, check=says_only(output=tmp_path / "d", name="thesis.docx")):
-        make("acdc", acdc, tmp_path / "d", overwrite=True)
-    assert files_below(tmp_path) == before
-
-
-def test_a_failure_keeps_the_old_dataset(acdc, tmp_path):
-    make("acdc", acdc, tmp_path / "d")
-    label = acdc / "testing" / "patient101" / "patient101_frame04_gt.nii.gz"
-    write(label, labels_of(1, (6, 5, 4)))
-    before = files_below(tmp_path)
-    with pytest.raises(DataError, check=says(file=label)):
-        make("acdc", acdc, tmp_path / "d", overwrite=True)
-    assert files_below(tmp_path) == before
-
-
-def test_a_failed_last_step_restores_the_old_dataset(acdc, tmp_path, monkeypatch):
-    make("acdc", acdc, tmp_path / "d")
-    before = files_below(tmp_path / "d")
-    rename, moved = Path.rename, []
-
-    def failing(path: Path, target: Path) -> Path:
-        if path.name.startswith(".writing-") and target == tmp_path / "d" and not moved:
-            moved.append(path)
-            raise PermissionError(13, "Permission denied")
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, "rename", failing)
-    with pytest.raises(DataError) as caught:
-        make("acdc", acdc, tmp_path / "d", overwrite=True)
-    assert caught.value.values == {"file": str(tmp_path / "d"), "reason": "Permission denied"}
-    assert moved
-    assert files_below(tmp_path / "d") == before
-    assert names_in(tmp_path) == ["d", "database"]
-
-
-@pytest.mark.parametrize("steps", [1, 4, 7])
-def test_an_interruption_leaves_nothing(acdc, tmp_path, steps):
-    running = prepare_dataset("acdc", acdc, tmp_path / "d")
-    for _ in range(steps):
-        next(running)
-    (building,) = tmp_path.glob(".writing-d-*")
-    assert not (building / "dataset.json").exists()
-    assert not (tmp_path / "d").exists()
-    running.close()
-    assert names_in(tmp_path) == ["database"]
-
-
-KILLED = """
-import sys
-from pathlib import Path
-from napari_bayes_nnunet.paper.releases.prepare import prepare_dataset
-running = prepare_dataset("acdc", Path(sys.argv[1]) / "database", Path(sys.argv[1]) / "d")
-for _ in range(5):
-    next(running)
-print("half", flush=True)
-sys.stdin.read()
-"""
-
-
-def test_the_next_command_removes_leftovers(acdc, tmp_path):
-    child = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    with child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"half\n"
-        child.send_signal(signal.SIGKILL)
-    (leftover,) = tmp_path.glob(".writing-d-*")
-    assert list(leftover.rglob("*.nii.gz"))
-    assert not (leftover / "dataset.json").exists()
-    assert not (tmp_path / "d").exists()
-    make("acdc", acdc, tmp_path / "d")
-    assert names_in(tmp_path) == ["d", "database"]
-
-
-def test_two_commands_at_once_do_not_mix(acdc, tmp_path):
-    first = prepare_dataset("acdc", acdc, tmp_path / "d")
-    next(first), next(first)
-    make("acdc", acdc, tmp_path / "d")
-    before = files_below(tmp_path / "d")
-    with pytest.raises(AppError, check=says_only(BUSY_OUTPUT, output=tmp_path / "d")):
-        finish(first)
-    assert files_below(tmp_path / "d") == before
-    assert names_in(tmp_path) == ["d", "database"]
-
-
-def test_a_full_disk_error_names_the_dataset(acdc, tmp_path, monkeypatch):
-    reason = os.strerror(errno.ENOSPC)
-
-    def full(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, reason)
-
-    monkeypatch.setattr(preparation, "write_labels", full)
-    with pytest.raises(DataError, check=says_only(file=str(tmp_path / "d"), reason=reason)):
-        make("acdc", acdc, tmp_path / "d")
-    assert names_in(tmp_path) == ["database"]
 
 
 def without_training(root: Path) -> None:

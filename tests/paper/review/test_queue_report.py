@@ -19,13 +19,12 @@ from napari_bayes_nnunet.paper.review.queue import (
     STYLES,
     OrderResult,
     QueueEvaluation,
-    check_queue_report,
     queue_text,
     report_csv,
     write_queue_report,
 )
 
-from ...helpers.checks.problems import says, says_only
+from ...helpers.checks.problems import says
 
 
 def result(errors, order, slices, *, border=False):
@@ -83,15 +82,6 @@ def test_text_has_yield_of_default_score(evaluation):
     assert f"30 % of the slices by “{REVIEW_SCORES[DEFAULT_SCORE].title}”: 31 %" in text[1]
     assert "Best possible: 83 %. Random order: 30 %." in text[1]
     assert text[-1] == "a note"
-
-
-def test_files_of_others_are_not_replaced(evaluation, tmp_path):
-    check_queue_report(tmp_path / "new" / "queue")
-    write_queue_report(evaluation, tmp_path / "queue.csv")
-    check_queue_report(tmp_path / "queue.png")
-    (tmp_path / "cohort.csv").write_text("study,outcome")
-    with pytest.raises(AppError, check=says_only(file="cohort.csv", folder=tmp_path)):
-        check_queue_report(tmp_path / "cohort")
 
 
 def test_error_names_the_file_that_failed(evaluation, tmp_path):

@@ -43,8 +43,7 @@ def test_rule_is_fitted_on_the_other_patients():
     # The outlier alone is judged without it, and stops at once; for the others it counts.
     assert (result.covered, result.patients, result.largest) == (9, 10, 6.0)
     assert result.slices == pytest.approx(9 * 2 / 10)
-    low, high = result.interval
-    assert low < 0.9 < high
+    assert result.low < 0.9 < result.high
     assert result_of([*others, outlier], 3.0, WITH_TOOLS).covered == 9
 
 
@@ -78,6 +77,5 @@ def test_intervals_are_judged_by_the_rule_of_the_others():
     assert (first.number, first.held, first.patients) == ("LV EF", 9, 10)
     assert first.half_width == pytest.approx((9 * 6 + 2) / 10)
     assert (later.held, later.half_width) == (10, 0)
-    low, high = first.interval
-    assert low < 0.9 < high
+    assert first.low < 0.9 < first.high
     assert evaluate_intervals(patients[:9]) == []

@@ -22,7 +22,6 @@ from napari_bayes_nnunet.paper.trajectory.analysis import (
     RESTARTED,
     TrajectoryAnalysis,
     analyse_trajectory,
-    choose_layers,
     map_weights,
     with_control,
 )
@@ -60,26 +59,25 @@ def test_all_epochs_of_all_layers(analysis):
     assert [layer.name for layer in analysis.layers] == list(LAYERS)
     assert (analysis.name, analysis.fold, analysis.is_whole) == ("made run", "0", True)
     assert len(analysis.reports) == 3 * CYCLES
-    assert analysis.first.name == LAST
+    assert analysis.drawn.name == LAST
 
 
 def test_numbers_of_the_made_modes(analysis):
-    layer = analysis.first
+    layer = analysis.drawn
     # Modes 10 apart along one weight; within them every epoch is 0.1 from the one before.
     assert layer.step == pytest.approx(0.1, rel=1e-5)
     assert layer.modes.between == pytest.approx((10 + 10 + 20) / 3, rel=1e-3)
     assert layer.modes.within == pytest.approx((3 * 0.1 + 2 * 0.2 + 0.3) / 6, rel=1e-4)
     assert layer.restart == pytest.approx(10 - 0.1 * (CYCLES - 1), rel=1e-4)
     assert layer.modes.silhouette > 0.95
-    assert layer.spreading.lags.tolist() == [1, 2, 3]
-    assert layer.spreading.exponent == pytest.approx(1, abs=1e-3)
     assert layer.relative(layer.norm) == 1
     assert replace(layer, norm=0).relative(1.0) is math.nan
     assert np.isnan(layer.steps[0])
 
 
 def test_norms_are_those_of_the_members(analysis, made_run):
-    layer = analysis.layer("decoder.seg_layers.1.weight")
+    layer = analysis.layers[-1]
+    assert layer.name == "decoder.seg_layers.1.weight"
     weights = read_trajectory(made_run.trajectory("0")).layers[layer.name].astype(float)
     members = [*PLATEAU, *(CYCLES + PLATEAU), *(2 * CYCLES + PLATEAU)]
     assert layer.weights == weights.shape[1] == 16
@@ -90,8 +88,8 @@ def test_norms_are_those_of_the_members(analysis, made_run):
 
 
 def test_the_decoders_last_layer_is_drawn(analysis):
-    assert list(analysis.maps) == [LAST]
-    maps = analysis.maps[LAST]
+    assert analysis.drawn_name == LAST
+    maps = analysis.maps
     assert maps.epochs is not None
     assert maps.members is not None
     assert maps.epochs.points.shape == (3 * CYCLES, 2)
@@ -110,26 +108,6 @@ def test_a_map_is_reproducible_and_groups_cycles():
     assert (nearest == cycles).all()
 
 
-def test_layers_are_drawn_in_the_order_asked_for(run):
-    found = analyse_trajectory(run.path, layers=["seg_layers", "encoder", "seg_layers.1"])
-    names = ["decoder.seg_layers.1.weight", "encoder.stages.0.conv.weight"]
-    assert list(found.maps) == names
-    assert found.first.name == names[0]
-
-
-def test_parts_of_names():
-    kept = list(LAYERS)
-    assert choose_layers(kept, []) == [LAST]
-    assert choose_layers(["a", "b"], []) == ["b"]
-    assert choose_layers(["a.1", "a.1.x"], ["a.1"]) == ["a.1"]  # the whole name comes first
-    with pytest.raises(AppError, check=says_only(part="xyz", layers=", ".join(kept), count=0)):
-        choose_layers(kept, ["xyz"])
-    with pytest.raises(AppError) as caught:
-        choose_layers(kept, ["decoder.stages"])
-    fits = ", ".join(name for name in kept if name.startswith("decoder.stages"))
-    assert caught.value.values == {"part": "decoder.stages", "layers": fits, "count": 2}
-
-
 # Trajectories and members
 
 
@@ -138,11 +116,11 @@ def test_members_are_analysed_without_a_trajectory(trained_run):
     assert found.members.tolist() == found.epochs.tolist() == [2, 3, 6, 7, 10, 11]
     assert not found.is_whole
     assert list(found.cycles) == [0, 0, 1, 1, 2, 2]
-    (maps,) = found.maps.values()
+    maps = found.maps
     assert maps.epochs is None
     assert maps.members is not None
     assert maps.members.points.shape == (6, 2)
-    layer = found.first
+    layer = found.drawn
     assert layer.name.startswith("decoder.stages.")
     assert layer.modes.ratio > 1
     assert len(found.reports) == 12
@@ -158,9 +136,8 @@ def test_a_kept_trajectory_is_that_of_the_members(planned_run, hearts, warm_comm
     whole = analyse_trajectory(run.path)
     assert whole.epochs.tolist() == list(range(6))
     assert whole.members.tolist() == [1, 3, 5]
-    (maps,) = whole.maps.values()
-    assert maps.epochs is not None
-    assert maps.members is None  # too few
+    assert whole.maps.epochs is not None
+    assert whole.maps.members is None  # too few
     for epoch in (4, 5):
         (run.trajectory("0") / f"epoch_{epoch:04d}.npz").rename(tmp_path / f"{epoch}.npz")
     with pytest.raises(AppError) as caught:
@@ -179,20 +156,18 @@ def test_a_kept_trajectory_is_that_of_the_members(planned_run, hearts, warm_comm
     write_record(run.record, replace(record, schedule=replace(record.schedule, epochs=90)))
     of_members = analyse_trajectory(run.path)
     assert [layer.name for layer in of_members.layers] == [layer.name for layer in whole.layers]
-    kept = whole.first.distances[np.ix_(whole.is_member, whole.is_member)]
-    assert of_members.first.distances[:3, :3] == pytest.approx(kept, rel=1e-2)
+    kept = whole.drawn.distances[np.ix_(whole.is_member, whole.is_member)]
+    assert of_members.drawn.distances[:3, :3] == pytest.approx(kept, rel=1e-2)
 
 
 def test_a_training_that_has_no_members_yet(tmp_path):
     run = make_run(tmp_path / "run", epochs=6)
     found = analyse_trajectory(run.path)
-    (maps,) = found.maps.values()
-    assert maps.epochs is not None
-    assert maps.members is None
+    assert found.maps.epochs is not None
+    assert found.maps.members is None
     assert len(found.members) == 0
-    assert math.isnan(found.first.modes.ratio)
-    assert math.isnan(found.first.spreading.exponent)
-    assert found.first.norm > 0
+    assert math.isnan(found.drawn.modes.ratio)
+    assert found.drawn.norm > 0
 
 
 def test_added_cycles_are_cycles_too(tmp_path):
@@ -268,12 +243,8 @@ def as_poly(folder: Path, like: RunFolder) -> Path:
 
 
 def with_one_layer(analysis: TrajectoryAnalysis) -> TrajectoryAnalysis:
-    (maps,) = analysis.maps.values()
-    return replace(
-        analysis,
-        layers=(replace(analysis.first, name="only", weights=2),),
-        maps={"only": maps},
-    )
+    layer = replace(analysis.drawn, name="only", weights=2)
+    return replace(analysis, layers=(layer,), drawn_name="only")
 
 
 def test_the_control_of_itself_is_itself(analysis, made_run, tmp_path):
@@ -283,8 +254,7 @@ def test_the_control_of_itself_is_itself(analysis, made_run, tmp_path):
         assert layer.control is not None
         assert layer.control.ratio == pytest.approx(layer.modes.ratio)
         assert layer.control.silhouette == pytest.approx(layer.modes.silhouette)
-    (maps,) = controlled.maps.values()
-    np.testing.assert_allclose(maps.control.points, maps.epochs.points)
+    np.testing.assert_allclose(controlled.maps.control.points, controlled.maps.epochs.points)
 
 
 def test_weights_that_move_on_form_groups_too(analysis, made_run, tmp_path):
@@ -300,8 +270,8 @@ def test_a_control_without_some_epochs_has_no_map(analysis, made_run, tmp_path):
     few = as_poly(Path(shutil.copytree(made_run.path, tmp_path / "few")), made_run)
     (RunFolder(few).trajectory("0") / "epoch_0000.npz").unlink()
     controlled = with_control(analysis, few)
-    assert controlled.first.control is not None
-    assert [maps.control for maps in controlled.maps.values()] == [None]
+    assert controlled.drawn.control is not None
+    assert controlled.maps.control is None
 
 
 def test_unsuitable_controls_are_refused(analysis, made_run, tmp_path):

@@ -22,20 +22,14 @@ from napari_bayes_nnunet.paper.trajectory.figures import (
     TOO_FEW_MEMBERS,
     cycle_colors,
     draw_distances,
-    draw_layers,
     draw_trajectory,
 )
 from napari_bayes_nnunet.paper.trajectory.output_files import (
     CONTROL_MODES,
-    DRIFTING,
-    GROWTH,
+    FIGURES,
     ONLY_MEMBERS_KNOWN,
-    STAYING,
-    WALKING,
     check_trajectory_report,
     distances_csv,
-    draw_figures,
-    spreading_text,
     trajectory_csv,
     trajectory_text,
     write_trajectory,
@@ -45,7 +39,6 @@ from napari_bayes_nnunet.paper.trajectory.weight_space import Modes
 from ...helpers.checks.pages import Page
 from ...helpers.checks.problems import says, says_only
 from ...helpers.data.trajectories import CYCLES, LAYERS, make_run
-from .test_member_comparison import made_case
 
 LAST = "decoder.stages.1.convs.0.conv.weight"
 
@@ -69,14 +62,13 @@ def members_alone(analysis: TrajectoryAnalysis) -> TrajectoryAnalysis:
         is_member=np.ones(len(kept), bool),
         is_whole=False,
         layers=tuple(layers),
-        maps={name: replace(maps, epochs=None) for name, maps in analysis.maps.items()},
+        maps=replace(analysis.maps, epochs=None),
     )
 
 
 def with_control_maps(analysis: TrajectoryAnalysis) -> TrajectoryAnalysis:
     """Return the analysis with itself as the control."""
-    maps = {name: replace(maps, control=maps.epochs) for name, maps in analysis.maps.items()}
-    return replace(analysis, maps=maps)
+    return replace(analysis, maps=replace(analysis.maps, control=analysis.maps.epochs))
 
 
 def rows_of(text: str) -> list[dict[str, str]]:
@@ -99,7 +91,7 @@ def test_a_row_for_every_epoch(analysis):
     assert first[f"{LAST} step"] == first[f"{LAST} member_x"] == ""
     assert (member["cycle"], member["member"], member["pseudo_dice_RV"]) == ("1", "1", "0.66")
     assert float(member[f"{LAST} step"]) == pytest.approx(0.1, rel=1e-4)
-    maps = analysis.maps[LAST]
+    maps = analysis.maps
     assert maps.epochs is not None
     assert maps.members is not None
     assert float(member[f"{LAST} x"]) == pytest.approx(maps.epochs.points[16, 0], rel=1e-5)
@@ -117,14 +109,14 @@ def test_epochs_between_members_have_rates_but_no_places(members_alone):
 def test_a_row_for_every_layer(analysis):
     rows = rows_of(distances_csv(analysis))
     assert [row["layer"] for row in rows] == list(LAYERS)
-    layer, row = analysis.first, rows[2]
+    layer, row = analysis.drawn, rows[2]
     assert int(row["weights"]) == math.prod(LAYERS[LAST])
     for name, value in (
         ("step", layer.step), ("step_at_restart", layer.restart), ("norm", layer.norm),
         ("within_modes", layer.modes.within), ("between_modes", layer.modes.between),
         ("between_to_within", layer.modes.between / layer.modes.within),
         ("within_modes_relative", layer.modes.within / layer.norm),
-        ("silhouette", layer.modes.silhouette), ("drift_exponent", layer.spreading.exponent),
+        ("silhouette", layer.modes.silhouette),
     ):  # fmt: skip
         assert float(row[name]) == pytest.approx(value, rel=1e-4), name
 
@@ -133,12 +125,11 @@ def test_a_row_for_every_layer(analysis):
 
 
 def test_the_text_has_the_results(analysis, members_alone):
-    first, second, third = trajectory_text(analysis).splitlines()
+    first, second = trajectory_text(analysis).splitlines()
     assert first.startswith("made run, fold 0: 30 epochs")
     assert "12 members of 3 cycles" in first
     assert LAST in first
     assert re.findall(r"\d+(?:\.\d+)?", second) == ["80", "13.3", "0.167", "0.98"]
-    assert third == f"{GROWTH.format(exponent=1)} {DRIFTING}"
     assert ONLY_MEMBERS_KNOWN in trajectory_text(members_alone)
 
 
@@ -160,17 +151,6 @@ def test_the_control_is_in_text_and_tables(analysis, tmp_path):
     assert page.row(LAST)[-2:] == ["2.50", "0.250"]
     assert "without restarts 2.50 ×" in page.text
     assert "no-control" not in page.classes
-
-
-@pytest.mark.parametrize(("power", "movement"), [(0.1, STAYING), (0.5, WALKING), (0.9, DRIFTING)])
-def test_the_exponent_names_the_movement(analysis, power, movement):
-    spread = replace(analysis.first.spreading, distances=np.array([1, 2**power, 3**power]))
-    assert spreading_text(replace(analysis.first, spreading=spread)).endswith(movement)
-
-
-def test_a_single_member_neither_stays_nor_moves(analysis):
-    nothing = replace(analysis.first.spreading, lags=np.array([], int), distances=np.array([]))
-    assert spreading_text(replace(analysis.first, spreading=nothing)) == ""
 
 
 # Figures
@@ -207,9 +187,6 @@ def test_the_control_has_a_map_beside_the_training(analysis):
         for panel in figure.axes[:2]
     )
     assert own == other
-    (maps,) = controlled.maps.values()
-    layers = draw_layers(replace(controlled, maps=dict.fromkeys(LAYERS, maps)))
-    assert len(layers.axes) == 3 * len(LAYERS)
 
 
 def test_a_color_for_each_cycle(analysis):
@@ -220,37 +197,26 @@ def test_a_color_for_each_cycle(analysis):
 
 
 def test_missing_panels_have_a_text(analysis):
-    few = {name: replace(maps, members=None) for name, maps in analysis.maps.items()}
+    few = replace(analysis.maps, members=None)
     figure = draw_trajectory(replace(analysis, maps=few, reports=()))
     said = {text.get_text() for panel in figure.axes for text in panel.texts}
     assert {TOO_FEW_MEMBERS.format(count=12), NO_DICE} <= said
 
 
-def test_every_layer_has_a_column(analysis, members_alone):
-    (maps,) = analysis.maps.values()
-    several = dict.fromkeys(LAYERS, maps)
-    figure = draw_layers(replace(analysis, maps=several))
-    assert titles(figure) == list(LAYERS)
-    assert len(figure.axes) == 8
-    (maps,) = members_alone.maps.values()
-    assert len(draw_layers(replace(members_alone, maps=dict.fromkeys(LAYERS, maps))).axes) == 4
-
-
 def test_distances_as_they_are(analysis, members_alone):
     figure = draw_distances(analysis)
-    matrix, stepwise, apart = figure.axes[:3]
+    matrix, stepwise = figure.axes[:2]
     assert matrix.images[0].get_array().shape == (3 * CYCLES, 3 * CYCLES)
     assert [t.get_text() for t in matrix.get_xticklabels()] == ["0", "10", "20", "29"]
     assert stepwise.get_yscale() == "log"
-    assert apart.lines[0].get_xdata().tolist() == [1, 2, 3]
     few = draw_distances(members_alone).axes[0]
     assert [t.get_text() for t in few.get_xticklabels()] == ["6", "16", "26", "29"]
 
 
 def test_figures_do_not_need_members(tmp_path):
     found = analyse_trajectory(make_run(tmp_path / "run", epochs=6).path)
-    for figure in draw_figures(found, []).values():
-        figure.savefig(io.BytesIO())
+    for draw in FIGURES.values():
+        draw(found).savefig(io.BytesIO())
 
 
 # Files
@@ -259,26 +225,17 @@ def test_figures_do_not_need_members(tmp_path):
 @pytest.mark.usefixtures("blank_figures")
 def test_all_files_lie_in_one_folder(analysis, tmp_path):
     report = tmp_path / "new folder" / "report"
-    (maps,) = analysis.maps.values()
-    two = replace(analysis, maps={LAST: maps, "encoder.stages.0.conv.weight": maps})
-    page = write_trajectory(two, report, cases=[made_case()])
-    names = {"trajectory.html", "trajectory.csv", "distances.csv", "trajectory.png"}
-    names |= {"layers.png", "distances.png", "members_case_1.png"}
+    page = write_trajectory(analysis, report)
+    names = {"trajectory.html", "trajectory.csv", "distances.csv", *FIGURES}
     assert {file.name for file in report.iterdir()} == names
     assert page == report / "trajectory.html"
     written = page_at(page)
     assert written.outside == []
-    assert len(written.pictures) == 4
-    assert [title[:6] for title in written.titles if title.startswith("Fig")] == [
-        "Fig. 2",
-        "Fig. 1",
-    ]
-    assert "case<1>, 8 slices." in written.text
-    assert re.search(r"\b2: 40 bit.* 5: 100 bit", written.text)
+    assert len(written.pictures) == 2
     row = written.row(LAST)
     assert row[:4] == ["144", "17.6", "0.100 0.57 %", "9.10 52 %"]
-    assert row[6:] == ["80.0", "0.983", "1.00"]
-    assert report.joinpath("trajectory.csv").read_text(encoding="utf-8") == trajectory_csv(two)
+    assert row[6:] == ["80.0", "0.983"]
+    assert report.joinpath("trajectory.csv").read_text(encoding="utf-8") == trajectory_csv(analysis)
     check_trajectory_report(report)
     (report / "distances.csv").write_text("from,to,km")
     with pytest.raises(AppError, check=says_only(file="distances.csv", folder=report)):
@@ -287,13 +244,8 @@ def test_all_files_lie_in_one_folder(analysis, tmp_path):
 
 @pytest.mark.usefixtures("blank_figures")
 def test_page_shows_what_there_is(members_alone, tmp_path):
-    (tmp_path / "layers.png").touch()  # of a run with several layers
-    case = replace(made_case(), shown=())
-    page = page_at(write_trajectory(members_alone, tmp_path, cases=[case]))
+    page = page_at(write_trajectory(members_alone, tmp_path))
     assert page.classes >= {"half-precision", "no-control"}
-    assert "case<1>: " in page.text
-    assert len(page.pictures) == 2
-    assert not [*tmp_path.glob("members_*"), *tmp_path.glob("layers.png")]
 
 
 @pytest.mark.usefixtures("blank_figures")

@@ -7,7 +7,6 @@ import pytest
 
 from napari_bayes_nnunet.paper.trajectory.weight_space import (
     compare_modes,
-    measure_spreading,
     pairwise_distances,
     step_lengths,
 )
@@ -44,12 +43,3 @@ def test_modes_by_hand(distances):
     # (b - a) / max(a, b) of each: a the mean distance to its own, b to the others.
     own, others = np.array([2, 1.5, 2.5, 2, 2]), np.array([11, 10, 8, 26 / 3, 32 / 3])
     assert found.silhouette == pytest.approx(np.mean(1 - own / others))
-
-
-@pytest.mark.parametrize("power", [0, 0.5, 1])
-def test_the_exponent_tells_bouncing_from_walking(power):
-    epochs = np.arange(10)
-    distances = np.abs(epochs[:, None] - epochs).astype(float) ** power * 0.3
-    np.fill_diagonal(distances, 0)
-    found = measure_spreading(distances, epochs, np.zeros(10, np.int64))
-    assert found.exponent == pytest.approx(power, abs=1e-12)

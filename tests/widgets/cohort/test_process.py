@@ -70,7 +70,7 @@ def test_all_studies_are_reported_in_order(make, tmp_path, qtbot) -> None:
     heard = make("--notice", "Memory is short.")
     assert heard.run.pid is None
     heard.run.start(*made_request(tmp_path, "a", "b/a", "broken", "seg").arguments)
-    assert wait_end(heard, qtbot) == ("finished", "")
+    assert wait_end(heard, qtbot) == ("finished", "Segmented all.")
     (found,) = heard.found
     assert found.studies == 3
     (left_out,) = found.left_out

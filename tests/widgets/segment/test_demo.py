@@ -1,17 +1,14 @@
-"""Tests of the demo, which runs and ends napari's event loop; two start it in a process."""
+"""Tests of the demo, which runs and ends napari's event loop."""
 
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import napari
-import numpy as np
 import pytest
-from imageio.v3 import imread
 from napari.components import ViewerModel
 from pydantic import PrivateAttr
 from qtpy.QtCore import QTimer
@@ -19,10 +16,8 @@ from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import read_study, save_review
-from napari_bayes_nnunet.widgets.common.process import CHILD_FAILED
 from napari_bayes_nnunet.widgets.common.settings import DemoSettings, Settings, StopTarget
 from napari_bayes_nnunet.widgets.layers.keys import KEYS
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
@@ -30,74 +25,27 @@ from napari_bayes_nnunet.widgets.segment import demo as demo_module
 from napari_bayes_nnunet.widgets.segment import dock as dock_module
 from napari_bayes_nnunet.widgets.segment import ensemble_form
 from napari_bayes_nnunet.widgets.segment.demo import (
-    CANNOT_WRITE_PICTURE,
-    CLOSED_EARLY,
-    NO_PICTURE_NAME,
     NO_QT,
     TITLE_BAR,
-    TOO_SLOW,
-    UNREACHABLE_DISPLAY,
     fit_to_screen,
     keep_work,
     lasting_folder,
     run_demo,
 )
-from napari_bayes_nnunet.widgets.segment.dock import NO_USABLE_MEMBER, SegmentWidget
-from napari_bayes_nnunet.widgets.segment.ensemble_form import NO_DEMO
-from napari_bayes_nnunet.widgets.segment.inference_child import SUBJECT, InferenceChild
+from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
 
-from ...helpers import HELPERS
 from ...helpers.data.cines import make_cine
 from ...helpers.processes.thread_child import ThreadChild
 from ...helpers.windows.own_app import own_app
-from ..conftest import fake_command, make_folder
-
-SCRIPT = """
-import sys
-from functools import partial
-from pathlib import Path
-from qtpy.QtCore import QTimer
-from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.widgets.segment import demo as module, dock, ensemble_form
-from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
-from napari_bayes_nnunet.widgets.segment.inference_child import InferenceChild
-from napari_bayes_nnunet.widgets.common.settings import Settings, StopTarget
-
-picture, demo, timeout, closes, *command = sys.argv[1:]
-
-def make(viewer, settings):
-    if int(closes):
-        QTimer.singleShot(int(closes), viewer.close)
-    settings = Settings(Path(demo).parent / "settings.json")
-    return SegmentWidget(viewer, child=InferenceChild(command), settings=settings)
-
-ensemble_form.DEMO_FOLDER, module.TIMEOUT_S, dock.SegmentWidget = Path(demo), float(timeout), make
-try:
-    module.run_demo(Path(picture) if picture else None)
-except AppError as error:
-    sys.exit(str(error))
-"""
-
-
-def demo(
-    folder: Path, *flags: object, picture: str = "", timeout: float = 60, closes: int = 0
-) -> subprocess.CompletedProcess[str]:
-    """Run the demo with a fake child on the ensemble in ``folder``."""
-    fake = str(HELPERS / "processes" / "fake_child.py")
-    arguments = [picture, folder, timeout, closes, sys.executable, fake, *flags]
-    command = [sys.executable, "-c", SCRIPT, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+from ..conftest import make_folder
 
 
 def demo_here(
     folder: Path,
     *flags: object,
-    picture: Path | None = None,
-    timeout: float = 60,
     closes: int = 0,
-    process: bool = False,
 ) -> list[SegmentationSettings]:
-    """Run the demo in this process, with a fake child in a thread or a ``process``.
+    """Run the demo in this process, with a fake child in a thread.
 
     Returns the options of each segmentation that ended.
     """
@@ -107,16 +55,15 @@ def demo_here(
         if closes:
             QTimer.singleShot(closes, viewer.close)
         settings = DemoSettings(folder.parent / "settings.json")
-        child: Any = InferenceChild(fake_command(*flags)) if process else ThreadChild(*flags)
+        child: Any = ThreadChild(*flags)
         dock = SegmentWidget(viewer, child=child, settings=settings)
         dock.ended.connect(lambda *_: used.append(dock.method.settings))
         return dock
 
     with own_app(), pytest.MonkeyPatch.context() as patched:
         patched.setattr(ensemble_form, "DEMO_FOLDER", folder)
-        patched.setattr(demo_module, "TIMEOUT_S", timeout)
         patched.setattr(dock_module, "SegmentWidget", make)
-        run_demo(picture)
+        run_demo()
     return used
 
 
@@ -156,22 +103,7 @@ def ensemble(tmp_path: Path) -> Path:
     return make_folder(tmp_path / "demo")
 
 
-def test_a_picture_of_the_whole_window_is_saved(ensemble, tmp_path) -> None:
-    done = demo(ensemble, picture=str(tmp_path / "new" / "picture.png"))
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stdout + done.stderr  # as the window closes
-    picture = imread(tmp_path / "new" / "picture.png")[..., :3].astype(int)
-    height, width = picture.shape[:2]
-    assert width >= 1200
-    assert height >= 700
-    myo = np.array([0x00, 0x9E, 0x73])  # which the fake child draws in phase 20, ED
-    outline = np.argwhere(np.abs(picture - myo).sum(axis=-1) < 12)
-    middle = outline[(outline[:, 1] > 0.25 * width) & (outline[:, 1] < 0.75 * width)]
-    assert len(middle) > 500  # the outline is drawn, large, in the middle
-    assert np.ptp(middle, axis=0).min() > 0.25 * height
-
-
-def test_without_picture_it_runs_until_window_is_closed(ensemble) -> None:
+def test_it_runs_until_the_window_is_closed(ensemble) -> None:
     demo_here(ensemble, closes=200)
 
 
@@ -299,31 +231,6 @@ def test_the_window_fits_the_screen(qapp: Any) -> None:
     assert abs(2 * x + width - 2 * screen.x() - screen.width()) <= 1
 
 
-CRASHED = CHILD_FAILED.format(subject=SUBJECT, code=3, reason=": RuntimeError: fake crash")
-
-
-def test_a_window_that_is_closed_early_leaves_no_picture(ensemble, tmp_path) -> None:
-    with pytest.raises(AppError, match=re.escape(CLOSED_EARLY)):
-        demo_here(ensemble, "--hangs-at", 1, picture=tmp_path / "picture.png", closes=200)
-    assert not (tmp_path / "picture.png").exists()
-
-
-@pytest.mark.parametrize(
-    ("flags", "options", "sentence"),
-    [
-        (["--fails", "The image is empty."], {}, "The image is empty."),
-        (["--dies-at", 2], {"process": True}, CRASHED),
-        (["--hangs-at", 1], {"timeout": 0.4}, TOO_SLOW.format(seconds=0.4)),
-    ],
-)
-def test_failure_gives_one_sentence(
-    no_window, ensemble, tmp_path, flags, options, sentence
-) -> None:
-    with pytest.raises(AppError, match=re.escape(sentence)):
-        demo_here(ensemble, *flags, picture=tmp_path / "picture.png", **options)
-    assert not (tmp_path / "picture.png").exists()
-
-
 def test_the_demo_takes_the_usual_options_once(no_window, ensemble, tmp_path) -> None:
     settings = Settings(tmp_path / "settings.json")
     own = make_folder(tmp_path / "own")
@@ -343,16 +250,6 @@ def test_the_demo_keeps_only_how_the_window_looks(tmp_path) -> None:
     assert not settings.kept.thumbnails
 
 
-def test_demo_ensemble_that_is_missing_or_empty_is_one_sentence(no_window, tmp_path) -> None:
-    with pytest.raises(AppError, match=re.escape(NO_DEMO)):
-        demo_here(tmp_path / "none", picture=tmp_path / "picture.png")
-
-    folder = make_folder(tmp_path / "broken", epochs=(), damaged=True)
-    sentence = NO_USABLE_MEMBER.format(ensemble=find_ensemble(folder).name)
-    with pytest.raises(AppError, match=re.escape(sentence)):
-        demo_here(folder, picture=tmp_path / "picture.png")
-
-
 def test_demo_without_qt_names_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     monkeypatch.setitem(sys.modules, "qtpy.QtWidgets", None)
@@ -360,26 +257,3 @@ def test_demo_without_qt_names_the_installation(monkeypatch: pytest.MonkeyPatch)
         run_demo()
     assert caught.value.statement.template == NO_QT
     assert 'pip install "napari-bayes-nnunet[all]"' in str(caught.value)
-
-
-def test_picture_that_cannot_be_written_is_refused_first(tmp_path) -> None:
-    file = tmp_path / "a file"
-    file.write_text("")
-    for picture, template in (
-        (tmp_path / "picture", NO_PICTURE_NAME),
-        (file / "new" / "picture.png", CANNOT_WRITE_PICTURE),
-    ):
-        with pytest.raises(AppError) as caught:
-            run_demo(picture)
-        assert caught.value.statement.template == template
-        assert picture in caught.value.values.values()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="displays have names on Linux")
-def test_a_display_without_a_server_is_one_sentence(ensemble, monkeypatch) -> None:
-    monkeypatch.setenv("DISPLAY", ":4711")
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    monkeypatch.delenv("QT_QPA_PLATFORM", raising=False)
-    done = demo(ensemble)
-    assert done.returncode == 1
-    assert done.stderr == UNREACHABLE_DISPLAY.format(display="DISPLAY=:4711") + "\n"

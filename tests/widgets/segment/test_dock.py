@@ -74,8 +74,6 @@ from napari_bayes_nnunet.widgets.segment.dock import (
     STILL_LOOKING,
     STOP_WITHIN_MS,
     STOPPED_AFTER,
-    STOPPED_EARLY,
-    WAITING_FOR_ENSEMBLE,
 )
 from napari_bayes_nnunet.widgets.segment.image_form import NO_IMAGE_CHOSEN, OTHER_IN_FRONT
 from napari_bayes_nnunet.widgets.segment.inference_child import NEW_PROCESS, SUBJECT
@@ -187,16 +185,15 @@ def test_what_is_missing_is_named_until_it_is_there(
     assert dock.run.status.text() == ""
     button = dock.run.segment_button
     assert (button.isEnabled(), button.toolTip()) == (False, NO_ENSEMBLE)
-    dock.segment()
-    assert dock.run.status.text() == NO_ENSEMBLE
     choose(dock, ensemble_folder, qtbot)
-    assert dock.run.status.text() == ""
     assert button.isEnabled()
     assert button.toolTip() not in ("", NO_ENSEMBLE)
     with qtbot.waitSignal(dock.ensemble.found):
         dock.ensemble.choose(make_folder(tmp_path / "broken", epochs=(), damaged=True))
+    reason = NO_USABLE_MEMBER.format(ensemble=dock.ensemble.folder.name)
+    assert (button.isEnabled(), button.toolTip()) == (False, reason)
     dock.segment()
-    assert dock.run.status.text() == NO_USABLE_MEMBER.format(ensemble=dock.ensemble.folder.name)
+    assert dock.run.status.text() == reason
     assert not dock.is_running
 
 
@@ -333,60 +330,20 @@ def slow(monkeypatch) -> threading.Event:
     return may_finish
 
 
-def segment_at_once(dock, folder: Path) -> None:
-    """Choose an ensemble and press Segment at once."""
-    dock.ensemble.choose(folder)
-    dock.run.segment_button.click()
-    assert dock.run.progress_text.text() == f"{WAITING_FOR_ENSEMBLE}…"
-    assert not dock.run.segment_button.isEnabled()
-    assert not dock.is_running
-
-
-def test_segment_begins_once_the_ensemble_is_found(
+def test_segment_waits_for_the_search_of_the_ensemble(
     make_dock, ensemble_folder, slow, tmp_path, qtbot
 ) -> None:
     dock = make_dock(image_layer(tmp_path))
-    segment_at_once(dock, ensemble_folder)
-    with qtbot.waitSignal(dock.ended):
-        slow.set()
-    dock.turns.finish()
-    assert dock.run.status.text().startswith("Finished")
-    assert dock.run.segment_button.isEnabled()
-
-
-def test_a_failure_of_the_ensemble_ends_waiting(make_dock, slow, tmp_path, qtbot) -> None:
-    dock = make_dock(image_layer(tmp_path))
+    button = dock.run.segment_button
+    dock.ensemble.choose(ensemble_folder)
+    assert (button.isEnabled(), button.toolTip()) == (False, STILL_LOOKING)
     (tmp_path / "empty").mkdir()
-    segment_at_once(dock, tmp_path / "empty")
+    dock.ensemble.choose(tmp_path / "empty")
     slow.set()
-    wait_until(lambda: dock.run.segment_button.isEnabled(), qtbot)
-    assert dock.run.status.text() == dock.ensemble.problems.text() != ""
-    assert not dock.is_running
-
-
-@pytest.mark.parametrize("how", ["stop", "other", "nothing", "image", "closed"])
-def test_stop_or_another_choice_ends_waiting(
-    make_dock, ensemble_folder, slow, tmp_path, qtbot, how
-) -> None:
-    dock = make_dock(image_layer(tmp_path), image_layer(tmp_path, name="other"))
-    segment_at_once(dock, ensemble_folder)
-    if how == "stop":
-        dock.run.stop_button.click()
-        assert dock.run.status.text() == STOPPED_EARLY
-    elif how == "other":
-        dock.ensemble.choose(make_folder(tmp_path / "b"))
-    elif how == "nothing":
-        dock.ensemble.folders.activated.emit(0)
-    elif how == "image":
-        dock.image.choose(dock._viewer.layers["heart"])
-    else:
-        dock.close_child()
-    assert dock.run.segment_button.isEnabled() == (how != "nothing")
-    assert not dock.run.stop_button.isEnabled()
-    slow.set()
-    wait_until(lambda: how == "nothing" or dock.ensemble.folder is not None, qtbot)
-    settle(qtbot, dock)
-    assert not dock.is_running
+    wait_until(lambda: button.toolTip() == NO_ENSEMBLE, qtbot)
+    assert dock.ensemble.problems.text() != ""
+    choose(dock, ensemble_folder, qtbot)
+    assert button.isEnabled()
 
 
 # Details and numbers
@@ -511,7 +468,7 @@ def test_the_first_member_is_shown_before_the_last(ready, tmp_path, qtbot) -> No
     assert dock.is_running
     layer = dock._viewer.layers["heart entropy, bit"]
     assert layer.data.max() == pytest.approx(1 / 3)
-    assert "1 of 3, 4 s" in dock.run.progress_text.text()
+    assert "1 of 3, 4 s" in dock.run.progress.text.text()
     wait_until(lambda: not dock.is_running, qtbot)
     assert dock._viewer.layers["heart entropy, bit"] is layer
     assert layer.data.max() == 1

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_bayes_nnunet.app.messages import JobEnded, PhaseDone, SnapshotReady
+from napari_bayes_nnunet.app.messages import JobEnded, PhaseDone, SnapshotReady, StageStarted
 from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.widgets.layers.image_input import ImageInput
@@ -30,7 +30,6 @@ from napari_bayes_nnunet.widgets.segment.dock import (
     stopped_sentence,
     unfinished_sentence,
 )
-from napari_bayes_nnunet.widgets.segment.run_form import SegmentationProgress
 
 from ...helpers.data.studies import made_posterior
 from ...helpers.windows.settling import settle
@@ -42,7 +41,7 @@ class Heard:
 
     def __init__(self, dock: SegmentWidget) -> None:
         self.dock, self.child = dock, dock.child
-        self.progress: list[SegmentationProgress] = []
+        self.progress: list[StageStarted] = []
         self.sentences: list[str] = []
         self.stages: list[str] = []
         self.ended: list[tuple[str, str]] = []
@@ -85,10 +84,9 @@ def test_a_volume_arrives_member_by_member(make, qtbot) -> None:
     assert heard.ended == [("finished", "")]
     assert heard.ran_at_the_end == [False]
     assert heard.stages == [PREPARING, WAITING, "Loading the ensemble"]
-    first, last = map(str, heard.progress)
-    assert "1 of 2, 2 s" in first
-    assert "2 of 2, 0 s" in last
-    assert [p.fraction for p in heard.progress] == [0.5, 1.0]
+    assert [p.text for p in heard.progress] == ["Member 1 of 2", "Member 2 of 2"]
+    assert [p.eta_seconds for p in heard.progress] == [2, 0]
+    assert [p.done / p.total for p in heard.progress] == [0.5, 1.0]
     assert result.labels.max() == 1
     assert result.phases[None].report["method"] == "multi"
     assert result.posteriors[None].count == 2
@@ -105,9 +103,8 @@ def test_phases_found_by_the_ensemble(make, qtbot) -> None:
     assert PHASES_BY_VOLUME.format(ed=5, es=2, source=FOUND_BY_VOLUME) in heard.sentences
     assert list(result.phases) == [5, 2]
     assert result.known_phases == CardiacPhases(5, 2)
-    assert [p.fraction for p in heard.progress] == [0.25, 0.5, 0.75, 1.0]
-    assert (heard.progress[2].phase, heard.progress[2].done) == (2, 1)
-    assert str(heard.progress[2]).startswith("Phase 2: ")
+    assert [p.done / p.total for p in heard.progress] == [0.25, 0.5, 0.75, 1.0]
+    assert heard.progress[2].text == "Phase 2: member 1 of 2"
 
 
 def test_a_stop_says_which_phases_a_review_lacks(make, qtbot) -> None:
@@ -130,7 +127,7 @@ def test_the_childs_phases_are_counted_among_those_sent(make, qtbot) -> None:
     result = heard.start(shape=CINE.shape, phases=(4, 3))
     wait_end(heard, qtbot)
     assert list(result.phases) == [4, 3]
-    assert [p.phase for p in heard.progress] == [4, 4, 3, 3]
+    assert [p.text[:8] for p in heard.progress] == ["Phase 4:"] * 2 + ["Phase 3:"] * 2
     assert [int(frame.max()) for frame in result.labels] == [0, 0, 2, 1, 0]
     assert [int(result.posteriors[phase].members.max()) for phase in (4, 3)] == [1, 2]
 

@@ -42,7 +42,7 @@ def dock(settings, server, tmp_path, qtbot):
 
 def test_remote_segmentation_finishes_stops_and_survives_loss(dock, server, qtbot) -> None:
     heard: list[int] = []
-    listen(dock.run, "show_progress", lambda progress: heard.append(progress.done))
+    listen(dock.run, "show_progress", lambda stage: heard.append(int(stage.text.split()[-3])))
     dock.method.remote.connect_button.click()
     qtbot.waitUntil(lambda: "on the other computer (CPU" in dock.run.status.text())
     with qtbot.waitSignal(dock.ended):

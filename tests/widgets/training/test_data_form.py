@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import nibabel
-import numpy as np
 import pytest
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
@@ -61,7 +59,6 @@ from napari_bayes_nnunet.widgets.training.structure_names import (
 
 from ...helpers.data.hearts import make_dataset
 from ...helpers.windows.settling import settle
-from .test_preflight_form import Stopwatch
 
 NAMES = {0: "background", 1: "RV", 2: "MYO"}
 
@@ -256,15 +253,6 @@ def test_folder_dropped_on_the_form_is_chosen(form, hearts, folders, qtbot) -> N
     assert not drop(form, *folders)
 
 
-def test_folder_dropped_among_studies_is_theirs(form, hearts, tmp_path) -> None:
-    form.source.setCurrentIndex(STUDIES)
-    assert drop(form, hearts)
-    assert form.source.currentIndex() == STUDIES
-    assert form.studies.target.folder.path == hearts
-    assert drop(form, tmp_path)
-    assert form.studies.folder.path == tmp_path
-
-
 # A row with a folder
 
 
@@ -332,27 +320,6 @@ def test_two_folders_become_a_dataset(form, folders, qtbot) -> None:
     assert not form.folders.progress.isVisibleTo(form)
 
 
-def test_labelled_frames_of_a_cine_become_cases(form, tmp_path, qtbot) -> None:
-    images, labels = tmp_path / "images", tmp_path / "labels"
-    for folder in (images, labels):
-        folder.mkdir()
-    volume = np.ones((6, 5, 4), np.int16)
-    cine = np.stack([volume * frame for frame in range(1, 8)], axis=-1)
-    nibabel.save(nibabel.Nifti1Image(cine, np.eye(4)), images / "patient001_4d.nii.gz")
-    label = np.zeros((6, 5, 4), np.uint8)
-    label[2:4] = 1
-    for frame in (1, 5):
-        file = labels / f"patient001_frame{frame:02d}_gt.nii.gz"
-        nibabel.save(nibabel.Nifti1Image(label, np.eye(4)), file)
-    match(form, qtbot, images, labels)
-    assert texts(form)[1][:2] == ("patient001_frame05", "patient001_4d.nii.gz, phase 5")
-    qtbot.waitUntil(form.folders.new.make_button.isEnabled)
-    with qtbot.waitSignal(form.dataset_changed):
-        form.folders.new.make_button.click()
-    second = nibabel.load(form.dataset.cases[1].images[0])
-    assert set(np.unique(np.asarray(second.dataobj))) == {5}
-
-
 def test_folders_without_a_match_are_refused(form, folders, tmp_path, qtbot) -> None:
     (tmp_path / "empty").mkdir()
     choose_folders(form, folders[0], tmp_path / "empty")
@@ -391,31 +358,6 @@ def test_running_match_shows_progress_and_stops(make_form, qtbot) -> None:
     qtbot.waitUntil(lambda: summary.text() == MATCHING_STOPPED)
     assert ended.is_set()
     assert not progress.isVisibleTo(form)
-
-
-def test_newer_choice_replaces_a_running_match(make_form, qtbot) -> None:
-    ended, began = threading.Event(), threading.Event()
-    forever, other = endless(ended, began), fake_match(made_match())
-    form = make_form(match=lambda a, b: forever(a, b) if a.name == "slow" else other(a, b))
-    choose_folders(form, Path("/slow"), Path("/no/labels"))
-    qtbot.waitUntil(began.is_set)
-    match(form, qtbot, Path("/no/images"), Path("/no/labels"))
-    assert ended.wait(2)
-    matched = PARTLY_MATCHED.format(cases="3 cases", files="1 file")
-    assert form.folders.summary.text() == matched
-    form.folders.images.choose(None)
-    assert form.folders.match is None
-    assert form.folders.summary.text() == FOLDERS_HINT
-    # A match ends with the window, too.
-    began.clear()
-    ended.clear()
-    form = TrainingDataForm()
-    choose_folders(form, Path("/slow"), Path("/no/labels"))
-    qtbot.waitUntil(began.is_set)
-    assert not ended.is_set()
-    form.deleteLater()
-    settle(qtbot)
-    assert ended.wait(2)
 
 
 def test_written_dataset_has_the_chosen_settings(make_form, tmp_path, qtbot) -> None:
@@ -462,19 +404,6 @@ def test_writing_can_be_stopped(make_form, tmp_path, qtbot) -> None:
     assert form.dataset is None
 
 
-def test_failed_writing_shows_the_error(make_form, tmp_path, qtbot) -> None:
-    def fail(*_: object, **__: object):
-        yield 0, 1
-        raise DataError("The disk is full.")
-
-    form = make_form(match=fake_match(made_match()), write=fail)
-    fill(form, qtbot, tmp_path)
-    form.folders.new.make_button.click()
-    summary = form.folders.summary
-    qtbot.waitUntil(lambda: summary.text() == "The disk is full.")
-    assert form.folders.new.make_button.isEnabled()
-
-
 def test_dataset_is_that_of_the_shown_source(form, hearts, qtbot) -> None:
     with qtbot.waitSignal(form.dataset_changed):
         form.choose(hearts)
@@ -492,18 +421,6 @@ def test_dataset_is_that_of_the_shown_source(form, hearts, qtbot) -> None:
         form.studies._set_dataset(dataset)
     assert changed.args == [dataset]
     assert form.dataset is dataset
-
-
-def test_thousands_of_files_do_not_freeze_the_window(make_form) -> None:
-    form = make_form(match=fake_match(made_match(2000, 2000)))
-    form.resize(360, 800)
-    form.show()
-    watch = Stopwatch()
-    watch.call(choose_folders, form, Path("/no/images"), Path("/no/labels"))
-    watch.until(lambda: form.folders.match is not None)
-    form.folders.table.scrollToBottom()
-    watch.until(lambda: form.folders.new.problem != NO_TARGET)
-    assert watch.longest < 0.1
 
 
 # The new dataset

@@ -286,19 +286,6 @@ def test_refused_start_does_not_hide_running_training(
     qtbot.waitUntil(lambda: not dock.watch.started_here())
 
 
-def test_refused_start_follows_the_training_elsewhere(
-    make_dock: Any, tmp_path: Path, qtbot: Any
-) -> None:
-    terminal = make_dock(*ENDLESS)
-    terminal.start(request(tmp_path))
-    qtbot.waitUntil(lambda: epochs(terminal) > 0)
-    dock = make_dock("--refuse", REFUSAL)
-    dock.start(request(tmp_path))
-    wait_for(dock, "running", qtbot)
-    dock.form.stop_button.click()
-    wait_for(terminal, "stopped", qtbot)
-
-
 def test_missing_program_shows_an_error(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
     dock = make_dock()
     dock.watch._command = ("/no/such/program",)
@@ -404,17 +391,6 @@ def test_closing_window_obeys_the_answer(
         qtbot.waitUntil(lambda: '"stopped"' in progress.read_text())
     else:
         goes_on()
-
-
-def test_closing_window_ends_training_that_only_starts(
-    make_dock: Any, tmp_path: Path, qtbot: Any
-) -> None:
-    dock = make_dock("--late", 600, closing=STOP_TRAINING)
-    window = in_window(dock, QMainWindow(), qtbot)
-    dock.start(request(tmp_path))
-    qtbot.waitUntil(lambda: len(dock.watch.started_here()) == 1)
-    assert window.close()
-    qtbot.waitUntil(lambda: not dock.watch.started_here())
 
 
 class StaysOpen(QMainWindow):

@@ -81,29 +81,19 @@ def test_reported_values_are_drawn(plots: TrainingPlots) -> None:
     assert list(plots.dice_plot._lines) == ["scar"]
 
 
-def test_added_reports_extend_the_curves_of_their_fold(plots: TrainingPlots) -> None:
-    for epoch in range(5):
-        plots.add_report(report(epoch))
-        assert plots.loss_plot.line(TRAINING)[0].size == epoch + 1
-    assert points(plots.loss_plot._lines[TRAINING][1]) == [4]
-    plots.set_reports(reports(range(10)))
-    plots.add_report(report(8, train_loss=3.0))  # again
+def test_the_latest_fold_is_shown(plots: TrainingPlots) -> None:
+    plots.set_reports([*reports(range(10)), report(8, train_loss=3.0)])  # again
     epochs, losses = plots.loss_plot.line(TRAINING)
-    assert epochs.size == 9
+    assert epochs.size == 10
     assert losses[8] == 3.0
-    assert points(plots.rate_plot._filled) == [7]
-    plots.add_report(report(9))
-    assert points(plots.rate_plot._filled) == [7, 9]
+    assert points(plots.loss_plot._lines[TRAINING][1]) == [9]
     plots.set_reports([*reports(range(10)), *reports(range(3), fold="1")])
     assert plots.loss_plot.line(TRAINING)[0].size == 3
-    plots.add_report(report(0, fold="2"))
-    assert plots.loss_plot.line(TRAINING)[0].size == 1
 
 
 def test_missing_values_are_gaps(plots: TrainingPlots) -> None:
-    plots.add_report(report(0))
-    plots.add_report(report(1, val_loss=None, pseudo_dice={"RV": None, "MYO": 0.5, "LV": 0.5}))
-    plots.add_report(report(2))
+    missing = report(1, val_loss=None, pseudo_dice={"RV": None, "MYO": 0.5, "LV": 0.5})
+    plots.set_reports([report(0), missing, report(2)])
     assert np.isnan(plots.loss_plot.line(VALIDATION)[1]).tolist() == [False, True, False]
     assert np.isnan(plots.dice_plot.line("RV")[1]).tolist() == [False, True, False]
     assert plots.loss_plot.reading(1) == f"Epoch 1: training {report(1).train_loss:.3f}"
@@ -120,25 +110,25 @@ def test_added_cycle_is_planned_after_done_epochs(plots: TrainingPlots) -> None:
     plots.set_reports(reports(range(30)))
     plots.set_schedule(RestartSchedule(epochs=30, gamma=0.5, added_cycles=1), SELECTION)
     assert points(plots.rate_plot._hollow) == [37, 39]
-    plots.add_report(report(30))
+    plots.set_reports(reports(range(31)))
     assert points(plots.rate_plot._past)[-1] == 30
     assert plots.loss_plot.line(TRAINING)[0].size == 31
 
 
 def test_structures_have_their_colours_and_a_legend(plots: TrainingPlots) -> None:
-    plots.add_report(report(0))
+    plots.set_reports([report(0)])
     assert colors_of(["RV", "MYO", "LV"]) == {name: CARDIAC[name] for name in CARDIAC}
     legend = plots.dice_legend.text()
     foreground = plots.palette().color(QPalette.ColorRole.WindowText)
     for name, color in CARDIAC.items():
         assert name in legend
         assert readable(color, foreground).name() in legend
-    plots.add_report(report(0, pseudo_dice={"a<b": 0.5}))
+    plots.set_reports([report(0, pseudo_dice={"a<b": 0.5})])
     assert "a&lt;b" in plots.dice_legend.text()
 
 
 def test_lines_are_readable_on_a_light_window(plots: TrainingPlots) -> None:
-    plots.add_report(report(0))
+    plots.set_reports([report(0)])
     plots.show()
     for text, is_dark in (("#FFFFFF", True), ("#202020", False)):
         palette = plots.palette()
@@ -183,11 +173,11 @@ def test_plots_stay_fluent_at_1200_epochs(qtbot: Any) -> None:
     times = []
     for epoch in range(1180, 1200):
         started = thread_time()
-        plots.add_report(report(epoch, schedule=paper))
+        plots.set_reports(reports(range(epoch + 1), schedule=paper))
         for viewport in viewports:
             viewport.repaint()
         times.append(thread_time() - started)
-    print(f"\nadd_report with repaint: median {1000 * median(times):.1f} ms")
+    print(f"\nset_reports with repaint: median {1000 * median(times):.1f} ms")
     assert median(times) < 0.1
 
 

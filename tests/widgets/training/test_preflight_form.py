@@ -536,20 +536,6 @@ def test_failed_check_or_assessment_shows_the_error(make_form, hearts, qtbot) ->
         assert changes == [None, None]
 
 
-def test_unexpected_error_is_shown_and_raised(make_form, hearts, qtbot) -> None:
-    def wrong(dataset):
-        yield 0, 1
-        raise ZeroDivisionError("by mistake")
-
-    form = make_form(check=wrong)
-    with qtbot.captureExceptions() as raised:
-        form.set_dataset(hearts)
-        qtbot.waitUntil(lambda: bool(raised))
-    assert raised[0][0] is ZeroDivisionError
-    assert "by mistake" in form.problems.text()
-    assert not form.progress.isVisibleTo(form)
-
-
 def test_shown_form_searches_devices_once(make_form, qtbot) -> None:
     searches: list[object] = []
 

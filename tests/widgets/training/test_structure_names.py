@@ -14,7 +14,6 @@ from napari_bayes_nnunet.widgets.training.structure_names import (
     NAMES_KEPT,
     PICTURE_HEIGHT,
     PICTURE_WIDTH,
-    TWICE,
     UNNAMED_LV,
     LabelPicture,
     StructureNames,
@@ -123,9 +122,3 @@ def test_the_picture_keeps_the_proportions(qtbot) -> None:
     assert escape("<b>heart") in picture.caption.text()
     picture.set_example(None, HEART)
     assert picture.isHidden()
-
-
-def test_equal_names_are_a_problem(names) -> None:
-    names.show_names(HEART, example())
-    rename(names, 1, "LV")
-    assert names.problem == TWICE.format(name="LV")

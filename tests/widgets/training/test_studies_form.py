@@ -154,15 +154,6 @@ def test_form_without_a_folder_is_disabled(make_form, qtbot) -> None:
     assert cells(form) == []
 
 
-def test_failed_search_shows_the_error(make_form, qtbot) -> None:
-    def find(_: Path) -> Any:
-        yield 0, 0
-        raise OSError("The drive is gone.")
-
-    form = listed(make_form(find=find), qtbot)
-    assert form.summary.text() == "The drive is gone."
-
-
 def test_running_search_stops_or_is_replaced(make_form, qtbot) -> None:
     ended, began, fast = threading.Event(), threading.Event(), finds([VOLUME])
     forever = endless(ended, began)
@@ -306,15 +297,3 @@ def test_another_dataset_discards_the_result(make_form, data, tmp_path, qtbot) -
     with qtbot.waitSignal(form.dataset_changed) as changed:
         form.target.folder.choose(make_dataset(tmp_path / "other", patients=2))
     assert changed.args == [None]
-
-
-def test_form_with_a_long_name_fits_the_dock(make_form, qtbot) -> None:
-    long = [replace(HALF, case="a_very_long_name_of_a_case_that_somebody_gave_it")]
-    form = listed(make_form(find=finds(long)), qtbot)
-    form.resize(330, 400)
-    form.show()
-    qtbot.waitExposed(form)
-    assert form.minimumSizeHint().width() <= 330
-    assert form.add_button.toolTip()
-    assert form.refresh_button.toolTip()
-    assert form.folder.toolTip()

@@ -97,21 +97,19 @@ def run_tasks(
 
 @dataclass(kw_only=True)
 class _Attempt(Generic[Task]):
-    """Task with the number of rounds in which it was blamed for the death of its workers.
-
-    ``unfit`` are the workers that have returned it, ``workers`` the only ones that may do it now;
-    empty means all.
-    """
+    """Task with the number of rounds in which it was blamed for the death of its workers."""
 
     task: Task
     rounds: int = 0
-    unfit: frozenset[str] = frozenset()
-    workers: frozenset[str] = frozenset()
 
 
 @dataclass(kw_only=True)
 class _Run(Generic[Task, _Result]):
-    """Tasks of one call of `run_tasks`: a few at the scheduler, the others waiting here."""
+    """Tasks of one call of `run_tasks`: a few at the scheduler, the others waiting here.
+
+    ``returned`` are those that a worker could not do, ``retries`` those that lost their worker.
+    ``unfit`` has the time since which each worker has done no task but returned some.
+    """
 
     client: Client
     address: str
@@ -121,11 +119,12 @@ class _Run(Generic[Task, _Result]):
     folders: tuple[Path, ...]
     notify: Callable[[Statement | str], None]
     running: dict[Future[Any], _Attempt[Task]] = field(default_factory=dict)
+    returned: deque[_Attempt[Task]] = field(default_factory=deque)
     retries: deque[_Attempt[Task]] = field(default_factory=deque)
     ended: SimpleQueue[Future[Any]] = field(default_factory=SimpleQueue)
     slots: dict[str, int] = field(default_factory=dict)
     notified: set[str] = field(default_factory=set)
-    unfit_since: float | None = None
+    unfit: dict[str, float] = field(default_factory=dict)
     checked_at: float = 0.0
     idle_since: float | None = None
 
@@ -159,6 +158,8 @@ class _Run(Generic[Task, _Result]):
         Dask blames the death of a worker on all its tasks, even those that only waited there, so
         that a task that needs too much memory would fail others with it.
         """
+        if self.returned:
+            return self.returned.popleft()
         for task in self.tasks:
             return _Attempt(task=task)
         return self.retries.popleft() if self.retries and not self.running else None
@@ -170,16 +171,13 @@ class _Run(Generic[Task, _Result]):
             call,
             key=f"study-{uuid4().hex}",  # Dask logs keys, so they must not name a patient
             resources=self.resources or None,
-            workers=list(attempt.workers) or None,
         )
         self.running[future] = attempt
         future.add_done_callback(self.ended.put)
 
     def _settle(self, future: Future[Any]) -> Iterator[tuple[Task, _Result | str]]:
         """Yield the task with its outcome, unless it is tried again."""
-        attempt = self.running.get(future)
-        if attempt is None:  # it has been resubmitted meanwhile
-            return
+        attempt = self.running[future]
         try:
             answer: WorkerAnswer[_Result] = future.result(timeout=GATHER_SECONDS)
         except TimeoutError:  # its worker died with the result, and another worker repeats it
@@ -201,36 +199,29 @@ class _Run(Generic[Task, _Result]):
         del self.running[future]
         future.release()
         if answer.unfit:
-            self._submit_elsewhere(attempt, answer)
+            self.returned.append(attempt)
+            self._note_unfit(answer)
         else:
-            self.unfit_since = None
+            self.unfit.pop(answer.worker, None)
             yield attempt.task, answer.failure or answer.result
 
-    def _submit_elsewhere(self, attempt: _Attempt[Task], answer: WorkerAnswer[_Result]) -> None:
-        """Submit a task to those that have not returned it, and notify the user of each reason.
+    def _note_unfit(self, answer: WorkerAnswer[_Result]) -> None:
+        """Notify the user once of each reason why a worker has returned a task.
 
-        Once all have returned it, all may try again. Raises AppError if that has been so for too
-        long. Dask's `allow_other_workers` would also allow workers without the resources.
+        Raises AppError if all workers have done nothing else for too long.
         """
         if answer.unfit not in self.notified:
             self.notified.add(answer.unfit)
             self.notify(answer.unfit)
-        attempt.unfit |= {answer.worker}
-        attempt.workers = frozenset(self._workers()) - attempt.unfit
-        if not attempt.workers:
-            attempt.unfit, now = frozenset(), monotonic()
-            self.unfit_since = self.unfit_since or now
-            if now - self.unfit_since > (REFUSAL_SECONDS if answer.refuses else UNFIT_SECONDS):
-                raise AppError(
-                    "{reason} No worker can continue, but finished studies are kept.",
-                    Action.CONTINUE,
-                    reason=answer.unfit,
-                )
-        self._submit(attempt)
-
-    def _workers(self) -> list[str]:
-        """Return the workers with the resources, fit or not."""
-        return [worker for worker, count in self.slots.items() if count]
+        now, patience = monotonic(), REFUSAL_SECONDS if answer.refuses else UNFIT_SECONDS
+        self.unfit.setdefault(answer.worker, now)
+        since = [self.unfit.get(worker, now) for worker, count in self.slots.items() if count]
+        if since and now - max(since) > patience:
+            raise AppError(
+                "{reason} No worker can continue, but finished studies are kept.",
+                Action.CONTINUE,
+                reason=answer.unfit,
+            )
 
     def _check_workers(self) -> None:
         """Update the slots, and notify the user if there have been none for a while."""
@@ -243,24 +234,13 @@ class _Run(Generic[Task, _Result]):
         except OSError as error:
             raise self._lost() from error
         self.checked_at = monotonic()
-        self._resubmit_lost()
-        if self._workers():
+        if any(self.slots.values()):
             self.idle_since = None
         elif self.idle_since is None:
             self.idle_since = self.checked_at
         elif self.checked_at - self.idle_since > NOTICE_SECONDS:
             self.idle_since = math.inf  # so that the user is told once
             self.notify(self._waiting())
-
-    def _resubmit_lost(self) -> None:
-        """Resubmit tasks for workers that are gone; Dask would wait for them for ever."""
-        for future, attempt in list(self.running.items()):
-            if attempt.workers and not attempt.workers & self.slots.keys() and not future.done():
-                del self.running[future]
-                with suppress(OSError):  # the next check reports a lost scheduler
-                    self.client.cancel([future])
-                attempt.workers = frozenset()
-                self._submit(attempt)
 
     def _waiting(self) -> Statement:
         offer = " ".join(f"{name}={amount:g}" for name, amount in self.resources.items())

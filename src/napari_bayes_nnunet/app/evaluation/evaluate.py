@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import combinations, count
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -27,7 +27,6 @@ from ...io.evaluation.predictions import (
     predicted_structures,
 )
 from ...io.evaluation.references import Reference, structure_numbers
-from ...io.files.given_path import check_folder, is_same_path
 from .. import AppError
 from ..prediction.function_entry import PhasePair, read_pairs
 from .aggregates import ALL, Aggregate
@@ -48,15 +47,6 @@ if TYPE_CHECKING:
 _Value = TypeVar("_Value")
 ORDER: Final = ("RV", "MYO", "LV")
 """Order of the paper's tables; other structures follow."""
-SAME_PREDICTIONS: Final = "{first} and {second} are the same folder. Choose two different folders."
-SAME_AS_LABELS: Final = (
-    "The predictions {method} and the reference labels are the same folder. Choose another folder "
-    "of reference labels."
-)
-NO_REFERENCES: Final = (
-    "{labels} has no reference for any prediction in {predictions}. Rename each reference "
-    "to NAME.nii.gz or NAME_gt.nii.gz, with the NAME of its prediction."
-)
 NO_COMMON_STRUCTURE: Final = (
     "The reference labels in {labels} have none of the structures predicted in {predictions} "
     "({structures}). Use the same names in both dataset.json files."
@@ -84,11 +74,16 @@ NOT_IN_COMMON: Final = "Left out (not in another method)"
 
 @dataclass(frozen=True)
 class EvaluationProgress:
-    """``done`` of ``total`` cases or patients; ``case`` was measured last."""
+    """``done`` of ``total`` cases or patients; ``case`` was measured last.
 
-    done: int
-    total: int
+    After them ``case`` says what is done now, and ``total`` is 0; ``is_last``: the files are being
+    written, so it is too late to stop.
+    """
+
     case: str
+    done: int = 0
+    total: int = 0
+    is_last: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -131,14 +126,13 @@ def evaluate_methods(
     """
     # Counted first, because the progress is that of all methods.
     total = sum(len(predicted_cases(folder)) for folder in methods.values())
-    check_folder(labels, "reference labels")
     # The mean Dice of a method with other structures could not be compared.
     common = _common_structures(methods, labels) if len(methods) > 1 else None
     evaluated: list[MethodEvaluation] = []
     done = count(1)
     for name, folder in methods.items():
         steps = evaluate(folder, labels, name=name, patient=patient, only=common)
-        as_part = lambda step: replace(step, done=next(done), total=total)  # noqa: E731
+        as_part = lambda case: EvaluationProgress(case, next(done), total)  # noqa: E731
         evaluated.append((yield from map_steps(steps, as_part)))
     return keep_common_cases(evaluated)
 
@@ -160,17 +154,6 @@ def _common_structures(methods: Mapping[str, Path], labels: Path) -> frozenset[s
     return common
 
 
-def refuse_same_folders(methods: Mapping[str, Path], labels: Path) -> None:
-    """Raise AppError if two of the folders are the same."""
-    for name, folder in methods.items():
-        # A folder that is missing has an error of its own later.
-        if folder.exists() and labels.exists() and is_same_path(folder, labels):
-            raise AppError(SAME_AS_LABELS, method=name)
-    for (first, folder), (second, other) in combinations(methods.items(), 2):
-        if folder.exists() and other.exists() and is_same_path(folder, other):
-            raise AppError(SAME_PREDICTIONS, first=first, second=second)
-
-
 def evaluate(
     predictions: Path,
     labels: Path,
@@ -178,8 +161,8 @@ def evaluate(
     name: str,
     patient: str = DEFAULT_PATIENT,
     only: frozenset[str] | None = None,
-) -> Generator[EvaluationProgress, None, MethodEvaluation]:
-    """Measure every prediction in a tree of folders that has reference labels.
+) -> Generator[str, None, MethodEvaluation]:
+    """Measure every prediction in a tree of folders that has reference labels; yield its case.
 
     ``predictions`` and ``labels`` are as in `io.evaluation`; ``patient`` is the pattern of the
     patient's part of a case name (`patients_of`). A predicted structure counts as background if the
@@ -189,7 +172,6 @@ def evaluate(
     Raises AppError and DataError if there is nothing to measure, or a file cannot be read, or does
     not match its reference, or is the same file.
     """
-    check_folder(labels, "reference labels")
     names, groups = predicted_cases(predictions), read_groups(labels)
     references, both = match_references(predictions, names, labels), read_pairs(predictions, names)
     patients, listed_as = patients_of(names, labels, pattern=patient), names_in_tables(names)
@@ -198,7 +180,7 @@ def evaluate(
     grids: dict[str, str] = {}
     made_by: list[Mapping[str, Any]] = []
     remarks: dict[str, list[str]] = defaultdict(list)
-    for done, case in enumerate(names, start=1):
+    for case in names:
         alone = read_pair(predictions, labels, case, reference_case=references.get(case), only=only)
         pair = _with_both_phases(alone, both.get(case))
         for remark in _remarks(pair):
@@ -212,9 +194,7 @@ def evaluate(
                 remarks[UNKNOWN_ENSEMBLE].append(case)
             elif pair.prediction.made_by not in made_by:
                 made_by.append(pair.prediction.made_by)
-        yield EvaluationProgress(done, len(names), case)
-    if not cases:
-        raise AppError(NO_REFERENCES, labels=labels, predictions=predictions)
+        yield case
     if not any(case.structures for case in cases):
         raise _nothing_in_common(pair, predictions, labels)
     if not made_by:  # as of nnUNetv2_predict, which writes no reports

@@ -14,10 +14,10 @@ from ...core.ensemble.maps import ENTROPY
 from ...core.heart.structures import structure_colors
 from ...io import DataError
 from ...io.evaluation.predictions import match_references
-from ...io.files.given_path import check_folder, is_same_path
+from ...io.files.given_path import is_same_path
 from ...io.images.nifti import ENDINGS, VoxelArray, read_volume
 from ..report.figures import DPI, INK, MUTED, encode_png
-from ..report.pictures import CropBox, crop_around, show_image
+from ..report.pictures import CropBox, crop_around, draw_outlines, show_image
 from .aggregates import numbers_of
 from .case import CaseEvaluation, CasePair, number_labels, read_pair
 from .evaluate import MethodEvaluation, judged_structures
@@ -25,14 +25,13 @@ from .figures import FIGURE_WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MOST_BIT: Final = 1.0
 """Entropy shown brightest, in bit: that of two equally likely structures."""
 PER_LINE: Final = 5
 _COLUMNS: Final = 1 + PER_LINE
 _TITLE: Final = 0.42
-_GAP: Final = 0.05
+_GAP: Final = 0.03
 
 
 def case_pictures(shown: ShownCase, structures: Sequence[str]) -> Iterator[bytes]:
@@ -54,57 +53,39 @@ def _picture(
 
     colors = structure_colors({name: n for n, name in enumerate(structures, start=1)})
     rows, columns = (side.stop - side.start for side in box)
-    aspect = rows * shown.spacing[0] / (columns * shown.spacing[1])
     # A fixed width keeps few methods from being drawn larger than many.
     width = FIGURE_WIDTH / _COLUMNS
-    height = width * aspect
-    figure = Figure(
-        figsize=((1 + len(methods)) * width, 2 * height + _TITLE), dpi=DPI, facecolor="white"
-    )
+    height = 2 * width * rows * shown.spacing[0] / (columns * shown.spacing[1])
+    count = 1 + len(methods)
+    figure = Figure(figsize=(count * width, height + _TITLE), dpi=DPI, facecolor="white")
+    sides = {"left": 0, "right": 1, "bottom": 0, "top": height / (height + _TITLE)}
+    grid = {**sides, "wspace": _GAP, "hspace": _GAP}
     image = np.zeros(shown.reference.shape) if shown.image is None else shown.image
-    grid = _Grid(figure, 1 + len(methods), height)
-    show_image(grid.axes(0, 0), image[box])
-    grid.title(0, "Image", "reference below")
-    _show_labels(grid.axes(1, 0), image, shown.reference, colors, box)
-    for column, method in enumerate(methods, start=1):
-        above, below = grid.axes(0, column), grid.axes(1, column)
+    (first, *upper), (below_first, *lower) = figure.subplots(2, count, gridspec_kw=grid)
+    show_image(first, image[box])
+    _write_title(first, "Image", "reference below")
+    _show_labels(below_first, image, shown.reference, colors, box)
+    white = dict.fromkeys(colors, "white")
+    for above, below, method in zip(upper, lower, methods, strict=True):
         _show_labels(above, image, method.labels, colors, box)
         _show_entropy(below, method.entropy, shown.reference.shape, box)
-        _outline(above, shown.reference[box], "solid")
-        _outline(below, shown.reference[box], "dotted")
-        grid.title(column, method.name, f"Dice {method.dice:.3f}")
+        draw_outlines(above, shown.reference[box], white, linewidths=0.7)
+        draw_outlines(below, shown.reference[box], white, linewidths=0.7, linestyles="dotted")
+        _write_title(above, method.name, f"Dice {method.dice:.3f}")
+    for axes in (first, below_first, *upper, *lower):
+        axes.set_axis_off()
     return encode_png(figure)
 
 
-class _Grid:
-    """Layout of a picture with two rows."""
-
-    def __init__(self, figure: Figure, columns: int, height: float) -> None:
-        self._figure, self._columns = figure, columns
-        self._total = float(figure.get_figheight())
-        self._width = float(figure.get_figwidth()) / columns
-        self._height = height
-
-    def axes(self, row: int, column: int) -> Axes:
-        """Add axes without a frame."""
-        left = (column * self._width + _GAP / 2) / (self._columns * self._width)
-        bottom = ((1 - row) * self._height + _GAP / 2) / self._total
-        width = (self._width - _GAP) / (self._columns * self._width)
-        axes = self._figure.add_axes((left, bottom, width, (self._height - _GAP) / self._total))
-        axes.set_axis_off()
-        return axes
-
-    def title(self, column: int, name: str, below: str) -> None:
-        """Write two lines above a column."""
-        x = (column * self._width + _GAP / 2) / (self._columns * self._width)
-        for text, inches, color, weight in (
-            (name, 0.22, INK, "bold"),
-            (below, 0.06, MUTED, "normal"),
-        ):
-            y = (2 * self._height + inches) / self._total
-            # A long name must not run into the next column.
-            size = min(7.5, 180 / max(1, len(text)))
-            self._figure.text(x, y, text, fontsize=size, color=color, fontweight=weight)
+def _write_title(axes: Axes, name: str, below: str) -> None:
+    """Write two lines above a column."""
+    for text, points, color, weight in ((name, 16, INK, "bold"), (below, 4, MUTED, "normal")):
+        # A long name must not run into the next column.
+        size = min(7.5, 180 / max(1, len(text)))
+        axes.annotate(
+            text, (0, 1), xycoords="axes fraction", xytext=(0, points), textcoords="offset points",
+            fontsize=size, color=color, fontweight=weight,
+        )  # fmt: skip
 
 
 def _show_labels(
@@ -133,19 +114,6 @@ def _show_entropy(
     )
     if entropy is None:
         axes.text(0.5, 0.5, "not saved", color="white", transform=axes.transAxes, ha="center")
-
-
-def _outline(axes: Axes, reference: NDArray[np.integer], line: str) -> None:
-    """Draw white lines around the structures of the reference."""
-    # So that outlines close at the edge of the picture.
-    padded = np.pad(reference, 1)
-    rows, columns = (np.arange(-1, length + 1) for length in reference.shape)
-    for label in np.unique(reference[reference > 0]):
-        axes.contour(
-            columns, rows, padded == label, levels=[0.5], colors=["white"], linewidths=0.7,
-            linestyles=line,
-        )  # fmt: skip
-    axes.set(xlim=(-0.5, reference.shape[1] - 0.5), ylim=(reference.shape[0] - 0.5, -0.5))
 
 
 FAILED_CASES: Final = 3
@@ -189,10 +157,8 @@ def shown_cases(
     voxels in the others. Images are ``<case>_0000.nii.gz`` or ``<case>.nii.gz`` in ``images``, by
     default the matching folder next to ``labels`` (imagesTr for labelsTr).
 
-    Raises DataError if ``images`` is not a folder, and the errors of `read_pair`.
+    Raises the errors of `read_pair`.
     """
-    if images is not None:
-        check_folder(images, "images")
     folders = {method.name: method.folder for method in methods if method.folder is not None}
     chosen = chosen_cases(methods)
     names = [case for case, _ in chosen]

@@ -119,25 +119,17 @@ def risk_coverage_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
 
 def _legend(figure: Figure, lines: Mapping[str, Line2D]) -> None:
     """Name the lines below the panels, in as many columns as fit, and make room for them."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    # A figure that no window shows has no renderer to measure text with.
-    canvas: Any = FigureCanvasAgg(figure)
-    renderer = canvas.get_renderer()
     names = ["\n".join(textwrap.wrap(name, LEGEND_LETTERS)) for name in lines]
-    # The width of a legend is only known once it is made, so numbers of columns are tried.
-    for columns in range(_PER_ROW, 0, -1):
-        legend = figure.legend(
-            [*lines.values()], names, loc="outside lower center", ncols=columns, fontsize=9,
-            frameon=False,
-        )  # fmt: skip
-        keep_dollars(figure)
-        extent = legend.get_window_extent(renderer)
-        if columns == 1 or extent.width <= figure.bbox.width:
-            # The layout would otherwise take the room of the legend from the panels.
-            figure.set_figheight(figure.get_figheight() + extent.height / DPI)
-            return
-        legend.remove()
+    letters = 5 + max(min(len(name), LEGEND_LETTERS) for name in lines)  # with its line
+    columns = int(FIGURE_WIDTH * LETTERS_PER_INCH / letters)
+    legend = figure.legend(
+        [*lines.values()], names, loc="outside lower center", ncols=min(columns, _PER_ROW),
+        fontsize=9, frameon=False,
+    )  # fmt: skip
+    keep_dollars(figure)
+    # The layout would otherwise take the room of the legend from the panels.
+    extent: Any = legend.get_window_extent()
+    figure.set_figheight(figure.get_figheight() + extent.height / DPI)
 
 
 def _risk_curve(panel: Axes, pairs: NDArray[np.float64], n: int) -> Line2D:

@@ -103,16 +103,11 @@ def check_report_folder(report: Path, *, labels: Path, images: Path | None) -> N
     check_report_files(report, tables, [PAGE], inputs=inputs)
 
 
-def write_evaluation(methods: Methods, report: Path, *, shown: Iterable[ShownCase] = ()) -> Path:
-    """Write the files into the folder ``report``, replacing earlier ones, and return the page.
-
-    ``shown`` are the cases with pictures. Raises AppError if the files cannot be written.
-    """
-    return write_report_files(report_texts(methods, shown=shown), report)
-
-
 def report_texts(methods: Methods, *, shown: Iterable[ShownCase] = ()) -> dict[str, str]:
-    """Return name → content of each file of `write_evaluation`, in the order of writing."""
+    """Return name → content of each file, in the order of writing.
+
+    ``shown`` are the cases with pictures.
+    """
     return {
         CASES: cases_csv(methods),
         SUMMARY: json_text(evaluation_summary(methods)),
@@ -120,14 +115,13 @@ def report_texts(methods: Methods, *, shown: Iterable[ShownCase] = ()) -> dict[s
     }
 
 
-def write_report_files(texts: Mapping[str, str], report: Path) -> Path:
-    """Write `report_texts` into the folder ``report``, and return the page. Raises AppError."""
+def write_report_files(texts: Mapping[str, str], report: Path) -> None:
+    """Write `report_texts` into the folder ``report``, replacing earlier ones. Raises AppError."""
     try:
         for name, text in texts.items():
             write_text(report / name, text)
     except OSError as error:
         raise unwritable(report, error) from error
-    return report / PAGE
 
 
 def evaluation_text(methods: Methods) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
+from typing import Final
 
-from ...core.steps import map_steps
+from ...core.problems import Setting
 from ...io.dataset.groups import patients_of
 from ...io.dataset.patients import DEFAULT_PATIENT
 from ...io.evaluation.predictions import match_references, predicted_cases
-from ...io.files.given_path import check_folder
+from ...io.files.given_path import check_folder, is_same_path
 from .. import AppError
 from .evaluate import (
     EvaluationProgress,
@@ -18,7 +20,6 @@ from .evaluate import (
     common_cases,
     evaluate_methods,
     judged_structures,
-    refuse_same_folders,
 )
 from .example_cases import shown_cases
 from .figures import reliability_picture
@@ -28,6 +29,7 @@ from .output_files import (
     PAGE,
     SUMMARY,
     check_report_folder,
+    evaluation_text,
     report_texts,
     write_report_files,
 )
@@ -38,6 +40,8 @@ DICE, CALIBRATION = "Dice", "Calibration error"
 DRAWING, MAKING, WRITING = "Drawing the figures", "Making the report", "Writing the report"
 _COLUMNS = 2
 """Reliability diagrams side by side in the dock."""
+DUPLICATE_METHOD: Final = "Two methods are called {name}. Rename one of them."
+SAME_PREDICTIONS: Final = "{first} and {second} are the same folder. Choose two different folders."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +73,35 @@ class EvaluationRequest:
         return [*flags, "--", str(first), str(self.labels)]
 
 
+def named_methods(predictions: Path, name: str | None, compare: Sequence[str]) -> dict[str, Path]:
+    """Return the methods of a command: ``predictions``, and those of ``compare`` "NAME=FOLDER".
+
+    The first is called like its folder without a ``name``. Raises AppError for equal names and
+    other texts.
+    """
+    methods = {name or predictions.absolute().name: predictions}
+    for text in compare:
+        other, folder = _named_folder(text)
+        if other in methods:
+            raise AppError(DUPLICATE_METHOD, name=other)
+        methods[other] = folder
+    return methods
+
+
+def _named_folder(text: str) -> tuple[str, Path]:
+    """Return name and folder, split at the first "=" that a folder follows, else at the last."""
+    parts = text.split("=")
+    splits = [("=".join(parts[:n]), Path("=".join(parts[n:]))) for n in range(1, len(parts))]
+    name, folder = next((s for s in splits if s[1].is_dir()), (splits or [("", Path())])[-1])
+    if not name.strip() or not parts[-1]:
+        raise AppError(
+            "{setting} takes NAME=PREDICTIONS, such as SWA=out/swa, not “{text}”.",
+            setting=Setting("compare"),
+            text=text,
+        )
+    return name.strip(), folder
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluationPreview:
     """Cases that all methods have, with their patients; ``labelled`` counts those with labels.
@@ -90,28 +123,17 @@ class EvaluationPreview:
         return len(set(self.patient_of.values()))
 
 
-@dataclass(frozen=True)
-class Stage:
-    """Progress of an evaluation, ``done`` of ``total``; ``total`` is 0 if it is not known.
-
-    ``is_last``: the files are being written, so it is too late to stop.
-    """
-
-    words: str
-    done: int = 0
-    total: int = 0
-    is_last: bool = False
-
-
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOutcome:
-    """The report's ``page`` and the results shown in the dock, warnings before the ``extent``.
+    """The report's ``page``, its ``text`` for a terminal, and the results shown in the dock.
 
-    ``table``: Dice of each structure and pooled calibration error; ``picture``: reliability
-    diagrams of the methods with probabilities as PNG, None without any.
+    ``extent`` begins with the warnings. ``table``: Dice of each structure and pooled calibration
+    error; ``picture``: reliability diagrams of the methods with probabilities as PNG, None without
+    any.
     """
 
     page: Path
+    text: str
     extent: str
     table: Table
     picture: bytes | None
@@ -127,7 +149,9 @@ def preview_evaluation(request: EvaluationRequest) -> EvaluationPreview:
     check_folder(request.labels, "reference labels")
     if request.images is not None:
         check_folder(request.images, "images")
-    refuse_same_folders(request.methods, request.labels)
+    for (first, folder), (second, other) in combinations(request.methods.items(), 2):
+        if is_same_path(folder, other):
+            raise AppError(SAME_PREDICTIONS, first=first, second=second)
     check_report_folder(request.report, labels=request.labels, images=request.images)
     cases = sorted(common_cases(predicted))
     # Any method serves, because all have these cases.
@@ -148,25 +172,28 @@ def existing_files(report: Path) -> list[Path]:
     return [file for file in (report / name for name in FILES) if file.exists()]
 
 
-def run_evaluation(request: EvaluationRequest) -> Generator[Stage, None, EvaluationOutcome]:
+def run_evaluation(
+    request: EvaluationRequest,
+) -> Generator[EvaluationProgress, None, EvaluationOutcome]:
     """Measure every case, then write the report; nothing is written before the last stage.
 
     Raises AppError and DataError as `evaluate_methods` and `write_report_files` do.
     """
-    methods = yield from _measured(request)
-    yield Stage(DRAWING)
+    methods = yield from evaluate_methods(request.methods, request.labels, patient=request.patient)
+    yield EvaluationProgress(DRAWING)
     shown = list(shown_cases(methods, request.labels, images=request.images))
     outcome = EvaluationOutcome(
         page=request.report / PAGE,
+        text=evaluation_text(methods),
         extent="\n".join((*describe_methods(methods)[1], describe_extent(methods))),
         table=main_table(methods),
         picture=reliability_picture(methods, columns=_COLUMNS),
         notes=tuple(_notes(methods)),
     )
-    yield Stage(MAKING)
+    yield EvaluationProgress(MAKING)
     # All texts are made before one is written, so an error leaves an earlier report whole.
     texts = report_texts(methods, shown=shown)
-    yield Stage(WRITING, is_last=True)
+    yield EvaluationProgress(WRITING, is_last=True)
     write_report_files(texts, request.report)
     return outcome
 
@@ -180,15 +207,6 @@ def main_table(methods: Sequence[MethodEvaluation]) -> Table:
         Block(title=CALIBRATION, measures=[pooled]),
     ]
     return evaluation_table(methods, blocks)
-
-
-def _measured(request: EvaluationRequest) -> Generator[Stage, None, tuple[MethodEvaluation, ...]]:
-    steps = evaluate_methods(request.methods, request.labels, patient=request.patient)
-    return (yield from map_steps(steps, _stage))
-
-
-def _stage(step: EvaluationProgress) -> Stage:
-    return Stage(f"{step.done} of {step.total}: {step.case}", step.done, step.total)
 
 
 def _notes(methods: Sequence[MethodEvaluation]) -> Iterator[str]:

@@ -51,9 +51,9 @@ def slice_picture(
         axes = figure.add_axes((column * (0.5 + _GAP / 2), 0, 0.5 - _GAP / 2, 1))
         show_image(axes, image)
         if labels is after:
-            _outline(axes, before, dict.fromkeys(colors, "white"), linestyles="dotted",
+            draw_outlines(axes, before, dict.fromkeys(colors, "white"), linestyles="dotted",
                      linewidths=0.9)  # fmt: skip
-        _outline(axes, labels, colors, linewidths=1.5)
+        draw_outlines(axes, labels, colors, linewidths=1.5)
         _write_on(axes, title, letters)
     return encode_png(figure)
 
@@ -74,7 +74,7 @@ def thumbnail(
     figure = Figure(figsize=(1, aspect), dpi=DPI)
     axes = figure.add_axes((0, 0, 1, 1))
     show_image(axes, image[box])
-    _outline(axes, labels[box], colors, linewidths=0.8)
+    draw_outlines(axes, labels[box], colors, linewidths=0.8)
     return encode_png(figure)
 
 
@@ -134,7 +134,8 @@ def show_image(axes: Axes, image: NDArray[Any]) -> None:
     )  # fmt: skip
 
 
-def _outline(axes: Axes, labels: LabelMap, colors: Mapping[int, str], **line: Any) -> None:
+def draw_outlines(axes: Axes, labels: LabelMap, colors: Mapping[int, str], **line: Any) -> None:
+    """Draw the outlines of (Y, X) ``labels``, label → "#RRGGBB", as lines of `Axes.contour`."""
     # Padding closes the outline of a structure that reaches the edge of the picture.
     padded = np.pad(labels, 1)
     rows, columns = (np.arange(-1, length + 1) for length in labels.shape)

@@ -60,7 +60,7 @@ class LabelChanges:
 class ReviewOutcome:
     """Outcome of the review of one image.
 
-    ``study`` is the pseudonym; only the last part of a path is shown. ``spacing`` (z, y, x) in mm.
+    ``study`` is the pseudonym. ``spacing`` (z, y, x) in mm.
     ``before`` are the numbers of the prediction with nothing reviewed, ``after`` those of the
     edited labels, ``phase_cases`` the names of all phases if they were joined from files of their
     own, and ``open_slices`` how many slices of the phases of each are still to accept.
@@ -96,12 +96,6 @@ class ReviewOutcome:
     patient: str = ""
     reader: str = ""
     finished_on: str = ""
-
-    @property
-    def name(self) -> str:
-        """Name of the study without its folder, which may contain the patient's name."""
-        # The study may come from a Windows computer.
-        return self.study.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
     def phase_title(self, phase: int | None) -> str:
         """Return a title such as "Phase 8 (ES)"; "" for a 3D image."""
@@ -151,7 +145,7 @@ def list_facts(review: ReviewOutcome) -> list[str]:
     roles = (("ED", review.ed), ("ES", review.es))
     phases = [f"{name} is phase {phase}" for name, phase in roles if phase is not None]
     joined = [f"phase {n} is {case}" for n, case in enumerate(review.phase_cases, start=1)]
-    named = [review.name] if review.patient else []
+    named = [review.study] if review.patient else []
     read = [f"read by {review.reader}"] if review.reader else []
     if review.finished_on:
         early = " early" if review.accepted.still_open else ""

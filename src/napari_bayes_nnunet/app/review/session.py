@@ -155,8 +155,7 @@ class ReviewSession:
         """A slice with previewed labels, which count for nothing, and its (Y, X) labels to save."""
         self._alternatives: tuple[Place, list[Alternative]] | None = None
         self._presence: dict[tuple[Phase, int], NDArray[np.float64]] = {}
-        self._scores: tuple[tuple[str, bool], ScoresByPhase] | None = None
-        self._default_scores: ScoresByPhase = {}
+        self._scores: dict[tuple[Phase, str, bool], dict[str, NDArray[np.float64]]] = {}
         self._checked: dict[Place, list[Finding]] = {}
         self._removals: dict[Phase, list[Finding]] = {}
         self.walls: dict[Place, SliceWall | None] = {}
@@ -462,31 +461,29 @@ class ReviewSession:
 
     def scores(self) -> ScoresByPhase:
         """Return phase → structure → (Z,) scores of all phases with a posterior; cached."""
-        key = self.score, self.state.leave_out_border
-        if self._scores is None or self._scores[0] != key:
-            options: dict[str, Any] = {"score": key[0], "leave_out_border": key[1]}
-            scores = {
-                phase: slice_scores(posterior, self.structures, self.spacing, **options)
-                for phase, posterior in self.study.posteriors.items()
-            }
-            self._scores = key, scores
-        return self._scores[1]
+        border = self.state.leave_out_border
+        return {
+            phase: self._scores_of(phase, self.score, border) for phase in self.study.posteriors
+        }
 
     def default_scores(self, phases: Iterable[Phase] | None = None) -> ScoresByPhase:
         """Return the default scores, for which reviews are calibrated, by default of ED and ES."""
         ends = self.state.ed, self.state.es
         phases = [p for p in (ends if phases is None else phases) if p in self.study.posteriors]
         score, _ = usable_score(self.study.posteriors.values(), DEFAULT_SCORE)
-        # Then they are those of the queue.
-        if (self.score, self.state.leave_out_border) == (score, False):
-            return {phase: self.scores()[phase] for phase in phases}
-        for phase in phases:
-            if phase not in self._default_scores:
-                posterior = self.study.posteriors[phase]
-                self._default_scores[phase] = slice_scores(
-                    posterior, self.structures, self.spacing, score=score
-                )
-        return {phase: self._default_scores[phase] for phase in phases}
+        return {phase: self._scores_of(phase, score, False) for phase in phases}
+
+    def _scores_of(self, phase: Phase, score: str, border: bool) -> dict[str, NDArray[np.float64]]:
+        """Return structure → (Z,) scores of a phase, with ``border`` without those of borders."""
+        key = phase, score, border
+        if key not in self._scores:
+            self._scores[key] = slice_scores(
+                self.study.posteriors[phase],
+                *(self.structures, self.spacing),
+                score=score,
+                leave_out_border=border,
+            )
+        return self._scores[key]
 
     def queue(self, scores: ScoresByPhase) -> list[QueueItem]:
         """Return the slices to review, the worst first."""

@@ -17,8 +17,6 @@ from .calibration import NOT_OF_REGIONS, UNCALIBRATED, find_image_rule, read_cal
 from .member_predictions import MemberChecks
 from .methods import DEFAULT_COUNT, METHODS, choose_members, refused_methods
 
-_TARGETS = (3, 5)
-"""Changes of the EF in the rest of a review, in points, for which the spread is listed."""
 _COLUMNS = ("training", "fold", "cycle", "epoch", "learning rate", "size", "file", "state")
 
 
@@ -141,44 +139,21 @@ def _methods_text(folder: EnsembleFolder) -> str:
 
 
 def _calibrations_text(folder: EnsembleFolder) -> str:
-    """Return temperature and 90 % half-widths for each calibrated combination of settings."""
+    """Return temperature and 90 % half-widths for each calibrated combination of settings.
+
+    `inspection_json` has the other rules, too.
+    """
     lines = ["Calibrations, with the half-width of the 90 % interval"]
     for calibration in read_calibrations(folder.path):
         rules = {**calibration.volumes, **calibration.function}
         rows = [("temperature", f"{calibration.temperature:g}")]
         rows += [(excerpt(name), _rule_text(rule)) for name, rule in rules.items()]
-        for phase, of_structures in calibration.dice.items():
-            for name, rule in of_structures.items():
-                rows.append((excerpt(f"Dice {name}, {phase}"), _dice_text(rule.interval)))
-        if calibration.failure is not None:
-            warns = f"warns above {calibration.failure.threshold:.2f}"
-            rows.append(("failure score", f"{warns}, {_patients(calibration.failure.patients)}"))
-        rows += [
-            (excerpt(f"{name}, to change ± {target}"), _spread_text(rule.spread_for(target)))
-            for name, rule in calibration.review.items()
-            if name.endswith("EF")
-            for target in _TARGETS
-        ]
         cases = format_count(len(calibration.cases), "case")
         lines.append(f"  {calibration.settings} ({cases})")
         lines += [f"    {line}" for line in align_columns(rows)]
-    kind, _ = find_image_rule(folder) or (None, None)
-    cine, features = (kind.cine, kind.features) if kind else (None, None)
-    rows = []
-    if cine:
-        rows.append(("cine score", f"asks above {cine.limit:.2f}, {cine.cines} cines"))
-    if features:
-        usual = f"at most {features.threshold:.1f}, {_patients(features.patients)}"
-        rows.append(("feature distance", usual))
-    if rows:
-        lines += ["  image, for all settings", *(f"    {line}" for line in align_columns(rows))]
     if len(lines) > 1:
         return "\n".join(lines)
     return NOT_OF_REGIONS if folder.class_order else UNCALIBRATED
-
-
-def _spread_text(spread: float | None) -> str:
-    return "no spread is small enough" if spread is None else f"spread of at most {spread:.2f}"
 
 
 def _rule_text(rule: IntervalRule) -> str:
@@ -188,23 +163,12 @@ def _rule_text(rule: IntervalRule) -> str:
     """
     level: Coverage = 80 if rule.half_width_90 is None else 90
     width = rule.half_width(level)
-    patients = _patients(rule.patients)
+    patients = format_count(rule.patients, "patient")
     if width is None:
         return f"unknown, too few ({patients})"
     of_80 = "80 %: " if level == 80 else ""
     scale = "" if rule.difficulty_floor is None else f" × ({rule.difficulty_floor:.2f} + spread)"
     return f"{of_80}{rule.bias:+.1f} ± {width:.1f}{scale}, {patients}"
-
-
-def _dice_text(rule: IntervalRule) -> str:
-    """Return the half-width, such as "± 0.063", or that of 80 % if it is the only one."""
-    if rule.half_width_90 is not None:
-        return f"± {rule.half_width_90:.3f}"
-    return "unknown" if rule.half_width_80 is None else f"80 %: ± {rule.half_width_80:.3f}"
-
-
-def _patients(count: int) -> str:
-    return format_count(count, "patient")
 
 
 def _members_text(members: Sequence[Member]) -> str:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from .. import InputError
 from ..types import LabelMap
@@ -101,9 +99,8 @@ class PairwiseDice:
     """Mean Dice over all pairs of members of one volume, per structure: the case score.
 
     A pair in which both members lack the structure agrees and counts as 1. Each pair needs both
-    label maps, so earlier members are kept, but only as one bit per voxel inside the box of each
-    structure: 0.5 MB for 30 members of a heart in 12 x 256 x 256 voxels, instead of 24 MB of label
-    maps.
+    label maps, so of earlier members the voxels of each structure are kept: 4 bytes each, 7 MB for
+    30 members of a heart in 12 x 256 x 256 voxels.
 
     ``structures`` maps names to labels. Raises InputError for a label below 1.
     """
@@ -117,7 +114,7 @@ class PairwiseDice:
                     name=name,
                 )
         self._structures = dict(structures)
-        self._members: list[dict[str, _PackedMask]] = []
+        self._members: list[dict[str, NDArray[np.int32]]] = []
         self._sums = dict.fromkeys(self._structures, 0.0)
         self._shape: tuple[int, ...] | None = None
 
@@ -136,14 +133,14 @@ class PairwiseDice:
             raise InputError("Expected label maps of integers, found {dtype}.", dtype=labels.dtype)
         self._shape = self._shape or labels.shape
         check_shape(labels, self._shape)
-        # One pass finds the boxes of all structures.
-        boxes = ndimage.find_objects(labels, max(self._structures.values(), default=1))
-        member = {
-            name: _PackedMask.from_labels(labels, label, boxes[label - 1])
-            for name, label in self._structures.items()
-        }
-        for name, mask in member.items():
-            self._sums[name] += sum(mask.dice(other[name]) for other in self._members)
+        member = {}
+        for name, label in self._structures.items():
+            mask = (labels == label).ravel()
+            member[name] = np.flatnonzero(mask).astype(np.int32)
+            self._sums[name] += sum(
+                _dice_of_counts(int(mask[other[name]].sum()), member[name].size + other[name].size)
+                for other in self._members
+            )
         self._members.append(member)
 
     def mean(self) -> dict[str, float]:
@@ -152,52 +149,11 @@ class PairwiseDice:
         return {name: total / pairs if pairs else math.nan for name, total in self._sums.items()}
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _PackedMask:
-    """Voxels of a structure, eight to a byte along x, only inside its box.
-
-    ``start`` is the first byte (z, y, x // 8) of the box, ``bits`` are its voxels, uint8. The box
-    starts at whole bytes of the volume, so the overlap of two masks is a slice of their bits.
-    """
-
-    start: tuple[int, ...]
-    bits: NDArray[np.uint8]
-    size: int
-
-    @classmethod
-    def from_labels(
-        cls, labels: LabelMap, label: int, box: tuple[slice, ...] | None
-    ) -> _PackedMask:
-        # A structure that the member has not drawn has no box.
-        if box is None:
-            origin = (0,) * labels.ndim
-            return cls(start=origin, bits=np.zeros(origin, np.uint8), size=0)
-        *rows, x = box
-        first_byte = x.start // 8
-        mask = labels[(*rows, slice(first_byte * 8, x.stop))] == label
-        return cls(
-            start=(*(side.start for side in rows), first_byte),
-            bits=np.packbits(mask, axis=-1),
-            size=int(np.count_nonzero(mask)),
-        )
-
-    def dice(self, other: _PackedMask) -> float:
-        """Return 2 |A ∩ B| / (|A| + |B|); 1 if both are empty."""
-        if self.size + other.size == 0:
-            return 1.0
-        first = np.maximum(self.start, other.start)
-        end = np.minimum(np.add(self.start, self.bits.shape), np.add(other.start, other.bits.shape))
-        if np.any(end <= first):
-            return 0.0
-        both = self._between(first, end) & other._between(first, end)
-        common = int(np.bitwise_count(both).sum(dtype=np.int64))
-        return 2 * common / (self.size + other.size)
-
-    def _between(self, first: NDArray[np.integer], end: NDArray[np.integer]) -> NDArray[np.uint8]:
-        sides = zip(first - self.start, end - self.start, strict=True)
-        return self.bits[tuple(slice(low, high) for low, high in sides)]
-
-
 def _dice_of_masks(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     size = np.count_nonzero(a) + np.count_nonzero(b)
     return 2 * np.count_nonzero(a & b) / size if size else math.nan
+
+
+def _dice_of_counts(common: int, size: int) -> float:
+    """Return 2 |A ∩ B| / (|A| + |B|); 1 if both are empty."""
+    return 2 * common / size if size else 1.0

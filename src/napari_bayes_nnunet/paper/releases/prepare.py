@@ -9,8 +9,6 @@ files: ``splits_final.json`` (folds of whole patients), ``groups.csv`` (see ``io
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
@@ -20,10 +18,11 @@ from typing import Any, Final
 from ...app import AppError
 from ...core.counts import format_count
 from ...core.problems import Action
-from ...io.dataset.groups import GROUPS_FILE, write_groups
-from ...io.dataset.raw_dataset import CASE_FOLDERS, SPLITS, patient_splits, splits_to_json
-from ...io.dataset.writer import ENDING
-from ...io.files.appearing import BUILDING, appearing
+from ...io import DataError
+from ...io.dataset.groups import write_groups
+from ...io.dataset.raw_dataset import SPLITS, patient_splits, splits_to_json
+from ...io.dataset.writer import ENDING, FOLDER_NOT_EMPTY
+from ...io.files.appearing import appearing
 from ...io.files.atomic import write_json, write_text
 from ...io.files.csv_text import csv_text
 from ...io.images.nifti import write_image, write_labels
@@ -33,22 +32,15 @@ from .release import CaseReader, CaseVolumes, Release, ReleaseCase
 
 READERS: Final[Mapping[str, Callable[[Path], Release]]] = {"acdc": read_acdc, "mnms": read_mnms}
 PATIENTS: Final = "patients.csv"
-CONTENTS: Final = {*CASE_FOLDERS, "dataset.json", SPLITS, GROUPS_FILE, PATIENTS}
 EMPTY_PHASE: Final = "{phase} of {patient} was left out, because {file} is empty in this phase."
 NO_FOLDS: Final = "No folds were written, because validation needs at least two patients."
 OVERLAP: Final = (
     "The dataset cannot be written to {output}, because this folder overlaps with the release in "
     "{source}."
 )
-OUTPUT_NOT_EMPTY: Final = "{output} is not empty."
-OUTPUT_IS_FILE: Final = "{output} is a file."
-UNKNOWN_CONTENT: Final = (
-    "{output} cannot be replaced, because {name} in it is not part of a prepared dataset."
-)
 NO_TRAINING_CASES: Final = (
     "The {release} release has no labelled patients to train on. Check that it is complete."
 )
-BUSY_OUTPUT: Final = "{output} is being written by another command. Wait until that command ends."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +59,12 @@ class PreparedDataset:
 
 
 def prepare_dataset(
-    release: str, source: Path, output: Path, *, overwrite: bool = False
+    release: str, source: Path, output: Path
 ) -> Generator[tuple[int, int], None, PreparedDataset]:
     """Write the labelled ED and ES phases of the ``release`` ("acdc", "mnms") in ``source``.
 
     Yields (done, total) cases. ``output`` appears when it is complete, so an interruption leaves
-    nothing, or the dataset that was there before. ``source`` is only read. Phases without labels
+    nothing. ``source`` is only read. Phases without labels
     are left out and noted.
 
     Raises AppError or DataError if ``output`` may not be written, or if a file of the release is
@@ -81,7 +73,7 @@ def prepare_dataset(
     # A link into the release must not pass for a folder outside of it.
     output = Path(os.path.realpath(output))
     try:
-        _check_output(output, Path(os.path.realpath(source)), overwrite=overwrite)
+        _check_output(output, Path(os.path.realpath(source)))
         content = READERS[release](source)
     except OSError as error:
         raise AppError(
@@ -89,21 +81,11 @@ def prepare_dataset(
             file=error.filename,
             reason=error.strerror,
         ) from error
-    old: Path | None = None
-    try:
-        with appearing(output) as building:
-            cases, notes = yield from _write_cases(content, building)
-            _write_tables(content, cases, building)
-            notes += _write_splits(cases, building)
-            _check_complete(cases, building, output)
-            write_json(building / "dataset.json", _dataset_json(content, cases))
-            old = _moved_aside(output)
-    finally:
-        # The new dataset has appeared; otherwise the old one returns.
-        if old is not None and output.exists():
-            shutil.rmtree(old, ignore_errors=True)
-        elif old is not None:
-            old.rename(output)
+    with appearing(output) as building:
+        cases, notes = yield from _write_cases(content, building)
+        _write_tables(content, cases, building)
+        notes += _write_splits(cases, building)
+        write_json(building / "dataset.json", _dataset_json(content, cases))
     return _prepared(output, cases, (*content.notes, *notes))
 
 
@@ -125,17 +107,11 @@ def prepared_text(prepared: PreparedDataset) -> str:
     )
 
 
-def _check_output(output: Path, source: Path, *, overwrite: bool) -> None:
+def _check_output(output: Path, source: Path) -> None:
     if output.is_relative_to(source) or source.is_relative_to(output):
         raise AppError(OVERLAP, Action.OTHER_OUTPUT, output=output, source=source)
-    if output.exists() and not output.is_dir():
-        raise AppError(OUTPUT_IS_FILE, Action.OTHER_OUTPUT, output=output)
-    present = sorted(path.name for path in output.iterdir()) if output.exists() else []
-    if present and not overwrite:
-        raise AppError(OUTPUT_NOT_EMPTY, Action.OTHER_OUTPUT, Action.OVERWRITE, output=output)
-    # Only what a prepared dataset consists of is ever deleted.
-    if unknown := [name for name in present if name not in CONTENTS]:
-        raise AppError(UNKNOWN_CONTENT, Action.OTHER_OUTPUT, output=output, name=unknown[0])
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise DataError(FOLDER_NOT_EMPTY, folder=output)
 
 
 def _write_cases(
@@ -159,16 +135,12 @@ def _write_cases(
     return written, notes
 
 
-def _write_case(case: ReleaseCase, volumes: CaseVolumes, building: Path) -> None:
-    image, label = _files(case, building)
-    write_image(image, volumes.image, volumes.geometry)
-    write_labels(label, volumes.labels, volumes.geometry)
-
-
-def _files(case: ReleaseCase, folder: Path) -> tuple[Path, Path]:
+def _write_case(case: ReleaseCase, volumes: CaseVolumes, folder: Path) -> None:
     subset = "Ts" if case.held_out else "Tr"
     image = folder / f"images{subset}" / f"{case.name}_0000{ENDING}"
-    return image, folder / f"labels{subset}" / f"{case.name}{ENDING}"
+    label = folder / f"labels{subset}" / f"{case.name}{ENDING}"
+    write_image(image, volumes.image, volumes.geometry)
+    write_labels(label, volumes.labels, volumes.geometry)
 
 
 def _all_groups(case: ReleaseCase) -> dict[str, str]:
@@ -208,20 +180,6 @@ def _dataset_json(release: Release, cases: list[ReleaseCase]) -> dict[str, Any]:
         "numTraining": sum(not case.held_out for case in cases),
         "file_ending": ENDING,
     }
-
-
-def _check_complete(cases: list[ReleaseCase], building: Path, output: Path) -> None:
-    """Raise AppError if another command has removed the unfinished dataset as a leftover."""
-    if not all(file.is_file() for case in cases for file in _files(case, building)):
-        raise AppError(BUSY_OUTPUT, output=output)
-
-
-def _moved_aside(output: Path) -> Path | None:
-    """Rename an existing dataset; return its new path, a leftover for the next command."""
-    if not output.exists():
-        return None
-    old = output.with_name(f"{BUILDING}{output.name}-{secrets.token_hex(4)}")
-    return output.rename(old)
 
 
 def _prepared(output: Path, cases: list[ReleaseCase], notes: tuple[str, ...]) -> PreparedDataset:

@@ -63,8 +63,6 @@ REVIEWED_NUMBERS: Final[Mapping[str, str]] = {
 """Numbers of a patient, and the unit of their errors."""
 ERRORS: Final = {name: f"{name} error, {unit}" for name, unit in REVIEWED_NUMBERS.items()}
 """Column of the error of each number."""
-FIRST_TOOLS: Final = (Tool.ALTERNATIVE, Tool.LEVEL)
-"""Quick tools of 0.1.0."""
 NO_TOOLS: Final[tuple[Tool, ...]] = ()
 
 _Values: TypeAlias = NDArray[np.float64]
@@ -92,8 +90,8 @@ class ReaderEvaluation:
     """Results of the simulated reader.
 
     ``one_action`` is the share of all gross errors removed by one action of any quick tool in each
-    of the first 30 % of the slices of every patient, ``one_action_first`` the same with the
-    `FIRST_TOOLS`. ``actions`` is the mean number of actions for a whole review of a patient.
+    of the first 30 % of the slices of every patient. ``actions`` is the mean number of actions for
+    a whole review of a patient.
     ``stopping`` tells whether a review may end early, ``intervals`` whether numbers lie in theirs.
     ``curves`` has for every order and column an estimate for each entry of `ACTIONS`:
     ``gross_left`` is a share of all gross errors, 0 … 1, ``dice`` the mean over volumes and
@@ -103,7 +101,6 @@ class ReaderEvaluation:
     curves: Mapping[str, Mapping[str, tuple[Estimate, ...]]]
     tools: tuple[ToolUse, ...]
     one_action: Estimate
-    one_action_first: Estimate
     actions: Estimate
     patients: int
     volumes: int
@@ -174,7 +171,6 @@ def evaluate_reader(
         curves={order: _curves(reviews[order], names) for order in ORDERS},
         tools=tuple(_tool_use(reviews[QUEUE], first, names)),
         one_action=_removed_share(first, QUICK, names),
-        one_action_first=_removed_share(first, FIRST_TOOLS, names),
         actions=mean_estimate([r.states[-1]["actions"] for r in reviews[QUEUE]], names),
         patients=len(names),
         volumes=count,
@@ -346,7 +342,7 @@ def _one_action(volumes: Sequence[_Volume]) -> _FirstSlices:
     before = np.array([readers[number].gross(z) for number, z in places], np.float64)
     left = [readers[number].left_after_one(z) for number, z in places]
     removed = {NO_TOOLS: float(before.sum())}
-    for tools in (QUICK, FIRST_TOOLS, *((tool,) for tool in QUICK)):
+    for tools in (QUICK, *((tool,) for tool in QUICK)):
         # In each slice the reader takes the tool that leaves the fewest errors.
         least = np.array([min(errors[tool] for tool in tools) for errors in left], np.float64)
         cumulative = np.concatenate([[0.0], np.cumsum(before - least)])
@@ -470,14 +466,8 @@ def stop_csv(evaluation: ReaderEvaluation) -> str:
     ``of_slices`` in the queue; ``covered`` of ``patients`` changed by no more than the ``target``
     later, and none by more than ``largest``.
     """
-    columns = ("number", "target", "level", "reader", "slices", "of_slices", "covered", "patients")
-    rows: list[Sequence[Any]] = [(*columns, "low", "high", "largest")]
-    for result in evaluation.stopping:
-        values = [f"{v:.3f}" for v in (*result.interval, result.largest)]
-        means = f"{result.slices:.2f}", f"{result.of_slices:.2f}"
-        start = result.number, f"{result.target:g}", result.level, result.reader, *means
-        rows.append((*start, result.covered, result.patients, *values))
-    return csv_text(rows)
+    means = {"slices": ".2f", "of_slices": ".2f"}
+    return _results_csv(StopResult._fields, evaluation.stopping, means)
 
 
 def intervals_csv(evaluation: ReaderEvaluation) -> str:
@@ -486,12 +476,20 @@ def intervals_csv(evaluation: ReaderEvaluation) -> str:
     The rule was fitted on the other patients; ``held`` of ``patients`` had their number after all
     slices in the interval, ``low`` and ``high`` bound this share. ``half_width`` is the mean one.
     """
-    columns = ("number", "slices", "level", "held", "patients", "low", "high", "half_width")
-    rows: list[Sequence[Any]] = [columns]
-    for r in evaluation.intervals:
-        values = [f"{v:.3f}" for v in (*r.interval, r.half_width)]
-        rows.append((r.number, r.slices, r.level, r.held, r.patients, *values))
-    return csv_text(rows)
+    return _results_csv(IntervalResult._fields, evaluation.intervals)
+
+
+def _results_csv(
+    columns: Sequence[str], results: Iterable[tuple[Any, ...]], formats: Mapping[str, str] = {}
+) -> str:
+    rows = [
+        [
+            f"{v:{formats.get(c, '.3f')}}" if isinstance(v, float) else v
+            for c, v in zip(columns, r, strict=True)
+        ]
+        for r in results
+    ]
+    return csv_text([columns, *rows])
 
 
 def reader_text(evaluation: ReaderEvaluation) -> str:
@@ -514,7 +512,7 @@ def reader_text(evaluation: ReaderEvaluation) -> str:
 
 def _stop_line(result: StopResult) -> str:
     """Return what the rule gave for a target and a reader."""
-    low, high = map(percent_text, result.interval)
+    low, high = map(percent_text, (result.low, result.high))
     return (
         f"{result.number} to ± {result.target:g} in {result.level} % (reader who {result.reader}): "
         f"{result.slices:.1f} of {result.of_slices:.1f} slices, then within the target in "
@@ -527,8 +525,7 @@ def _shares_of_errors(evaluation: ReaderEvaluation) -> list[str]:
     queue = evaluation.curves[QUEUE]
     lines = [
         f"One action in each of the first {percent_text(SHARE)} of the slices removes "
-        f"{share_text(evaluation.one_action)} of the gross errors; with alternatives and level "
-        f"only, {share_text(evaluation.one_action_first)}.",
+        f"{share_text(evaluation.one_action)} of the gross errors.",
     ]
     for actions in (20, 40):
         n = ACTIONS.index(actions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -43,15 +43,14 @@ class ReadPatient:
     basal: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class StopResult:
+class StopResult(NamedTuple):
     """Patients of one reader whose ``number`` was within the ``target`` when the rule said stop.
 
     The rule is that for ``level`` % of the patients.
 
     ``slices`` and ``of_slices`` are the mean numbers of slices until then and in the queue.
-    ``largest`` is the largest change after it, and ``interval`` the exact 95 % interval of the
-    share covered.
+    ``largest`` is the largest change after it, ``low`` and ``high`` bound the exact 95 % interval
+    of the share covered.
     """
 
     number: str
@@ -62,8 +61,9 @@ class StopResult:
     of_slices: float
     covered: int
     patients: int
+    low: float
+    high: float
     largest: float
-    interval: tuple[float, float]
 
 
 def evaluate_stopping(patients: Sequence[ReadPatient]) -> list[StopResult]:
@@ -78,13 +78,12 @@ def evaluate_stopping(patients: Sequence[ReadPatient]) -> list[StopResult]:
     ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class IntervalResult:
+class IntervalResult(NamedTuple):
     """Coverage of the intervals of a ``number`` at a ``level``, %, after some accepted ``slices``.
 
     ``held`` counts the ``patients``, each with open slices left, whose number after all slices lay
-    in the interval. ``half_width`` is the mean one, and ``interval`` the exact 95 % interval of the
-    share.
+    in the interval. ``half_width`` is the mean one, ``low`` and ``high`` bound the exact 95 %
+    interval of the share.
     """
 
     number: str
@@ -92,8 +91,9 @@ class IntervalResult:
     level: Coverage
     held: int
     patients: int
+    low: float
+    high: float
     half_width: float
-    interval: tuple[float, float]
 
 
 def evaluate_intervals(patients: Sequence[ReadPatient]) -> list[IntervalResult]:
@@ -123,17 +123,9 @@ def interval_result(
     held = sum(change <= width for change, width in zip(left, widths, strict=True))
     if not reviewed:
         return []
-    return [
-        IntervalResult(
-            number=number,
-            slices=slices,
-            level=level,
-            held=held,
-            patients=len(reviewed),
-            half_width=float(np.mean(widths)),
-            interval=exact_interval(held, len(reviewed)),
-        )
-    ]
+    count, half_width = len(reviewed), float(np.mean(widths))
+    share = exact_interval(held, count)
+    return [IntervalResult(number, slices, level, held, count, *share, half_width)]
 
 
 def _result(
@@ -158,15 +150,7 @@ def _result(
         errors.append(abs(float(read[stop] - read[-1])))
     covered = sum(error <= target for error in errors)
     if known:
-        yield StopResult(
-            number=number,
-            target=target,
-            level=level,
-            reader=reader,
-            slices=float(np.mean(stops)),
-            of_slices=float(np.mean(lengths)),
-            covered=covered,
-            patients=len(known),
-            largest=max(errors),
-            interval=exact_interval(covered, len(known)),
-        )
+        means = float(np.mean(stops)), float(np.mean(lengths))
+        share = exact_interval(covered, len(known))
+        start = number, target, level, reader, *means
+        yield StopResult(*start, covered, len(known), *share, max(errors))

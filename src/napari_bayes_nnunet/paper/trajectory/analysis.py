@@ -6,7 +6,6 @@ Fig. 2 of Zhao et al., MICCAI 2022. Epochs and cycles count from 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -23,20 +22,11 @@ from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from ...io.ensemble.trajectory import Trajectory, read_trajectory
 from ...io.files.given_path import resolve_links
 from ...io.files.limits import read_small
-from .weight_space import (
-    Modes,
-    Spreading,
-    compare_modes,
-    measure_spreading,
-    pairwise_distances,
-    step_lengths,
-)
+from .weight_space import Modes, compare_modes, pairwise_distances, step_lengths
 
 TOO_FEW_EPOCHS: Final = (
     "{folder} has the weights of {count} epochs, but a t-SNE needs at least {needed}. Train again."
 )
-NO_SUCH_LAYER: Final = "No layer has {part!r} in its name. Choose one of {layers}."
-SEVERAL_LAYERS: Final = "{count} layers have {part!r} in their names. Choose one of {layers}."
 NO_TRAINING: Final = (
     "{folder} is not the folder of a training, because {record} is missing. Choose another folder."
 )
@@ -62,9 +52,9 @@ class LayerDistances:
 
     ``distances`` (E, E). ``steps`` (E,) are distances to the previous epoch, NaN if that is not
     known; ``restart`` is their mean for the first epochs of cycles, ``step`` for all other epochs.
-    ``norm`` is the mean norm of the members, or of all epochs without members. ``modes`` and
-    ``spreading`` describe the members; ``control`` are the modes of the same epochs in a training
-    without restarts, if one is given.
+    ``norm`` is the mean norm of the members, or of all epochs without members. ``modes``
+    describe the members; ``control`` are the modes of the same epochs in a training without
+    restarts, if one is given.
     """
 
     name: str
@@ -75,7 +65,6 @@ class LayerDistances:
     step: float
     restart: float
     modes: Modes
-    spreading: Spreading
     control: Modes | None = None
 
     def relative(self, distance: float) -> float:
@@ -85,7 +74,7 @@ class LayerDistances:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerMaps:
-    """Fig. 2 for one layer: (a) all ``epochs``, (b) the ``members``; None if they are too few.
+    """Fig. 2 of the drawn layer: (a) all ``epochs``, (b) the ``members``; None if too few.
 
     ``epochs`` is also None if only members were kept. ``control`` has the known epochs of the
     training in a training without restarts, None if it was not given or lacks one of them.
@@ -101,8 +90,8 @@ class TrajectoryAnalysis:
     """Trajectory of a training. ``epochs`` (E,) are those whose weights are known.
 
     ``is_member`` (E,) marks members; ``is_whole`` says if epochs between members are known too.
-    ``layers`` are all layers, in the order of the network; ``maps`` are those of the chosen layers,
-    in the order of the choice. ``reports`` are the finished epochs of the fold in progress.jsonl.
+    ``layers`` are all layers, in the order of the network; ``maps`` are those of the layer
+    ``drawn_name``. ``reports`` are the finished epochs of the fold in progress.jsonl.
     """
 
     name: str
@@ -112,7 +101,8 @@ class TrajectoryAnalysis:
     is_member: NDArray[np.bool_]
     is_whole: bool
     layers: tuple[LayerDistances, ...]
-    maps: Mapping[str, LayerMaps]
+    drawn_name: str
+    maps: LayerMaps
     reports: tuple[EpochDone, ...]
 
     @property
@@ -126,28 +116,23 @@ class TrajectoryAnalysis:
         return self.epochs[self.is_member]
 
     @property
-    def first(self) -> LayerDistances:
-        """The first of the chosen layers."""
-        return self.layer(next(iter(self.maps)))
-
-    def layer(self, name: str) -> LayerDistances:
-        """Return the layer of this name."""
-        return next(layer for layer in self.layers if layer.name == name)
+    def drawn(self) -> LayerDistances:
+        """The layer of the maps."""
+        return next(layer for layer in self.layers if layer.name == self.drawn_name)
 
 
-def analyse_trajectory(
-    run: Path, *, fold: str = "0", layers: Sequence[str] = ()
-) -> TrajectoryAnalysis:
+def analyse_trajectory(run: Path, *, fold: str = "0") -> TrajectoryAnalysis:
     """Analyse the weights that the training ``run`` kept: those of every epoch, or of its members.
 
-    ``layers`` are names, or parts of names, of the layers to draw; by default the last one of the
-    decoder, as in the paper. Raises AppError, DataError or ModelError if the training, the fold or
-    a layer does not exist, fewer than five epochs are known, or a file is damaged.
+    The last layer of the decoder is drawn, as in the paper. Raises AppError, DataError or
+    ModelError if the training or the fold does not exist, fewer than five epochs are known, or a
+    file is damaged.
     """
     folder = RunFolder(run)
     record = _record(folder, fold)
     trajectory = _read_weights(folder, record, fold)
-    names = choose_layers(list(trajectory.layers), layers)
+    names = list(trajectory.layers)
+    drawn = ([n for n in names if n.startswith("decoder.stages")] or names)[-1]
     members = [member.epoch for member in record.members(fold)]
     is_member = np.isin(trajectory.epochs, members)
     if len(trajectory.epochs) < FEWEST_EPOCHS:
@@ -171,33 +156,9 @@ def analyse_trajectory(
             _layer(name, weights, trajectory.epochs, is_member, length)
             for name, weights in trajectory.layers.items()
         ),
-        maps={
-            name: _maps(trajectory.layers[name], is_member, trajectory.epochs // length)
-            for name in names
-        },
+        drawn_name=drawn,
+        maps=_maps(trajectory.layers[drawn], is_member, trajectory.epochs // length),
         reports=_reports(folder, fold),
-    )
-
-
-def choose_layers(kept: Sequence[str], parts: Sequence[str]) -> list[str]:
-    """Return the layers with these ``parts`` of names, by default the last of the decoder.
-
-    Raises AppError if a part fits no layer or several.
-    """
-    if not parts:
-        return [([n for n in kept if n.startswith("decoder.stages")] or list(kept))[-1]]
-    return list(dict.fromkeys(_choose_layer(kept, part) for part in parts))
-
-
-def _choose_layer(kept: Sequence[str], part: str) -> str:
-    fits = [name for name in kept if name == part] or [name for name in kept if part in name]
-    if len(fits) == 1:
-        return fits[0]
-    raise AppError(
-        SEVERAL_LAYERS if fits else NO_SUCH_LAYER,
-        part=part,
-        layers=", ".join(fits or kept),
-        count=len(fits),
     )
 
 
@@ -245,8 +206,6 @@ def _layer(
 ) -> LayerDistances:
     distances = pairwise_distances(weights)
     member_distances = distances[np.ix_(is_member, is_member)]
-    members = epochs[is_member]
-    cycles = members // cycle_length
     norms = np.linalg.norm(weights[is_member] if is_member.any() else weights, axis=1)
     lengths = step_lengths(distances, epochs)
     starts = epochs % cycle_length == 0
@@ -258,8 +217,7 @@ def _layer(
         steps=lengths,
         step=_mean(lengths[~starts]),
         restart=_mean(lengths[starts]),
-        modes=compare_modes(member_distances, cycles),
-        spreading=measure_spreading(member_distances, members, cycles),
+        modes=compare_modes(member_distances, epochs[is_member] // cycle_length),
     )
 
 
@@ -313,21 +271,16 @@ def with_control(
             raise AppError(OTHER_NETWORK, run=run, layer=layer.name)
         control_modes = compare_modes(pairwise_distances(weights[rows]), cycles)
         layers.append(replace(layer, control=control_modes))
-    maps = {
-        name: replace(maps, control=_map_same_epochs(control, name, analysis))
-        for name, maps in analysis.maps.items()
-    }
+    maps = replace(analysis.maps, control=_map_same_epochs(control, analysis))
     return replace(analysis, layers=tuple(layers), maps=maps)
 
 
-def _map_same_epochs(
-    control: Trajectory, name: str, analysis: TrajectoryAnalysis
-) -> WeightMap | None:
+def _map_same_epochs(control: Trajectory, analysis: TrajectoryAnalysis) -> WeightMap | None:
     """Return the map of the epochs of ``analysis`` in another training, if it has all of them."""
     if not np.isin(analysis.epochs, control.epochs).all():
         return None
     rows = np.searchsorted(control.epochs, analysis.epochs)
-    return map_weights(control.layers[name][rows], analysis.cycles)
+    return map_weights(control.layers[analysis.drawn_name][rows], analysis.cycles)
 
 
 def _check_never_restarted(run: Path) -> None:

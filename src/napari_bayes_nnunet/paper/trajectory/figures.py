@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...app.report.figures import DPI, GRID, INK, METHOD_COLORS, MUTED
 from ...core.heart.structures import structure_colors
-from .analysis import FEWEST_EPOCHS, LayerDistances, LayerMaps, TrajectoryAnalysis, WeightMap
+from .analysis import FEWEST_EPOCHS, LayerMaps, TrajectoryAnalysis, WeightMap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ NO_DICE: Final = "Not known"
 
 
 def draw_trajectory(analysis: TrajectoryAnalysis) -> Figure:
-    """Return Fig. 2 of the first layer: all epochs, the members, learning rate and Dice.
+    """Return Fig. 2: all epochs, the members, learning rate and Dice.
 
     A control has a map beside them.
     """
@@ -40,7 +40,7 @@ def draw_trajectory(analysis: TrajectoryAnalysis) -> Figure:
     letters = iter("abcde")
     for column, (title, draw) in enumerate(drawn.items()):
         panel = style_panel(figure.add_subplot(grid[:, column]), next(letters), title)
-        draw(panel, analysis.maps[analysis.first.name], analysis)
+        draw(panel, analysis.maps, analysis)
     rates = style_panel(figure.add_subplot(grid[0, -1]), next(letters), "Learning rate")
     dice = style_panel(figure.add_subplot(grid[1, -1], sharex=rates), next(letters), "Pseudo Dice")
     _draw_rates(rates, analysis)
@@ -52,37 +52,11 @@ def draw_trajectory(analysis: TrajectoryAnalysis) -> Figure:
     return figure
 
 
-def draw_layers(analysis: TrajectoryAnalysis) -> Figure:
-    """Return the maps of all chosen layers in columns: all epochs, the control's, and members."""
-    names, drawn = list(analysis.maps), _maps_of(analysis)
-    figure = make_figure(height=3.1 * len(drawn) + 0.4, width=max(2, len(names)) * 3.1)
-    panels = figure.subplots(len(drawn), max(2, len(names)), squeeze=False)
-    for column, name in enumerate(names):
-        for row, draw in enumerate(drawn.values()):
-            panel = panels[row, column]
-            draw(panel, analysis.maps[name], analysis)
-            if row == 0:
-                panel.set_title(name, fontsize=8, color=INK, loc="left")
-    for panel in panels[:, len(names) :].flat:
-        panel.set_visible(False)
-    for row, label in enumerate(drawn):
-        panels[row, 0].set_ylabel(label, fontsize=9, color=INK)
-    figure.legend(
-        handles=_legend_marks(analysis),
-        loc="outside lower left",
-        fontsize=9,
-        frameon=False,
-        ncols=8,
-    )
-    return figure
-
-
 def _maps_of(analysis: TrajectoryAnalysis) -> dict[str, Callable[..., None]]:
     """Return title → function that draws a map, for the maps that the analysis has."""
-    has_control = any(maps.control is not None for maps in analysis.maps.values())
     return {
         **({_ALL_EPOCHS: _draw_epochs} if analysis.is_whole else {}),
-        **({_CONTROL: _draw_control} if has_control else {}),
+        **({_CONTROL: _draw_control} if analysis.maps.control is not None else {}),
         _MEMBERS: _draw_members,
     }
 
@@ -261,18 +235,16 @@ def style_panel(panel: Axes, letter: str, title: str) -> Axes:
 
 
 def draw_distances(analysis: TrajectoryAnalysis) -> Figure:
-    """Return distances between all epochs, from epoch to epoch, and within cycles."""
+    """Return distances between all epochs, and from epoch to epoch."""
     figure = make_figure(height=3.5)
-    matrix, stepwise, spread = figure.subplots(1, 3)
-    layer = analysis.first
+    matrix, stepwise = figure.subplots(1, 2)
     _draw_matrix(style_panel(matrix, "a", "Distance of all epochs"), analysis)
     _draw_steps(style_panel(stepwise, "b", "From epoch to epoch"), analysis)
-    _draw_spreading(style_panel(spread, "c", "Members of a cycle"), layer)
     return figure
 
 
 def _draw_matrix(panel: Axes, analysis: TrajectoryAnalysis) -> None:
-    distances, epochs = analysis.first.distances, analysis.epochs
+    distances, epochs = analysis.drawn.distances, analysis.epochs
     # The random weights of the first epochs are so far away that all others would look equal.
     highest = float(np.percentile(distances, 95))
     shown = panel.imshow(distances, cmap="magma_r", vmin=0, vmax=highest, interpolation="nearest")
@@ -292,24 +264,9 @@ def _draw_matrix(panel: Axes, analysis: TrajectoryAnalysis) -> None:
 
 
 def _draw_steps(panel: Axes, analysis: TrajectoryAnalysis) -> None:
-    panel.plot(analysis.epochs, analysis.first.steps, color=INK, lw=1.1)
-    if np.isfinite(analysis.first.steps).any():
+    panel.plot(analysis.epochs, analysis.drawn.steps, color=INK, lw=1.1)
+    if np.isfinite(analysis.drawn.steps).any():
         set_log_scale(panel)
     panel.set_ylabel("distance", fontsize=9)
     panel.set_xlabel("epoch", fontsize=9)
     draw_cycles(panel, analysis)
-
-
-def _draw_spreading(panel: Axes, layer: LayerDistances) -> None:
-    """Draw distances over the lag in epochs, and those of a random walk and a straight line."""
-    lags, distances = layer.spreading.lags, layer.spreading.distances
-    panel.plot(lags, distances, color=INK, marker="o", ms=4, lw=1.2, label="measured")
-    if len(lags) > 1:
-        first, growth = distances[0], lags / lags[0]
-        for label, power, dashes in (("straight line", 1, "--"), ("random walk", 0.5, "-."),
-                                     ("around one point", 0, ":")):  # fmt: skip
-            panel.plot(lags, first * growth**power, color=MUTED, lw=1, ls=dashes, label=label)
-        panel.legend(fontsize=8, frameon=False, loc="upper left")
-    panel.set_ylim(bottom=0)
-    panel.set_ylabel("mean distance", fontsize=9)
-    panel.set_xlabel("epochs between two members", fontsize=9)

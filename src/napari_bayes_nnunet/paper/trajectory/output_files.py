@@ -1,40 +1,28 @@
-"""Files of a trajectory: a page, two tables, and the figures in print resolution."""
+"""Files of a trajectory: a page, two tables, and two figures in print resolution."""
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
-from ...app import AppError
 from ...app.report.figures import encode_png
 from ...app.report.html import UNKNOWN, Tile, render_page
 from ...app.report.output_folder import check_report_files, unwritable
-from ...app.segmentation.ensemble import Ensemble
-from ...app.terminal import JobText, show_member
 from ...core.counts import format_count
-from ...io.ensemble.run_folder import RunFolder
 from ...io.files.atomic import replacing, write_text
 from ...io.files.csv_text import csv_text
-from ...io.images.nifti import case_name
 from .analysis import SEED, LayerDistances, TrajectoryAnalysis, analyse_trajectory, with_control
-from .figures import draw_distances, draw_layers, draw_trajectory
-from .member_comparison import MemberCase, compare_members, draw_members, picture_name, read_image
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .figures import draw_distances, draw_trajectory
 
 PAGE, TABLE, DISTANCES = "trajectory.html", "trajectory.csv", "distances.csv"
-FIGURES: Final = ("trajectory.png", "layers.png", "distances.png")
+FIGURES: Final = {"trajectory.png": draw_trajectory, "distances.png": draw_distances}
 _FIRST_TITLES: Final = ("epoch", "cycle", "member", "learning_rate")
 PAPER_DPI: Final = 300
 ONLY_MEMBERS_KNOWN: Final = "only members known"
@@ -49,34 +37,22 @@ CONTROL_MODES: Final = (
 _LAYER_COLUMNS: Final = ("x", "y", "member_x", "member_y", "control_x", "control_y", "step")
 
 
-GROWTH = (
-    "The distance between two members of a cycle grows with the power {exponent:.2f} of the epochs "
-    "between them."
-)
-STAYING = "The members stay around one point."
-WALKING = "The members follow a random walk."
-DRIFTING = "The members drift in nearly a straight line."
-
-
 def check_trajectory_report(report: Path) -> None:
     """Raise AppError, before long work, if the folder ``report`` cannot be used."""
     tables = {TABLE: ",".join(_FIRST_TITLES), DISTANCES: "layer,"}
     check_report_files(report, tables, [*FIGURES, PAGE])
 
 
-def write_trajectory(
-    analysis: TrajectoryAnalysis, report: Path, *, cases: Sequence[MemberCase] = ()
-) -> Path:
+def write_trajectory(analysis: TrajectoryAnalysis, report: Path) -> Path:
     """Write the files to the folder ``report``, replacing older ones; return the page.
 
-    ``cases`` get pictures of single members. Raises AppError if the files cannot be written.
+    Raises AppError if the files cannot be written.
     """
-    figures = draw_figures(analysis, cases)
-    page = trajectory_page(analysis, cases, {name: encode_png(f) for name, f in figures.items()})
+    figures = {name: draw(analysis) for name, draw in FIGURES.items()}
+    page = trajectory_page(analysis, {name: encode_png(f) for name, f in figures.items()})
     try:
         write_text(report / TABLE, trajectory_csv(analysis))
         write_text(report / DISTANCES, distances_csv(analysis))
-        (report / "layers.png").unlink(missing_ok=True)  # perhaps of other layers
         for name, figure in figures.items():
             with replacing(report / name) as temporary:
                 figure.savefig(temporary, format="png", dpi=PAPER_DPI)
@@ -86,32 +62,15 @@ def write_trajectory(
     return report / PAGE
 
 
-def draw_figures(analysis: TrajectoryAnalysis, cases: Sequence[MemberCase]) -> dict[str, Figure]:
-    """Return file name → figure, in the order of the page."""
-    trajectory, layers, distances = FIGURES
-    figures = {trajectory: draw_trajectory(analysis)}
-    if len(analysis.maps) > 1:
-        figures[layers] = draw_layers(analysis)
-    figures[distances] = draw_distances(analysis)
-    for case in cases:
-        if case.shown:
-            figures[picture_name(case)] = draw_members(case)
-    return figures
-
-
 def trajectory_csv(analysis: TrajectoryAnalysis) -> str:
-    """Return one row per epoch: rate, pseudo Dice, and the points and the step of each drawn layer.
+    """Return one row per epoch: rate, pseudo Dice, and the points and the step of the drawn layer.
 
     Epochs and cycles count from 0; unknown values are empty.
     """
     schedule = analysis.schedule
     reports = {report.epoch: report for report in analysis.reports}
     structures = list(analysis.reports[-1].pseudo_dice) if analysis.reports else []
-    columns = {
-        f"{name} {end}": values
-        for name in analysis.maps
-        for end, values in _columns(analysis, name).items()
-    }
+    columns = {f"{analysis.drawn_name} {end}": v for end, v in _columns(analysis).items()}
     rows: list[Sequence[Any]] = []
     titles = [f"pseudo_dice_{name}" for name in structures]
     rows.append([*_FIRST_TITLES, *titles, *columns])
@@ -126,16 +85,16 @@ def trajectory_csv(analysis: TrajectoryAnalysis) -> str:
     return csv_text(rows)
 
 
-def _columns(analysis: TrajectoryAnalysis, name: str) -> Mapping[str, NDArray[np.float64]]:
-    """Return (E,) numbers of a layer; those of members are NaN for other epochs."""
+def _columns(analysis: TrajectoryAnalysis) -> Mapping[str, NDArray[np.float64]]:
+    """Return (E,) numbers of the drawn layer; those of members are NaN for other epochs."""
     unknown = np.full((len(analysis.epochs), 2), math.nan)
-    maps, members = analysis.maps[name], unknown.copy()
+    maps, members = analysis.maps, unknown.copy()
     if maps.members is not None:
         members[analysis.is_member] = maps.members.points
     epochs, control = (
         unknown if known is None else known.points for known in (maps.epochs, maps.control)
     )
-    steps = analysis.layer(name).steps
+    steps = analysis.drawn.steps
     return dict(zip(_LAYER_COLUMNS, (*epochs.T, *members.T, *control.T, steps), strict=True))
 
 
@@ -162,7 +121,6 @@ def _distances(layer: LayerDistances) -> dict[str, Any]:
         **{f"{name}_relative": layer.relative(length) for name, length in lengths.items()},
         "between_to_within": layer.modes.ratio,
         "silhouette": layer.modes.silhouette,
-        "drift_exponent": layer.spreading.exponent,
         "control_between_to_within": layer.control.ratio if layer.control else None,
         "control_silhouette": layer.control.silhouette if layer.control else None,
     }
@@ -173,8 +131,8 @@ def _number_text(value: float | None) -> str:
 
 
 def trajectory_text(analysis: TrajectoryAnalysis) -> str:
-    """Return the results of the first layer, for a terminal."""
-    layer = analysis.first
+    """Return the results of the drawn layer, for a terminal."""
+    layer = analysis.drawn
     epochs = (
         f"{format_count(len(analysis.epochs), 'epoch')} known"
         if analysis.is_whole
@@ -189,40 +147,26 @@ def trajectory_text(analysis: TrajectoryAnalysis) -> str:
     for sentence, modes in ((MODES, layer.modes), (CONTROL_MODES, layer.control)):
         if modes is not None and not math.isnan(modes.ratio):
             lines.append(sentence.format(modes=modes))
-    return "\n".join([*lines, *filter(None, [spreading_text(layer)])])
+    return "\n".join(lines)
 
 
-def trajectory_page(
-    analysis: TrajectoryAnalysis, cases: Sequence[MemberCase], figures: Mapping[str, bytes]
-) -> str:
+def trajectory_page(analysis: TrajectoryAnalysis, figures: Mapping[str, bytes]) -> str:
     """Return the report as an HTML document; ``figures`` are PNG by file name."""
-    maps = analysis.maps[analysis.first.name]
+    maps = analysis.maps
     shown = [m for m in (maps.epochs, maps.control, maps.members) if m is not None]
     return render_page(
         "trajectory.html.j2",
         analysis=analysis,
         facts=_facts(analysis),
         warnings=[],
-        tiles=list(_tiles(analysis.first)),
+        tiles=list(_tiles(analysis.drawn)),
         figures=figures,
         perplexities=list(dict.fromkeys(f"{m.perplexity:.3g}" for m in shown)),
         has_control_map=maps.control is not None,
         seed=SEED,
-        way=spreading_text(analysis.first),
-        cases=[(case, figures[picture_name(case)] if case.shown else None) for case in cases],
         number=_number,
         percent=_percent,
     )
-
-
-def spreading_text(layer: LayerDistances) -> str:
-    """Return in a sentence if the members of a cycle stay or drift, "" if that is not known."""
-    exponent = layer.spreading.exponent
-    if math.isnan(exponent):
-        return ""
-    # Halfway between the powers of one point, 0, a random walk, 0.5, and a straight line, 1.
-    movement = STAYING if exponent < 0.25 else WALKING if exponent < 0.75 else DRIFTING
-    return f"{GROWTH.format(exponent=exponent)} {movement}"
 
 
 def _facts(analysis: TrajectoryAnalysis) -> list[str]:
@@ -233,7 +177,7 @@ def _facts(analysis: TrajectoryAnalysis) -> list[str]:
         f"{format_count(schedule.all_cycles, 'cycle')} of "
         f"{format_count(schedule.cycle_length, 'epoch')}",
         format_count(len(analysis.members), "member"),
-        analysis.first.name,
+        analysis.drawn_name,
     ]
 
 
@@ -245,11 +189,9 @@ def _tiles(layer: LayerDistances) -> Iterator[Tile]:
         apart = f"without restarts {_number(control.ratio)} ×"
         groups = f"without restarts {_number(control.silhouette)}"
     restart = layer.restart / layer.step if layer.step > 0 else math.nan
-    drift = "0: one point · 1: straight line"
     yield Tile("Between / within cycles", _number(modes.ratio), "×", apart)
     yield Tile("Silhouette of the cycles", _number(modes.silhouette), below=groups)
     yield Tile("Step at a restart", _number(restart), "×", "of the step from epoch to epoch")
-    yield Tile("Drift exponent", _number(layer.spreading.exponent), below=drift)
 
 
 def _number(value: float) -> str:
@@ -271,38 +213,17 @@ def trajectory_in_terminal(
     report: Path,
     *,
     fold: str = "0",
-    layers: Sequence[str] = (),
-    cases: Sequence[Path] = (),
     control: Path | None = None,
-    device: str = "auto",
 ) -> None:
-    """Analyse the training ``run`` and write the report with pictures of ``cases``.
+    """Analyse the training ``run`` and write the report.
 
     ``control`` is a training without restarts, whose epochs are grouped in the same way. Raises
     AppError, DataError or ModelError.
     """
-    names = [case_name(case) for case in cases]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise AppError(
-            "Two images have the name {case}, so they would have the same picture. Rename one.",
-            case=twice[0],
-        )
-    for case in cases:
-        read_image(case)  # an unreadable image must not stop the long work later
-    analysis = analyse_trajectory(run, fold=fold, layers=layers)
+    analysis = analyse_trajectory(run, fold=fold)
     if control is not None:
         analysis = with_control(analysis, control)
     check_trajectory_report(report)
-    shown = list(_with_bars(RunFolder(run).fold(fold), cases, device)) if cases else []
-    page = write_trajectory(analysis, report, cases=shown)
+    page = write_trajectory(analysis, report)
     click.echo(trajectory_text(analysis))
     click.echo(f"Report: {page}")
-
-
-def _with_bars(fold: Path, cases: Sequence[Path], device: str) -> Iterator[MemberCase]:
-    ensemble = Ensemble(fold, device=device)
-    for image in cases:
-        with closing(JobText(sys.stderr, is_brief=True)) as view:
-            yield compare_members(
-                ensemble, image, on_member=partial(show_member, view, case_name(image))
-            )

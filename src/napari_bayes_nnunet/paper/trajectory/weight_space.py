@@ -34,29 +34,6 @@ class Modes:
         return self.between / self.within if self.within > 0 else math.nan
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Spreading:
-    """Mean ``distances`` (L,) of members of one cycle that are ``lags`` (L,) epochs apart.
-
-    Lags are ascending.
-    """
-
-    lags: NDArray[np.int64]
-    distances: NDArray[np.float64]
-
-    @property
-    def exponent(self) -> float:
-        """Power of the lag with which the distance grows; NaN for fewer than two lags.
-
-        0 means that the weights fluctuate about one point, 0.5 a random walk, 1 a straight line.
-        """
-        positive = self.distances > 0
-        if np.count_nonzero(positive) < 2:
-            return math.nan
-        slope, _ = np.polyfit(np.log(self.lags[positive]), np.log(self.distances[positive]), 1)
-        return float(slope)
-
-
 def pairwise_distances(weights: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return (n, n) distances of (n, P) sets of P weights, exact to about 1e-7 of their spread."""
     products = np.zeros((len(weights), len(weights)))
@@ -90,21 +67,6 @@ def compare_modes(distances: NDArray[np.float64], cycles: NDArray[np.int64]) -> 
         between=_mean(pairs[~same]),
         silhouette=_silhouette(distances, cycles),
     )
-
-
-def measure_spreading(
-    distances: NDArray[np.float64], epochs: NDArray[np.int64], cycles: NDArray[np.int64]
-) -> Spreading:
-    """Return the mean distance of members of one cycle against the epochs between them.
-
-    ``distances`` is (n, n), ``epochs`` and ``cycles`` are (n,).
-    """
-    first, second = np.triu_indices(len(epochs), 1)
-    same = cycles[first] == cycles[second]
-    lag = np.abs(epochs[second] - epochs[first])[same]
-    lags, group = np.unique(lag, return_inverse=True)
-    sums = np.bincount(group, distances[first, second][same], minlength=len(lags))
-    return Spreading(lags=lags, distances=sums / np.bincount(group, minlength=len(lags)))
 
 
 def _silhouette(distances: NDArray[np.float64], cycles: NDArray[np.int64]) -> float:

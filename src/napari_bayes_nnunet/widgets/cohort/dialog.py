@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
@@ -25,7 +24,6 @@ from ...app.messages import (
     StudyDone,
 )
 from ...core.counts import format_count
-from ...core.durations import duration_text
 from ..common.background import Background
 from ..common.dock import MessageLabel, column_layout, form_layout
 from ..common.folder_drop import FolderDrop
@@ -59,12 +57,8 @@ _LOOKING = "Looking for studies"
 NOTICES_SHOWN = 3
 SUMMARY = "See cohort.html in the results folder for a summary."
 FINISHED_KEPT = "Finished studies are kept. Press Start to continue."
-STUDY_COUNT = "{done} of {studies} done"
-FIRST_STUDY = "Segmenting the first of {studies}…"
-STOPPED_AT = "Stopped: {count}. The study in progress is lost. Press Start to continue."
-STOPPED_FIRST = "Stopped before the first study."
-RUN_FINISHED = "Finished in {duration}: {count}{failed}. {summary}"
-FAILED_COUNT = ", {failed} failed (see the top of the table)"
+FIRST_STUDY = "Segmenting the first of {studies}"
+STOPPED_COHORT = "Stopped."
 
 
 class CohortWindow(FolderDrop, QWidget):
@@ -90,8 +84,7 @@ class CohortWindow(FolderDrop, QWidget):
         self._run, self._settings, self._read_settings = run, settings, read_settings
         self._checked: CohortCommand | None = None
         self._results: Path | None = None
-        self._studies, self._started = 0, 0.0
-        self._refusal = ""
+        self._studies = 0
         self._background = Background(self)
         self._shower = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, self)
         self._shower.setTimeout(SHOWN_AFTER_MS)
@@ -120,12 +113,13 @@ class CohortWindow(FolderDrop, QWidget):
         """Show the settings of the dock; during a run, keep the settings that it uses."""
         if self.is_busy:
             return
-        self._remove_outdated_refusal()
         try:
-            chosen = self._read_settings()
-            self.chosen.show_message(FROM_THE_DOCK.format(chosen=chosen))
+            text = FROM_THE_DOCK.format(chosen=self._read_settings())
+            self.start_button.setEnabled(True)
         except AppError as error:
-            self.chosen.show_message(in_the_window(error))
+            text = in_the_window(error)
+            self.start_button.setEnabled(False)
+        self.chosen.show_message(text)
 
     def start(self) -> None:
         """Segment the studies that are not finished, or show what is missing."""
@@ -137,8 +131,7 @@ class CohortWindow(FolderDrop, QWidget):
         try:
             request = self._request()
         except AppError as error:
-            self._refusal = in_the_window(error)
-            self._show_message(self._refusal, "blocking")
+            self._show_message(in_the_window(error), "blocking")
             return
         # Before the run is noted: the settings stay as they are during one.
         self.refresh_settings()
@@ -153,21 +146,10 @@ class CohortWindow(FolderDrop, QWidget):
     def stop(self) -> None:
         """End the run soon; only the study in progress is lost."""
         self.stop_button.setEnabled(False)
-        self.progress.text.setText("Stopping…")
+        self.progress.show_stopping()
         if self._checked is not None:
-            self._on_refused(self._checked, "Stopped.")
+            self._on_refused(self._checked, STOPPED_COHORT)
         self._run.stop()
-
-    def _remove_outdated_refusal(self) -> None:
-        """Remove the message about what Start lacked if it is no longer true."""
-        if not self._refusal or self.status.text() != self._refusal:
-            return
-        try:
-            self._request()
-        except AppError as error:
-            if in_the_window(error) == self._refusal:
-                return
-        self._show_message("")
 
     def _request(self) -> CohortCommand:
         images, results = self.form.images.path, self.form.results.path
@@ -209,13 +191,15 @@ class CohortWindow(FolderDrop, QWidget):
         self.start_button.clicked.connect(self.start)
         self.stop_button.clicked.connect(self.stop)
         self.review_button.clicked.connect(self._on_review_clicked)
-        self.form.images.chosen.connect(self._remove_outdated_refusal)
-        self.form.results.chosen.connect(self._remove_outdated_refusal)
         for chosen in (self.form.images.chosen, self.form.results.chosen):
-            chosen.connect(lambda _: self.site.set_folder(self.form.results.path))
+            chosen.connect(self._on_folder_chosen)
         self._shower.triggered.connect(self._show_studies)
         self._run.message_received.connect(self._on_message)
         self._run.ended.connect(self._on_ended)
+
+    def _on_folder_chosen(self, _: Path | None) -> None:
+        self._show_message("")  # which may be about the folder before
+        self.site.set_folder(self.form.results.path)
 
     def _on_checked(self, request: CohortCommand, _: None) -> None:
         # Stop was pressed while the folder was looked at.
@@ -223,7 +207,7 @@ class CohortWindow(FolderDrop, QWidget):
             return
         self._checked, self._results = None, request.output
         self._settings.keep(last_cohort=dict(self.form.choices()))
-        self._studies, self._started = 0, perf_counter()
+        self._studies = 0
         self.table.clear(request.images)
         self.made_by.show_message(RESULTS_OF.format(chosen=request.chosen))
         self.review_button.setEnabled(False)
@@ -252,7 +236,7 @@ class CohortWindow(FolderDrop, QWidget):
 
     def _on_stage_started(self, message: StageStarted) -> None:
         if not self._studies:
-            self.progress.text.setText(f"{message.text}…")
+            self.progress.show_stage(message)
 
     def _on_study_done(self, message: StudyDone) -> None:
         self.table.add(message)
@@ -261,16 +245,13 @@ class CohortWindow(FolderDrop, QWidget):
         self._shower.throttle()
 
     def _show_progress(self, done: int, eta_seconds: float | None) -> None:
-        left = f", {duration_text(eta_seconds)} left" if eta_seconds else ""
-        count = f"{done} of {self._studies}"
-        first = FIRST_STUDY.format(studies=format_count(self._studies, "study", "studies"))
-        self.progress.bar.setRange(0, self._studies if done else 0)  # moves before the first study
-        self.progress.bar.setValue(done)
-        self.progressed.emit(count)
-        # The word that the run is stopping stays until it has ended.
-        if self.stop_button.isEnabled():
-            studies = format_count(self._studies, "study", "studies")
-            self.progress.text.setText(f"{done} of {studies}{left}" if done else first)
+        studies = format_count(self._studies, "study", "studies")
+        stage = StageStarted(text=FIRST_STUDY.format(studies=studies))  # moves the bar meanwhile
+        if done:
+            text, left = f"{done} of {studies}", eta_seconds or None
+            stage = StageStarted(text=text, done=done, total=self._studies, eta_seconds=left)
+        self.progress.show_stage(stage)
+        self.progressed.emit(f"{done} of {self._studies}")
 
     def _show_studies(self) -> None:
         self.table.refresh()
@@ -286,27 +267,11 @@ class CohortWindow(FolderDrop, QWidget):
         self._show_studies()
         self._set_running(False)
         self.progressed.emit("")
-        self._show_message(
-            self._ending(outcome, sentence), "blocking" if outcome == FAILED else "fine"
-        )
-
-    def _ending(self, outcome: str, sentence: str) -> str:
-        done, failed = self.table.done, self.table.failed
-        if outcome == FAILED:
-            return f"{sentence} {FINISHED_KEPT}" if done else sentence
-        if not self._studies:
-            return STOPPED_FIRST
-        count = STUDY_COUNT.format(
-            done=done, studies=format_count(self._studies, "study", "studies")
-        )
-        if outcome != FINISHED:
-            return STOPPED_AT.format(count=count)
-        return RUN_FINISHED.format(
-            duration=duration_text(perf_counter() - self._started),
-            count=count,
-            failed=FAILED_COUNT.format(failed=failed) if failed else "",
-            summary=SUMMARY,
-        )
+        if outcome == FINISHED:
+            sentence = f"{sentence} {SUMMARY}"
+        elif outcome == FAILED and self.table.done:
+            sentence = f"{sentence} {FINISHED_KEPT}"
+        self._show_message(sentence or STOPPED_COHORT, "blocking" if outcome == FAILED else "fine")
 
     def _on_review_clicked(self) -> None:
         self.review_requested.emit(self._results)

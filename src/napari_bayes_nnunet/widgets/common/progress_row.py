@@ -11,6 +11,8 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
+from ...app.messages import StageStarted
+from ...core.durations import duration_text
 from .dock import column_layout, row_layout
 
 
@@ -39,7 +41,7 @@ class ProgressRow(QWidget):
 
     def __init__(self, *, can_stop: bool = True) -> None:
         super().__init__()
-        self._words = ""
+        self._words, self._is_stopping = "", False
         self.text = QElidingLabel()
         self.text.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -53,23 +55,33 @@ class ProgressRow(QWidget):
 
     def begin(self, words: str) -> None:
         """Show that work has started; `progress` fills {done} and {total} of ``words``."""
-        self._words = words
-        self.text.setText(words.partition(" {")[0] + "…")
-        self.bar.setRange(0, 0)
+        self._words, self._is_stopping = words, False
         self.stop_button.setEnabled(True)
+        self.show_stage(StageStarted(text=words.partition(" {")[0]))
         self.show()
 
     def progress(self, step: tuple[int, int]) -> None:
         """Show that so many steps of a total are done."""
         done, total = step
-        if not total:  # the number of steps is not known yet
-            return
-        if self.stop_button.isEnabled():
-            self.text.setText(self._words.format(done=done, total=total))
-        self.bar.setRange(0, total)
-        self.bar.setValue(done)
+        if total:  # else the number of steps is not known yet
+            words = self._words.format(done=done, total=total)
+            self.show_stage(StageStarted(text=words, done=done, total=total))
 
-    def _on_stop_clicked(self) -> None:
+    def show_stage(self, stage: StageStarted) -> None:
+        """Show a step of any job; once it is being stopped, only that of the bar."""
+        if not self._is_stopping:
+            eta, ending = stage.eta_seconds, "" if stage.total else "…"
+            ending = f", {duration_text(eta)} left" if eta is not None else ending
+            self.text.setText(f"{stage.text}{ending}")
+        self.bar.setRange(0, stage.total)
+        self.bar.setValue(stage.done)
+
+    def show_stopping(self) -> None:
+        """Show that the work is being stopped, until it has ended."""
+        self._is_stopping = True
         self.stop_button.setEnabled(False)
         self.text.setText("Stopping…")
+
+    def _on_stop_clicked(self) -> None:
+        self.show_stopping()
         self.stop_requested.emit()

@@ -9,15 +9,16 @@ from typing import Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
+from ...app.evaluation.evaluate import EvaluationProgress
 from ...app.evaluation.request import (
     EvaluationOutcome,
     EvaluationPreview,
     EvaluationRequest,
-    Stage,
     existing_files,
     preview_evaluation,
     run_evaluation,
 )
+from ...app.messages import StageStarted
 from ...core.counts import format_count
 from ..common.dialogs import ask_to_replace
 from ..common.dock import DockContent, FittingScrollArea, MessageLabel, column_layout
@@ -132,13 +133,10 @@ class EvaluationWidget(DockContent):
         else:
             self.progress.hide()
 
-    def _on_progressed(self, stage: Stage) -> None:
-        text, bar = self.progress.text, self.progress.bar
-        words = stage.words if stage.total else f"{stage.words}…"
-        text.setText(words)
-        text.setToolTip(words)
-        bar.setRange(0, stage.total)
-        bar.setValue(stage.done)
+    def _on_progressed(self, stage: EvaluationProgress) -> None:
+        place = f"{stage.done} of {stage.total}"
+        words = f"{place}: {stage.case}" if stage.total else stage.case
+        self.progress.show_stage(StageStarted(text=words, done=stage.done, total=stage.total))
         self.progress.stop_button.setEnabled(not stage.is_last)
 
     def _on_finished(self, outcome: EvaluationOutcome) -> None:

@@ -10,14 +10,13 @@ from typing import Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLineEdit, QPushButton, QWidget
 
-from ...app.evaluation.request import EvaluationRequest
+from ...app.evaluation.request import DUPLICATE_METHOD, EvaluationRequest
 from ..common.dock import CollapsibleSection, ThemeFont, column_layout, heading
 from ..common.folder_row import FolderRow
 from ..common.patient_pattern import PatientForm, labelled_row
 
 NO_PREDICTIONS = "Choose the folder of the predictions."
 NO_OTHERS = "Choose the folder of the predictions to compare with, or remove the row (×)."
-SAME_NAME = "Two methods are called {name}. Rename one of them."
 
 
 class MethodsForm(QWidget):
@@ -51,7 +50,7 @@ class MethodsForm(QWidget):
             return NO_OTHERS
         names = [row.name for row in self.rows]
         duplicate = next((name for name in names if names.count(name) > 1), "")
-        return SAME_NAME.format(name=duplicate) if duplicate else ""
+        return DUPLICATE_METHOD.format(name=duplicate) if duplicate else ""
 
     def set_methods(self, methods: Sequence[tuple[str, Path]]) -> None:
         """Show (name, folder) pairs; the name "" stands for that of the folder."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from platformdirs import user_data_path, user_documents_path
 
 from ...app import AppError
-from ...app.messages import FINISHED, STOPPED
+from ...app.messages import FINISHED
 from ...io.study.study import has_corrections
 from ..common.settings import DemoSettings, Settings
 
@@ -24,14 +24,10 @@ if TYPE_CHECKING:
     from ..review.dock import ReviewWidget
     from .save import ResultStudy
 
-TIMEOUT_S = 1800
-DRAWN_AFTER_MS = 4000
-"""Layers and thumbnails are drawn by then."""
 WINDOW = (1500, 920)
 TITLE_BAR = 40
 """Height of the bar above a window, px; unknown until it is shown."""
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 NO_QT = (
     "napari or a Qt binding is missing ({error}). Install the package with "
     'pip install "napari-bayes-nnunet[all]".'
@@ -44,10 +40,6 @@ UNREACHABLE_DISPLAY = (
     "The display ({display}) cannot be used. Check it, or start on a virtual display with "
     "xvfb-run -a. Qt reports more with QT_DEBUG_PLUGINS=1."
 )
-NO_PICTURE_NAME = "{file} is not the name of a picture. Use one of the endings {endings}."
-CANNOT_WRITE_PICTURE = "{file} cannot be written ({reason})."
-TOO_SLOW = "The demo did not finish within {seconds:.0f} seconds."
-CLOSED_EARLY = "The window was closed before the picture was taken."
 DEMO_STUDY = "demo_study"
 GUIDE = (
     "{next} shows the next slice, {accept} accepts the one on screen.\n"
@@ -57,17 +49,13 @@ GUIDE = (
 """Advice on what to press, with the keys of the actions."""
 
 
-def run_demo(screenshot: Path | None = None) -> Path | None:
+def run_demo() -> Path | None:
     """Open napari with the sample cine, segment ED and ES, and open the review of the result.
 
     Returns when the window is closed. A study that the user has worked on is moved into the user's
-    data folder and its new place is returned; an untouched one is deleted. With ``screenshot`` it
-    runs unattended: when the study is open it writes a picture of the window to this file and
-    closes the window. Raises AppError if anything is missing or fails, or if it takes longer than
-    `TIMEOUT_S`.
+    data folder and its new place is returned; an untouched one is deleted. Raises AppError if Qt or
+    a display is missing; the dock shows what fails later.
     """
-    if screenshot is not None:
-        check_picture(screenshot)
     try:
         import napari
         import qtpy.QtWidgets  # noqa: F401
@@ -77,13 +65,11 @@ def run_demo(screenshot: Path | None = None) -> Path | None:
     viewer = napari.Viewer(title="napari: Bayesian nnU-Net")
     study = Path(tempfile.mkdtemp(prefix="bayes-nnunet-demo-")) / DEMO_STUDY
     try:
-        demo = _Demo(viewer, study, screenshot)
+        demo = _Demo(viewer, study)  # kept in a name, because signals do not keep it
         demo.start()
-        if not demo.failure:
-            napari.run()
+        napari.run()
     finally:
         kept = keep_work(study)
-    demo.check()
     return kept
 
 
@@ -151,73 +137,37 @@ def fit_to_screen(width: int, height: int) -> tuple[int, int, int, int]:
     return screen.x() + x, screen.y() + y + TITLE_BAR, width, height
 
 
-def check_picture(file: Path) -> None:
-    """Raise AppError if no picture can be written to ``file``."""
-    if file.suffix.lower() not in PICTURES:
-        raise AppError(NO_PICTURE_NAME, file=file, endings=", ".join(PICTURES))
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=file.parent):
-            pass
-    except OSError as error:
-        raise AppError(CANNOT_WRITE_PICTURE, file=file, reason=error.strerror) from error
-
-
 class _Demo:
-    """The steps from the empty window to the first slice of the queue, and the picture.
+    """The steps from the empty window to the first slice of the queue."""
 
-    After a ``failure`` without a picture the window is closed.
-    """
-
-    def __init__(self, viewer: Any, study: Path, screenshot: Path | None) -> None:
+    def __init__(self, viewer: Any, study: Path) -> None:
         from ..layers.result_layers import add_image
         from ..layers.sample_data import cine
         from .dock import SegmentWidget
 
         self._viewer = viewer
         self._study = study
-        self._screenshot = screenshot
         self._viewer.window.set_geometry(*fit_to_screen(*WINDOW))
         for data in cine():
             add_image(self._viewer, data)
         self._dock = SegmentWidget(viewer, settings=DemoSettings())
         self._review: ReviewWidget | None = None
-        self.failure = ""
-        self._is_done = screenshot is None
 
     def start(self) -> None:
         """Show the dock; all further steps happen in napari's event loop."""
-        from qtpy.QtCore import QTimer
-
         self._viewer.window.add_dock_widget(self._dock, name="Segment", area="right")
         self._dock.ensemble.found.connect(self._on_ensemble_found)
-        self._dock.ensemble.failed.connect(self._fail)
         self._dock.ended.connect(self._on_ended)
         self._dock.ensemble.choose_demo()
-        if self._screenshot is not None:
-            sentence = TOO_SLOW.format(seconds=TIMEOUT_S)
-            QTimer.singleShot(round(TIMEOUT_S * 1000), partial(self._fail, sentence))
-
-    def check(self) -> None:
-        """Raise AppError if a picture was wanted but not taken."""
-        if not self._is_done:
-            raise AppError(self.failure or CLOSED_EARLY)
 
     def _on_ensemble_found(self, path: Path) -> None:
         self._dock.ensemble.found.disconnect(self._on_ensemble_found)
-        if self._dock.image.layer is None:  # the window has been closed
-            return
-        self._dock.segment()
-        if not self._dock.is_running:
-            self._fail(self._dock.run.status.text())
+        if self._dock.image.layer is not None:  # the window has not been closed
+            self._dock.segment()
 
-    def _on_ended(self, outcome: str, sentence: str) -> None:
-        if outcome == STOPPED:  # the user pressed Stop or closed the window
-            return
-        if outcome != FINISHED:
-            self._fail(sentence)
-            return
-        self._write_study()
+    def _on_ended(self, outcome: str) -> None:
+        if outcome == FINISHED:
+            self._write_study()
 
     def _write_study(self) -> None:
         """Write the study of the first result, then open it."""
@@ -231,7 +181,7 @@ class _Demo:
         if layer is None or result is None:  # the user has chosen another image meanwhile
             return
         work = partial(make_result_study, result, self._study, image=layer_voxels(layer))
-        Background(self._dock).run(work, self._open_review, self._fail)
+        Background(self._dock).run(work, self._open_review, self._dock.run.show_messages)
 
     def _open_review(self, study: ResultStudy) -> None:
         from ..review.dock import ReviewWidget
@@ -244,29 +194,9 @@ class _Demo:
         self._review.open(study.folder)
 
     def _on_study_shown(self) -> None:
-        from qtpy.QtCore import QTimer
-
         from ..layers.keys import KEYS, key_text
 
         assert self._review is not None
         self._review.study_shown.disconnect(self._on_study_shown)
         keys = {action.replace(" ", "_"): key_text(action) for action in KEYS}
         self._review.show_guide(GUIDE.format(**keys))
-        if self._screenshot is not None:
-            QTimer.singleShot(DRAWN_AFTER_MS, self._take_picture)
-
-    def _take_picture(self) -> None:
-        assert self._screenshot is not None
-        try:
-            self._viewer.screenshot(str(self._screenshot), canvas_only=False)
-        except OSError as error:
-            reason = error.strerror or error
-            self._fail(CANNOT_WRITE_PICTURE.format(file=self._screenshot, reason=reason))
-            return
-        self._is_done = True
-        self._viewer.close()
-
-    def _fail(self, sentence: str) -> None:
-        if self._screenshot is not None and not self._is_done and not self.failure:
-            self.failure = sentence
-            self._viewer.close()

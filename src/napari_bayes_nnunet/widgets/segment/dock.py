@@ -114,7 +114,7 @@ from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
 from .inference_child import InferenceChild
 from .method_form import MethodForm
-from .run_form import RunForm, SegmentationProgress
+from .run_form import RunForm
 from .save import (
     NOTHING_DONE,
     ResultStudy,
@@ -130,6 +130,8 @@ from .save import (
 if TYPE_CHECKING:
     from ..cohort.dialog import CohortWindow
 
+BAR_STEPS: Final = 1000
+"""Parts of a segmentation on the bar."""
 STOP_WITHIN_MS = 600
 """A child that has not stopped by then is killed, so that Stop takes less than a second."""
 STOPPED_EARLY = "Stopped."
@@ -149,7 +151,6 @@ STILL_LOOKING = "The ensemble is still being checked. Try again in a moment."
 CANNOT_FIND_PHASES = "ED and ES are found from the LV, which this ensemble does not segment."
 NO_ENSEMBLE = "No ensemble is chosen. Choose an ensemble first."
 NO_USABLE_MEMBER = "{ensemble} has no usable member. See Details for the reasons."
-WAITING_FOR_ENSEMBLE = "Waiting for the ensemble"
 IMAGE_REMOVED = "The image was removed."
 PHASES_BY_VOLUME = "ED is phase {ed}, ES is phase {es} ({source})."
 FINISHED_IN = "Finished in {duration}."
@@ -229,8 +230,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._shown_job: _Job | None = None  # until its end is shown
         # They wait for the end of a review; the images keep them.
         self._held: WeakSet[SegmentationResult] = WeakSet()
-        self._refusal = ""
-        self._is_waiting = self._makes_study = False
+        self._makes_study = False
         self.child = child or InferenceChild()
         self._patience = QTimer(self)
         self._patience.setSingleShot(True)
@@ -299,7 +299,6 @@ class SegmentWidget(FolderDrop, DockContent):
     def _connect(self) -> None:
         self.ensemble.ensemble_changed.connect(self._on_ensemble_changed)
         self.ensemble.found.connect(self._on_ensemble_found)
-        self.ensemble.failed.connect(self._on_ensemble_failed)
         self.image.image_changed.connect(self._on_image_changed)
         self.image.image_picked.connect(self._on_image_picked)
         self.image.title_changed.connect(self.run.set_title)
@@ -307,7 +306,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.method.changed.connect(self._show_options)
         self.method.remote.connect_button.clicked.connect(self._on_connect_clicked)
         self.run.segment_button.clicked.connect(self.segment)
-        self.run.stop_button.clicked.connect(self._on_stop_clicked)
+        self.run.stop_button.clicked.connect(self.stop)
         self.run.save_button.clicked.connect(self._on_save_clicked)
         self.run.review_button.clicked.connect(self._on_review_clicked)
         self.run.folder_button.clicked.connect(self._on_folder_clicked)
@@ -344,29 +343,26 @@ class SegmentWidget(FolderDrop, DockContent):
         return self._shown_job is not None
 
     def _on_ensemble_changed(self, folder: EnsembleFolder | None) -> None:
-        self.run.set_missing("" if self.ensemble.path else NO_ENSEMBLE)
+        self.run.set_missing(self._what_is_missing())
         self.method.set_ensemble(folder)
         self._show_options()
-        if folder is None:
-            self._stop_waiting()
-            return
-        self._remove_outdated_refusal()
-        self.image.set_channels(folder.channels)
-        self.image.set_finds_phases(CANNOT_FIND_PHASES if lacks_lv(folder.labels) else "")
+        if folder is not None:
+            self.image.set_channels(folder.channels)
+            self.image.set_finds_phases(CANNOT_FIND_PHASES if lacks_lv(folder.labels) else "")
+
+    def _what_is_missing(self) -> str:
+        """Return why the ensemble cannot segment yet, "" if it can."""
+        try:
+            self._usable_ensemble()
+        except AppError as error:
+            return in_the_window(error)
+        return ""
 
     def _on_ensemble_found(self, path: Path) -> None:
         # It is loaded before Segment is pressed, so that the first picture comes earlier.
         self.child.send(LoadEnsemble(folder=str(path), device=self.method.device_name))
-        if self._stop_waiting():
-            self.segment()
-
-    def _on_ensemble_failed(self, sentence: str) -> None:
-        if self._stop_waiting():
-            self.run.show_messages(sentence)
 
     def _on_image_changed(self, layer: Image | None) -> None:
-        self._stop_waiting()
-        self._remove_outdated_refusal()
         self._caption.set_image(layer)
         self._show_result()
         if layer is None:
@@ -388,12 +384,6 @@ class SegmentWidget(FolderDrop, DockContent):
         if result is not None and is_hidden and not is_reviewed(self._viewer, layer):
             self._on_result_chosen(result.settings.method)
         self._viewer.layers.selection.active = layer
-
-    def _remove_outdated_refusal(self) -> None:
-        """Remove the message about what Segment lacked, because the choice has changed."""
-        if self._refusal and self.run.status.text() == self._refusal:
-            self.run.show_messages()
-        self._refusal = ""
 
     def _on_details_toggled(self, is_open: bool) -> None:
         self._settings.add("open_sections", {KEPT_DETAILS: is_open})
@@ -419,38 +409,19 @@ class SegmentWidget(FolderDrop, DockContent):
         """Segment the chosen image with the chosen options, or show what is missing."""
         if self._job is not None:
             return
-        self._stop_waiting()
         self.turns.finish()
         try:
             if self._writer.is_busy:  # it reads a result that a segmentation would change
                 raise AppError(STILL_WRITING)
             image = self.image.image()
-            if self.ensemble.is_looking:
-                self._wait_for_ensemble()
-                return
             path, folder = self._usable_ensemble()
         except (AppError, DataError) as error:
-            self._refusal = in_the_window(error)
-            self.run.show_messages(self._refusal)
+            self.run.show_messages(in_the_window(error))
             return
         layer = self.image.layer
         if layer is not None and self.image.is_wanted():
             bring_to_front(self._viewer, *self.image.layers)
             self.start(layer, image, self._result_for(layer, image, path, folder))
-
-    def _wait_for_ensemble(self) -> None:
-        """Segment once the ensemble is found; a choice, a failure or Stop cancels this."""
-        self._is_waiting = True
-        self.run.show_messages()
-        self.run.set_running(True)
-        self.run.show_stage(WAITING_FOR_ENSEMBLE)
-
-    def _stop_waiting(self) -> bool:
-        """Stop waiting for the ensemble and return True if the dock was waiting."""
-        was_waiting, self._is_waiting = self._is_waiting, False
-        if was_waiting:
-            self.run.set_running(False)
-        return was_waiting
 
     def _usable_ensemble(self) -> tuple[Path, EnsembleFolder]:
         """Return the chosen folder and its content. Raises AppError if it cannot segment yet."""
@@ -591,21 +562,26 @@ class SegmentWidget(FolderDrop, DockContent):
         self._show_numbers()
 
     def _on_snapshot(self, job: _Job, message: SnapshotReady) -> None:
-        phase = job.phase(message.phase)
-        job.shares[phase] = message.done / message.total
-        fraction = sum(job.shares.values()) / job.phases
-        counts = (message.done, message.total, message.eta_seconds)
-        progress = SegmentationProgress(*counts, phase, fraction)
-        finish = partial(self._on_snapshot_read, job, progress)
+        phase, done, total = job.phase(message.phase), message.done, message.total
+        job.shares[phase] = done / total
+        stage = StageStarted(
+            text=f"{'Member' if phase is None else f'Phase {phase}: member'} {done} of {total}",
+            done=round(BAR_STEPS * sum(job.shares.values()) / job.phases),
+            total=BAR_STEPS,
+            eta_seconds=message.eta_seconds,
+        )
+        finish = partial(self._on_snapshot_read, job, phase, message, stage)
         self._read(job, partial(job.result.read, message, phase), finish)
 
-    def _on_snapshot_read(self, job: _Job, progress: SegmentationProgress, _: object) -> None:
-        job.result.count(progress.phase, progress.done, progress.total)
-        if progress.phase not in job.shown:
-            job.shown.append(progress.phase)
-        self._show_grown(job, progress.phase)
+    def _on_snapshot_read(
+        self, job: _Job, phase: int | None, message: SnapshotReady, stage: StageStarted, _: object
+    ) -> None:
+        job.result.count(phase, message.done, message.total)
+        if phase not in job.shown:
+            job.shown.append(phase)
+        self._show_grown(job, phase)
         if job is self._job:
-            self.run.show_progress(progress)
+            self.run.show_progress(stage)
 
     def _show_grown(self, job: _Job, phase: int | None) -> None:
         """Show what has arrived; the first time in steps, between which the window answers."""
@@ -690,11 +666,6 @@ class SegmentWidget(FolderDrop, DockContent):
     def _on_all_read(self, job: _Job, message: JobEnded) -> None:
         if job is self._job:
             self._end(job, message.outcome, in_the_window(message.sentence))
-
-    def _on_stop_clicked(self) -> None:
-        if self._stop_waiting():
-            self.run.show_messages(STOPPED_EARLY)
-        self.stop()
 
     def stop(self) -> None:
         """End the segmentation within a second and keep the result so far."""
@@ -1010,7 +981,6 @@ class SegmentWidget(FolderDrop, DockContent):
 
     def close_child(self) -> None:
         """End the job and the child process; showing the dock starts another."""
-        self._stop_waiting()
         if (job := self._job) is not None:
             job.gives_up.set()
             self._end(job, STOPPED, "")

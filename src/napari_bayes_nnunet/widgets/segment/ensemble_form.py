@@ -8,9 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QStandardItem
 from qtpy.QtWidgets import (
-    QComboBox,
     QFileDialog,
     QHBoxLayout,
     QPushButton,
@@ -30,7 +28,6 @@ from ..common.settings import Settings, existing
 
 DEMO_FOLDER = Path(str(files("napari_bayes_nnunet") / "demo_ensemble"))
 DEMO_TITLE = "Demo ensemble (built in)"
-NO_DEMO = "The built-in ensemble is missing from this installation."
 _NOTHING = "Choose an ensemble…"
 NOTHING_CHOSEN = "Choose the built-in one or a folder."  # one line, so that no control moves
 SEARCHING_FOLDER = "Searching…"
@@ -46,12 +43,11 @@ class EnsembleForm(QWidget):
     ``folder`` is the chosen ensemble, ``path`` its folder as it was chosen, which may hold several
     trainings. While that is being searched, ``is_looking`` is True.
     ``ensemble_changed`` carries the EnsembleFolder, or None. ``found`` carries the path of an
-    ensemble whose weights have not been opened yet, ``failed`` why a folder has no ensemble.
+    ensemble whose weights have not been opened yet.
     """
 
     ensemble_changed = Signal(object)
     found = Signal(object)
-    failed = Signal(str)
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
@@ -97,11 +93,7 @@ class EnsembleForm(QWidget):
 
     def choose_demo(self) -> None:
         """Choose the built-in ensemble."""
-        if DEMO_FOLDER.is_dir():
-            self.choose(DEMO_FOLDER)
-        else:
-            self._show_problems([NO_DEMO])
-            self.failed.emit(NO_DEMO)
+        self.choose(DEMO_FOLDER)
 
     def refuse(self, path: str, reasons: dict[str, str]) -> None:
         """Mark the members of ``path`` that the child could not open as refused."""
@@ -131,8 +123,6 @@ class EnsembleForm(QWidget):
         self.folders.clear()
         self.folders.addItem(_NOTHING, None)
         self.folders.addItem(DEMO_TITLE, DEMO_FOLDER)
-        if not DEMO_FOLDER.is_dir():
-            _disable(self.folders, 1, NO_DEMO)
         for folder in filter(None, map(existing, self._settings.kept.recent_ensembles)):
             self._add(folder)
 
@@ -180,9 +170,9 @@ class EnsembleForm(QWidget):
     def _on_not_found(self, path: Path, sentence: str) -> None:
         if path == self.path:
             self.is_looking = False
+            self._show(None)
             self.summary.show_message("")
             self._show_problems([sentence])
-            self.failed.emit(sentence)
 
     def _show(self, folder: EnsembleFolder | None) -> None:
         self.folder = folder
@@ -232,12 +222,6 @@ def _summary_help(folder: EnsembleFolder) -> str:
     """Return an explanation of the Dice, "" if it is unknown."""
     cases = format_count(folder.validation_cases, "validation case")
     return DICE_HELP.format(cases=cases) if folder.validation_dice else ""
-
-
-def _disable(combo: QComboBox, index: int, reason: str) -> None:
-    item: QStandardItem = combo.model().item(index)
-    item.setEnabled(False)
-    item.setToolTip(reason)
 
 
 _ROWS_SHOWN = 5

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QResizeEvent, QShowEvent
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QButtonGroup,
     QCheckBox,
@@ -21,41 +20,25 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ...app.messages import StageStarted
 from ...app.segmentation.methods import METHODS
 from ...app.segmentation.result import FEWEST_FOR_LOOKS
-from ...core.durations import duration_text
 from ...core.ensemble.maps import ENTROPY, MAPS, UncertaintyMap
 from ...core.heart.structures import CARDIAC
 from ...core.heart.volume_curve import VolumeCurve
 from ..common.dock import LevelLabel, MessageLabel, column_layout
 from ..common.eliding_button import ElidingButton
-from ..common.progress_row import ProgressBar
+from ..common.progress_row import ProgressRow
 from ..layers.result import ResultNumbers
 from ..reading.key_numbers import KeyNumbers
 
 if TYPE_CHECKING:
     from ..reading.volume_plot import CurvesPlot
 
-_STEPS = 1000
 SEGMENT_IMAGE = "Segment {title}"
 SEGMENTING_IMAGE = "Segmenting {title}"
 A_FOLDER = "Segment a folder…"
 MORE_IN_REVIEW = "Review… also shows the uncertainty as lines and as outlines of the members."
-
-
-@dataclass(frozen=True)
-class SegmentationProgress:
-    """Progress of a job: ``done`` of ``total`` members in a phase, ``fraction`` 0 to 1 overall."""
-
-    done: int
-    total: int
-    eta_seconds: float
-    phase: int | None
-    fraction: float
-
-    def __str__(self) -> str:
-        start = "Member" if self.phase is None else f"Phase {self.phase}: member"
-        return f"{start} {self.done} of {self.total}, {duration_text(self.eta_seconds)} left"
 
 
 class RunForm(QWidget):
@@ -72,8 +55,7 @@ class RunForm(QWidget):
         self.stop_button = QPushButton("Stop")
         self.save_button = QPushButton("Save…")
         self.review_button = QPushButton("Review…")
-        self.progress_text = QLabel(" ")  # an empty label has no height
-        self.progress = ProgressBar()
+        self.progress = ProgressRow(can_stop=False)
         self.status = MessageLabel()
         self.warnings = MessageLabel(level="warning")
         self.results = ResultsForm()
@@ -93,14 +75,11 @@ class RunForm(QWidget):
         self.set_result(None)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Give the hidden progress the font of the window, which determines its height."""
+        """Give the hidden progress the height of any text in the font of the window."""
         super().showEvent(event)
-        self.progress_text.ensurePolished()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Shorten a repeated message to the new width."""
-        super().resizeEvent(event)
-        self._show_line()
+        text = self.progress.text
+        text.ensurePolished()
+        text.setMinimumHeight(QLabel("…", text).sizeHint().height())
 
     def set_title(self, title: str) -> None:
         """Name what will be segmented, such as "patient011, ED and ES"; "" if nothing is open."""
@@ -118,7 +97,7 @@ class RunForm(QWidget):
         self._running_title = self._title if running else ""
         self._name_button()
         self.stop_button.setEnabled(running)
-        self.progress.setVisible(running)
+        self.progress.bar.setVisible(running)
         self._show_line()
 
     def set_outcome_far(self, is_far: bool) -> None:
@@ -140,16 +119,12 @@ class RunForm(QWidget):
 
     def show_stage(self, text: str) -> None:
         """Show a step of unknown duration; outside a run, leave the messages."""
-        if not self._is_running:
-            return
-        self.progress_text.setText(f"{text}…")
-        self.progress.setRange(0, 0)
+        if self._is_running:
+            self.progress.show_stage(StageStarted(text=text))
 
-    def show_progress(self, progress: SegmentationProgress) -> None:
+    def show_progress(self, stage: StageStarted) -> None:
         """Show the number of finished members."""
-        self.progress_text.setText(str(progress))
-        self.progress.setRange(0, _STEPS)
-        self.progress.setValue(round(progress.fraction * _STEPS))
+        self.progress.show_stage(stage)
 
     def show_folder_progress(self, count: str) -> None:
         """Show the progress of a cohort, such as "3 of 60"; "" if none is running."""
@@ -171,13 +146,11 @@ class RunForm(QWidget):
         """Show the progress, or the messages as far as they fit if they must be repeated."""
         is_shown = self._is_outcome_far and not self._is_running
         message = self.status.text().replace("\n", " ") if is_shown else ""
+        text = self.progress.text
         if not self._is_running:
-            metrics = self.progress_text.fontMetrics()
-            room = self.progress_text.width() - metrics.averageCharWidth()  # for its margins
-            line = metrics.elidedText(message, Qt.TextElideMode.ElideRight, room)
-            self.progress_text.setText(line or " ")
-        self.progress_text.setToolTip(message)
-        self.progress_text.setVisible(self._is_running or bool(message))
+            text.setText(message or " ")  # an empty label has no height
+        text.setToolTip(message)
+        text.setVisible(self._is_running or bool(message))
 
     def _name_button(self) -> None:
         running, title = self._running_title, self._title
@@ -232,12 +205,12 @@ class RunForm(QWidget):
         below = QHBoxLayout()
         below.addWidget(self.review_button, 2)
         below.addWidget(self.save_button, 1)
-        for part in (self.progress_text, self.progress):
+        for part in (self.progress.text, self.progress.bar):
             policy = part.sizePolicy()
-            policy.setHorizontalPolicy(QSizePolicy.Policy.Ignored)
             policy.setRetainSizeWhenHidden(True)  # a run moves no control
             part.setSizePolicy(policy)
-        column = column_layout(self, buttons, self.progress_text, self.progress, below)
+        self.progress.show()
+        column = column_layout(self, buttons, self.progress, below)
         for part in (self.folder_button, self.maps, self.outcome):
             column.addWidget(part)
         column_layout(self.maps, *self.map_boxes.values())

@@ -111,7 +111,6 @@ class TrainingPlots(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._reports: dict[int, EpochReport] = {}
         self.rate_plot = SchedulePlot(bottom="", height=_HEIGHT)
         self.loss_plot = HistoryPlot(left="loss")
         self.dice_plot = HistoryPlot(left="pseudo Dice", bottom=EPOCH_AXIS, height=_HEIGHT + 20)
@@ -129,23 +128,17 @@ class TrainingPlots(QWidget):
 
     def set_reports(self, reports: Sequence[EpochReport]) -> None:
         """Replace the shown epochs by these."""
-        # A run may have several folds, of which the last one is shown.
-        self._reports = {r.epoch: r for r in reports if r.fold == reports[-1].fold}
+        shown = {r.epoch: r for r in reports if r.fold == reports[-1].fold}
         losses = make_curves(
-            {t: {TRAINING: r.train_loss, VALIDATION: r.val_loss} for t, r in self._reports.items()}
+            {t: {TRAINING: r.train_loss, VALIDATION: r.val_loss} for t, r in shown.items()}
         )
-        dices = make_curves({t: r.pseudo_dice for t, r in self._reports.items()})
+        dices = make_curves({t: r.pseudo_dice for t, r in shown.items()})
         colors = colors_of([*dices])
-        kept = [epoch for epoch, report in self._reports.items() if report.member]
-        self.rate_plot.set_done(max(self._reports, default=-1) + 1, kept=kept)
+        kept = [epoch for epoch, report in shown.items() if report.member]
+        self.rate_plot.set_done(max(shown, default=-1) + 1, kept=kept)
         self.loss_plot.draw(losses, LOSS_COLORS)
         self.dice_plot.draw(dices, colors)
         self.dice_legend.set_colors(colors)
-
-    def add_report(self, report: EpochReport) -> None:
-        """Show one more epoch; a repeated epoch replaces itself and all later epochs."""
-        before = [r for r in self._reports.values() if r.epoch < report.epoch]
-        self.set_reports([*before, report])
 
     def _lay_out(self) -> None:
         kept = f'<span style="color:{MEMBER_COLOR}">●</span> member kept'
