@@ -89,7 +89,7 @@ MOST_CODE = {
     "a lighter desk": -293,
     "lighter l2": -227,
     "lighter l3": -653,
-    "lighter l4": -51,
+    "lighter l4": -56,
     "lighter l5": -98,
     "lighter l1": -54,
 }

@@ -1,14 +1,13 @@
 """Types of options and arguments that several commands share."""
 
 import os
-from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from napari_bayes_nnunet.cli import main
-from napari_bayes_nnunet.cli.options import DELETED_FOLDER, PATH, GivenPath
+from napari_bayes_nnunet.cli.options import DELETED_FOLDER, GivenPath
 from napari_bayes_nnunet.io.files.special import SPECIAL_FILE
 
 PATHS = [
@@ -64,18 +63,6 @@ def test_deleted_current_folder_is_refused(tmp_path, monkeypatch):
     done = CliRunner().invoke(main, ["export-dicom", "study", "images", "-o", "out"])
     assert done.exit_code == 1
     assert done.stderr == f"Error: {DELETED_FOLDER}\n"
-
-
-def test_current_folder_is_a_path():
-    assert PATH.convert(".", None, None) == Path()
-    assert PATH.convert(Path("a"), None, None) == Path("a")
-
-
-def test_empty_image_begins_no_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(main, ["predict", "ensemble", "", "-o", "out"])
-    assert done.exit_code == 2
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_list_of_commands_is_not_cut_off():

@@ -38,7 +38,6 @@ from napari_bayes_nnunet.io.ensemble.run_folder import (
     write_record,
 )
 from napari_bayes_nnunet.io.files.checksum import sha256
-from napari_bayes_nnunet.nnunet.device import UNAVAILABLE
 
 from ..helpers.data.hearts import LABELS, make_dataset
 
@@ -357,15 +356,6 @@ def test_option_out_of_range_is_usage_error(hearts, tmp_path):
         )
         assert result.exit_code == 2, flags
         assert not (tmp_path / "run").exists()
-
-
-def test_missing_device_is_refused(planned_run, hearts, warm_command, tmp_path):
-    if torch.cuda.is_available():
-        pytest.skip("this machine has CUDA")
-    run = shutil.copytree(planned_run, tmp_path / "run")
-    failed = warm_command.run("train", hearts, "--output", run, "--device", "cuda", folder=tmp_path)
-    assert failed.code == 1
-    assert failed.errors == f"Error: {UNAVAILABLE.format(device='cuda', choices='auto or cpu')}\n"
 
 
 # Other datasets

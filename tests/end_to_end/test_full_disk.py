@@ -94,23 +94,6 @@ def assert_full(error: AppError, folder: Path) -> None:
     assert error.statement.template == DISK_FULL
 
 
-@pytest.mark.parametrize("leaving", [0, 150_000])
-def test_cohort_on_a_full_disk_continues_later(leaving, ensemble, images, disk):
-    output = disk.folder / "out"
-    output.mkdir()
-    disk.fill(leaving=leaving)
-    with pytest.raises(AppError) as caught:
-        run_here(ensemble, [images], output)
-    assert_full(caught.value, output)
-    done = check_whole(output)
-    assert len(done) < STUDIES
-    disk.make_room()
-    told = run_here(ensemble, [images], output, skip_finished=True)
-    outcomes = [study.outcome for study in told]
-    assert outcomes.count("done") >= STUDIES - len(done)
-    assert len(check_whole(output)) == len(rows(output)) == STUDIES
-
-
 def test_disk_full_leaves_nothing_half_written(ensemble, images, tmp_path, monkeypatch):
     asked = {"save": frozenset({"study", "entropy", "probabilities"})}
     number, is_full = 0, True

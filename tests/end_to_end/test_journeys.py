@@ -1,7 +1,6 @@
 """Tests of the journeys of the docs by mouse and keys, from the first click to the files."""
 
 import csv
-import io
 import os
 import sys
 from pathlib import Path
@@ -11,11 +10,10 @@ import numpy as np
 import pytest
 from benchmarks.pictures import hand as of_hand
 from benchmarks.pictures import journeys
-from benchmarks.pictures.camera import LARGEST_BYTES, Camera, small_png
+from benchmarks.pictures.camera import Camera
 from benchmarks.pictures.hand import Hand
 from napari.plugins import _npe2
 from npe2 import PluginManager, PluginManifest
-from PIL import Image
 
 import napari_bayes_nnunet
 from napari_bayes_nnunet.core.steps import drain
@@ -173,14 +171,3 @@ def test_two_methods_are_evaluated(hand, tmp_path):
     journeys.evaluate(hand, Camera(), methods, tmp_path / "labels", tmp_path / "report")
     names = {file.name for file in (tmp_path / "report").iterdir()}
     assert {"report.html", "cases.csv", "summary.json"} <= names
-
-
-def test_pictures_are_small_and_keep_the_colours_of_lines():
-    rng = np.random.default_rng(1)
-    pixels = np.repeat(rng.integers(0, 256, (300, 400, 1), np.uint8), 3, axis=2)
-    line = (86, 180, 233)
-    pixels[100:102] = line
-    written = small_png(pixels)
-    assert len(written) <= LARGEST_BYTES
-    with Image.open(io.BytesIO(written)) as image:
-        assert (np.asarray(image.convert("RGB"))[100:102] == line).all()

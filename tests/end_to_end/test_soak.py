@@ -23,10 +23,10 @@ from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels, write_image
 from napari_bayes_nnunet.io.study.arrays import EDITED
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
+from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.segment.image_form import ALL
 
 from ..helpers.data.models import made_image, make_model
-from ..helpers.windows.review_driver import reviewed
 
 HAS_DISPLAY = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 pytestmark = [
@@ -104,12 +104,18 @@ class Session:
 
     def _review(self) -> Path:
         """Correct one slice with most of the tools, accept it, and close the study."""
-        controller = reviewed(self._viewer, self.segment, self)  # type: ignore[arg-type]
-        (dock,) = (
-            widget
-            for widget in self._viewer.window.dock_widgets.values()
-            if getattr(widget, "controller", None) is controller
-        )
+        self.segment.run.review_button.click()
+        docks: list[ReviewWidget] = []
+
+        def is_open() -> bool:
+            parts = self._viewer.window.dock_widgets.values()
+            docks[:] = [part for part in parts if isinstance(part, ReviewWidget)]
+            return bool(docks) and docks[0].controller is not None and not docks[0].is_opening
+
+        self.until(is_open)
+        (dock,) = docks
+        controller = dock.controller
+        assert controller is not None
         study, place = Path(controller.session.study.folder), controller.picture.place
         controller.act("next alternative")
         controller.corrections.accept_preview()

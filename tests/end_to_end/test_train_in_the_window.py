@@ -1,11 +1,6 @@
 """Test of a first training without a terminal, from two folders to a segmented heart."""
 
 import shutil
-import sys
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,77 +18,12 @@ from napari_bayes_nnunet.widgets.training.data_form import FOLDERS
 from napari_bayes_nnunet.widgets.training.dock import STOP_TRAINING, TrainingWidget
 
 from ..helpers.data.hearts import make_dataset
+from ..helpers.windows.window_time import computing_at_a_stretch
 
 PACKAGE = Path(napari_bayes_nnunet.__file__).parent
 PATIENTS = 4
-COMPUTED_S, WAITED_S = 0.1, 3.0
-"""Longest time for which a slot of this package may compute in the main thread, and block it.
-
-Only a wait of seconds is one of ours: beside other work a thread may not get a processor at once.
-"""
-
-
-def processor_time(thread: int) -> float:
-    """Return for how long a thread has computed, seconds; 0 where the system cannot tell."""
-    if not hasattr(time, "pthread_getcpuclockid"):
-        return 0.0
-    return time.clock_gettime(time.pthread_getcpuclockid(thread))
-
-
-class SlotClock:
-    """Sampler of the time for which slots of this package block the main thread."""
-
-    def __init__(self) -> None:
-        self._main = threading.main_thread().ident or 0
-        self._is_over = threading.Event()
-        self.held: dict[str, tuple[float, float]] = {}
-        """Longest computing and blocking time of every slot, seconds."""
-
-    @property
-    def too_long(self) -> dict[str, tuple[float, float]]:
-        limits = (COMPUTED_S, WAITED_S)
-        return {
-            slot: held
-            for slot, held in self.held.items()
-            if any(seconds > limit for seconds, limit in zip(held, limits, strict=True))
-        }
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        thread = threading.Thread(target=self._sample, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._is_over.set()
-            thread.join()
-            self._is_over.clear()
-
-    def _sample(self) -> None:
-        held: Any = None
-        since = (0.0, 0.0)
-        while not self._is_over.wait(0.002):
-            slot = self._slot()
-            now = (processor_time(self._main), time.perf_counter())
-            if slot is None or slot is not held:
-                held, since = slot, now
-            else:
-                name = f"{Path(slot.f_code.co_filename).name}: {slot.f_code.co_name}"
-                longest = self.held.get(name, (0.0, 0.0))
-                self.held[name] = (
-                    max(longest[0], now[0] - since[0]),
-                    max(longest[1], now[1] - since[1]),
-                )
-
-    def _slot(self) -> Any:
-        """Return the outermost frame of this package in the main thread, None without one."""
-        frame = sys._current_frames().get(self._main)
-        outermost = None
-        while frame is not None:
-            if frame.f_code.co_filename.startswith(str(PACKAGE)):
-                outermost = frame
-            frame = frame.f_back
-        return outermost
+COMPUTED_S = 0.1
+"""Longest time for which the window may compute without answering."""
 
 
 @pytest.fixture
@@ -127,8 +57,7 @@ def test_two_folders_to_a_segmented_heart(viewer, folders, tmp_path, qtbot, monk
     monkeypatch.setattr(training_dock, "ask_on_closing", lambda *_: STOP_TRAINING)
     dock = TrainingWidget(viewer, settings=settings)
     viewer.window.add_dock_widget(dock, name="Train", area="right")
-    clock = SlotClock()
-    with clock.running():
+    with computing_at_a_stretch() as choosing:
         choose_data(dock, folders, qtbot)
         choose_schedule(dock)
         qtbot.waitUntil(dock.new.start_button.isEnabled)
@@ -138,14 +67,13 @@ def test_two_folders_to_a_segmented_heart(viewer, folders, tmp_path, qtbot, monk
     segment = use_in_segment(viewer, folders, qtbot)
     assert dock.watch.started_here()  # the training went on meanwhile
     segment.close_child()
-    with clock.running():
+    with computing_at_a_stretch() as stopping:
         dock.form.stop_button.click()
         qtbot.waitUntil(lambda: not dock.watch.started_here())
         qtbot.waitUntil(lambda: dock.state.kind == "stopped")
     assert "Stopped" in dock.form.status.text()
     assert dock.form.resume_button.isEnabled()
-    print({slot: held for slot, held in clock.held.items() if max(held) > 0.02})
-    assert not clock.too_long
+    assert max(*choosing, *stopping) < COMPUTED_S
 
 
 def choose_data(dock: TrainingWidget, folders: tuple[Path, Path], qtbot: Any) -> None:

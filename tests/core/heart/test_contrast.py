@@ -34,8 +34,3 @@ def test_missing_structure_has_no_ratio():
     labels[labels == 3] = 0
     assert math.isnan(muscle_to_blood(voxels, labels, STRUCTURES))
     assert math.isnan(muscle_to_blood(*made(200, 600), {"RV": 1}))
-
-
-def test_first_of_equal_structures_counts():
-    structures = {**STRUCTURES, "left ventricle": 1}
-    assert muscle_to_blood(*made(200, 600), structures) == pytest.approx(0.2)

@@ -73,7 +73,3 @@ def test_another_structure():
 )
 def test_without_a_spread_nothing_adds_to_it(phases):
     assert ef_contributions(phases, ed=1, es=8) == []
-
-
-def test_one_phase_has_no_ef():
-    assert ef_contributions({1: ED}, ed=1, es=1) == []

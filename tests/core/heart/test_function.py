@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.core import InputError
-from napari_bayes_nnunet.core.heart.ef_contributions import ef_contributions
 from napari_bayes_nnunet.core.heart.function import Patient, heart_function
 from napari_bayes_nnunet.core.heart.slice_volumes import PhaseVolumes
 from napari_bayes_nnunet.core.metrics.conformal import IntervalRule, RemainingChange
@@ -189,21 +187,6 @@ def test_a_sex_is_one_of_two_or_unknown():
     assert [Patient(sex=sex).sex for sex in ("m", "f", None)] == ["m", "f", None]
     with pytest.raises(InputError, check=says(known="f, m")):
         Patient(sex="male")  # type: ignore[arg-type]
-
-
-def test_all_numbers_take_less_than_20_ms():
-    rng = np.random.default_rng(0)
-    phases = {
-        number: phase(**{s: rng.uniform(1, 20, (31, 12)).tolist() for s in ("LV", "MYO", "RV")})
-        for number in (1, 8)
-    }
-    seconds = []
-    for _ in range(5):
-        begin = time.thread_time()
-        heart_function(phases, ed=1, es=8, patient=KNOWN)
-        ef_contributions(phases, ed=1, es=8)
-        seconds.append(time.thread_time() - begin)
-    assert min(seconds) < 0.02
 
 
 RULES = {

@@ -28,11 +28,6 @@ def test_volumes_in_ml():
     assert found == pytest.approx({"RV": 0.075, "MYO": 0.0, "LV": 4.6875})
 
 
-def test_volumes_follow_the_names_not_the_numbers():
-    labels = np.ones((1, 10, 100), np.uint8)
-    assert volumes_ml(labels, (1, 1, 1), {"LV": 1, "RV": 3}) == {"LV": 1.0, "RV": 0.0}
-
-
 def test_spread_over_members():
     found = measure_spread([100.0, 104.0, 108.0])
     assert (found.mean, found.standard_deviation) == (104.0, 4.0)

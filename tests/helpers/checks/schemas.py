@@ -14,10 +14,11 @@ from pydantic import TypeAdapter
 
 from napari_bayes_nnunet.app.segmentation import calibration
 from napari_bayes_nnunet.app.training.run_state import JobInfo
+from napari_bayes_nnunet.core.heart.patient_record import PatientRecord
 from napari_bayes_nnunet.io.ensemble.run_folder import TrainingRecord
 from napari_bayes_nnunet.io.heart.site_profile import SiteProfile
 from napari_bayes_nnunet.io.known_archives import KnownArchive
-from napari_bayes_nnunet.io.study import case_report, info, patient, review_state
+from napari_bayes_nnunet.io.study import case_report, info, review_state
 from napari_bayes_nnunet.widgets.common.settings import Kept
 
 FOLDER = Path(__file__).parents[3] / "docs" / "reference" / "schemas"
@@ -28,7 +29,7 @@ KINDS: Mapping[str, Any] = {
     "report": case_report._FileEntries,
     "study": info._StudyFile,
     "review": review_state._ReviewFile,
-    "patient": patient._PatientFile,
+    "patient": PatientRecord,
     "site_profile": SiteProfile,
     "archives": list[KnownArchive],
     "settings": Kept,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -254,12 +253,3 @@ def test_doubtful_thickness_is_said(tmp_path, leave_out, entries, template):
     write_cine(tmp_path, made_voxels((5, 7, 6, 6)), leave_out=leave_out, **entries)
     notes = read_dicom(tmp_path).notes
     assert [note.template for note in notes] == [template] * bool(template)
-
-
-@pytest.mark.skipif(not BIVME.exists(), reason="the biv-me files are not here")
-def test_six_real_series_are_joined(tmp_path):
-    for name in ("Se1", "Se2", "Se3", "Se4", "Se5", "Se11"):
-        shutil.copytree(BIVME / name, tmp_path / name)
-    volume = read_dicom(tmp_path)
-    assert volume.shape[:2] == (25, 6)
-    assert [note.template for note in volume.notes] == [SPARSE_SLICES]

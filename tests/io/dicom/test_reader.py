@@ -14,7 +14,6 @@ import pytest
 
 from napari_bayes_nnunet.core.problems import change
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.dicom.files import may_hold_dicom
 from napari_bayes_nnunet.io.dicom.headers import tolerant_reading
 from napari_bayes_nnunet.io.dicom.reader import (
     INVALID_UIDS,
@@ -25,9 +24,7 @@ from napari_bayes_nnunet.io.dicom.reader import (
     SEVERAL_SHORT_AXES,
     choose_stack,
     read_dicom,
-    read_stack,
     read_stacks,
-    read_study_date,
     read_thumbnail,
 )
 from napari_bayes_nnunet.io.dicom.series import REPEATS_NOT_USED
@@ -314,10 +311,6 @@ def test_slope_and_intercept(tmp_path):
     assert np.allclose(volume.voxels, 0.5 * voxels - 3)
 
 
-def test_a_slope_of_1_leaves_whole_numbers(tmp_path):
-    check_is_made_cine(tmp_path, write_cine(tmp_path, RescaleSlope=1, RescaleIntercept=0))
-
-
 def test_empty_images(tmp_path):
     write_cine(tmp_path, np.zeros(dicoms.SHAPE, np.int16))
     with pytest.raises(DataError, check=says(BLANK_IMAGE)):
@@ -368,32 +361,3 @@ def test_a_picture_for_the_choice(tmp_path):
     stack = choose_stack(read_stacks(tmp_path))
     assert np.array_equal(read_thumbnail(stack), voxels[0, 2])
     assert str(stack) == "series 5 'CINE_SAX': 4 slices × 5 phases, 1.25 × 1.5 × 8 mm"
-
-
-def test_whether_a_folder_may_hold_dicom(tmp_path):
-    assert not may_hold_dicom(tmp_path)
-    (tmp_path / "a.txt").write_text("hello")
-    assert not may_hold_dicom(tmp_path)
-    write_cine(tmp_path)
-    assert may_hold_dicom(tmp_path)
-    assert may_hold_dicom(next(tmp_path.glob("part 0/*")))
-
-
-def test_the_root_of_a_drive(tmp_path):
-    dicoms.write_cine(tmp_path)
-    stack = choose_stack(read_stacks(tmp_path))
-    root = Path(tmp_path.anchor)
-    assert read_stack(stack, root).source == root / stack.pseudonym
-
-
-@pytest.mark.parametrize(
-    ("written", "date"), [("20040312", "2004-03-12"), ("", ""), ("12 March", "")]
-)
-def test_the_study_date_is_read_on_request(tmp_path, written, date):
-    write_cine(tmp_path)
-    (stack,) = read_stacks(tmp_path)
-    with tolerant_reading():
-        header = pydicom.dcmread(stack.first.file)
-        header.StudyDate = written
-        header.save_as(stack.first.file)
-    assert read_study_date(stack) == date

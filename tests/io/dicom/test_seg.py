@@ -34,7 +34,6 @@ from ...helpers.checks.problems import says
 from ...helpers.data import dicoms
 from ...helpers.data.dicoms import made_voxels, write_cine, write_enhanced
 
-SUNNYBROOK = Path(__file__).parents[4] / "shared" / "data" / "sunnybrook" / "dicom"
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
 CHARACTER_SETS: Final[list[tuple[str | list[str] | None, str]]] = [
     (None, "Doe^J"),
@@ -298,22 +297,6 @@ def test_text_survives_the_character_set_of_images(tmp_path, charset, name):
         assert written.ProcedureCodeSequence[0].CodeMeaning == name
     (segment,) = pydicom.dcmread(tmp_path / "a").SegmentSequence
     assert (segment.SegmentLabel, segment.SegmentAlgorithmName) == ("Миокард", origin.algorithm)
-
-
-@pytest.mark.skipif(not SUNNYBROOK.exists(), reason="the Sunnybrook files are not here")
-def test_labels_of_a_real_cine(tmp_path):
-    assert find_seg_files(SUNNYBROOK) == []
-    stack = choose_stack(read_stacks(SUNNYBROOK))
-    drawn = labels(stack)
-    write_seg(tmp_path / "a.dcm", drawn, phase(stack, 7), STRUCTURES, origin=ORIGIN)
-    found = read_seg(tmp_path / "a.dcm")
-    assert np.array_equal(found.voxels, drawn)
-    assert found.geometry.same_grid(stack_geometry(stack).frame())
-    uids = [image.instance for image in phase(stack, 7)]
-    with tolerant_reading():  # of UIDs that an anonymiser made longer than they may be
-        written = hd.seg.segread(tmp_path / "a.dcm")
-        pixels = written.get_pixels_by_source_instance(uids, combine_segments=True)
-    assert np.array_equal(pixels, drawn)
 
 
 def test_the_segmentations_of_a_folder(stack, tmp_path):

@@ -178,10 +178,6 @@ class TestNifti:
         write_volume(tree / "sub-01" / "anat" / "heart.nii.gz")
         assert names(find(tree)) == ["sub-01-2", "sub-01/anat/heart"]
 
-    def test_many_images_of_a_name(self, tree):
-        files = [write_volume(tree / f"{number}" / "heart.nii") for number in range(30)]
-        assert names(find(*files)) == ["heart", *(f"heart-{n}" for n in range(2, 31))]
-
     def test_many_files_are_opened_at_most_once(self, tree, monkeypatch):
         opened: list[Path] = []
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +11,6 @@ from typing import Any
 import pytest
 
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.files.access import UNREADABLE
 from napari_bayes_nnunet.io.files.case_names import result_name
 from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON, NEWER_JSON
 from napari_bayes_nnunet.io.study.info import (
@@ -206,13 +203,6 @@ class TestFindingTheImage:
         assert find_image(info, folder) is None
         made_image(folder / "image.nii.gz")
         assert find_image(info, folder) == folder / "image.nii.gz"
-
-    def test_a_missing_source_is_refused(self, tmp_path):
-        image = tmp_path / "none.nii.gz"
-        with pytest.raises(DataError) as caught:
-            SourceImage.from_file(image)
-        assert caught.value.statement.template == UNREADABLE
-        assert caught.value.values == {"file": image, "reason": os.strerror(errno.ENOENT)}
 
 
 def test_how_the_image_is_held_survives_the_file(folder, image):

@@ -113,12 +113,6 @@ def test_changed_follows_every_key_and_each_update(form: DataForm, qtbot: Any) -
     assert form.make(Scan) == Scan(slices=3, plane="la", above=0.4)
 
 
-def test_an_emptied_whole_number_keeps_the_last(form: DataForm, qtbot: Any) -> None:
-    editor(form, "slices").selectAll()
-    qtbot.keyClick(editor(form, "slices"), Qt.Key.Key_Delete)
-    assert form.slices.value == 10
-
-
 def test_a_new_value_does_not_take_the_focus(form: DataForm, qtbot: Any) -> None:
     form.native.activateWindow()
     editor(form, "name").setFocus()
@@ -193,15 +187,6 @@ def test_the_wheel_is_left_to_the_scroll_area(form: DataForm) -> None:
         assert not turn(part)
         assert part.focusPolicy() == Qt.FocusPolicy.StrongFocus
     assert form.make(Scan) == Scan()
-
-
-def test_tab_goes_from_field_to_field(form: DataForm, qtbot: Any) -> None:
-    form.native.activateWindow()
-    names = ["slices", "gap", "weight"]
-    editor(form, names[0]).setFocus()
-    for name in names:
-        qtbot.waitUntil(lambda name=name: editor(form, name).hasFocus())
-        qtbot.keyClick(editor(form, name), Qt.Key.Key_Tab)
 
 
 def listed(form: DataForm, role: Qt.ItemDataRole = Qt.ItemDataRole.DisplayRole) -> list[str]:

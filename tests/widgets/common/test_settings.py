@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import platformdirs
 import pytest
 from napari.utils import notifications
 
@@ -44,15 +43,6 @@ def test_only_a_few_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content",
-    ["", "{", "[1]", '{"recent_ensembles": [1, null]}', '{"recent_ensembles": null}'],
-)
-def test_a_damaged_file_counts_as_empty(tmp_path: Path, content: str) -> None:
-    (tmp_path / "settings.json").write_text(content)
-    assert Settings(tmp_path / "settings.json").kept.recent_ensembles == ()
-
-
-@pytest.mark.parametrize(
     ("content", "usable"),
     [
         ("{", {}),
@@ -71,15 +61,6 @@ def test_a_damaged_file_is_kept_aside(tmp_path: Path, content: str, usable: dict
     (copy,) = tmp_path.glob("settings_damaged_*.json")
     assert copy.read_text() == content
     assert Settings(file).set_aside() == ""
-
-
-def test_the_place_of_a_damaged_file_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "settings.json"
-    assert Settings(file).set_aside() == ""
-    file.write_text("{")
-    sentence = Settings(file).set_aside()
-    (copy,) = tmp_path.glob("settings_damaged_*.json")
-    assert sentence == SET_ASIDE.format(file=copy)
 
 
 def test_dock_tells_user_of_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,13 +89,6 @@ def test_damaged_file_that_stays_is_not_replaced(
     settings.keep(preset="quick")
     assert file.read_text() == "{"
     assert settings.kept.preset == ""
-
-
-def test_other_keys_of_the_file_stay(tmp_path: Path) -> None:
-    file = tmp_path / "settings.json"
-    file.write_text('{"other": 1}')
-    Settings(file).put_first("recent_runs", tmp_path)
-    assert json.loads(file.read_text())["other"] == 1
 
 
 KEEP_ALIASES = """
@@ -182,11 +156,6 @@ def test_file_of_version_0_2_0_is_read(tmp_path: Path) -> None:
         stop_target=StopTarget(points=3.5, level=80),
         recent_runs=("/r",),
     )
-
-
-def test_the_file_lies_in_the_users_config_folder() -> None:
-    assert default_path().is_relative_to(platformdirs.user_config_path())
-    assert default_path().name == "settings.json"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems ignore XDG_CONFIG_HOME")

@@ -12,10 +12,6 @@ from napari_bayes_nnunet.core.problems import Action, Setting, change, statement
 from napari_bayes_nnunet.widgets.common.wording import WINDOW_PHRASES, field_name, in_the_window
 
 
-def test_every_action_has_a_phrase() -> None:
-    assert set(WINDOW_PHRASES) == set(Action)
-
-
 @pytest.mark.parametrize("action", Action)
 def test_a_phrase_names_no_option(action: Action) -> None:
     assert "--" not in WINDOW_PHRASES[action]

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..types import LabelMap
-from .measurements import canonical_structure
 from .slice_volumes import heart_structures
 
 DARK, BRIGHT = 5, 95
@@ -42,12 +41,11 @@ def heart_window(
     ``voxels`` and ``labels`` are (Z, Y, X) or (T, Z, Y, X), ``structures`` maps names to labels.
     Returns None if the heart is absent, or if blood is not brighter than muscle.
     """
-    names = {label: canonical_structure(name) for name, label in structures.items()}
-    blood = [label for label, name in names.items() if name in ("LV", "RV")]
-    muscle = [label for label, name in names.items() if name == "MYO"]
+    known = heart_structures(structures)
+    blood = [label for name, label in known.items() if name != "MYO"]
     shown = labels.any(axis=tuple(range(1, labels.ndim)))  # slices, or phases of a cine
     voxels, labels = np.asarray(voxels[shown]), labels[shown]
-    bright, dark = voxels[np.isin(labels, blood)], voxels[np.isin(labels, muscle)]
+    bright, dark = voxels[np.isin(labels, blood)], voxels[labels == known.get("MYO", -1)]
     if min(bright.size, dark.size) < FEWEST:
         return None
     low, high = float(np.percentile(dark, DARK)), float(np.percentile(bright, BRIGHT))

@@ -188,7 +188,8 @@ def write_study(
             kept = (file for file in folder.rglob("*") if file.is_file())
             # The patient's file always is for its owner only.
             modes = {f: f.stat().st_mode for f in kept if f.name != PATIENT_FILE}
-            _clear(folder)
+            write_text(folder / _UNFINISHED, "This study was not written completely.\n")
+            _remove(folder)
             with _absent_after_error(folder):
                 if image is not None and info.image is None:
                     write_image(folder / IMAGE, image, info.geometry)
@@ -352,16 +353,6 @@ def check_replaceable(folder: Path) -> None:
         raise DataError(OTHER_FILES, folder=folder, file=others[0])
 
 
-def _clear(folder: Path) -> None:
-    """Delete the files of a study, study.json first and the prediction last.
-
-    With the prediction, labels can still be recognised as uncorrected after a kill.
-    """
-    write_text(folder / _UNFINISHED, "This study was not written completely.\n")
-    looks = FIRST_LOOK, *LONG_AXIS_FILES
-    _remove(folder, STUDY_FILE, PATIENT_FILE, REVIEW, *looks, EDITED, PREDICTION)
-
-
 @contextmanager
 def _absent_after_error(folder: Path) -> Iterator[None]:
     """Remove a study after an error in the block, which also frees its disk space."""
@@ -369,14 +360,17 @@ def _absent_after_error(folder: Path) -> Iterator[None]:
         yield
     except BaseException:
         with suppress(OSError):
-            files = EDITED, FIRST_LOOK, *LONG_AXIS_FILES, *MAP_FILES.values(), IMAGE, PREDICTION
-            _remove(folder, STUDY_FILE, PATIENT_FILE, *files)
+            _remove(folder, IMAGE)
         raise
 
 
-def _remove(folder: Path, *names: str) -> None:
-    """Remove these files of a study, then its posteriors."""
-    for name in names:
+def _remove(folder: Path, *images: str) -> None:
+    """Remove the files of a study, study.json first and the prediction last, then its posteriors.
+
+    With the prediction, labels can still be recognised as uncorrected after a kill.
+    """
+    looks = FIRST_LOOK, *LONG_AXIS_FILES, *MAP_FILES.values(), *images
+    for name in (STUDY_FILE, PATIENT_FILE, REVIEW, EDITED, *looks, PREDICTION):
         (folder / name).unlink(missing_ok=True)
     if (folder / POSTERIOR).is_symlink():  # else the files of another folder would be deleted
         (folder / POSTERIOR).unlink()
