@@ -100,24 +100,6 @@ def test_contributions_leave_out_reviewed_slices(numbers) -> None:
     assert numbers.contributions(None, None) == []
 
 
-def test_progress_counts_phases_in_the_queue(numbers) -> None:
-    cells = [(ED, z) for z in range(4)]
-    numbers.set_reviewed(ES, 0, True)
-    assert numbers.progress(cells).uncertain_share == 0
-    for cell in cells:
-        numbers.set_reviewed(*cell, True)
-    done = numbers.progress(cells)
-    assert (done.done, done.total, done.uncertain_share) == (4, 4, 1)
-
-
-def test_snapshot_does_not_change(labels, numbers) -> None:
-    snapshot = numbers.snapshot()
-    before = snapshot.measured(ED, ES, NOBODY)
-    numbers.recount(ED, 0, np.zeros_like(labels[ED][0]))
-    numbers.set_reviewed(ES, 1, True)
-    assert snapshot.measured(ED, ES, NOBODY) == before != numbers.measured(ED, ES, NOBODY)
-
-
 def test_edit_of_large_cine_is_measured_fast() -> None:
     shape, members = (12, 128, 128), 30
     heart = np.zeros(shape, np.uint8)

@@ -11,7 +11,6 @@ import pytest
 
 from napari_bayes_nnunet.app.review.report_numbers import (
     REVIEWED,
-    all_names,
     format_interval,
     format_large,
     format_number,
@@ -73,13 +72,6 @@ def test_interval_has_decimals_of_its_number(
     assert format_interval(number, None) == format_interval(None, 90) == ""
 
 
-def test_names_after_review_come_first() -> None:
-    before = numbers(measured("LV EDV", 1), measured("RV EDV", 1))
-    assert all_names(before, numbers(measured("LV EF", 1), measured("LV EDV", 1))) == [
-        "LV EF", "LV EDV", "RV EDV",
-    ]  # fmt: skip
-
-
 def test_numbers_are_written_as_csv(tmp_path: Path) -> None:
     file = tmp_path / "numbers.csv"
     write_numbers(file, BEFORE, AFTER, OPEN, state="DRAFT")
@@ -131,14 +123,6 @@ def test_unknown_numbers_are_empty_fields(tmp_path: Path) -> None:
     assert file.read_text(encoding="ascii").splitlines()[1] == (
         'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,60,,,,reviewed,,,,,,,,,'
     )
-
-
-def test_report_is_one_file(tmp_path: Path) -> None:
-    file = tmp_path / "report.html"
-    file.write_text("old")
-    write_or_refuse(file, report_page(review()))
-    assert file.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from napari_bayes_nnunet.app.review.accepted_slices import count_open_slices
 from napari_bayes_nnunet.app.review.export import collect_outcome
 from napari_bayes_nnunet.app.review.findings import describe_finding, sentences_by_slice
 from napari_bayes_nnunet.app.review.session import ReviewSession
-from napari_bayes_nnunet.core.heart.function import Patient
 from napari_bayes_nnunet.core.heart.plausibility import Fault, Finding, MassRange
 from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
@@ -235,13 +234,6 @@ def test_edit_of_unsegmented_phase_is_restored(folder, session) -> None:
     assert np.array_equal(again.labels, session.labels)
 
 
-def test_prediction_never_changes(session) -> None:
-    before = session.study.prediction.copy()
-    edit(session, WORST)
-    assert np.array_equal(session.study.prediction, before)
-    assert not np.shares_memory(session.labels, session.study.prediction)
-
-
 def test_decision_keeps_comment_and_notes_edits(session) -> None:
     session.comment_on(WORST, "base?")
     assert session.state.decisions[WORST].state == "flagged"
@@ -285,18 +277,6 @@ def test_numbers_follow_every_edit(session) -> None:
     assert session.predicted() == before
 
 
-def test_spread_shrinks_with_accepted_slices(session) -> None:
-    spreads = [session.measured()["LV EDV"].spread]
-    for z in range(4):
-        session.decide((ED, z), "accepted")
-        spreads.append(session.measured()["LV EDV"].spread)
-    assert spreads == sorted(spreads, reverse=True)
-    assert spreads[0] > 1
-    assert spreads[-1] == 0
-    session.decide((ED, 0), "flagged")
-    assert session.measured()["LV EDV"].spread > 0
-
-
 def test_progress_counts_slices_and_uncertain_volume(session) -> None:
     queue = queue_of(session)
     start = session.progress(queue)
@@ -309,12 +289,6 @@ def test_progress_counts_slices_and_uncertain_volume(session) -> None:
         session.decide(place, "accepted")
     end = session.progress(queue)
     assert (end.done, end.uncertain_share) == (8, 1)
-
-
-def test_patient_gives_indices_and_output(session) -> None:
-    assert "LV CO" not in session.measured()
-    session.change(patient=Patient(height_cm=180, weight_kg=80, heart_rate=60))
-    assert {"LV CO", "LV EDVi"} <= set(session.measured())
 
 
 def test_saved_review_is_restored(folder, session) -> None:
@@ -398,15 +372,6 @@ def test_log_has_time_tool_and_changed_voxels(clock, folder) -> None:
     assert {(row.phase, row.z) for row in (edited, accepted, looked)} == {WORST}
     assert session.state.decisions[WORST].seconds == 15
     assert session.take_log() == []
-
-
-def test_log_counts_voxels_in_uncertain_region(session) -> None:
-    y, x = session.most_uncertain_in(WORST)
-    before = session.labels_in(WORST).copy()
-    session.labels_in(WORST)[y, x] += 1
-    session.note_change([WORST], tool="paint", before={WORST: before})
-    (row,) = session.take_log()
-    assert (row.inside, row.outside) == (1, 0)
 
 
 def test_short_views_and_absences_are_not_logged(clock, folder) -> None:
