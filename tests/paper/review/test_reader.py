@@ -173,7 +173,7 @@ def test_report_is_written_and_replaced_only_by_itself(evaluation, tmp_path):
 
 def test_report_that_cannot_be_written_is_refused(evaluation, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(AppError, check=says(file=tmp_path / "file" / "report.csv")):
+    with pytest.raises(DataError, check=says(file=tmp_path / "file" / "report.csv")):
         write_reader_report(evaluation, tmp_path / "file" / "report")
     with pytest.raises(AppError, check=says(folder=tmp_path / "file")):
         check_reader_report(tmp_path / "file" / "new" / "report")

@@ -9,7 +9,6 @@ from statistics import fmean
 from typing import Any, Final
 
 from ...core.metrics.agreement import Agreement, bland_altman
-from ...io.files.atomic import write_text
 from ...io.files.csv_text import csv_text
 from ...io.study.study import READINGS
 from ..report.figures import INK, METHOD_COLORS, encode_png
@@ -18,7 +17,7 @@ from ..report.output_folder import (
     check_writable,
     refuse_foreign_files,
     report_files,
-    writing_report,
+    write_or_refuse,
 )
 from .readings import PARTS, ReadingDifference, ReadingsComparison, compare_readings
 
@@ -28,7 +27,7 @@ _PLOTTED: Final = ("LV EF", "LV EDV", "LV ESV", "LV mass", "RV EF", "RV EDV")
 def write_comparison_report(comparison: ReadingsComparison, report: Path) -> Path:
     """Write ``report``.csv and the page ``report``.html, which is returned.
 
-    Raises AppError if they cannot be written or would replace other files.
+    Raises AppError or DataError if they cannot be written or would replace other files.
     """
     table, page = report_files(report, ".csv", ".html")
     check_writable(table.parent)
@@ -49,8 +48,7 @@ def write_comparison_report(comparison: ReadingsComparison, report: Path) -> Pat
         sections=[_section(comparison, pair) for pair in comparison.pairs],
     )
     for file, content in ((table, csv_text([ReadingDifference._fields, *rows])), (page, text)):
-        with writing_report(file):
-            write_text(file, content)
+        write_or_refuse(file, content)
     return page
 
 

@@ -22,10 +22,11 @@ from ...io.images.nifti import Volume, read_labels, write_labels
 from ...io.study.arrays import select_phase
 from ...io.study.info import find_image
 from ...io.study.usage_log import USE_LOG, changed_voxels, read_use, summarise_use
+from ..report.output_folder import write_or_refuse
 from .accepted_slices import count_accepted, measure_review, sum_accepted
 from .comparisons import describe_rules
 from .findings import list_sentences
-from .report_numbers import write_numbers, write_or_refuse
+from .report_numbers import write_numbers
 from .report_page import CorrectedSlice, LabelChanges, ReviewOutcome, report_page
 from .session import ReviewSession
 from .walls import measure_walls
