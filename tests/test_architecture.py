@@ -89,7 +89,7 @@ MOST_CODE = {
     "a lighter desk": -293,
     "lighter l2": -21,
     "lighter l3": -202,
-    "lighter l5": -124,
+    "lighter l5": -132,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
