@@ -122,13 +122,6 @@ def test_report_says_that_ed_and_es_are_among_some_phases(session) -> None:
     assert warning not in collect_outcome(session, None, []).warnings
 
 
-def test_preview_is_not_exported(session, image, tmp_path) -> None:
-    session.preview = WORST, session.labels_in(WORST).copy()
-    session.labels_in(WORST)[:] = LV
-    labels, *_ = exported(session, image, tmp_path / "out")
-    assert np.array_equal(read_labels(labels).voxels, session.study.prediction)
-
-
 def test_labels_without_orientation_are_exported(tmp_path) -> None:
     folder = make_cine(tmp_path / "heart", geometry=make_geometry((4, *SHAPE), SPACING))
     session = ReviewSession(read_study(folder))

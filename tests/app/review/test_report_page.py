@@ -18,7 +18,7 @@ from napari_bayes_nnunet.io.study.review_state import Decision
 from napari_bayes_nnunet.io.study.usage_log import UseRow, summarise_use
 
 from ...helpers.checks.pages import Page
-from ...helpers.data.reviews import AFTER, BEFORE, NORMAL, RULES, STRUCTURES, corrected, review
+from ...helpers.data.reviews import AFTER, NORMAL, RULES, STRUCTURES, corrected, review
 
 PREDICTION = {
     "ensemble": "Demo ensemble",
@@ -112,11 +112,6 @@ def test_a_verdict_stands_below_the_number() -> None:
     page = page_of(after=after)
     assert page.tables[0][2][2] == f"118.0 {HIGH}"
     assert "flagged" in page.classes
-
-
-def test_a_table_without_ranges_has_no_heading_for_them() -> None:
-    page = page_of(after=BEFORE)
-    assert page.tables[0][0][-1] == ""
 
 
 def test_every_corrected_slice_has_its_picture() -> None:

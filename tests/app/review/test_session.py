@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.core.heart.plausibility import Fault, Finding, MassRange
 from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
-from napari_bayes_nnunet.io.study.study import open_study_lock, read_study, save_work
+from napari_bayes_nnunet.io.study.study import read_study, save_work
 
 from ...helpers.data.cines import (
     ED,
@@ -32,7 +30,6 @@ from ...helpers.data.cines import (
     drawn,
     make_cine,
 )
-from ...helpers.processes.command import environment
 
 
 @pytest.fixture
@@ -401,60 +398,6 @@ def test_rows_put_back_come_first(session) -> None:
     session.give_back_log(rows)
     assert [row.z for row in session.peek_log()] == [0, 1]
     assert [row.z for row in session.take_log()] == [0, 1]
-
-
-# Killed
-
-REVIEWER = """
-import os, shutil, signal, sys
-from itertools import count
-from pathlib import Path
-from napari_bayes_nnunet.app.review.session import ReviewSession
-from napari_bayes_nnunet.io.study.study import open_study_lock, read_study, save_work
-
-session = ReviewSession(read_study(Path(sys.argv[1])))
-
-def work(folder, number):
-    session.labels_in((1, 1))[:2] = number
-    session.note_change([(1, 1)], tool="paint")
-    session.comment_on((1, 1), str(number))
-    save_work(folder, session.labels_to_save(), session.study.info.geometry, session.state)
-
-def kill_before(folder, moment):
-    steps = count()
-    def hook(event, arguments):
-        if str(folder) in str(arguments[:1]) and next(steps) == moment:
-            os.kill(os.getpid(), signal.SIGKILL)
-    return hook
-
-work(Path(sys.argv[1]), 1)
-for moment in count():
-    folder = Path(shutil.copytree(sys.argv[1], f"{sys.argv[1]}_{moment}"))
-    child = os.fork()
-    if not child:
-        lock = open_study_lock(folder)
-        sys.addaudithook(kill_before(folder, moment))
-        work(folder, 2)
-        os._exit(0)
-    if not os.waitpid(child, 0)[1]:
-        break
-"""
-
-
-def test_a_killed_review_reopens_as_last_saved(folder) -> None:
-    """Killed before each step on files of a second save: no decision is newer than its labels."""
-    subprocess.run([sys.executable, "-c", REVIEWER, folder], env=environment(), check=True)
-    found = []
-    for moment in range(len(list(folder.parent.glob("heart_[0-9]*")))):
-        killed = folder.with_name(f"heart_{moment}")
-        session = ReviewSession(read_study(killed))
-        drawn = session.labels_in((1, 1))[:2]
-        assert (drawn == drawn[0, 0]).all()
-        found.append((int(session.state.decisions[1, 1].comment), int(drawn[0, 0])))
-        open_study_lock(killed).release()  # the lock ended with the process
-        assert not list(killed.glob(".writing*"))
-    assert found == sorted(found)
-    assert {*found} == {(1, 1), (1, 2), (2, 2)}
 
 
 # Findings

@@ -86,16 +86,6 @@ def test_misses_of_exchangeable_cases_have_their_chance(patients):
         assert (missed >= least).mean() == pytest.approx(chance, abs=0.01)
 
 
-def test_interval_of_huge_numbers_is_unknown():
-    huge = 1.7e308
-    rule = IntervalRule(bias=huge, half_width_80=1, half_width_90=huge, patients=9)
-    assert rule.intervals(0) == {80: (0, huge)}
-    scaled = IntervalRule(
-        bias=0, half_width_80=huge, half_width_90=huge, patients=9, difficulty_floor=huge
-    )
-    assert scaled.intervals(1, difficulty=1) == {}
-
-
 @pytest.mark.parametrize(
     "wrong", [{"half_width_80": -1.0}, {"patients": 0}, {"difficulty_floor": 0.0}]
 )
