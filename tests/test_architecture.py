@@ -89,7 +89,7 @@ MOST_CODE = {
     "a lighter desk": -293,
     "lighter l2": -21,
     "lighter l3": -202,
-    "lighter l5": -132,
+    "lighter l5": -150,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -153,7 +153,7 @@ MOST_TEST_LINES = {
     "a lighter house": -52,
     "suite in minutes": -1792,
     "a lighter desk": 49,
-    "lighter l5": -675,
+    "lighter l5": -682,
     "benchmarks in nine thousand lines": -94,
     "lighter l2": -29,
     "lighter l3": -494,

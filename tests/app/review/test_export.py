@@ -167,11 +167,10 @@ def test_only_what_differs_now_counts_as_changed(session, image) -> None:
     edit(session, undone)
     session.labels_in(undone)[:] = before
     session.note_change([undone], tool="undo or redo")
-    changes = collect_outcome(session, image, []).changes
-    assert (changes.slices, changes.voxels) == (1, 20)
+    assert "20 voxels in 1 slice" in collect_outcome(session, image, []).changes
     session.entropy_in(changed)[:2, :5] = 0.9
     session.entropy_in(changed)[2:4, :5] = 0.1
-    assert collect_outcome(session, image, []).changes.uncertain == 10
+    assert "50 %" in collect_outcome(session, image, []).changes
 
 
 def test_untouched_review_has_no_use(session, image) -> None:

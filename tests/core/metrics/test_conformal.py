@@ -39,7 +39,7 @@ def test_new_patients_are_covered_as_promised():
     for _ in range(400):
         sizes = random.gamma(2, 5, 17)
         residuals = 4 + sizes * random.standard_normal(17)
-        low, high = rule_of(residuals[:16]).interval(100, 90)
+        low, high = rule_of(residuals[:16]).intervals(100)[90]
         covered.append(low <= 100 + residuals[16] <= high)
     assert 0.88 <= np.mean(covered) <= 0.98
 
