@@ -158,7 +158,7 @@ MOST_TEST_LINES = {
     "benchmarks in nine thousand lines": -94,
     "lighter l2": -792,
     "lighter l3": -1030,
-    "lighter l4": -620,
+    "lighter l4": -672,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
