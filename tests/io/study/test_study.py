@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -45,7 +44,6 @@ from napari_bayes_nnunet.io.study.study import (
     OTHER_FILES,
     READ_ONLY_STUDY,
     ZERO_MAP,
-    Study,
     check_replaceable,
     files_of_study,
     has_corrections,
@@ -450,30 +448,14 @@ class TestBadDays:
             save_review(folder, BEGUN)
 
 
-SAVES_FOR_EVER = """
+WRITES_FOR_EVER = """
 import os, sys, time
-from dataclasses import replace
 from pathlib import Path
-import numpy as np
-from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
-from napari_bayes_nnunet.io.study.study import read_study, save_work
 sys.path.insert(0, sys.argv[2])
-from tests.helpers.data.studies import VOLUME, made_info, made_posterior
+from tests.helpers.data.studies import made_info, made_posterior
 from napari_bayes_nnunet.io.study.study import write_study
 
 folder = Path(sys.argv[1])
-
-def review_for_ever():
-    study = read_study(folder)
-    labels, review = study.edited, study.review
-    print("begins", flush=True)
-    for number in range(len(review.decisions), 1000):
-        labels[0, 0, :5] = [number // 4**i % 4 for i in range(5)]
-        decision = Decision(state="accepted", comment=str(number), edited=True)
-        review = review.with_decision((None, number), decision)
-        accepted = {p: replace(d, state="accepted") for p, d in review.decisions.items()}
-        review = replace(review, decisions=accepted)
-        save_work(folder, labels, VOLUME, review)
 
 def write_for_ever():
     info = made_info(folder.parent / "heart_image.nii.gz")
@@ -487,18 +469,18 @@ for line in sys.stdin:
     child = os.fork()
     if child == 0:
         print(os.getpid(), flush=True)
-        {"review": review_for_ever, "write": write_for_ever}[line.strip()]()
+        write_for_ever()
         os._exit(1)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
 class Saver:
-    """Process that saves for ever, in forks of a process that has imported everything."""
+    """Process that writes a study for ever, in forks of a process that has imported everything."""
 
     def __init__(self, folder: Path) -> None:
         root = Path(__file__).parents[3]
-        command = [sys.executable, "-c", SAVES_FOR_EVER, str(folder), str(root)]
+        command = [sys.executable, "-c", WRITES_FOR_EVER, str(folder), str(root)]
         self._parent = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -507,10 +489,10 @@ class Saver:
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
         )
 
-    def killed_after(self, seconds: float, what: str) -> None:
+    def killed_after(self, seconds: float) -> None:
         assert self._parent.stdin is not None
         assert self._parent.stdout is not None
-        self._parent.stdin.write(f"{what}\n")
+        self._parent.stdin.write("\n")
         self._parent.stdin.flush()
         child = int(self._parent.stdout.readline())
         assert self._parent.stdout.readline() == "begins\n"
@@ -535,40 +517,6 @@ def seconds_of(work: Callable[[], None]) -> float:
     return time.perf_counter() - started
 
 
-def saved_number(study: Study) -> int:
-    """Return the number of the last labels saved; 0 also if there are none."""
-    return sum(int(digit) * 4**i for i, digit in enumerate(study.edited[0, 0, :5]))
-
-
-@FORKS
-def test_a_killed_review_is_consistent(folder, saver):
-    """At most one slice is lost, and no decision is without its labels, or it is flagged."""
-    longest = 4 * seconds_of(lambda: save_review(folder, ReviewState())) + 0.02
-    dice = random.Random(7)
-    ahead: Counter[int] = Counter()
-    decided = 0
-    while min(ahead[0], ahead[1]) < 6 and ahead.total() < 60:  # killed before and after a decision
-        saver.killed_after(dice.uniform(0, longest), "review")
-        study = read_study(folder)
-        before, decided = decided, len(study.review.decisions)
-        assert decided >= before
-        assert [d.comment for d in study.review.decisions.values()] == [
-            str(number) for number in range(decided)
-        ]
-        step = saved_number(study) - max(decided - 1, 0)
-        ahead[step] += 1
-        is_changed = step > 0 and decided > 0  # the slice with the numbers was accepted before
-        assert len(study.problems) == study.review.count("flagged") == is_changed
-        assert ahead.keys() <= {0, 1}
-        untouched = study.edited.copy()
-        untouched[0, 0, :5] = 0
-        np.testing.assert_array_equal(untouched, study.prediction)
-    assert ahead[0]
-    assert ahead[1]  # some were killed between labels and decision
-    open_study_lock(folder).release()
-    assert not list(folder.glob(".writing-*"))
-
-
 @FORKS
 def test_a_killed_write_leaves_a_study_or_none(folder, saver):
     info = made_info(folder.parent / "heart_image.nii.gz")
@@ -576,7 +524,7 @@ def test_a_killed_write_leaves_a_study_or_none(folder, saver):
     dice = random.Random(8)
     complete = 0
     for _ in range(30):
-        saver.killed_after(dice.uniform(0, longest), "write")
+        saver.killed_after(dice.uniform(0, longest))
         if is_study(folder):
             study = read_study(folder)
             assert study.problems == ()

@@ -22,45 +22,47 @@ from napari_bayes_nnunet.widgets.reading.patient_fields import PatientFields
 from napari_bayes_nnunet.widgets.training.folders_form import NewDatasetForm
 
 
-def test_small_buttons_and_the_comment_have_the_font_of_the_theme(qtbot: Any) -> None:
+def show(*parts: QWidget, qtbot: Any) -> QWidget:
+    """Return a shown window with the parts below each other."""
     window = QWidget()
     qtbot.addWidget(window)
-    chips, buttons = StructureChips(), SliceButtons()
-    chips.set_structures({"RV": 1, "LV": 3})
     column = QVBoxLayout(window)
-    for part in (chips, buttons.comment):
+    for part in parts:
         column.addWidget(part)
     window.show()
+    return window
+
+
+def set_font(window: QWidget, points: int) -> None:
+    """Give a window the theme with a font of this size."""
+    window.setStyleSheet(get_stylesheet("dark", extra_variables={"font_size": f"{points}pt"}))
+    QApplication.processEvents()
+
+
+def test_small_buttons_and_the_comment_have_the_font_of_the_theme(qtbot: Any) -> None:
+    chips, buttons = StructureChips(), SliceButtons()
+    chips.set_structures({"RV": 1, "LV": 3})
+    window = show(chips, buttons.comment, qtbot=qtbot)
     for points in (9, 18):
-        style = get_stylesheet("dark", extra_variables={"font_size": f"{points}pt"})
-        window.setStyleSheet(style)
-        QApplication.processEvents()
+        set_font(window, points)
         parts = (*chips.chips.values(), buttons.comment)
         assert {part.font().pointSizeF() for part in parts} == {points}
 
 
 def test_text_fields_have_the_font_of_the_theme(qtbot: Any, settings: Settings) -> None:
-    window = QWidget()
-    qtbot.addWidget(window)
-    column, patient = QVBoxLayout(window), PatientFields()
+    patient = PatientFields()
     forms = MethodRow(), NewDatasetForm(), PatientForm(), AliasForm(settings), patient.native
-    for form in forms:
-        column.addWidget(form)
-    window.show()
-    window.setStyleSheet(get_stylesheet("dark", extra_variables={"font_size": "18pt"}))
-    QApplication.processEvents()
+    window = show(*forms, qtbot=qtbot)
+    set_font(window, 18)
     fields = [field for form in forms for field in form.findChildren(QLineEdit)]
     assert {field.font().pointSizeF() for field in fields} == {18}
 
 
 def test_the_hint_of_a_folder_is_not_cut_off(qtbot: Any) -> None:
-    window, row = QWidget(), FolderRow("Folder")
-    qtbot.addWidget(window)
-    QVBoxLayout(window).addWidget(row)
-    window.show()
+    row = FolderRow("Folder")
+    window = show(row, qtbot=qtbot)
     for points in (9, 18):
-        window.setStyleSheet(get_stylesheet("dark", extra_variables={"font_size": f"{points}pt"}))
-        QApplication.processEvents()
+        set_font(window, points)
         window.resize(window.minimumSizeHint())
         QApplication.processEvents()
         field = row.edit
@@ -69,21 +71,14 @@ def test_the_hint_of_a_folder_is_not_cut_off(qtbot: Any) -> None:
 
 
 def test_tables_and_grids_grow_with_the_font_of_the_theme(qtbot: Any) -> None:
-    window = QWidget()
-    qtbot.addWidget(window)
     grid, strip = HeatGrid(), PresenceStrip()
     table = RowsTable([Column("Slice", "")])
     table.set_rows([Row(("1",))])
     grid.set_scores(np.ones((4, 2)), (1, 2), "", top=1)
-    column = QVBoxLayout(window)
-    for part in (grid, strip, table):
-        column.addWidget(part)
-    window.show()
+    window = show(grid, strip, table, qtbot=qtbot)
     sizes = []
     for points in (9, 18):
-        style = get_stylesheet("dark", extra_variables={"font_size": f"{points}pt"})
-        window.setStyleSheet(style)
-        QApplication.processEvents()
+        set_font(window, points)
         parts = grid, strip, table, table.horizontalHeader()
         assert {part.font().pointSizeF() for part in parts} == {points}
         sizes.append([part.sizeHint().height() for part in (grid, strip)])
