@@ -110,6 +110,7 @@ class Predictor:
         try:
             self._plans = open_plans(plans, dataset_json)
             self._configuration = self._plans.get_configuration(configuration)
+            self._check_functions()
             self.slice_axis = self._slice_axis_of_training()
             # On the CPU first: a full GPU would be reported as damaged plans.
             self.network = Network(
@@ -125,6 +126,22 @@ class Predictor:
         self._device = device
         self._residents: dict[int, tuple[StateDict, StateDict]] = {}
         self.start_over()
+
+    def _check_functions(self) -> None:
+        """Look up now the functions that nnU-Net would look up only with an image."""
+        settings = self._configuration
+        needed = (self._plans.transpose_forward, self._plans.transpose_backward)
+        schemes = (settings.normalization_schemes, settings.use_mask_for_norm)
+        functions = (
+            settings.resampling_fn_data,
+            settings.resampling_fn_seg,
+            settings.resampling_fn_probabilities,
+        )
+        if settings.preprocessor_class is None or not all((*needed, *schemes, *functions)):
+            raise ValueError("the preprocessing is missing")
+        for channel in range(len(self._names)):
+            _ = self._plans.foreground_intensity_properties_per_channel[str(channel)]
+            _ = settings.normalization_schemes[channel], settings.use_mask_for_norm[channel]
 
     @property
     def _names(self) -> dict[str, Any]:
