@@ -89,8 +89,9 @@ MOST_CODE = {
     "a lighter desk": -293,
     "lighter l2": -227,
     "lighter l3": -653,
-    "lighter l4": -56,
+    "lighter l4": -99,
     "lighter l5": -98,
+    "lighter l1": -54,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -152,13 +153,14 @@ MOST_TEST_LINES = {
     "read by a critic": 54,
     "a site at the desk": 199,
     "a lighter house": -52,
-    "suite in minutes": -1792,
+    "suite in minutes": -1787,
     "a lighter desk": 49,
-    "lighter l5": -66,
+    "lighter l5": -682,
     "benchmarks in nine thousand lines": -94,
     "lighter l2": -792,
     "lighter l3": -1030,
-    "lighter l4": -672,
+    "lighter l4": -615,
+    "lighter l1": -80,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -76,8 +76,7 @@ def compare_readings_command(studies: Path, output: Path) -> None:
     structure at ED and ES, for base, middle and apex. REPORT.csv has all differences. A study is
     left out while one of its readers has not finished.
     """
-    from ..app.evaluation.readings import compare_readings
-    from ..app.evaluation.readings_report import write_comparison_report
+    from ..app.evaluation.readings import compare_readings, write_comparison_report
 
     comparison = compare_readings(studies)
     for note in comparison.notes:

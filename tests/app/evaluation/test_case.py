@@ -105,6 +105,7 @@ def test_empty_reference_gives_no_calibration():
             case.number("nll"),
             case.number("brier"),
             case.number("classwise_ece"),
+            case.number("adaptive_ece"),
         )
     )
     assert math.isnan(case.number("auroc entropy"))

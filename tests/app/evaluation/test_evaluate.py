@@ -40,8 +40,6 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.evaluation.references import (
-    REFERENCE_GRID,
-    SHARED_REFERENCE,
     TWO_ENDINGS,
 )
 from napari_bayes_nnunet.io.images.nifti import read_labels, write_labels
@@ -139,14 +137,6 @@ def test_tree_of_a_cohort_equals_a_flat_folder(predictions, labels, tmp_path):
         for name in STRUCTURES:
             np.testing.assert_equal(case.numbers[name], same.numbers[name])
         assert case.number("ece") == same.number("ece")
-
-
-def test_one_reference_for_two_patients_is_refused(predictions, labels, tmp_path):
-    for patient in ("p1", "p2"):
-        shutil.copytree(predictions, tmp_path / "cohort" / patient)
-    with pytest.raises(DataError) as caught:
-        run(tmp_path / "cohort", labels)
-    assert caught.value.statement.template == SHARED_REFERENCE
 
 
 @pytest.mark.parametrize(
@@ -250,12 +240,6 @@ def test_a_prediction_is_never_compared_with_itself(tmp_path, predictions, link)
     with pytest.raises(AppError) as caught:
         run(predictions, folder)
     assert caught.value.values == {"file": predictions / f"{CASES[0]}.nii.gz"}
-
-
-def test_references_on_another_grid_are_refused(predictions, labels):
-    write_reference(labels, CASES[0], heart()[1:])
-    with pytest.raises(DataError, check=says(REFERENCE_GRID)):
-        run(predictions, labels)
 
 
 def test_probabilities_with_missing_class_are_refused(predictions, labels):

@@ -16,8 +16,8 @@ from napari_bayes_nnunet.app.evaluation.readings import (
     NOTHING_TO_COMPARE,
     PREDICTION_READING,
     compare_readings,
+    compare_study,
 )
-from napari_bayes_nnunet.app.evaluation.readings_report import compare_study
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.io.study.readings import READINGS, keep_finished, open_reading
 from napari_bayes_nnunet.io.study.study import read_study, save_work

@@ -132,6 +132,6 @@ def test_report_that_cannot_be_written_is_refused(request_, tmp_path):
         if stage.case == WRITING:
             (tmp_path / "new").write_text("")
             break
-    with pytest.raises(AppError) as caught:
+    with pytest.raises(DataError) as caught:
         next(steps)
-    assert caught.value.values["folder"] == request_.report
+    assert caught.value.values["file"] == request_.report / "cases.csv"

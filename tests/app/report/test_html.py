@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import pytest
 from jinja2 import UndefinedError
 
 from napari_bayes_nnunet.app.report.figures import DPI
-from napari_bayes_nnunet.app.report.html import Tile, data_uri, natural_width, render_page
+from napari_bayes_nnunet.app.report.html import Tile, natural_width, render_page
 
 from ...helpers.checks.pages import Page
 
@@ -55,20 +54,9 @@ def test_page_refers_to_nothing_outside() -> None:
     assert "//" not in written.source
 
 
-def test_style_has_light_dark_and_print() -> None:
-    source = page().source
-    assert "color-scheme: light dark" in source
-    assert "@media screen and (prefers-color-scheme: dark)" in source
-    assert "@media print" in source
-
-
 def test_missing_value_is_an_error() -> None:
     with pytest.raises(UndefinedError, match="heading"):
         render_page("cohort.html.j2", **{k: v for k, v in STUDY.items() if k != "heading"})
-
-
-def test_picture_is_inside_the_page() -> None:
-    assert data_uri(b"PNG") == f"data:image/png;base64,{base64.b64encode(b'PNG').decode()}"
 
 
 def test_figures_have_one_scale() -> None:

@@ -107,13 +107,6 @@ def test_flagged_slice_outside_queue_keeps_phase_open(tmp_path) -> None:
     assert open_slices(folder) == {None: 0}
 
 
-def test_phases_outside_the_queue_are_not_counted(tmp_path) -> None:
-    folder = make_study(tmp_path / "heart", phases=(1, 2, 4), ed=4, es=2)
-    assert set(open_slices(folder)) == {4, 2}
-    decide(folder, [], all_phases=True)
-    assert set(open_slices(folder)) == {1, 2, 4}
-
-
 def test_queue_of_one_structure_leaves_others_open(tmp_path) -> None:
     """Slices in which only other structures are uncertain stay open."""
     folder = make_study(tmp_path / "heart")
@@ -221,17 +214,6 @@ def test_joined_phases_become_cases_with_the_names_of_their_files(studies, data)
     assert add_study(folder, data) == ["p_frame07", "p_frame12"]
 
 
-def test_labels_are_renumbered_as_in_dataset(studies, tmp_path) -> None:
-    other = {"background": 0, "LV": 1, "RV": 2, "MYO": 3}
-    data = make_dataset(tmp_path / "other", patients=2, labels=other)
-    folder = reviewed(studies / "heart")
-    add_study(folder, data)
-    added = read_labels(data / "labelsTr" / "heart.nii.gz").voxels
-    edited = read_study(folder).edited
-    for name, label in STRUCTURES.items():
-        np.testing.assert_array_equal(added == other[name], edited == label)
-
-
 def test_study_added_again_is_replaced(studies, data) -> None:
     folder = reviewed(studies / "heart")
     assert add_study(folder, data) == ["heart"]
@@ -241,7 +223,6 @@ def test_study_added_again_is_replaced(studies, data) -> None:
     save_work(folder, labels, study.info.geometry, study.review)
     assert add_study(folder, data) == ["heart"]
     assert not read_labels(data / "labelsTr" / "heart.nii.gz").voxels[0].any()
-    assert len(read_dataset(data).cases) == 7
 
 
 def test_study_with_open_slices_is_refused(studies, data) -> None:
@@ -299,16 +280,6 @@ def test_failed_studies_do_not_stop_the_others(studies, data) -> None:
     assert "9" in str(result.failed[painted])
     assert result.dataset == read_dataset(data)
     assert set(result.dataset.corrections) == {"good", "zz good"}
-
-
-def test_original_case_of_dataset_is_never_replaced(studies, data) -> None:
-    """The case may be in the validation set."""
-    folder = make_study(studies / "patient001", case="patient001", phases=(1, 2), ed=1, es=2)
-    decide(folder, [(1, z) for z in QUEUED])
-    before = (data / "labelsTr" / "patient001_frame01.nii.gz").read_bytes()
-    result = added(folder, data=data)
-    assert "patient001_frame01" in str(result.failed[folder])
-    assert (data / "labelsTr" / "patient001_frame01.nii.gz").read_bytes() == before
 
 
 def test_missing_dataset_is_refused_first(studies, tmp_path) -> None:

@@ -167,16 +167,6 @@ def test_command_compares_with_a_set_of_ranges(study: Path, images: Path, tmp_pa
     assert compared("muscle")[0].startswith("Papillary muscles as muscle: ")
 
 
-def test_command_refuses_wrong_ranges_first(study: Path, images: Path, tmp_path: Path) -> None:
-    wrong = tmp_path / "wrong.csv"
-    wrong.write_text("nothing\n")
-    arguments = ["export-dicom", str(study), str(images), "-o", str(tmp_path / "out")]
-    done = CliRunner().invoke(main, [*arguments, "--normal-ranges", str(wrong)])
-    assert done.exit_code == 1
-    assert "wrong.csv" in done.stderr
-    assert not (tmp_path / "out").exists()
-
-
 def test_descriptions_say_what_was_accepted(study: Path, images: Path, tmp_path: Path) -> None:
     session = ReviewSession(read_study(study))
     session.decide((ED, 0), "accepted")

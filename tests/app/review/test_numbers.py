@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from time import process_time
 
 import numpy as np
 import pytest
@@ -98,52 +97,6 @@ def test_contributions_leave_out_reviewed_slices(numbers) -> None:
     numbers.set_reviewed(most[0].phase, most[0].z, True)
     assert (most[0].phase, most[0].z) not in [(p.phase, p.z) for p in numbers.contributions(ED, ES)]
     assert numbers.contributions(None, None) == []
-
-
-def test_progress_counts_phases_in_the_queue(numbers) -> None:
-    cells = [(ED, z) for z in range(4)]
-    numbers.set_reviewed(ES, 0, True)
-    assert numbers.progress(cells).uncertain_share == 0
-    for cell in cells:
-        numbers.set_reviewed(*cell, True)
-    done = numbers.progress(cells)
-    assert (done.done, done.total, done.uncertain_share) == (4, 4, 1)
-
-
-def test_snapshot_does_not_change(labels, numbers) -> None:
-    snapshot = numbers.snapshot()
-    before = snapshot.measured(ED, ES, NOBODY)
-    numbers.recount(ED, 0, np.zeros_like(labels[ED][0]))
-    numbers.set_reviewed(ES, 1, True)
-    assert snapshot.measured(ED, ES, NOBODY) == before != numbers.measured(ED, ES, NOBODY)
-
-
-def test_edit_of_large_cine_is_measured_fast() -> None:
-    shape, members = (12, 128, 128), 30
-    heart = np.zeros(shape, np.uint8)
-    heart[:, 30:90, 30:90] = 2
-    heart[:, 45:75, 45:75] = 3
-    shifted = np.stack([np.roll(heart, member % 3, axis=2) for member in range(members)])
-    maps = np.ones(shape, np.float32)
-    stored = StoredPosterior.from_members(
-        np.stack([heart == label for label in range(4)]).astype(np.float32),
-        shifted, prediction=heart, maps={"entropy": maps, "mutual-information": maps},
-    )  # fmt: skip
-    phases = range(1, 26)
-    numbers = StudyNumbers(
-        dict.fromkeys(phases, stored), dict.fromkeys(phases, heart), SPACING, STRUCTURES
-    )
-    queue = [(phase, z) for phase in phases for z in range(12)]
-    times = []
-    for z in range(7):
-        started = process_time()
-        numbers.recount(1, z, heart[z])
-        numbers.measured(1, 12, NOBODY)
-        numbers.curves()
-        numbers.contributions(1, 12)
-        numbers.progress(queue)
-        times.append(process_time() - started)
-    assert min(times) < 0.03
 
 
 RULE = IntervalRule(bias=0.0, half_width_80=3.0, half_width_90=5.0, patients=16)

@@ -11,21 +11,18 @@ import pytest
 
 from napari_bayes_nnunet.app.review.report_numbers import (
     REVIEWED,
-    all_names,
     format_interval,
     format_large,
     format_number,
     interval_level,
     number_rows,
     write_numbers,
-    write_or_refuse,
 )
-from napari_bayes_nnunet.app.review.report_page import report_page
 from napari_bayes_nnunet.core.heart.function import Comparison
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io import DataError
 
-from ...helpers.data.reviews import AFTER, BEFORE, NORMAL, OPEN, measured, numbers, review
+from ...helpers.data.reviews import AFTER, BEFORE, NORMAL, OPEN, measured, numbers
 
 WRITTEN = ("ventricle", "title", "name", "before", "after", "interval", "change")
 
@@ -71,13 +68,6 @@ def test_interval_has_decimals_of_its_number(
     number = replace(measured("RV CO", 20), unit=unit, intervals={80: (0, 1), 90: ends})
     assert format_interval(number, interval_level([number]), to="–") == text
     assert format_interval(number, None) == format_interval(None, 90) == ""
-
-
-def test_names_after_review_come_first() -> None:
-    before = numbers(measured("LV EDV", 1), measured("RV EDV", 1))
-    assert all_names(before, numbers(measured("LV EF", 1), measured("LV EDV", 1))) == [
-        "LV EF", "LV EDV", "RV EDV",
-    ]  # fmt: skip
 
 
 def test_numbers_are_written_as_csv(tmp_path: Path) -> None:
@@ -133,21 +123,9 @@ def test_unknown_numbers_are_empty_fields(tmp_path: Path) -> None:
     )
 
 
-def test_report_is_one_file(tmp_path: Path) -> None:
-    file = tmp_path / "report.html"
-    file.write_text("old")
-    write_or_refuse(file, report_page(review()))
-    assert file.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-    assert list(tmp_path.iterdir()) == [file]
-
-
 def test_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for write in (
-        lambda file: write_numbers(file, BEFORE, AFTER, OPEN, state=""),
-        lambda file: write_or_refuse(file, report_page(review())),
-    ):
-        with pytest.raises(DataError) as caught:
-            write(tmp_path / "file" / "out")
-        assert caught.value.values["file"] == tmp_path / "file" / "out"
-        assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)
+    with pytest.raises(DataError) as caught:
+        write_numbers(tmp_path / "file" / "out", BEFORE, AFTER, OPEN, state="")
+    assert caught.value.values["file"] == tmp_path / "file" / "out"
+    assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +14,10 @@ from napari_bayes_nnunet.app.review.accepted_slices import count_open_slices
 from napari_bayes_nnunet.app.review.export import collect_outcome
 from napari_bayes_nnunet.app.review.findings import describe_finding, sentences_by_slice
 from napari_bayes_nnunet.app.review.session import ReviewSession
-from napari_bayes_nnunet.core.heart.function import Patient
 from napari_bayes_nnunet.core.heart.plausibility import Fault, Finding, MassRange
 from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
-from napari_bayes_nnunet.io.study.study import open_study_lock, read_study, save_work
+from napari_bayes_nnunet.io.study.study import read_study, save_work
 
 from ...helpers.data.cines import (
     ED,
@@ -33,7 +30,6 @@ from ...helpers.data.cines import (
     drawn,
     make_cine,
 )
-from ...helpers.processes.command import environment
 
 
 @pytest.fixture
@@ -235,13 +231,6 @@ def test_edit_of_unsegmented_phase_is_restored(folder, session) -> None:
     assert np.array_equal(again.labels, session.labels)
 
 
-def test_prediction_never_changes(session) -> None:
-    before = session.study.prediction.copy()
-    edit(session, WORST)
-    assert np.array_equal(session.study.prediction, before)
-    assert not np.shares_memory(session.labels, session.study.prediction)
-
-
 def test_decision_keeps_comment_and_notes_edits(session) -> None:
     session.comment_on(WORST, "base?")
     assert session.state.decisions[WORST].state == "flagged"
@@ -285,18 +274,6 @@ def test_numbers_follow_every_edit(session) -> None:
     assert session.predicted() == before
 
 
-def test_spread_shrinks_with_accepted_slices(session) -> None:
-    spreads = [session.measured()["LV EDV"].spread]
-    for z in range(4):
-        session.decide((ED, z), "accepted")
-        spreads.append(session.measured()["LV EDV"].spread)
-    assert spreads == sorted(spreads, reverse=True)
-    assert spreads[0] > 1
-    assert spreads[-1] == 0
-    session.decide((ED, 0), "flagged")
-    assert session.measured()["LV EDV"].spread > 0
-
-
 def test_progress_counts_slices_and_uncertain_volume(session) -> None:
     queue = queue_of(session)
     start = session.progress(queue)
@@ -309,12 +286,6 @@ def test_progress_counts_slices_and_uncertain_volume(session) -> None:
         session.decide(place, "accepted")
     end = session.progress(queue)
     assert (end.done, end.uncertain_share) == (8, 1)
-
-
-def test_patient_gives_indices_and_output(session) -> None:
-    assert "LV CO" not in session.measured()
-    session.change(patient=Patient(height_cm=180, weight_kg=80, heart_rate=60))
-    assert {"LV CO", "LV EDVi"} <= set(session.measured())
 
 
 def test_saved_review_is_restored(folder, session) -> None:
@@ -400,15 +371,6 @@ def test_log_has_time_tool_and_changed_voxels(clock, folder) -> None:
     assert session.take_log() == []
 
 
-def test_log_counts_voxels_in_uncertain_region(session) -> None:
-    y, x = session.most_uncertain_in(WORST)
-    before = session.labels_in(WORST).copy()
-    session.labels_in(WORST)[y, x] += 1
-    session.note_change([WORST], tool="paint", before={WORST: before})
-    (row,) = session.take_log()
-    assert (row.inside, row.outside) == (1, 0)
-
-
 def test_short_views_and_absences_are_not_logged(clock, folder) -> None:
     session = ReviewSession(read_study(folder))
     session.look_at(WORST)
@@ -436,60 +398,6 @@ def test_rows_put_back_come_first(session) -> None:
     session.give_back_log(rows)
     assert [row.z for row in session.peek_log()] == [0, 1]
     assert [row.z for row in session.take_log()] == [0, 1]
-
-
-# Killed
-
-REVIEWER = """
-import os, shutil, signal, sys
-from itertools import count
-from pathlib import Path
-from napari_bayes_nnunet.app.review.session import ReviewSession
-from napari_bayes_nnunet.io.study.study import open_study_lock, read_study, save_work
-
-session = ReviewSession(read_study(Path(sys.argv[1])))
-
-def work(folder, number):
-    session.labels_in((1, 1))[:2] = number
-    session.note_change([(1, 1)], tool="paint")
-    session.comment_on((1, 1), str(number))
-    save_work(folder, session.labels_to_save(), session.study.info.geometry, session.state)
-
-def kill_before(folder, moment):
-    steps = count()
-    def hook(event, arguments):
-        if str(folder) in str(arguments[:1]) and next(steps) == moment:
-            os.kill(os.getpid(), signal.SIGKILL)
-    return hook
-
-work(Path(sys.argv[1]), 1)
-for moment in count():
-    folder = Path(shutil.copytree(sys.argv[1], f"{sys.argv[1]}_{moment}"))
-    child = os.fork()
-    if not child:
-        lock = open_study_lock(folder)
-        sys.addaudithook(kill_before(folder, moment))
-        work(folder, 2)
-        os._exit(0)
-    if not os.waitpid(child, 0)[1]:
-        break
-"""
-
-
-def test_a_killed_review_reopens_as_last_saved(folder) -> None:
-    """Killed before each step on files of a second save: no decision is newer than its labels."""
-    subprocess.run([sys.executable, "-c", REVIEWER, folder], env=environment(), check=True)
-    found = []
-    for moment in range(len(list(folder.parent.glob("heart_[0-9]*")))):
-        killed = folder.with_name(f"heart_{moment}")
-        session = ReviewSession(read_study(killed))
-        drawn = session.labels_in((1, 1))[:2]
-        assert (drawn == drawn[0, 0]).all()
-        found.append((int(session.state.decisions[1, 1].comment), int(drawn[0, 0])))
-        open_study_lock(killed).release()  # the lock ended with the process
-        assert not list(killed.glob(".writing*"))
-    assert found == sorted(found)
-    assert {*found} == {(1, 1), (1, 2), (2, 2)}
 
 
 # Findings

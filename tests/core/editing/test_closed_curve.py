@@ -8,10 +8,12 @@ from skimage.measure import points_in_poly
 
 from napari_bayes_nnunet.core.editing.closed_curve import (
     BentCurve,
-    draw_curve,
     fill_curve,
     join_holes,
 )
+from napari_bayes_nnunet.core.editing.smooth_contours import contour_around
+
+from ...helpers.data.slices import disk, smooth_curve
 
 
 def on_circle(count, radius=10.0, at=(16.3, 17.1)):
@@ -22,15 +24,6 @@ def on_circle(count, radius=10.0, at=(16.3, 17.1)):
 def to_nearest(points, places):
     """Return the distance of each place to the nearest of the points."""
     return np.linalg.norm(points[None] - np.asarray(places)[:, None], axis=-1).min(axis=1)
-
-
-def test_curve_runs_through_its_handles_in_their_order():
-    handles = on_circle(7) + np.random.default_rng(0).normal(0, 1, (7, 2))
-    curve = draw_curve(handles, points=5000)
-    assert curve.shape == (5000, 2)
-    assert to_nearest(curve, handles).max() < 0.02
-    at = np.linalg.norm(curve[None] - handles[:, None], axis=-1).argmin(axis=1)
-    assert (np.diff(at[1:]) > 0).all()
 
 
 def test_holes_are_joined_to_the_curve_around_them():
@@ -46,54 +39,34 @@ def test_holes_are_joined_to_the_curve_around_them():
     assert np.array_equal(inside, filled)
 
 
-def test_curve_has_200_points_and_open_end():
-    curve = draw_curve(on_circle(8))
-    assert curve.shape == (200, 2)
-    steps = np.linalg.norm(np.roll(curve, -1, axis=0) - curve, axis=1)
-    assert steps.min() > 0
-    assert steps[-1] < 2 * steps[:-1].max()
+def bent():
+    """Return a circle with 8 handles."""
+    return BentCurve.with_handles(on_circle(400, 15.0))
 
 
-def test_eight_handles_on_a_circle_give_a_circle():
-    curve = draw_curve(on_circle(8))
-    assert np.linalg.norm(curve - (16.3, 17.1), axis=1) == pytest.approx(10, abs=0.02)
+def test_a_crescent_has_more_handles_and_some_at_its_horns():
+    crescent = disk(20) & ~disk(20, at=(32, 46))
+    handles = BentCurve.with_handles(contour_around(crescent)).handles
+    assert 8 < len(handles) <= 16
+    y, x = np.nonzero(crescent)
+    for horn in ((y.min(), x[y == y.min()].mean()), (y.max(), x[y == y.max()].mean())):
+        assert to_nearest(handles, [horn]) < 3
 
 
-def test_it_is_smooth_where_it_closes_too():
-    curve = draw_curve(on_circle(5) * (1, 1.4), points=1000)
-    turns = np.diff(
-        np.unwrap(np.arctan2(*np.roll(np.diff(curve, axis=0, append=curve[:1]), 3, 0).T))
-    )
-    assert np.abs(turns).max() < 0.05
-
-
-def test_curve_does_not_overshoot_after_long_distance():
-    handles = np.array([(0, 0), (0, 20), (1, 20), (10, 10)], float)
-    curve = draw_curve(handles)
-    assert curve[:, 1].max() < 21.5
-
-
-def test_handles_on_each_other_still_have_a_curve():
-    handles = np.concatenate([on_circle(6)[:1], on_circle(6)])
-    curve = draw_curve(handles)
-    assert np.isfinite(curve).all()
-    assert np.linalg.norm(curve - (16.3, 17.1), axis=1) == pytest.approx(10, abs=1)
-    assert not fill_curve(draw_curve(np.ones((4, 2))), (4, 4)).any()
-
-
-def bent(count=8, points=400, radius=15.0):
-    """Return a circle with handles."""
-    return BentCurve.with_handles_near(on_circle(points, radius), on_circle(count, radius))
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 2), (1, 5), (3, 3)])
+def test_few_voxels_have_few_handles(size):
+    mask = np.zeros((12, 12), bool)
+    mask[4 : 4 + size[0], 5 : 5 + size[1]] = True
+    bent = BentCurve.with_handles(contour_around(mask))
+    assert 3 <= len(bent.handles) <= 8
+    np.testing.assert_array_equal(fill_curve(bent.curve, mask.shape), mask)
 
 
 def test_a_curve_without_moved_handles_is_its_base():
     angles = np.arange(400) / 400 * 2 * math.pi
     radii = 15 + 0.5 * np.sin(20 * angles)  # which no spline through 8 handles follows
     base = 20 + np.stack([np.sin(angles), np.cos(angles)], axis=1) * radii[:, None]
-    curve = BentCurve.with_handles_near(base, base[::50])
-    assert len(curve.handles) == 8
-    assert to_nearest(base, curve.curve).max() < 0.2
-    assert to_nearest(draw_curve(base[::50]), base).max() > 0.4
+    assert to_nearest(base, BentCurve.with_handles(base).curve).max() < 0.2
 
 
 @pytest.mark.parametrize("moved", [4, -4])
@@ -136,7 +109,7 @@ def test_one_handle_is_removed():
 @pytest.mark.parametrize("seed", range(10))
 def test_the_voxels_whose_centres_are_inside(seed):
     rng = np.random.default_rng(seed)
-    curve = draw_curve(on_circle(8) + rng.normal(0, 1, (8, 2)))
+    curve = smooth_curve(on_circle(8) + rng.normal(0, 1, (8, 2)))
     y, x = np.mgrid[:33, :34]
     expected = points_in_poly(np.stack([y.ravel(), x.ravel()], axis=1), curve).reshape(33, 34)
     np.testing.assert_array_equal(fill_curve(curve, (33, 34)), expected)
@@ -159,7 +132,7 @@ def test_voxels_beside_each_other_share_no_centre():
 
 
 def test_what_lies_beyond_the_slice_is_left_out():
-    curve = draw_curve(on_circle(8, radius=9, at=(2, 30)))
+    curve = smooth_curve(on_circle(8, radius=9, at=(2, 30)))
     whole = fill_curve(curve + 20, (60, 60))
     np.testing.assert_array_equal(fill_curve(curve, (33, 33)), whole[20:53, 20:53])
     assert not fill_curve(curve + 100, (33, 33)).any()
@@ -182,8 +155,7 @@ def test_a_loop_within_is_inside_too():
 def test_nothing_given_is_changed():
     handles = on_circle(5)
     kept = handles.copy()
-    draw_curve(handles)
-    bent = BentCurve.with_handles_near(handles, handles)
-    bent.move(0, (0, 0)), bent.add((0, 0)), bent.keep(np.arange(5) > 0), bent.curve
+    bent = BentCurve.with_handles(handles)
+    bent.move(0, (0, 0)), bent.add((0, 0)), bent.keep(bent.at > 0), bent.curve
     fill_curve(handles, (20, 20))
     np.testing.assert_array_equal(handles, kept)

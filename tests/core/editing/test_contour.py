@@ -1,15 +1,14 @@
-"""Outline of a structure as handles, and the labels after it is applied."""
+"""Labels after the contour of a structure is applied."""
 
-import nibabel
 import numpy as np
 import pytest
 from scipy import ndimage
 
-import napari_bayes_nnunet.sample_data as sample_data
-from napari_bayes_nnunet.core.editing.closed_curve import draw_curve, fill_curve
-from napari_bayes_nnunet.core.editing.contour import apply_contour, contour_region, fit_handles
+from napari_bayes_nnunet.core.editing.closed_curve import BentCurve, fill_curve
+from napari_bayes_nnunet.core.editing.contour import apply_contour, contour_region
+from napari_bayes_nnunet.core.editing.smooth_contours import contour_around
 
-from ...helpers.data.slices import LV, MYO, RV, disk, heart, random_labels
+from ...helpers.data.slices import LV, MYO, RV, disk, heart, random_labels, smooth_curve
 from .test_closed_curve import on_circle
 
 
@@ -19,68 +18,6 @@ def dice(a, b):
 
 def circle(radius, at=(32.0, 36.0)):
     return on_circle(400, radius, at)
-
-
-# Handles
-
-
-@pytest.mark.parametrize(("label", "inner"), [(RV, ()), (MYO, {LV}), (LV, ())])
-def test_few_handles_come_close_to_the_outline(label, inner):
-    region = contour_region(
-        heart(lv=12, wall=6, rv=20, shape=(96, 96), at=(48, 54)), label, inner=inner
-    )
-    handles = fit_handles(region)
-    assert 8 <= len(handles) <= 16
-    assert dice(fill_curve(draw_curve(handles), region.shape), region) >= 0.97
-
-
-@pytest.mark.parametrize("phase", ["ED", "ES"])
-def test_few_handles_come_close_on_a_real_heart(phase):
-    file = next(sample_data.FOLDER.glob(f"*_{phase}_gt.nii.gz"))
-    labels = np.asarray(nibabel.load(file).dataobj).astype(np.uint8).transpose(2, 1, 0)
-    slices = [(z, k) for z in range(len(labels)) for k in np.unique(labels[z][labels[z] > 0])]
-    assert len(slices) >= 8
-    for z, label in slices:
-        region = ndimage.binary_fill_holes(contour_region(labels[z], label))
-        handles = fit_handles(region)
-        assert len(handles) <= 16
-        assert dice(fill_curve(draw_curve(handles), region.shape), region) >= 0.97
-
-
-def test_a_crescent_has_handles_at_its_horns():
-    crescent = disk(20) & ~disk(20, at=(32, 46))
-    handles = fit_handles(crescent)
-    assert dice(fill_curve(draw_curve(handles), crescent.shape), crescent) >= 0.97
-    y, x = np.nonzero(crescent)
-    for horn in ((y.min(), x[y == y.min()].mean()), (y.max(), x[y == y.max()].mean())):
-        assert np.linalg.norm(handles - horn, axis=1).min() < 3
-
-
-def test_there_are_as_many_handles_as_asked_for():
-    for count in (3, 5, 12, 20):
-        assert fit_handles(disk(12), count=count).shape == (count, 2)
-
-
-def test_outline_is_outer_one_of_largest_piece():
-    ring = disk(12) & ~disk(7)
-    ring |= disk(2, at=(5, 5))
-    handles = fit_handles(ring)
-    assert np.linalg.norm(handles - (32, 36), axis=1) == pytest.approx(12, abs=0.5)
-
-
-def test_structure_at_edge_of_slice_has_outline():
-    mask = np.zeros((20, 20), bool)
-    mask[:8, 12:] = True
-    assert dice(fill_curve(draw_curve(fit_handles(mask)), mask.shape), mask) >= 0.95
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 2), (1, 5), (3, 3)])
-def test_few_voxels_have_few_handles_and_come_back(size):
-    mask = np.zeros((12, 12), bool)
-    mask[4 : 4 + size[0], 5 : 5 + size[1]] = True
-    handles = fit_handles(mask)
-    assert 4 <= len(handles) <= (4 if size == (1, 1) else 16)
-    np.testing.assert_array_equal(fill_curve(draw_curve(handles), mask.shape), mask)
 
 
 # What is outlined
@@ -138,7 +75,7 @@ def test_other_structures_are_not_touched():
 def test_rv_shrinking_at_free_wall_leaves_background():
     labels = heart()
     smaller = (labels == RV) & disk(11, at=(32, 24))
-    applied = apply_contour(labels, draw_curve(fit_handles(smaller)), label=RV)
+    applied = apply_contour(labels, contour_around(smaller), label=RV)
     assert dice(applied == RV, smaller) > 0.97
     free_wall = (labels == RV) & ~disk(12, at=(32, 24))
     assert not applied[free_wall].any()
@@ -195,26 +132,26 @@ CONTOURS = [(RV, ()), (MYO, {LV}), (LV, ())]
 @pytest.mark.parametrize(("label", "inner"), CONTOURS)
 def test_contour_that_was_not_moved_hardly_changes_anything(label, inner):
     labels = large_heart()
-    curve = draw_curve(fit_handles(contour_region(labels, label, inner=inner)))
+    curve = contour_around(contour_region(labels, label, inner=inner))
     applied = apply_contour(labels, curve, label=label, inner=inner, over={MYO} - {label})
     assert dice(applied == label, labels == label) > 0.97
     told = apply_contour(labels, curve, label=label, inner=inner, over={MYO}, start=curve)
     np.testing.assert_array_equal(told, labels)
 
 
-def dragged(handles, factor):
-    """Return handles of which two neighbours are moved from or towards their middle."""
-    moved = handles.copy()
-    moved[:2] += (factor - 1) * (handles[:2] - handles.mean(axis=0))
-    return moved
+def dragged(region, factor):
+    """Return the contour of a region, and with two handles moved from or towards its middle."""
+    start = bent = BentCurve.with_handles(contour_around(region))
+    for index, handle in enumerate(start.handles[:2]):
+        bent = bent.move(index, handle + (factor - 1) * (handle - start.handles.mean(axis=0)))
+    return start.curve, bent.curve
 
 
 @pytest.mark.parametrize("factor", [0.75, 1.25])
 @pytest.mark.parametrize(("label", "inner"), CONTOURS)
 def test_labels_far_from_dragged_curve_stay(label, inner, factor):
     labels = large_heart()
-    handles = fit_handles(contour_region(labels, label, inner=inner))
-    start, curve = draw_curve(handles), draw_curve(dragged(handles, factor))
+    start, curve = dragged(contour_region(labels, label, inner=inner), factor)
     applied = apply_contour(labels, curve, label=label, inner=inner, over={MYO}, start=start)
     changed = applied != labels
     passed = fill_curve(start, labels.shape) ^ fill_curve(curve, labels.shape)
@@ -232,8 +169,7 @@ def test_where_curve_was_dragged_no_specks_stay_behind(factor):
     rough = rough ^ (rim & (rng.random(rim.shape) < 0.3))
     labels = np.where(disk(24, at=(48, 48), shape=(96, 96)), np.uint8(MYO), np.uint8(0))
     labels[rough] = LV
-    handles = fit_handles(rough)
-    start, curve = draw_curve(handles), draw_curve(dragged(handles, factor))
+    start, curve = dragged(rough, factor)
     applied = apply_contour(labels, curve, label=LV, over={MYO}, start=start)
     passed = fill_curve(start, labels.shape) ^ fill_curve(curve, labels.shape)
     middle = ndimage.binary_dilation(ndimage.binary_erosion(passed), iterations=2)
@@ -248,7 +184,7 @@ def test_on_any_labels_only_what_may_change_does(seed):
     rng = np.random.default_rng(seed)
     labels = random_labels(rng, (40, 44))
     kept = labels.copy()
-    curve = draw_curve(on_circle(7, 12, (20, 22)) + rng.normal(0, 3, (7, 2)))
+    curve = smooth_curve(on_circle(7, 12, (20, 22)) + rng.normal(0, 3, (7, 2)))
     applied = apply_contour(labels, curve, label=LV)
     np.testing.assert_array_equal(labels, kept)
     assert applied.dtype == np.uint8

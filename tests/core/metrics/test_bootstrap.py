@@ -6,7 +6,7 @@ from scipy import stats
 
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.metrics import bootstrap as module
-from napari_bayes_nnunet.core.metrics.bootstrap import RESAMPLES, Estimate, bootstrap, mean_estimate
+from napari_bayes_nnunet.core.metrics.bootstrap import RESAMPLES, bootstrap, mean_estimate
 
 
 def numbered(n):
@@ -55,11 +55,6 @@ def test_two_methods_are_compared_draw_by_draw():
     values, patients = np.arange(1.0, 9), numbered(8)
     ratio = mean_estimate(values, patients).relative_to(mean_estimate(2 * values, patients))
     assert (ratio.value, *ratio.interval) == pytest.approx((0.5, 0.5, 0.5))
-
-
-def test_an_estimate_without_draws_has_no_interval():
-    assert np.isnan(Estimate(1.0, np.zeros(0)).interval).all()
-    assert np.isnan(mean_estimate([1.0], ["a"]).interval).all()
 
 
 def test_without_a_patient_nothing_is_drawn():

@@ -31,10 +31,6 @@ def test_gross_errors_are_those_queue_is_judged_on():
     assert counted.any()
 
 
-def test_nothing_wrong_is_nothing_gross():
-    assert not gross_errors(np.ones((1, 1, 1), int), np.ones((1, 1, 1), int), (1, 1, 1)).any()
-
-
 def test_best_and_worst_orders_bound_all_others():
     risk = np.array([0.4, 0.1, 0.7, 0.2])
     best, worst = area_under_risk_coverage(-risk, risk), area_under_risk_coverage(risk, risk)

@@ -30,6 +30,11 @@ def test_distance_with_all_directions_is_that_of_the_covariance(monkeypatch):
     assert found == pytest.approx(list(expected), rel=2e-3)
 
 
+def test_a_rule_has_16_directions():
+    training, validation = drawn(60, 1, features=20), drawn(32, 2, features=20)
+    assert len(fit_features(training, validation, PATIENTS).directions) == 16
+
+
 def test_many_patients_give_a_percentile():
     names = [f"p{n}" for n in range(100)]
     rule = fit_features(drawn(60, 1), drawn(100, 2), names)

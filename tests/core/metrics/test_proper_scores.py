@@ -4,17 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss
 
-from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.metrics.calibration import brier_score, negative_log_likelihood
 
-from ...helpers.checks.problems import says_only
-
 SCORES = [negative_log_likelihood, brier_score]
-
-
-def row(*voxels):
-    """Return (C, 1, 1, X) probabilities from those of each voxel."""
-    return np.array(voxels, np.float64).T[:, None, None]
 
 
 def noise(dtype, classes=4, shape=(3, 12, 14)):
@@ -44,14 +36,3 @@ def test_half_precision_is_summed_in_double(score):
     probabilities = np.full((2, 4, 100, 100), 0.5, np.float16)
     expected = np.log(2) if score is negative_log_likelihood else 0.5
     assert score(probabilities, np.ones((4, 100, 100), np.uint8)) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("score", SCORES)
-def test_empty_reference_is_nan(score):
-    assert np.isnan(score(noise(np.float32)[0], np.zeros((3, 12, 14), np.uint8)))
-
-
-@pytest.mark.parametrize("score", SCORES)
-def test_shapes_that_do_not_fit_are_refused(score):
-    with pytest.raises(InputError, check=says_only(found=(2, 1, 1, 1), expected=(1, 1, 2))):
-        score(row([0.5, 0.5]), np.ones((1, 1, 2), int))

@@ -5,10 +5,7 @@ import pytest
 from medpy.metric import binary
 from scipy import ndimage
 
-from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.metrics.surface_distance import SurfaceDistance, surface_distances
-
-from ...helpers.checks.problems import says_only
 
 HEART = {"RV": 1, "MYO": 2, "LV": 3}
 
@@ -39,8 +36,3 @@ def test_distances_are_those_of_medpy(spacing, seed):
 def test_the_same_map_has_no_distance(labels):
     found = surface_distances(labels, labels, (10, 1, 1), {"RV": 1})
     assert found == {"RV": SurfaceDistance(hausdorff95=0, average=0)}
-
-
-def test_other_shapes_are_refused():
-    with pytest.raises(InputError, check=says_only(expected=(1, 2, 2), found=(1, 2, 3))):
-        surface_distances(np.ones((1, 2, 3), int), np.ones((1, 2, 2), int), (1, 1, 1), HEART)

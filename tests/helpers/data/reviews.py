@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_bayes_nnunet.app.review.report_page import CorrectedSlice, LabelChanges, ReviewOutcome
+from napari_bayes_nnunet.app.review.report_page import CorrectedSlice, ReviewOutcome
 from napari_bayes_nnunet.core.heart.function import Comparison, Measured
 from napari_bayes_nnunet.io.study.review_state import Decision
 
@@ -75,7 +75,7 @@ def review(**changes: Any) -> ReviewOutcome:
         "made": datetime(2026, 7, 1, 10, 32),
         "ed": 1,
         "es": 8,
-        "changes": LabelChanges(slices=2, voxels=50, uncertain=40),
+        "changes": "50 voxels in 2 slices.",
         "corrected": (corrected(2), corrected(3)),
         "decisions": {
             (8, 2): Decision(state="accepted", comment="base"),

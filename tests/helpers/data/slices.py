@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 
 from napari_bayes_nnunet.core.ensemble.posterior import most_probable
 from napari_bayes_nnunet.core.ensemble.stored_posterior import SlicePosterior, StoredPosterior
@@ -82,3 +83,11 @@ def random_slice(
     drawn = rng.random(highest.shape) * highest
     slice_.prediction[...] = drawn.argmax(axis=0)
     return slice_
+
+
+def smooth_curve(handles: NDArray[np.float64], points: int = 200) -> NDArray[np.float64]:
+    """Return (points, 2) points of a smooth closed curve through (k, 2) handles."""
+    closed = np.concatenate([handles, handles[:1]])
+    spline = CubicSpline(np.arange(len(closed)), closed, bc_type="periodic")
+    curve: NDArray[np.float64] = spline(np.linspace(0, len(handles), points, endpoint=False))
+    return curve

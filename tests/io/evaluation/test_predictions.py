@@ -198,13 +198,6 @@ def test_values_that_are_not_probabilities_are_refused(ours, given, wrong):
     assert {"low", "high", "lowest_sum", "highest_sum"} <= set(caught.value.values)
 
 
-def test_postprocessed_labels_are_accepted(ours, given):
-    labels = given["labels"].copy()
-    labels[1] = 0
-    write_labels(ours / "p1_frame01.nii.gz", labels, make_geometry(SHAPE, SPACING))
-    assert read_prediction(ours, "p1_frame01").probabilities is not None
-
-
 @pytest.mark.parametrize("content", [b"PK no zip", b"", None])
 def test_damaged_probabilities_are_refused(ours, content):
     file = ours / "p1_frame01_probabilities.npz"

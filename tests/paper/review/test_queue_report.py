@@ -8,9 +8,9 @@ import io
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.core.review.queue import DEFAULT_SCORE, REVIEW_SCORES
 from napari_bayes_nnunet.core.review.queue_yield import ReviewedSlices, queue_yield
+from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.paper.review.queue import (
     BEST,
     KINDS,
@@ -86,7 +86,7 @@ def test_text_has_yield_of_default_score(evaluation):
 
 def test_error_names_the_file_that_failed(evaluation, tmp_path):
     (tmp_path / "queue.png").mkdir()
-    with pytest.raises(AppError, check=says(file=tmp_path / "queue.png")):
+    with pytest.raises(DataError, check=says(file=tmp_path / "queue.png")):
         write_queue_report(evaluation, tmp_path / "queue")
     assert (tmp_path / "queue.csv").read_text(encoding="utf-8") == report_csv(evaluation)
     assert {path.name for path in tmp_path.iterdir()} == {"queue.csv", "queue.png"}

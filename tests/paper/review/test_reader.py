@@ -165,6 +165,14 @@ def test_report_is_written_and_replaced_only_by_itself(evaluation, tmp_path):
         check_reader_report(tmp_path / "reader")
 
 
+def test_report_that_cannot_be_written_is_refused(evaluation, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, check=says(file=tmp_path / "file" / "report.csv")):
+        write_reader_report(evaluation, tmp_path / "file" / "report")
+    with pytest.raises(AppError, check=says(folder=tmp_path / "file")):
+        check_reader_report(tmp_path / "file" / "new" / "report")
+
+
 def test_summary_says_that_the_reader_is_an_oracle(evaluation):
     lines = reader_text(evaluation).splitlines()
     assert ORACLE in lines

@@ -12,12 +12,13 @@ from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QLineEdit
 
-from napari_bayes_nnunet.core.editing.closed_curve import BentCurve, draw_curve
+from napari_bayes_nnunet.core.editing.closed_curve import BentCurve
 from napari_bayes_nnunet.widgets.editing.contour_handles import ContourHandles
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.viewing import show_in_reading_orientation
 from napari_bayes_nnunet.widgets.layers.window_level import WindowLevel
 
+from ...helpers.data.slices import smooth_curve
 from ...helpers.windows.canvas_mouse import RIGHT, CanvasMouse
 from ...helpers.windows.settling import settle
 from ..conftest import CINE, VOLUME, image_layer
@@ -45,7 +46,7 @@ class Told:
 
 def bent(handles: np.ndarray) -> BentCurve:
     """Return a smooth curve through these handles."""
-    base = draw_curve(handles)
+    base = smooth_curve(handles)
     at = np.linalg.norm(handles[:, None] - base, axis=-1).argmin(axis=1)
     return BentCurve(base, at, handles)
 
@@ -353,7 +354,7 @@ def test_gestures_and_keys(shown_cine, mouse, qtbot, monkeypatch) -> None:
     mouse.click(at(RING[0]))
     np.testing.assert_array_equal(handles.handles, RING)
     # A double click on the curve adds a handle there; on a handle it does nothing.
-    on_curve = draw_curve(RING)[17]
+    on_curve = smooth_curve(RING)[17]
     mouse.double_click(at(on_curve))
     assert len(handles.handles) == 7
     assert handles.handles[1] == pytest.approx(on_curve, abs=0.2)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from ...core.heart.structures import structure_colors, structure_title
-from ...io.files.atomic import json_text, null_for_nan, write_text
+from ...io.files.atomic import json_text, null_for_nan
 from ...io.files.csv_text import csv_text
 from ..report.html import Tile, render_page
-from ..report.output_folder import check_report_files, unwritable
+from ..report.output_folder import check_report_files
 from .aggregates import ALL, Aggregate, aggregate_difference
 from .case import END_PHASES, PHASE
 from .evaluate import MethodEvaluation, judged_structures, known_maps
@@ -113,15 +113,6 @@ def report_texts(methods: Methods, *, shown: Iterable[ShownCase] = ()) -> dict[s
         SUMMARY: json_text(evaluation_summary(methods)),
         PAGE: evaluation_page(methods, list(shown)),
     }
-
-
-def write_report_files(texts: Mapping[str, str], report: Path) -> None:
-    """Write `report_texts` into the folder ``report``, replacing earlier ones. Raises AppError."""
-    try:
-        for name, text in texts.items():
-            write_text(report / name, text)
-    except OSError as error:
-        raise unwritable(report, error) from error
 
 
 def evaluation_text(methods: Methods) -> str:

@@ -14,6 +14,7 @@ from ...io.dataset.patients import DEFAULT_PATIENT
 from ...io.evaluation.predictions import match_references, predicted_cases
 from ...io.files.given_path import check_folder, is_same_path
 from .. import AppError
+from ..report.output_folder import write_or_refuse
 from .evaluate import (
     EvaluationProgress,
     MethodEvaluation,
@@ -31,7 +32,6 @@ from .output_files import (
     check_report_folder,
     evaluation_text,
     report_texts,
-    write_report_files,
 )
 from .tables import Block, Table, describe_extent, describe_methods, evaluation_table
 
@@ -177,7 +177,7 @@ def run_evaluation(
 ) -> Generator[EvaluationProgress, None, EvaluationOutcome]:
     """Measure every case, then write the report; nothing is written before the last stage.
 
-    Raises AppError and DataError as `evaluate_methods` and `write_report_files` do.
+    Raises AppError and DataError as `evaluate_methods` and `write_or_refuse` do.
     """
     methods = yield from evaluate_methods(request.methods, request.labels, patient=request.patient)
     yield EvaluationProgress(DRAWING)
@@ -194,7 +194,8 @@ def run_evaluation(
     # All texts are made before one is written, so an error leaves an earlier report whole.
     texts = report_texts(methods, shown=shown)
     yield EvaluationProgress(WRITING, is_last=True)
-    write_report_files(texts, request.report)
+    for name, text in texts.items():
+        write_or_refuse(request.report / name, text)
     return outcome
 
 

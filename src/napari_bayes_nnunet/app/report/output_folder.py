@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from ...core.problems import Action
 from ...io.dataset.raw_dataset import CASE_FOLDERS
+from ...io.files.access import writing
+from ...io.files.atomic import write_text
 from ...io.files.given_path import is_same_path, resolve_links
 from .. import AppError
 
@@ -100,18 +101,10 @@ def report_files(report: Path, *endings: str) -> tuple[Path, ...]:
     return tuple(stem.with_name(f"{stem.name}{ending}") for ending in endings)
 
 
-@contextmanager
-def writing_report(file: Path) -> Iterator[None]:
-    """Raise AppError, which names ``file``, for an OSError in the block."""
-    try:
-        yield
-    except OSError as error:
-        raise AppError(
-            "{file} cannot be written ({reason}).",
-            Action.OTHER_OUTPUT,
-            file=file,
-            reason=error.strerror or error,
-        ) from error
+def write_or_refuse(file: Path, text: str) -> None:
+    """Write a file of a report. Raises DataError if it cannot be written."""
+    with writing(file, Action.OTHER_OUTPUT):
+        write_text(file, text)
 
 
 def check_writable(report: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.counts import format_count
 from ...core.heart.function import Measured
 from ...core.problems import Action
 from ...core.review.queue import QueueItem
@@ -21,12 +22,13 @@ from ...io.images.geometry import Geometry
 from ...io.images.nifti import Volume, read_labels, write_labels
 from ...io.study.arrays import select_phase
 from ...io.study.info import find_image
-from ...io.study.usage_log import USE_LOG, changed_voxels, read_use, summarise_use
+from ...io.study.usage_log import UNCERTAIN_ABOVE, USE_LOG, changed_voxels, read_use, summarise_use
+from ..report.output_folder import write_or_refuse
 from .accepted_slices import count_accepted, measure_review, sum_accepted
 from .comparisons import describe_rules
 from .findings import list_sentences
-from .report_numbers import write_numbers, write_or_refuse
-from .report_page import CorrectedSlice, LabelChanges, ReviewOutcome, report_page
+from .report_numbers import write_numbers
+from .report_page import CorrectedSlice, ReviewOutcome, report_page
 from .session import ReviewSession
 from .walls import measure_walls
 
@@ -112,15 +114,23 @@ def collect_outcome(
     )
 
 
-def _changes(session: ReviewSession) -> LabelChanges:
+def _changes(session: ReviewSession) -> str:
+    """Return how the labels as they are now differ from the prediction, "" if they do not."""
     counts = [
         changed_voxels(
             session.predicted_in(place), session.labels_in(place), session.entropy_in(place)
         )
         for place in session.edited_places()
     ]
-    inside, outside = (sum(part) for part in zip(*counts, strict=True)) if counts else (0, 0)
-    return LabelChanges(slices=len(counts), voxels=inside + outside, uncertain=inside)
+    if not counts:
+        return ""
+    inside, outside = (sum(part) for part in zip(*counts, strict=True))
+    share = 100 * inside / (inside + outside)
+    return (
+        f"Changed since the prediction: {format_count(inside + outside, 'voxel')} in "
+        f"{format_count(len(counts), 'slice')}, {share:.0f} % of them where the members were "
+        f"uncertain (entropy above {UNCERTAIN_ABOVE:g} bit)."
+    )
 
 
 def _corrected(session: ReviewSession, image: Volume) -> list[CorrectedSlice]:

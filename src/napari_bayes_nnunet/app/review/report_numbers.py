@@ -9,11 +9,9 @@ from typing import Any, Final
 
 from ...core.heart.function import Comparison, Measured
 from ...core.metrics.conformal import Coverage
-from ...core.problems import Action
-from ...io.files.access import writing
-from ...io.files.atomic import write_text
 from ...io.files.csv_text import csv_text
 from ..report.html import UNKNOWN
+from ..report.output_folder import write_or_refuse
 
 _COLUMNS: Final = (
     "name", "title", "unit", "prediction", "value", "low", "high", "interval_percent",
@@ -184,9 +182,3 @@ def _cells(measured: Measured | None) -> tuple[str, str]:
 def _number(value: float) -> str:
     # Six digits are more than any measurement has, and hide the noise of binary fractions.
     return "" if math.isnan(value) else f"{value:.6g}"
-
-
-def write_or_refuse(file: Path, text: str) -> None:
-    """Write a file of an export. Raises DataError if it cannot be written."""
-    with writing(file, Action.OTHER_OUTPUT):
-        write_text(file, text)

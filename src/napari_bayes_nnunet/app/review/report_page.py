@@ -22,7 +22,7 @@ from ...core.types import Place
 from ...io.images.geometry import Letters
 from ...io.study.case_report import worst_failure
 from ...io.study.review_state import Decision
-from ...io.study.usage_log import UNCERTAIN_ABOVE, UseSummary
+from ...io.study.usage_log import UseSummary
 from ..report.html import Tile, render_page
 from ..report.pictures import crop_around, curve_picture, slice_picture
 from ..segmentation.methods import METHODS
@@ -44,18 +44,6 @@ class CorrectedSlice:
     after: NDArray[np.integer]
 
 
-@dataclass(frozen=True, kw_only=True)
-class LabelChanges:
-    """Labels that differ from the prediction now: ``voxels`` in ``slices``.
-
-    ``uncertain`` of the voxels have an entropy above `UNCERTAIN_ABOVE`.
-    """
-
-    slices: int = 0
-    voxels: int = 0
-    uncertain: int = 0
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReviewOutcome:
     """Outcome of the review of one image.
@@ -66,6 +54,7 @@ class ReviewOutcome:
     own, and ``open_slices`` how many slices of the phases of each are still to accept.
     ``walls`` are the segments of the wall. ``rules`` are sentences on papillary muscles and normal
     ranges. ``predictions``: phase → the report of its segmentation, as in the JSON file of a case.
+    ``changes`` says how the labels differ from the prediction, "" if they do not, and
     ``corrected`` is None if the image is not available. ``patient`` says whose heart it is, ""
     unless the reader wants that. ``reader`` is the name of the reader, "" if it is unknown, and
     ``finished_on`` when the review was finished, perhaps before all slices were accepted.
@@ -86,7 +75,7 @@ class ReviewOutcome:
     curves: Sequence[VolumeCurve] = ()
     accepted: AcceptedSlices = field(default_factory=AcceptedSlices)
     progress: ReviewProgress | None = None
-    changes: LabelChanges = LabelChanges()
+    changes: str = ""
     corrected: Sequence[CorrectedSlice] | None = ()
     decisions: Mapping[Place, Decision] = field(default_factory=dict)
     use: UseSummary | None = None
@@ -124,7 +113,7 @@ def report_page(review: ReviewOutcome) -> str:
         numbers=number_rows(review.before, review.after, review.open_slices),
         curve=_curve(review),
         bullseyes={title: review.walls.draw(name) for name, title in WALL_TITLES.items()},
-        changes=_changes(review.changes),
+        changes=review.changes,
         slices=list(_corrected(review, colors)),
         colors={
             structure_title(name): colors[label]
@@ -185,18 +174,6 @@ def _curve(review: ReviewOutcome) -> dict[str, Any] | None:
         "png": curve_picture(curves, ed=review.ed, es=review.es),
         "structures": [curve.structure for curve in curves],
     }
-
-
-def _changes(changes: LabelChanges) -> str:
-    """Return what differs from the prediction in the labels as they are now, "" for nothing."""
-    if not changes.voxels:
-        return ""
-    share = 100 * changes.uncertain / changes.voxels
-    return (
-        f"Changed since the prediction: {format_count(changes.voxels, 'voxel')} in "
-        f"{format_count(changes.slices, 'slice')}, {share:.0f} % of them where the members were "
-        f"uncertain (entropy above {UNCERTAIN_ABOVE:g} bit)."
-    )
 
 
 def _corrected(review: ReviewOutcome, colors: Mapping[int, str]) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
 from scipy.spatial.distance import cdist
 from skimage.measure import points_in_poly
 
@@ -22,21 +23,12 @@ Points = NDArray[np.float64]
 FEWEST_POINTS = 3
 """Minimum number of handles of a curve."""
 
-# Keeps the curve defined if handles coincide.
-_SHORTEST = 1e-3
 _SPACING = 0.5  # voxels between evenly spaced points
-
-
-def draw_curve(handles: ArrayLike, points: int = 200) -> Points:
-    """Return (points, 2) points of a smooth closed curve through (k, 2) handles in their order.
-
-    The first point is not repeated at the end. The curve is a periodic cubic spline whose knots are
-    spaced by the square roots of the distances between handles, so that it does not swing out
-    between a long and a short distance.
-    """
-    handles = np.asarray(handles, np.float64)
-    knots = place_knots(handles)
-    return evaluate_spline(knots, handles, np.linspace(0, knots[-1], points, endpoint=False))
+# 8 handles are enough for an LV; the horns of an RV may need more.
+_FEWEST, _USUAL, _MOST = 4, 8, 16
+_APART = 3.0  # voxels between the handles of a small curve
+_SMOOTHED = 3  # points over which bends are measured, so that ripples do not count
+_TURNING = 2.0  # weight of handles at bends against evenly spread handles
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +44,13 @@ class BentCurve:
     handles: Points
 
     @classmethod
-    def with_handles_near(cls, base: Points, places: Points) -> Self:
-        """Return a closed curve with a handle at its point nearest to each of (k, 2) places."""
-        base = space_evenly(base)
-        # Several places may have the same nearest point.
-        at = np.unique(np.linalg.norm(places[:, None] - base, axis=-1).argmin(axis=1))
+    def with_handles(cls, curve: Points) -> Self:
+        """Return a closed curve with handles: 8 for a round one, up to 16 for one with bends.
+
+        They are closer together at bends, and fewer around a few voxels.
+        """
+        base = space_evenly(curve)
+        at = _places(base)
         return cls(base, at, base[at])
 
     @property
@@ -95,6 +89,23 @@ def space_evenly(curve: Points) -> Points:
     count = max(len(curve) if along[-1] == 0 else 8, round(along[-1] / _SPACING))
     at = np.linspace(0, along[-1], count, endpoint=False)
     return np.stack([np.interp(at, along, side) for side in closed.T], axis=1)
+
+
+def _places(curve: Points) -> NDArray[np.intp]:
+    """Return the indices of the points of an evenly spaced curve that become handles."""
+    points = len(curve)
+    smoothed = ndimage.gaussian_filter1d(curve, min(_SMOOTHED, points / 20), axis=0, mode="wrap")
+    y, x = (np.roll(smoothed, -1, axis=0) - smoothed).T
+    directions = np.arctan2(y, x)
+    turns = np.abs(np.angle(np.exp(1j * (np.roll(directions, -1) - directions))))
+    few = np.clip(round(points * _SPACING / _APART), _FEWEST, _USUAL)
+    # A convex curve turns once around, a crescent further.
+    count = int(np.clip(round(few * turns.sum() / (2 * np.pi)), few, _MOST))
+    turning = ndimage.gaussian_filter1d(turns, points / 40, mode="wrap")
+    density = 1 / points + _TURNING * turning / turning.sum()
+    share = np.concatenate([[0.0], density.cumsum()])
+    places = np.interp(np.arange(count) / count * share[-1], share, np.arange(points + 1))
+    return np.unique(places.astype(np.intp))
 
 
 def join_holes(curves: Sequence[Points]) -> list[Points]:
@@ -147,12 +158,6 @@ def fill_curve(curve: ArrayLike, shape: tuple[int, ...]) -> Mask:
     np.add.at(turns, (row, first), np.where(above[row, edge], 1, -1))
     inside: Mask = turns.cumsum(axis=1)[:, :-1] != 0
     return inside
-
-
-def place_knots(handles: Points) -> NDArray[np.float64]:
-    """Return (k + 1,) ascending positions of (k, 2) handles along their curve, from 0."""
-    distances = np.linalg.norm(np.roll(handles, -1, axis=0) - handles, axis=1)
-    return np.concatenate([[0.0], np.sqrt(np.maximum(distances, _SHORTEST)).cumsum()])
 
 
 def evaluate_spline(

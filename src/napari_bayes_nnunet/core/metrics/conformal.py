@@ -50,34 +50,21 @@ class IntervalRule:
         """Return the half-width of a level before it is scaled, None if unknown."""
         return self.half_width_80 if level == 80 else self.half_width_90
 
-    def interval(
-        self,
-        value: float,
-        level: Coverage,
-        *,
-        difficulty: float = math.nan,
-        most: float = math.inf,
-    ) -> tuple[float, float] | None:
-        """Return the lowest and highest plausible value, from 0 to ``most``.
-
-        The value itself is always one of them: it may be right by now, as its slices are reviewed.
-        None for a value outside these limits, and an unknown half-width or needed difficulty.
-        """
-        width = self.half_width(level)
-        if width is None:
-            return None
-        if self.difficulty_floor is not None:
-            width *= self.difficulty_floor + difficulty
-        return _around(value, max(width - self.bias, 0.0), max(width + self.bias, 0.0), most)
-
     def intervals(
         self, value: float, *, difficulty: float = math.nan, most: float = math.inf
     ) -> dict[Coverage, tuple[float, float]]:
-        """Return level → `interval`, without the unknown ones."""
-        found = {
-            level: self.interval(value, level, difficulty=difficulty, most=most)
-            for level in COVERAGES
-        }
+        """Return level → the lowest and highest plausible value, from 0 to ``most``.
+
+        The value itself is always one of them: it may be right by now, as its slices are reviewed.
+        Levels with an unknown half-width are left out; empty for a value outside these limits and
+        an unknown difficulty that is needed.
+        """
+        scale = 1.0 if self.difficulty_floor is None else self.difficulty_floor + difficulty
+        found = {}
+        for level in COVERAGES:
+            if (width := self.half_width(level)) is not None:
+                below, above = (max(width * scale + sign * self.bias, 0.0) for sign in (-1, 1))
+                found[level] = _around(value, below, above, most)
         return {level: interval for level, interval in found.items() if interval is not None}
 
 

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from ...app.report.output_folder import check_report_files, report_files, writing_report
+from ...app.report.output_folder import check_report_files, report_files, write_or_refuse
 from ...core.metrics.bootstrap import Estimate
-from ...io.files.atomic import replacing, write_text
+from ...core.problems import Action
+from ...io.files.access import writing
+from ...io.files.atomic import replacing
 
 _PICTURE: Final = ".png"
 
@@ -29,14 +31,13 @@ def write_report(
 ) -> tuple[Path, ...]:
     """Write the tables, end of the name → text, and then the figure; return the files.
 
-    ``report`` may end in .csv or .png. Raises AppError if a file cannot be written.
+    ``report`` may end in .csv or .png. Raises DataError if a file cannot be written.
     """
     *files, picture = report_files(report, *tables, _PICTURE)
     for file, text in zip(files, tables.values(), strict=True):
-        with writing_report(file):
-            write_text(file, text)
+        write_or_refuse(file, text)
     # A figure that cannot be drawn leaves the earlier one.
-    with writing_report(picture), replacing(picture) as temporary:
+    with writing(picture, Action.OTHER_OUTPUT), replacing(picture) as temporary:
         draw(temporary)
     return *files, picture
 

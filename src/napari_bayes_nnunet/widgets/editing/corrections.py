@@ -24,7 +24,7 @@ from ...app.review.session import Decided, ReviewSession
 from ...core import InputError
 from ...core.counts import format_count
 from ...core.editing.closed_curve import BentCurve
-from ...core.editing.contour import apply_contour, contour_region, fit_handles
+from ...core.editing.contour import apply_contour, contour_region
 from ...core.editing.level import apply_level
 from ...core.editing.presence import remove_at_end
 from ...core.editing.scribble import Scribbled, apply_scribble
@@ -509,10 +509,8 @@ class Corrections(QObject):
 
     def fit_contour(self, place: Place, label: int) -> BentCurve | None:
         """Return a structure's contour with handles; None if it is absent or locked."""
-        region = self._region(place, label)
-        if region is None:
-            return None
-        return BentCurve.with_handles_near(contour_around(region), fit_handles(region))
+        outline = self.outline(place, label)
+        return None if outline is None else BentCurve.with_handles(outline)
 
     def _region(self, place: Place, label: int) -> Mask | None:
         """Return what the contour of a structure encloses; None if it is absent or locked."""

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QMenu, QPushButton, QWidget
 
-from ...app.evaluation.readings_report import compare_study
+from ...app.evaluation.readings import compare_study
 from ...app.review.accepted_slices import describe_open_slices
 from ...app.review.corrected_studies import add_to_training_set
 from ...app.review.export import export_review

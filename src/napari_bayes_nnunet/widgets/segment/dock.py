@@ -130,7 +130,7 @@ from .save import (
 if TYPE_CHECKING:
     from ..cohort.dialog import CohortWindow
 
-BAR_STEPS: Final = 1000
+SHARE_STEPS: Final = 1000
 """Parts of a segmentation on the bar."""
 STOP_WITHIN_MS = 600
 """A child that has not stopped by then is killed, so that Stop takes less than a second."""
@@ -566,8 +566,8 @@ class SegmentWidget(FolderDrop, DockContent):
         job.shares[phase] = done / total
         stage = StageStarted(
             text=f"{'Member' if phase is None else f'Phase {phase}: member'} {done} of {total}",
-            done=round(BAR_STEPS * sum(job.shares.values()) / job.phases),
-            total=BAR_STEPS,
+            done=round(SHARE_STEPS * sum(job.shares.values()) / job.phases),
+            total=SHARE_STEPS,
             eta_seconds=message.eta_seconds,
         )
         finish = partial(self._on_snapshot_read, job, phase, message, stage)
