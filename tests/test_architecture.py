@@ -87,7 +87,7 @@ MOST_CODE = {
     "a lighter house": -259,
     "suite in minutes": 11,
     "a lighter desk": -293,
-    "lighter l2": -259,
+    "lighter l2": -269,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -152,7 +152,7 @@ MOST_TEST_LINES = {
     "suite in minutes": -1792,
     "a lighter desk": 49,
     "benchmarks in nine thousand lines": -94,
-    "lighter l2": -287,
+    "lighter l2": -292,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
