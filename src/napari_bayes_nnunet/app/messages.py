@@ -194,7 +194,7 @@ class EnsembleLoaded(Message):
 class FirstLookReady(Message):
     """Provisional result of one network for one phase of a cine, before any phase is segmented.
 
-    The network is the student of the ensemble if the look is ``by_student``, else a member.
+    The network is the student of the ensemble, or a member if there is none.
     ``labels`` and ``maps`` are files as in `SnapshotReady`, ``volumes`` structure → mL.
     """
 
@@ -205,7 +205,6 @@ class FirstLookReady(Message):
     labels: str
     maps: dict[str, str]
     volumes: dict[str, float]
-    by_student: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

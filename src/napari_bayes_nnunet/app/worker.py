@@ -315,7 +315,6 @@ class Worker:
             phase=phase,
             **self._write_arrays(look, exact=not self._known_by),
             volumes=dict(look.volumes),
-            by_student=look.by_student,
         )
         self._send(ready)
 

@@ -187,7 +187,6 @@ def test_the_student_looks_first(with_student, ensemble, cine) -> None:
     first = ensemble.folder.usable_members[0]  # epoch 395, which plays the student
     (whole,) = ensemble.member_probabilities(cine[:, 0], SPACING, [first], mirroring="none")
     np.testing.assert_array_equal(look.labels, np.asarray(whole).argmax(axis=0))
-    assert look.by_student
 
 
 HARMS = ("none", "damaged", "other members", "unfinished", "no fold", "outside", "unknown weights",
@@ -222,8 +221,9 @@ def test_a_student_that_cannot_stand_for_the_members_is_not_used(with_student, c
         else:
             record["teacher"]["members"] = {}
         student.record.write_text(json.dumps(record))
-    looks = list(Ensemble(with_student, device="cpu").first_looks(cine[:, :1], SPACING))
-    assert [look.by_student for look in looks] == [False]
+    ensemble = Ensemble(with_student, device="cpu")
+    assert ensemble.checks.student is None
+    assert len(list(ensemble.first_looks(cine[:, :1], SPACING))) == 1
 
 
 def test_every_look_is_reported_with_its_phase(ensemble, cine) -> None:
@@ -232,7 +232,6 @@ def test_every_look_is_reported_with_its_phase(ensemble, cine) -> None:
     padded = np.concatenate([blank, cine], axis=1)
     ensemble.find_phases(padded, SPACING, on_look=lambda *look: told.append(look))
     assert [phase for phase, _ in told] == [2, 3, 4]
-    assert all(look.by_student for _, look in told)
 
 
 def test_an_error_ahead_waits_for_its_image() -> None:

@@ -9,11 +9,11 @@ from napari_bayes_nnunet.app.remote.store import BUILT_IN_FOLDER
 from napari_bayes_nnunet.core.counts import phase_names
 from napari_bayes_nnunet.widgets.layers.viewing import current_phase
 from napari_bayes_nnunet.widgets.segment.dock import (
-    PHASES_BY_STUDENT,
+    PROVISIONAL_PHASES,
     SegmentWidget,
     unfinished_sentence,
 )
-from napari_bayes_nnunet.widgets.segment.run_form import NOTE_BY_STUDENT
+from napari_bayes_nnunet.widgets.segment.run_form import PROVISIONAL_NOTE
 from napari_bayes_nnunet.widgets.segment.save import save_result
 
 from ...helpers.data.sample import write_small_cine
@@ -92,8 +92,8 @@ def test_the_student_shows_the_phases_between_ed_and_es(dock, qtbot, tmp_path) -
     assert result.provisional == between
     assert current_phase(dock._viewer, layer) == result.known_phases.ed
     assert dock.run.results.curves.plot.provisional("LV") == between
-    assert dock.run.results.curves.note.text().startswith(NOTE_BY_STUDENT)
-    assert unfinished_sentence(result) == PHASES_BY_STUDENT.format(phases=phase_names(between))
+    assert dock.run.results.curves.note.text().startswith(PROVISIONAL_NOTE)
+    assert unfinished_sentence(result) == PROVISIONAL_PHASES.format(phases=phase_names(between))
     shown = dock._viewer.layers["SCD0000301_cine prediction"].data
     assert all(frame.any() for frame in shown)
     files = save_result(result, tmp_path / "out")

@@ -29,7 +29,6 @@ from napari_bayes_nnunet.io.images.nifti import (
 from napari_bayes_nnunet.widgets.segment.save import (
     NO_POSITION,
     NOTHING_TO_SAVE,
-    PHASE_BY_STUDENT,
     PROVISIONAL_PHASE,
     STOPPED_PHASE,
     check_savable,
@@ -271,12 +270,12 @@ def test_look_of_the_student_is_saved_only_if_asked_for(tmp_path) -> None:
     result.finish(2, {})
     result.requested = {2, 3}
     for phase in (3, 4):
-        result.count_look(phase, {"LV": 1.0}, by_student=True)
+        result.count_look(phase, {"LV": 1.0})
     out = tmp_path / "out"
     save_result(result, out)
     assert {name[:13] for name in files(out)} == {"heart_frame02", "heart_frame03"}
     report = json.loads((out / "heart_frame03.json").read_text())
-    assert report["warnings"] == [PHASE_BY_STUDENT]
+    assert report["warnings"] == [PROVISIONAL_PHASE]
     result.requested = set()  # as after a stop before ED and ES are found
     assert len({file.name[:13] for file in result_files(result, out)}) == 3
 
@@ -285,7 +284,7 @@ def test_looks_at_other_phases_are_nothing_to_save(tmp_path) -> None:
     """As after a stop before the first model of the one chosen phase."""
     result = make_result(CINE)
     for phase in range(1, 5):
-        result.count_look(phase, {"LV": 1.0}, by_student=True)
+        result.count_look(phase, {"LV": 1.0})
     result.requested = {5}
     with pytest.raises(AppError) as caught:
         save_result(result, tmp_path / "out")

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...core.durations import TimeLeft
 from ...core.heart.structures import structure_colors
-from ...core.problems import Action, Problem, statement
+from ...core.problems import Action, Problem
 from ...core.steps import drain
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
@@ -93,16 +92,6 @@ class StudyTask:
     def picture(self) -> Path:
         """File of the study's small picture."""
         return self.output / f"{self.study.case}{_PICTURE}"
-
-    @property
-    def has_results(self) -> bool:
-        """Whether labels, a report or a study exist, whatever made them."""
-        case = self.study.case
-        names = (*case_files(case, SAVED_MAPS).values(), f"{case}/{STUDY_FILE}")
-        # Phases last, because the search lists the whole folder.
-        return any((self.output / name).exists() for name in names) or any(
-            self.output.glob(f"{glob.escape(case)}_frame*")
-        )
 
 
 def run_study(task: StudyTask) -> StudyRow:
@@ -243,12 +232,13 @@ def find_cohort(request: CohortRequest) -> FoundStudies:
     output = resolve_links(prediction.output)
     check_request(request.folder, prediction)
     may_replace = prediction.overwrite or prediction.skip_finished
+    earlier = AppError(
+        "{folder} has the results of an earlier run.",
+        *(Action.CONTINUE, Action.OVERWRITE),
+        folder=output,
+    )
     if is_cohort_table(output / COHORT) and not may_replace:
-        raise AppError(
-            "{folder} has the results of an earlier run.",
-            *(Action.CONTINUE, Action.OVERWRITE),
-            folder=output,
-        )
+        raise earlier
     studies = find_studies(
         prediction.images,
         output=output,
@@ -256,7 +246,19 @@ def find_cohort(request: CohortRequest) -> FoundStudies:
         series=prediction.series,
     )
     refuse_mixture(request.folder, prediction, {study.name for study in studies.inputs})
+    if not may_replace and any(_has_results(output, study) for study in studies.inputs):
+        raise earlier
     return studies
+
+
+def _has_results(output: Path, study: StudyInput) -> bool:
+    """Return whether labels, a report or a study exist, whatever made them."""
+    folder, case = output / study.folder, study.case
+    names = (*case_files(case, SAVED_MAPS).values(), f"{case}/{STUDY_FILE}")
+    # Phases last, because the search lists the whole folder.
+    return any((folder / name).exists() for name in names) or any(
+        folder.glob(f"{glob.escape(case)}_frame*")
+    )
 
 
 def run_cohort(
@@ -269,7 +271,6 @@ def run_cohort(
     when the disk is full.
     """
     tasks = sorted(_tasks(request, cohort), key=lambda task: not task.picture.exists())
-    refused = _refused(request, tasks)
     pictures = {task.study.name: task.picture for task in tasks}
     time_left = TimeLeft()
     output = request.prediction.output
@@ -285,8 +286,7 @@ def run_cohort(
         redone = pictures if request.prediction.overwrite else ()
         table = CohortTable(output, redone=redone)
         with closing(CohortSummary(table, page, studies=pictures)) as summary:
-            begun = run_tasks([task for task in tasks if task not in refused], work)
-            for done, (task, ended) in enumerate(chain(refused.items(), begun), start=1):
+            for done, (task, ended) in enumerate(run_tasks(tasks, work), start=1):
                 row = ended if isinstance(ended, StudyRow) else failed_row(task.study.name, ended)
                 if row.outcome == "finished before" and not request.prediction.skip_finished:
                     row = replace(row, outcome="done")  # by a worker that died before it answered
@@ -320,18 +320,6 @@ def _tasks(request: CohortRequest, cohort: FoundStudies) -> Iterator[StudyTask]:
     folder, known = request.ensemble, fingerprint(request.folder)
     for study in cohort.inputs:
         yield StudyTask(ensemble=folder, request=prediction, study=study, fingerprint=known)
-
-
-def _refused(request: CohortRequest, tasks: Iterable[StudyTask]) -> dict[StudyTask, StudyRow]:
-    """Return the rows of studies with earlier results that may not be replaced or continued."""
-    if request.prediction.overwrite or request.prediction.skip_finished:
-        return {}
-    failure = statement(
-        "Results of this study exist in {folder}.",
-        *(Action.OVERWRITE, Action.CONTINUE),
-        folder=request.prediction.output,
-    )
-    return {task: failed_row(task.study.name, failure) for task in tasks if task.has_results}
 
 
 def _study_done(row: StudyRow, done: int, total: int, time_left: TimeLeft) -> StudyDone:

@@ -110,7 +110,6 @@ class RemoteEnsemble(Ensemble):
                     labels=np.load(reply.labels),
                     maps=_load_maps(reply),
                     volumes=reply.volumes,
-                    by_student=reply.by_student,
                 )
                 reply.delete_files()
                 yield look

@@ -683,7 +683,6 @@ class Ensemble:
                     image.channels.shape[1:],
                     spacing=spacing,
                     structures=self.structures,
-                    by_student=student is not None,
                     largest_only=largest_only,
                     class_order=self._predictor.class_order,
                 )

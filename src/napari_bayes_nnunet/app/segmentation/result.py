@@ -464,7 +464,7 @@ FEWEST_FOR_LOOKS: Final = 6
 class FirstLook(HasMaps):
     """Provisional result of one network for a phase, in a window that another phase gave.
 
-    The network is the student of the ensemble if the look is ``by_student``, else a member.
+    The network is the student of the ensemble, or a member if there is none.
     ``labels`` (Z, Y, X) uint8 and ``maps``, only the entropy, are 0 outside of the window.
     ``volumes``: structure → mL.
     """
@@ -472,7 +472,6 @@ class FirstLook(HasMaps):
     labels: NDArray[np.uint8]
     maps: Mapping[str, NDArray[np.float32]]
     volumes: Mapping[str, float]
-    by_student: bool = False
 
     @classmethod
     def in_box(
@@ -483,7 +482,6 @@ class FirstLook(HasMaps):
         *,
         spacing: Spacing,
         structures: Mapping[str, int],
-        by_student: bool = False,
         largest_only: bool = False,
         class_order: Sequence[int] = (),
     ) -> Self:
@@ -499,7 +497,7 @@ class FirstLook(HasMaps):
             labels *= largest_component(labels, spacing)
         volumes = volumes_ml(labels, spacing, structures)
         maps = {ENTROPY.name: bits}
-        return cls(labels=labels, maps=maps, volumes=volumes, by_student=by_student)
+        return cls(labels=labels, maps=maps, volumes=volumes)
 
     @property
     def cavity(self) -> float:

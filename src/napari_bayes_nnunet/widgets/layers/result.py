@@ -39,15 +39,13 @@ SIDES: Final[tuple[Structure, Structure]] = ("LV", "RV")
 class PhaseState:
     """Number of members that have segmented a phase, and the report after the last one.
 
-    A ``provisional`` phase has only the first look of one network: of the student of the ensemble
-    if it is ``by_student``, else of a member.
+    A ``provisional`` phase has only the first look of one network.
     """
 
     done: int
     total: int
     report: Mapping[str, Any] | None = None
     provisional: bool = False
-    by_student: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +53,7 @@ class ResultNumbers:
     """Measurements by name, with the phases taken as ED and ES, None if unknown.
 
     ``curves`` also go through provisional phases of the ``count`` phases of the cine. ``compared``
-    is the number of phases in which ED and ES were looked for, 0 if in all. ``looks_by_student``
-    says that the student of the ensemble has looked at provisional phases, not a member.
+    is the number of phases in which ED and ES were looked for, 0 if in all.
     """
 
     measured: Mapping[str, Measured]
@@ -65,7 +62,6 @@ class ResultNumbers:
     curves: tuple[VolumeCurve, ...] = ()
     count: int = 0
     compared: int = 0
-    looks_by_student: bool = False
 
 
 @dataclass(kw_only=True, eq=False)
@@ -216,7 +212,6 @@ class SegmentationResult(HasMaps):
             curves=curves,
             count=count,
             compared=compared,
-            looks_by_student=self.looks_by_student,
         )
 
     def _curves(
@@ -249,14 +244,10 @@ class SegmentationResult(HasMaps):
                 self.of_phase(values, phase)[...] = np.load(file) if file else 0
         message.delete_files()
 
-    def count_look(
-        self, phase: int | None, volumes: Mapping[str, float], *, by_student: bool = False
-    ) -> None:
+    def count_look(self, phase: int | None, volumes: Mapping[str, float]) -> None:
         """Record the first look at ``phase``, with its ``volumes`` in mL by structure."""
         if self._is_open(phase):
-            self.phases[phase] = PhaseState(
-                1, self.settings.members, provisional=True, by_student=by_student
-            )
+            self.phases[phase] = PhaseState(1, self.settings.members, provisional=True)
             self.looks[phase] = self.of_phase(self.labels, phase)
         self._look_volumes[phase] = PhaseVolumes.from_totals(volumes)
 
@@ -264,11 +255,6 @@ class SegmentationResult(HasMaps):
     def provisional(self) -> list[int | None]:
         """Phases that have only a first look."""
         return [phase for phase, state in self.phases.items() if state.provisional]
-
-    @property
-    def looks_by_student(self) -> bool:
-        """Whether the student of the ensemble has looked at the provisional phases."""
-        return any(state.by_student for state in self.phases.values())
 
     @property
     def unfinished(self) -> tuple[int, ...]:

@@ -136,8 +136,7 @@ STOP_WITHIN_MS = 600
 """A child that has not stopped by then is killed, so that Stop takes less than a second."""
 STOPPED_EARLY = "Stopped."
 STOPPED_AFTER = "Stopped{phases} after {members}. The result so far is kept."
-PROVISIONAL_PHASES = "Provisional, from one member: {phases}."
-PHASES_BY_STUDENT = "Provisional, from the student, one network that answers for all: {phases}."
+PROVISIONAL_PHASES = "Provisional, from one network: {phases}."
 LEFT_OUT_OF_REVIEW = "Review… leaves out {phases}. Press Segment to finish."
 RESULT_KEPT = "The result so far is kept."
 CONNECTING = "Connecting to {address}…"
@@ -557,7 +556,7 @@ class SegmentWidget(FolderDrop, DockContent):
     def _on_look_read(
         self, job: _Job, phase: int | None, message: FirstLookReady, _: object
     ) -> None:
-        job.result.count_look(phase, message.volumes, by_student=message.by_student)
+        job.result.count_look(phase, message.volumes)
         self._show_grown(job, phase)
         self._show_numbers()
 
@@ -1044,8 +1043,7 @@ def stopped_sentence(states: Mapping[int | None, PhaseState], *, phases: int) ->
 def unfinished_sentence(result: SegmentationResult) -> str:
     """Return sentences on the provisional and unfinished phases of a result, "" for none."""
     looks, unfinished = result.provisional, result.unfinished
-    sentence = PHASES_BY_STUDENT if result.looks_by_student else PROVISIONAL_PHASES
-    provisional = sentence.format(phases=phase_names(looks)) if looks else ""
+    provisional = PROVISIONAL_PHASES.format(phases=phase_names(looks)) if looks else ""
     if not unfinished or not result.posteriors:
         return provisional
     return f"{provisional} {LEFT_OUT_OF_REVIEW.format(phases=phase_names(unfinished))}".lstrip()

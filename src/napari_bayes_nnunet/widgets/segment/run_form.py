@@ -220,14 +220,11 @@ class RunForm(QWidget):
             text.setWordWrap(True)
 
 
-PROVISIONAL_NOTE: Final = "Open circles: provisional, from one member."
-NOTE_BY_STUDENT: Final = (
-    "Open circles: provisional, from the student, one network that answers for all."
-)
+PROVISIONAL_NOTE: Final = "Open circles: provisional, from one network."
 LINES_NOTE: Final = " Dotted lines: ED phase {ed}, ES phase {es}."
 
 HELP: Final = (
-    "Volumes of LV and RV in every phase. An open circle is a first look by one member; it is "
+    "Volumes of LV and RV in every phase. An open circle is a first look by one network; it is "
     "replaced by a dot when the phase is segmented."
 )
 
@@ -261,9 +258,7 @@ class CurveForm(QWidget):
         landmarks = known or propose_landmarks(curves)
         self._plot(curves).draw(curves, range(1, numbers.count + 1), landmarks)
         lines = LINES_NOTE.format(ed=landmarks[0], es=landmarks[1]) if landmarks else ""
-        self.note.setText(
-            (NOTE_BY_STUDENT if numbers.looks_by_student else PROVISIONAL_NOTE) + lines
-        )
+        self.note.setText(PROVISIONAL_NOTE + lines)
         self.note.setVisible(any(curve.provisional for curve in curves))
 
     def _plot(self, curves: Sequence[VolumeCurve]) -> CurvesPlot:

@@ -47,11 +47,7 @@ NO_POSITION = (
 NOTHING_TO_SAVE = "None of the chosen phases is segmented yet. Segment them, then save the result."
 STOPPED_PHASE = "Stopped after {done} of {total} members."
 PROVISIONAL_PHASE = (
-    "Provisional: segmented by one member, in a window around the heart of another phase."
-)
-PHASE_BY_STUDENT = (
-    "Provisional: segmented by the student of the ensemble, in a window around the heart of "
-    "another phase."
+    "Provisional: segmented by one network, in a window around the heart of another phase."
 )
 
 
@@ -164,7 +160,6 @@ def _report(
 def _unfinished(result: SegmentationResult, state: PhaseState) -> dict[str, Any]:
     """Return the report of a phase that was stopped."""
     settings = result.settings
-    looked = PHASE_BY_STUDENT if state.by_student else PROVISIONAL_PHASE
     stopped = STOPPED_PHASE.format(done=state.done, total=state.total)
     return {
         "provisional": state.provisional,
@@ -173,7 +168,7 @@ def _unfinished(result: SegmentationResult, state: PhaseState) -> dict[str, Any]
         "mirroring": settings.mirroring,
         "window": settings.window,
         "temperature": settings.temperature,
-        "warnings": [looked if state.provisional else stopped],
+        "warnings": [PROVISIONAL_PHASE if state.provisional else stopped],
     }
 
 
