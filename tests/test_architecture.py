@@ -87,7 +87,7 @@ MOST_CODE = {
     "a lighter house": -259,
     "suite in minutes": 11,
     "a lighter desk": -293,
-    "lighter l3": -694,
+    "lighter l3": -699,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {

@@ -271,7 +271,9 @@ class WatchForm(QWidget):
         stage = progress.stage.text if state.may_be_running and not progress.stage.total else ""
         sentences = [text for text in (state.text, stage, *progress.notices) if text]
         self.status.show_message("\n".join(map(in_the_window, sentences)))
-        self._draw(progress)
+        if len(progress.reports) != self._drawn:
+            self.plots.set_reports(progress.reports)
+            self._drawn = len(progress.reports)
 
     def add_log(self, text: str, is_new: bool) -> None:
         """Add lines to the log, or show a new log."""
@@ -279,15 +281,6 @@ class WatchForm(QWidget):
             self.log.clear()
         if text:
             self.log.appendPlainText(text.rstrip("\n"))
-
-    def _draw(self, progress: TrainingProgress) -> None:
-        new = progress.reports[self._drawn :]
-        # At first, and after a drive was slow, there are several.
-        if len(new) == 1:
-            self.plots.add_report(new[0])
-        elif new:
-            self.plots.set_reports(progress.reports)
-        self._drawn = len(progress.reports)
 
     def _show_position(self, progress: TrainingProgress) -> None:
         text, fraction = describe_progress(progress)
