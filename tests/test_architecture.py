@@ -88,7 +88,7 @@ MOST_CODE = {
     "suite in minutes": 11,
     "a lighter desk": -293,
     "lighter l2": -212,
-    "lighter l3": -653,
+    "lighter l3": -691,
     "lighter l4": -99,
     "lighter l5": -98,
     "lighter l1": -54,
@@ -158,7 +158,7 @@ MOST_TEST_LINES = {
     "lighter l5": -682,
     "benchmarks in nine thousand lines": -94,
     "lighter l2": -865,
-    "lighter l3": -1030,
+    "lighter l3": -942,
     "lighter l4": -542,
     "lighter l1": -80,
 }

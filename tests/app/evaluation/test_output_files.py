@@ -21,10 +21,12 @@ from napari_bayes_nnunet.app.evaluation.example_cases import (
 )
 from napari_bayes_nnunet.app.evaluation.figures import (
     FIGURE_WIDTH,
+    TITLE_SIZE,
     entropy_picture,
     reliability_picture,
     risk_coverage_picture,
 )
+from napari_bayes_nnunet.app.evaluation.measures import CASE_SCORES
 from napari_bayes_nnunet.app.evaluation.output_files import (
     evaluation_page,
     evaluation_text,
@@ -154,6 +156,47 @@ def test_a_long_legend_leaves_the_panels_their_room(methods, monkeypatch) -> Non
         assert legend.get_window_extent().width <= figure.bbox.width
         assert legend.get_window_extent().y1 <= figure.axes[0].bbox.y0
     assert heights[1] == pytest.approx(heights[0], rel=0.1)
+
+
+def test_no_bar_or_point_hides_a_text(methods, monkeypatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(figures, "encode_png", lambda figure: drawn.append(figure) or PNG)
+    reliability_picture(methods)
+    entropy_picture(methods[:1])
+    figure, of_entropy = drawn
+    figure.draw_without_rendering()
+    panels = [panel for panel in figure.axes if panel.get_visible()]
+    assert len(panels) == len(methods)
+    for panel in panels:
+        texts = [*panel.texts, panel.xaxis.label, panel.title]
+        assert "ECE" in panel.get_xlabel()
+        bars = [bar.get_window_extent() for bar in panel.patches]
+        assert not any(text.get_window_extent().overlaps(bar) for text in texts for bar in bars)
+    assert "Spearman" in of_entropy.axes[0].get_xlabel()
+    assert not of_entropy.axes[0].texts
+
+
+def test_titles_fit_above_their_panels_in_one_size(methods, monkeypatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(figures, "encode_png", lambda figure: drawn.append(figure) or PNG)
+    names = "multi", "Vanilla (last epoch with restarts)", "n" * 200, "_x", "multi"
+    named = [replace(methods[n % 2], name=name) for n, name in enumerate(names)]
+    reliability_picture(named)
+    risk_coverage_picture(named)
+    assert drawn[1].legends
+    sizes = set()
+    for figure in drawn:
+        figure.draw_without_rendering()
+        for legend in figure.legends:
+            assert legend.get_window_extent().width <= figure.bbox.width
+        for panel in (panel for panel in figure.axes if panel.get_visible()):
+            sizes.add(panel._left_title.get_fontsize())
+            title = panel._left_title.get_window_extent()
+            assert title.x1 <= panel.bbox.x1 + 0.3 * DPI  # the gap to the next panel
+            assert title.y1 <= figure.bbox.y1
+    # Without a calibration no Dice is expected, and there is no failure score.
+    assert sum(panel.get_visible() for panel in drawn[1].axes) == len(CASE_SCORES) - 2
+    assert sizes == {TITLE_SIZE}
 
 
 def test_chosen_cases_are_best_and_worst():

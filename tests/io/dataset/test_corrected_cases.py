@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -297,6 +299,18 @@ for left, data in enumerate(sys.argv[2:]):
         os._exit(0)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
+
+
+def test_full_disk(data, image, monkeypatch):
+    before, reason = files(data), os.strerror(errno.ENOSPC)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, reason)
+
+    monkeypatch.setattr("napari_bayes_nnunet.io.dataset.corrected_cases.write_json", full)
+    with pytest.raises(DataError, check=says(reason=reason)):
+        add(data, image)
+    assert files(data) == before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")

@@ -350,6 +350,18 @@ def test_cases_without_labels_are_counted(ready, folders, qtbot) -> None:
 # Methods to compare with
 
 
+def test_labels_of_other_cases_are_refused(ready, folders, qtbot) -> None:
+    dock = ready()
+    write_reference(folders / "others", "q9_frame01", heart())
+    dock.form.labels.choose(folders / "others")
+    assert "p1_frame01_gt.nii.gz" in looked(dock, qtbot)
+    assert not dock.evaluate_button.isEnabled()
+    (folders / "labels" / "p2_frame01.nii.gz").unlink()
+    dock.form.labels.choose(folders / "labels")
+    values = {"cases": "2 cases", "patients": "2 patients", "labelled": 1}
+    assert looked(dock, qtbot) == FEW_LABELS.format(**values)
+
+
 def test_method_is_named_by_its_folder_or_user(ready, folders, qtbot) -> None:
     dock = ready()
     row = dock.form.methods.rows[0]

@@ -102,6 +102,20 @@ def test_invalid_schedule_greys_the_last_curve(plot: SchedulePlot) -> None:
     assert not plot.is_greyed
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        *(RestartSchedule(initial_lr=r, restart_lr=r, epochs=30) for r in (1e-300, 1e300)),
+        RestartSchedule(epochs=20_000, cycles=1),
+    ],
+)
+def test_extreme_schedules_can_be_drawn(plot: SchedulePlot, schedule: RestartSchedule) -> None:
+    plot.set_schedule(schedule, FEW)
+    assert plot.curve is not None
+    assert plot.curve.rates.size == schedule.epochs
+    plot.grab()
+
+
 def test_mouse_over_epoch_shows_reading(plot: SchedulePlot, monkeypatch: Any, qtbot: Any) -> None:
     shown: list[str] = []
     monkeypatch.setattr(

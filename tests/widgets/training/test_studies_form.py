@@ -297,3 +297,15 @@ def test_another_dataset_discards_the_result(make_form, data, tmp_path, qtbot) -
     with qtbot.waitSignal(form.dataset_changed) as changed:
         form.target.folder.choose(make_dataset(tmp_path / "other", patients=2))
     assert changed.args == [None]
+
+
+def test_form_with_a_long_name_fits_the_dock(make_form, qtbot) -> None:
+    long = [replace(HALF, case="a_very_long_name_of_a_case_that_somebody_gave_it")]
+    form = listed(make_form(find=finds(long)), qtbot)
+    form.resize(330, 400)
+    form.show()
+    qtbot.waitExposed(form)
+    assert form.minimumSizeHint().width() <= 330
+    assert form.add_button.toolTip()
+    assert form.refresh_button.toolTip()
+    assert form.folder.toolTip()
