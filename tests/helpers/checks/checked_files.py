@@ -271,7 +271,7 @@ CHECKS: tuple[Check, ...] = (
     Check(EVALUATION, "reference labels", "have voxels with nnU-Net's ignore label", EVALUATE, refusal(IGNORED_VOXELS), "io/evaluation/test_references.py::test_ignore_label_is_not_a_structure"),
     Check(EVALUATION, "probabilities (.npz)", "be mirrored", ("evaluate",), refusal(MIRRORED_PROBABILITIES), "io/evaluation/test_predictions.py::test_mirrored_probabilities_are_refused"),
     Check(EVALUATION, "reference labels", "lie on another grid", EVALUATE, REFUSED, "io/evaluation/test_references.py::test_reference_on_another_grid_is_refused"),
-    Check(EVALUATION, "reference labels", "be possible for two cases", EVALUATE, refusal(SHARED_REFERENCE), "app/evaluation/test_evaluate.py::test_one_reference_for_two_patients_is_refused"),
+    Check(EVALUATION, "reference labels", "be possible for two cases", EVALUATE, refusal(SHARED_REFERENCE), "io/evaluation/test_references.py::test_reference_of_several_cases_is_refused"),
     Check(EVALUATION, "reference labels", "be one of several for a case", EVALUATE, refusal(SEVERAL_REFERENCES), "io/evaluation/test_references.py::test_several_references_of_a_case_are_refused"),
     Check(EVALUATION, "names of the cases", "not show which cases are of one patient", EVALUATE, note(NO_SHARED_PATIENT), "app/evaluation/test_evaluate.py::test_cases_without_shared_names_are_noted"),
     Check(EVALUATION, "CSV file with normal ranges", "count papillary muscles by another rule, or have a wrong line", ("export-dicom", "Review (dock)"), refusal(WRONG_LINE), "io/heart/test_normal_ranges.py::test_a_wrong_line_is_named_with_what_to_write"),

@@ -52,11 +52,13 @@ def demo_here(
     used: list[SegmentationSettings] = []
 
     def make(viewer: Any, settings: Settings) -> SegmentWidget:
-        if closes:
-            QTimer.singleShot(closes, viewer.close)
         settings = DemoSettings(folder.parent / "settings.json")
         child: Any = ThreadChild(*flags)
         dock = SegmentWidget(viewer, child=child, settings=settings)
+        if closes:
+            timer = QTimer(dock)  # which ends with the dock, not in another test
+            timer.timeout.connect(viewer.close)
+            timer.start(closes)
         dock.ended.connect(lambda *_: used.append(dock.method.settings))
         return dock
 
