@@ -40,7 +40,7 @@ from napari_bayes_nnunet.io.study.case_report import expected_dice_entry
 
 from .command_line import run
 from .held_back import SPLIT, read_image
-from .markdown import markdown_table
+from .results import markdown_table
 
 
 def split(file: Path, *, folds: int = 4) -> None:

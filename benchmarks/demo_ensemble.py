@@ -52,7 +52,7 @@ from napari_bayes_nnunet.io.images.nifti import read_labels
 
 from . import command_line
 from .held_back import read_image
-from .markdown import markdown_table, with_interval
+from .results import markdown_table, with_interval
 
 SHIPPED = "multi, n 9"
 COMPARED = "single, n 10"

@@ -42,9 +42,8 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase, read_datase
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
 from .command_line import run
-from .markdown import markdown_table, with_interval
 from .paper.shifts import SHIFTS, UNSHIFTED
-from .results import append_row, read_rows
+from .results import append_row, markdown_table, read_rows, with_interval
 
 TRAINING, SUNNYBROOK = "training", "sunnybrook"
 FEW = 3

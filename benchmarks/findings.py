@@ -36,7 +36,7 @@ from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.io.study.study import Study, read_study
 
 from .command_line import run
-from .markdown import markdown_table
+from .results import markdown_table
 
 WRONG_MM2 = 50.0
 

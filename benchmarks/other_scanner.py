@@ -30,9 +30,8 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
 from .command_line import run
-from .markdown import markdown_table
-from .results import append_row, read_rows
-from .stored_bins import bins_from_json, bins_to_json
+from .paper.stored_cases import bins_from_json, bins_to_json
+from .results import append_row, markdown_table, read_rows
 
 STRUCTURE = "LV"
 METHODS = {"vanilla": 1, "single": 3, "multi": 9}

@@ -1,14 +1,17 @@
-"""Files of results: JSON Lines that outlast a kill, and CSV. Imports the standard library only."""
+"""Results as JSON Lines that outlast a kill, as CSV and Markdown, by the standard library only."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_bayes_nnunet.core.metrics.bootstrap import Estimate
 
 
 def append_row(file: Path, row: Mapping[str, Any]) -> None:
@@ -39,3 +42,17 @@ def write_csv(file: Path, lines: Sequence[Mapping[str, object]]) -> None:
             writer = csv.DictWriter(stream, names, lineterminator="\n")
             writer.writeheader()
             writer.writerows(lines)
+
+
+def with_interval(estimate: Estimate, factor: float = 1, digits: int = 3, sign: str = "") -> str:
+    """Return "0.912 (0.901 to 0.920)", a value and its 95 % interval, both times ``factor``."""
+    numbers = (estimate.value, *estimate.interval)
+    value, low, high = (f"{factor * number:{sign}.{digits}f}" for number in numbers)
+    return f"{value} ({low} to {high})"
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table, with bars in cells escaped."""
+    lines = [[str(cell).replace("|", r"\|") for cell in line] for line in (heads, *rows)]
+    lines.insert(1, ["---"] * len(heads))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

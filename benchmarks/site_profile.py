@@ -42,7 +42,7 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.images.nifti import read_labels
 
 from .command_line import run
-from .markdown import markdown_table
+from .results import markdown_table
 
 HEART: Final[dict[Structure, int]] = {"RV": 1, "MYO": 2, "LV": 3}
 LEARNT_FROM: Final = (2, 5, 10)

@@ -36,7 +36,7 @@ from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.paper.review.stopping import SLICES_ACCEPTED, interval_result
 
 from .command_line import run
-from .markdown import markdown_table
+from .results import markdown_table
 
 TARGETS = 3, 5, 10
 

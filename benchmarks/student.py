@@ -53,10 +53,9 @@ from napari_bayes_nnunet.nnunet.weights import StateDict, read_checkpoint
 
 from .command_line import run
 from .held_back import SPLIT, held_back_cases, read_image
-from .markdown import markdown_table
 from .other_scanner import STRUCTURE, judging_cases, lv_scores
-from .results import append_row, read_rows
-from .stored_bins import bins_from_json, bins_to_json
+from .paper.stored_cases import bins_from_json, bins_to_json
+from .results import append_row, markdown_table, read_rows
 
 Rows = list[dict[str, Any]]
 

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..command_line import run
-from ..markdown import markdown_table
-from ..results import write_csv
+from ..results import markdown_table, write_csv
 from .progress import read_results
 
 Row = dict[str, Any]

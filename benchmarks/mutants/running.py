@@ -23,8 +23,7 @@ TIMEOUT: Final = 900
 """Seconds after which the tests of a mutant count as failed."""
 MOST_SECONDS: Final = 120
 """Seconds of tests that are run for a mutant, the fastest first."""
-MISUSED: Final = 4
-"""Exit code of pytest if a test does not exist, or a conftest.py cannot be imported."""
+BROKEN, MISUSED = 3, 4  # exit codes of a pytest that broke down, or lacks a test or conftest
 OPTIONS: Final = (
     *("-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--tb=line"),
     *("-o", "faulthandler_timeout=120"),  # of a test; a mutant may loop for ever
@@ -154,8 +153,10 @@ class Worker:
         if code < 0:
             return f"signal {-code}"
         text = output.read_text(encoding="utf-8")
-        if code == MISUSED and "while loading conftest" not in text:
-            raise RuntimeError(f"The map names tests that do not exist: make it anew. {text}")
+        if code == BROKEN or (code == MISUSED and "while loading conftest" not in text):
+            raise RuntimeError(
+                f"The tests could not run; if some are gone, make the map anew. {text}"
+            )
         return _name_of_failure(text) if code else ""
 
 

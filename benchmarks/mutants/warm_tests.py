@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -47,15 +48,15 @@ def run_tests(folder: Path, arguments: list[str], output: Path, seconds: float) 
             code = pytest.main(arguments)
             sys.stdout.flush()
         os._exit(int(code))
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
+    ended, end = 0, time.monotonic() + seconds
+    while not ended and time.monotonic() < end:
         time.sleep(0.05)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return -signal.SIGKILL
+        ended, status = os.waitpid(child, os.WNOHANG)
+    with suppress(ProcessLookupError):  # also its Xvfb, which outlives it
+        os.killpg(child, signal.SIGKILL)
+    if not ended:
+        _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate, mean_estimate
 
-from ..markdown import with_interval
+from ..results import with_interval
 from .judging import file_of, read_lines
 from .rows import Row
 from .shifts import UNSHIFTED

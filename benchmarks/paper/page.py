@@ -26,7 +26,7 @@ from functools import cache
 from pathlib import Path
 
 from ..command_line import run
-from ..markdown import markdown_table
+from ..results import markdown_table
 from .tables import read_tables
 
 AVERAGES = "paper_averages.csv"

@@ -26,8 +26,7 @@ from napari_bayes_nnunet.app.evaluation.tables import (
 )
 from napari_bayes_nnunet.app.report.html import UNKNOWN
 
-from ..markdown import markdown_table
-from ..results import write_csv
+from ..results import markdown_table, write_csv
 from .claims import THESE_ONLY, Finding, area_correlations, claim_lines, silent_failures
 from .diversity import NO_PAIRS, measure_diversity
 from .figures import draw_figures

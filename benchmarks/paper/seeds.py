@@ -16,7 +16,7 @@ from napari_bayes_nnunet.app.evaluation.aggregates import (
 from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, case_table
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 
-from ..markdown import markdown_table
+from ..results import markdown_table
 from .rows import VENDOR, Row
 
 CONVERGED = 0.005

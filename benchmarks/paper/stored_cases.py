@@ -1,16 +1,17 @@
-"""Evaluations of cases as JSON."""
+"""Evaluations of cases and reliability bins as JSON."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from napari_bayes_nnunet.app.evaluation.aggregates import ALL
 from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, structure_means
+from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins
 from napari_bayes_nnunet.io.files.atomic import null_for_nan
-
-from ..stored_bins import bins_from_json, bins_to_json
 
 
 def case_to_json(case: CaseEvaluation) -> dict[str, Any]:
@@ -53,3 +54,17 @@ def _older_numbers(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
+
+
+def bins_to_json(bins: ReliabilityBins) -> dict[str, list[float]]:
+    """Return the fields as plain lists; `bins_from_json` restores them exactly."""
+    return {name: getattr(bins, name).tolist() for name in bins.__dataclass_fields__}
+
+
+def bins_from_json(fields: Mapping[str, Sequence[float]]) -> ReliabilityBins:
+    """Return bins from `bins_to_json`. Raises KeyError for missing lists."""
+    return ReliabilityBins(
+        voxels=np.array(fields["voxels"], np.int64),
+        correct=np.array(fields["correct"], np.int64),
+        confidence_sum=np.array(fields["confidence_sum"], np.float64),
+    )

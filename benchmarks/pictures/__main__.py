@@ -52,11 +52,6 @@ EVALUATED_CASES = 12
 TRAINING = (("iterations_per_epoch", 2), ("batch_size", 4))
 
 
-def picture_review(hand: Hand, camera: Camera, folder: Path, dataset: Path) -> None:
-    """Take the pictures of the tutorial for a cardiologist."""
-    journeys.review_sample(hand, camera, folder)
-
-
 def picture_dicom(hand: Hand, camera: Camera, folder: Path, dataset: Path) -> None:
     """Take the pictures of DICOM: the sample cine, and a second one of six slices."""
     voxels = read_volume(CINE).voxels.astype(np.int16)
@@ -131,7 +126,7 @@ def picture_evaluate(hand: Hand, camera: Camera, folder: Path, dataset: Path) ->
 
 
 JOURNEYS: dict[str, Callable[[Hand, Camera, Path, Path], None]] = {
-    "review": picture_review,
+    "review": lambda hand, camera, folder, _: journeys.review_sample(hand, camera, folder),
     "dicom": picture_dicom,
     "archive": picture_archive,
     "examination": picture_examination,
@@ -139,13 +134,6 @@ JOURNEYS: dict[str, Callable[[Hand, Camera, Path, Path], None]] = {
     "train": picture_train,
     "evaluate": picture_evaluate,
 }
-
-
-def take_demo(output: Path) -> None:
-    """Take demo.png, the first picture of the README, of the command: with all of its greys."""
-    file = output / "demo.png"
-    command = [sys.executable, "-m", "benchmarks.pictures.demo", str(file)]
-    subprocess.run(command, check=True, cwd=ROOT)
 
 
 def take_journey(name: str, output: Path, dataset: Path) -> None:
@@ -179,11 +167,10 @@ def main(dataset: Path, names: tuple[str, ...], output: Path, here: bool) -> Non
         with tempfile.TemporaryDirectory() as config:  # no earlier choice appears in a picture
             os.environ["XDG_CONFIG_HOME"] = config
             os.environ["NAPARI_CONFIG"] = str(Path(config) / "napari.yaml")
-            if name == "demo":
-                take_demo(output)
-            else:
-                command = [sys.executable, "-m", "benchmarks.pictures", str(dataset), name]
-                subprocess.run([*command, "--output", str(output), "--here"], check=True)
+            command = ["benchmarks.pictures", str(dataset), name, "--output", str(output), "--here"]
+            if name == "demo":  # the command itself, with all of its greys
+                command = ["benchmarks.pictures.demo", str(output / "demo.png")]
+            subprocess.run([sys.executable, "-m", *command], check=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from benchmarks.paper.rv_slices import RVSlice, rv_slices
 from benchmarks.paper.seeds import converged_cycles, cycles_table
 from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
 from benchmarks.paper.stability import read_restarts
-from benchmarks.paper.stored_cases import case_from_json, case_to_json
+from benchmarks.paper.stored_cases import bins_to_json, case_from_json, case_to_json
 from benchmarks.paper.summaries import write_summaries
 from benchmarks.paper.trainings import (
     DEEP,
@@ -32,7 +32,6 @@ from benchmarks.paper.trainings import (
     write_split,
 )
 from benchmarks.results import append_row
-from benchmarks.stored_bins import bins_to_json
 
 from napari_bayes_nnunet.app.evaluation.aggregates import ALL
 from napari_bayes_nnunet.app.segmentation.methods import METHODS

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from benchmarks.stored_bins import bins_to_json
+from benchmarks.paper.stored_cases import bins_to_json
 from benchmarks.student import ENSEMBLE, NAMES, losses, spearman, table
 
 from napari_bayes_nnunet.core.metrics.calibration import reliability_bins

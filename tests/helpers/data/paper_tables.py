@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from benchmarks.markdown import markdown_table
 from benchmarks.paper.tables import LINK, PAGE_OF_TABLES, read_tables
+from benchmarks.results import markdown_table
 
 
 def report_text(report: Path) -> str:

@@ -132,8 +132,8 @@ def evaluate_methods(
     done = count(1)
     for name, folder in methods.items():
         steps = evaluate(folder, labels, name=name, patient=patient, only=common)
-        as_part = lambda case: EvaluationProgress(case, next(done), total)  # noqa: E731
-        evaluated.append((yield from map_steps(steps, as_part)))
+        counted = map_steps(steps, lambda case: EvaluationProgress(case, next(done), total))
+        evaluated.append((yield from counted))
     return keep_common_cases(evaluated)
 
 

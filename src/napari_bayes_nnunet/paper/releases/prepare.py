@@ -64,8 +64,7 @@ def prepare_dataset(
     """Write the labelled ED and ES phases of the ``release`` ("acdc", "mnms") in ``source``.
 
     Yields (done, total) cases. ``output`` appears when it is complete, so an interruption leaves
-    nothing. ``source`` is only read. Phases without labels
-    are left out and noted.
+    nothing. ``source`` is only read. Phases without labels are left out and noted.
 
     Raises AppError or DataError if ``output`` may not be written, or if a file of the release is
     missing, damaged or unexpected.

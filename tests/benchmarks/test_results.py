@@ -1,6 +1,6 @@
 """Tests of the benchmarks' Markdown tables."""
 
-from benchmarks.markdown import markdown_table
+from benchmarks.results import markdown_table
 
 
 def test_bars_in_cells_are_escaped() -> None:
