@@ -90,7 +90,7 @@ MOST_CODE = {
     "lighter l2": -214,
     "lighter l3": -691,
     "lighter l4": -99,
-    "lighter l5": -98,
+    "lighter l5": -99,
     "lighter l1": -54,
 }
 """Lines of code of the package, by what needs them."""

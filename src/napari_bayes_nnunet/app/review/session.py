@@ -461,10 +461,8 @@ class ReviewSession:
 
     def scores(self) -> ScoresByPhase:
         """Return phase → structure → (Z,) scores of all phases with a posterior; cached."""
-        border = self.state.leave_out_border
-        return {
-            phase: self._scores_of(phase, self.score, border) for phase in self.study.posteriors
-        }
+        inner = self.state.leave_out_border
+        return {p: self._scores_of(p, self.score, inner) for p in self.study.posteriors}
 
     def default_scores(self, phases: Iterable[Phase] | None = None) -> ScoresByPhase:
         """Return the default scores, for which reviews are calibrated, by default of ED and ES."""
@@ -473,15 +471,16 @@ class ReviewSession:
         score, _ = usable_score(self.study.posteriors.values(), DEFAULT_SCORE)
         return {phase: self._scores_of(phase, score, False) for phase in phases}
 
-    def _scores_of(self, phase: Phase, score: str, border: bool) -> dict[str, NDArray[np.float64]]:
-        """Return structure → (Z,) scores of a phase, with ``border`` without those of borders."""
-        key = phase, score, border
+    def _scores_of(self, phase: Phase, score: str, inner: bool) -> dict[str, NDArray[np.float64]]:
+        """Return structure → (Z,) scores of a phase; ``inner`` ones leave the borders out."""
+        key = phase, score, inner
         if key not in self._scores:
             self._scores[key] = slice_scores(
                 self.study.posteriors[phase],
-                *(self.structures, self.spacing),
+                self.structures,
+                self.spacing,
                 score=score,
-                leave_out_border=border,
+                leave_out_border=inner,
             )
         return self._scores[key]
 
