@@ -87,7 +87,7 @@ MOST_CODE = {
     "a lighter house": -259,
     "suite in minutes": 11,
     "a lighter desk": -293,
-    "lighter l2": -214,
+    "lighter l2": -212,
     "lighter l3": -691,
     "lighter l4": -99,
     "lighter l5": -99,
