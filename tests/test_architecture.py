@@ -137,7 +137,7 @@ MOST_TEST_LINES = {
     "met at the desk": 59,
     "found by a reader of the code": 64,
     "archive": 577,
-    "installation": 126,
+    "installation": 128,
     "second half lighter": -747,
     "archive in the window": 572,
     "valve plane": 663,

@@ -65,11 +65,13 @@ def test_deleted_current_folder_is_refused(tmp_path, monkeypatch):
     assert done.stderr == f"Error: {DELETED_FOLDER}\n"
 
 
-def test_list_of_commands_is_not_cut_off():
-    listed = (
-        CliRunner().invoke(main, ["--help"], terminal_width=80).stdout.partition("Commands:")[2]
-    )
-    assert "calibrate" in listed
+@pytest.mark.parametrize(
+    ("group", "command"), [((), "calibrate"), (("archive",), "watch"), (("profile",), "learn")]
+)
+def test_list_of_commands_is_not_cut_off(group, command):
+    help = CliRunner().invoke(main, [*group, "--help"], terminal_width=80).stdout
+    listed = help.partition("Commands:")[2]
+    assert command in listed
     assert "..." not in listed
 
 

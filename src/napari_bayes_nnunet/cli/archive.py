@@ -48,7 +48,7 @@ def archive_group() -> None:
     """
 
 
-@archive_group.command("add", cls=Command)
+@archive_group.command("add", cls=Command, short_help="Give the archive at URL a NAME.")
 @click.argument("name")
 @click.argument("url")
 @ca_option
@@ -135,7 +135,7 @@ def store_command(url: str, files: tuple[Path, ...], yes: bool, ca: Path | None)
     click.echo(f"Sent {count} to {archive.url}")
 
 
-@archive_group.command("watch", cls=Command)
+@archive_group.command("watch", cls=Command, short_help="Segment new cines as they arrive.")
 @click.argument("url")
 @output_option("Folder of the cohort.")
 @click.option(
