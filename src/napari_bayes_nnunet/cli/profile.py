@@ -76,7 +76,7 @@ def make_command(
     _write(output, profile)
 
 
-@profile_group.command("learn", cls=Command, short_help="Learn it from reviewed STUDIES.")
+@profile_group.command("learn", cls=Command, short_help="Learn how your site draws from STUDIES.")
 @click.argument("studies", nargs=-1, required=True, type=PATH)
 @output_option("File to write the profile to.", metavar="SITE.json")
 @click.option("--name", show_default="name of the file", help="Name of the profile in results.")
