@@ -145,7 +145,8 @@ class CanvasCaption:
 
     def _update(self, event: object = None) -> None:
         parts = self._parts()
-        fitting = _fitting_letters(self._viewer)
+        # Without the room at the open end, and half of the letter of the edge.
+        fitting = max(1, _fitting_letters(self._viewer) - len(_ROOM) - 1)
         first = " · ".join(parts)
         lines = [first] if len(first) <= fitting else parts
         lines = [*lines, *wrap(self._note, fitting, break_long_words=False)]
