@@ -16,6 +16,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog, QToolTip
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.training import preflight
 from napari_bayes_nnunet.app.training.disk_space import size_text
 from napari_bayes_nnunet.app.training.preflight import assess_request, check_cases
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
@@ -237,7 +238,8 @@ def test_shape_and_spacing_fit_the_dock(form, hearts, qtbot) -> None:
         assert right <= form.table.viewport().width()
 
 
-def test_problems_of_many_cases_are_shortened(make_form, qtbot) -> None:
+def test_problems_of_many_cases_are_shortened(make_form, qtbot, monkeypatch) -> None:
+    monkeypatch.setattr(preflight, "free_bytes", lambda folder: 2**50)
     dataset, checks = made(30, text="A bad case.")
     form = make_form(check=fake_check(checks))
     check(form, dataset, qtbot)
