@@ -71,7 +71,8 @@ def test_description_on_an_index_has_no_relative_link(checkout: Path) -> None:
     (name,) = (name for name in build_wheel(checkout).namelist() if name.endswith("METADATA"))
     (wheel,) = (checkout / "dist").iterdir()
     description = message_from_bytes(ZipFile(wheel).read(name)).get_payload()
-    assert "bayes-nnunet demo" in description
+    assert 'pip install "napari-bayes-nnunet[all]" && bayes-nnunet demo' in description
+    assert "in this folder" not in description
     assert not re.findall(r"\]\((?!https://)[^)]*\)", description)
 
 

@@ -126,6 +126,13 @@ def test_damaged_zip_files_are_refused(exported: Path) -> None:
     assert not [*exported.parent.glob("cache/**/*.pth")]
 
 
+def test_zip_file_without_a_training_is_named(exported: Path) -> None:
+    with zipfile.ZipFile(exported, "w") as archive:
+        archive.writestr("notes.txt", "no model")
+    with pytest.raises(DataError, check=lambda problem: problem.values["folder"] == exported):
+        find_ensemble(exported)
+
+
 def test_zip_file_larger_than_the_disk_is_refused(
     exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

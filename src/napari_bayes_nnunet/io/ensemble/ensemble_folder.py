@@ -608,12 +608,12 @@ def find_ensemble(path: Path) -> EnsembleFolder:
     >>> folder.kind, len(folder.members)
     ('checkpoint ensemble', 9)
     """
-    chosen = resolve_links(expand_home(path))
-    if chosen.suffix == ".zip" and chosen.is_file():
-        chosen = unpacked(chosen)
+    given = resolve_links(expand_home(path))
+    zipped = given.suffix == ".zip" and given.is_file()
+    chosen = unpacked(given) if zipped else given
     start = _folder_of(chosen)
     inside = _training_around(start)
-    folders = [inside] if inside else _trainings_below(start)
+    folders = [inside] if inside else _trainings_below(start, given if zipped else start)
     fold = _fold_of(start, inside) if inside else None
     names = [f.name if inside else f.relative_to(start).as_posix() for f in folders]
     candidates = [_read_training(f, name, fold) for f, name in zip(folders, names, strict=True)]
@@ -693,8 +693,8 @@ def _fold_of(start: Path, training: Path) -> str | None:
     return match.group(1) if match else None
 
 
-def _trainings_below(start: Path) -> list[Path]:
-    """Return the trainings of the first level that has any."""
+def _trainings_below(start: Path, shown: Path) -> list[Path]:
+    """Return the trainings of the first level that has any; an error names ``shown``."""
     level = [start]
     if not os.access(start, os.R_OK | os.X_OK):
         raise DataError(UNREADABLE, file=start, reason="permission denied")
@@ -708,7 +708,7 @@ def _trainings_below(start: Path) -> list[Path]:
             return trainings
     names = [name for name in sorted(os.listdir(start)) if not name.startswith(".")]
     content = f"{', '.join(names[:8]) or 'nothing'}{' …' if len(names) > 8 else ''}"
-    raise DataError(HOLDS_NO_TRAINING, folder=start, content=content, expected=EXPECTED)
+    raise DataError(HOLDS_NO_TRAINING, folder=shown, content=content, expected=EXPECTED)
 
 
 def _check_one_dataset(start: Path, trainings: Sequence[Path]) -> None:
