@@ -55,8 +55,7 @@ def viewer(tmp_path) -> ViewerModel:
 
 @pytest.fixture
 def player(viewer, clock, qapp) -> CinePlayer:
-    made = CinePlayer(viewer, now=clock)
-    made.set_layer(viewer.layers[0])
+    made = CinePlayer(viewer, viewer.layers[0], now=clock)
     yield made
     made.close()
 
@@ -149,9 +148,7 @@ def test_playback_stops_when_the_image_is_removed(viewer, player) -> None:
     player.start()
     viewer.layers.clear()
     assert told == [True, False]
-    player.start()
     assert not player.is_playing
-    assert player.rate == ""
 
 
 def test_playback_stops_if_time_is_displayed(qtbot, viewer, player, clock) -> None:
@@ -173,8 +170,7 @@ def test_a_stack_stored_in_another_order_plays_too(tmp_path, qtbot, clock) -> No
     layer = viewer.add_layer(image_layer(tmp_path, stack))
     show_in_reading_orientation(viewer, layer)
     assert layer.data.shape == (5, 4, 16, 20)
-    player = CinePlayer(viewer, now=clock)
-    player.set_layer(layer)
+    player = CinePlayer(viewer, layer, now=clock)
     before = viewer.dims.point
     player.start()
     clock.pass_ms(80)
@@ -190,8 +186,8 @@ def test_playback_works_next_to_a_5d_layer(qtbot, viewer, player, clock) -> None
     qtbot.waitUntil(lambda: current_phase(viewer, viewer.layers[0]) == 2)
 
 
-def test_a_volume_has_nothing_to_play(tmp_path, viewer, player) -> None:
-    player.set_layer(viewer.add_layer(image_layer(tmp_path, VOLUME, "volume")))
+def test_a_volume_has_nothing_to_play(tmp_path, viewer) -> None:
+    player = CinePlayer(viewer, viewer.add_layer(image_layer(tmp_path, VOLUME, "volume")))
     player.start()
     assert not player.is_playing
     assert player.rate == ""
@@ -202,9 +198,9 @@ def test_the_rate_of_a_cine_is_named(viewer, player) -> None:
     assert player.rate == ACQUIRED_RATE.format(rate=22)
 
 
-def test_cine_without_time_beats_once_second(tmp_path, viewer, player) -> None:
+def test_cine_without_time_beats_once_second(tmp_path, viewer) -> None:
     geometry = make_geometry((25, 4, 16, 20), (8, 1.5, 1.25), affine=OBLIQUE)
-    player.set_layer(viewer.add_layer(image_layer(tmp_path, geometry, "timeless")))
+    player = CinePlayer(viewer, viewer.add_layer(image_layer(tmp_path, geometry, "timeless")))
     assert player.rate == UNKNOWN_RATE.format(rate=25)
 
 
@@ -226,8 +222,7 @@ def test_a_real_window_plays_beat_after_beat(tmp_path, make_napari_viewer, qtbot
     """A busy machine may skip phases, but playback goes round and round."""
     viewer = make_napari_viewer(show=True)
     layer = viewer.add_layer(image_layer(tmp_path, CINE))
-    player = CinePlayer(viewer)
-    player.set_layer(layer)
+    player = CinePlayer(viewer, layer)
     seen: list[int] = []
     viewer.dims.events.point.connect(lambda: seen.append(current_phase(viewer, layer)))
     show_place(viewer, layer, (1, 1))
@@ -253,13 +248,12 @@ def test_an_implausible_frame_time_is_unknown(viewer, unit, step, expected) -> N
         assert layer_frame_time(layer) == (None if expected is None else pytest.approx(expected))
 
 
-def test_a_cine_with_default_times_beats_once_a_second(viewer, player) -> None:
+def test_a_cine_with_default_times_beats_once_a_second(viewer) -> None:
     """SimpleITK and ITK write seconds and a step of 1."""
     header = CINE.parsed()
     header.set_xyzt_units("mm", "sec")
     header["pixdim"][4] = 1
     geometry = Geometry(header.binaryblock)
-    player.set_layer(
-        viewer.add_image(np.zeros(CINE.shape), metadata={"bayes": {"geometry": geometry}})
-    )
+    layer = viewer.add_image(np.zeros(CINE.shape), metadata={"bayes": {"geometry": geometry}})
+    player = CinePlayer(viewer, layer)
     assert player.rate == UNKNOWN_RATE.format(rate=5)

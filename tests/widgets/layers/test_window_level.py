@@ -200,9 +200,7 @@ def test_closing_removes_the_mouse_callbacks(viewer, qtbot) -> None:
 
 def test_closing_after_removing_the_image_works() -> None:
     viewer = ViewerModel()
-    control = WindowLevel(viewer)
-    control.reset()
     image = viewer.add_image(VOXELS)
-    control.set_layer(image)
+    control = WindowLevel(viewer, image)
     viewer.layers.remove(image)
     control.close()

@@ -36,7 +36,7 @@ from napari_bayes_nnunet.widgets.reading.uncertainty_view import (
 from tests.helpers.windows.results import put_result
 
 from ...helpers.data.posteriors import posterior_of
-from ..conftest import CINE, grow, image_layer, make_result
+from ..conftest import CINE, grow, make_result
 
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
 
@@ -69,8 +69,8 @@ def outlines(viewer, image, asked) -> OutlineLayers:
         asked.append(phase)
         return known.get(phase)
 
-    made = OutlineLayers(viewer)
-    made.set_image(image, ask, STRUCTURES)
+    made = OutlineLayers(viewer, image, ask, STRUCTURES)
+    made.set_view(NOTHING)
     made.set_structure("LV")
     yield made
     made.close()
@@ -145,7 +145,7 @@ def test_outlines_follow_slice_phase_and_structure(viewer, image, outlines) -> N
         assert len(layer._view_data) == len(layer.data)
 
 
-def test_drawings_are_cached_until_the_posterior_changes(viewer, image, outlines, asked) -> None:
+def test_drawings_are_cached(viewer, image, outlines, asked) -> None:
     outlines.set_view(MEMBER_LINES)
     show_place(viewer, image, (3, 1))
     asked.clear()
@@ -153,8 +153,6 @@ def test_drawings_are_cached_until_the_posterior_changes(viewer, image, outlines
     show_place(viewer, image, (3, 1))
     outlines.set_view(MEMBER_LINES)
     assert asked == []
-    outlines.set_image(image, outlines._posterior_of, STRUCTURES)
-    assert asked == [3]
 
 
 def test_maps_are_shown_one_at_a_time(viewer, image, outlines, tmp_path) -> None:
@@ -287,20 +285,8 @@ def test_outlines_are_removed_with_their_image(viewer, image, outlines) -> None:
     assert [*viewer.layers] == []
 
 
-def test_another_image_has_the_same_view(viewer, image, outlines, tmp_path) -> None:
-    outlines.set_view(MEMBER_LINES)
-    other = viewer.add_layer(image_layer(tmp_path, CINE, "other"))
-    outlines.set_image(other, lambda phase: posterior(label=1), {"RV": 1})
-    layer = drawn(viewer)
-    assert bayes_metadata(layer)["image"] == other.unique_id
-    assert len(layer.data)
-    outlines.set_image(None, lambda phase: None, {})
-    assert drawn(viewer) is None
-
-
 def test_closing_removes_the_outlines(viewer, image) -> None:
-    outlines = OutlineLayers(viewer)
-    outlines.set_image(image, lambda phase: posterior(), STRUCTURES)
+    outlines = OutlineLayers(viewer, image, lambda phase: posterior(), STRUCTURES)
     outlines.set_view(INCLUSION)
     outlines.close()
     show_place(viewer, image, (3, 2))

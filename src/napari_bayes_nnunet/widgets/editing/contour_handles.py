@@ -55,23 +55,26 @@ NO_CURVE: Final = BentCurve(np.zeros((0, 2)), np.zeros(0, np.intp), np.zeros((0,
 class ContourHandles(QObject):
     """Handles of one contour at a time, in one slice of an image.
 
-    ``changed`` carries the handles after every move, ``applied`` the final curve. Removing the
-    image or a layer of the contour cancels the edit. The layer that was active before the edit is
-    active again afterwards.
+    ``is_active`` while a contour is edited; ``applied`` carries the final curve. Removing the image
+    or a layer of the contour cancels the edit. The layer that was active before the edit is active
+    again afterwards.
     """
 
-    changed = Signal(object)
     applied = Signal(object)
     cancelled = Signal()
 
     def __init__(
-        self, viewer: Any, parent: QObject | None = None, *, linger_ms: int = LINGER_MS
+        self,
+        viewer: Any,
+        image: Image,
+        parent: QObject | None = None,
+        *,
+        linger_ms: int = LINGER_MS,
     ) -> None:
         super().__init__(parent)
-        self._viewer = viewer
+        self._viewer, self._image = viewer, image
+        self.is_active = False
         self._later = single_shot(self, self._remove_layers, linger_ms)
-        self._layers_of: Image | None = None
-        self._image: Image | None = None
         self._place: Place = (None, 0)
         self._bent = NO_CURVE
         self._before: list[BentCurve] = []
@@ -82,11 +85,6 @@ class ContourHandles(QObject):
         self._double_click: DoubleClick | None = None
         self._color = (1.0, 1.0, 1.0, 1.0)
         viewer.layers.events.removed.connect(self._on_removed)
-
-    @property
-    def is_active(self) -> bool:
-        """Whether a contour is being edited."""
-        return self._image is not None
 
     @property
     def is_moved(self) -> bool:
@@ -108,18 +106,16 @@ class ContourHandles(QObject):
         """(phase, z) of the slice that is being edited or was edited last."""
         return self._place
 
-    def start(self, image: Image, bent: BentCurve, *, place: Place, color: str) -> None:
+    def start(self, bent: BentCurve, *, place: Place, color: str) -> None:
         """Edit a contour with at least 3 handles, cancelling any other edit."""
         self.cancel()
-        self._bent = bent
-        self._image, self._place, self._before, self._chosen = image, place, [], None
+        self._bent, self.is_active = bent, True
+        self._place, self._before, self._chosen = place, [], None
         red, green, blue, alpha = map(float, transform_color(color)[0])
         self._color = (red, green, blue, alpha)
         self._active = self._viewer.layers.selection.active
         self._later.stop()
-        if self._layers_of is not image:
-            self._remove_layers()
-        self._show_layers(image)
+        self._show_layers()
         self._double_click = DoubleClick(self._viewer, self._on_double_click)
 
     def apply(self) -> None:
@@ -180,7 +176,6 @@ class ContourHandles(QObject):
         self._draw()
         if not keeps_colors:
             self._color_handles()
-        self.changed.emit(self.handles)
 
     def _draw(self) -> None:
         """Draw curve and handles in their layers."""
@@ -204,19 +199,18 @@ class ContourHandles(QObject):
         index = np.tile(index_of(self._place), (len(self._bent.at), 1))
         return np.hstack([index, self._bent.handles])
 
-    def _show_layers(self, image: Image) -> None:
+    def _show_layers(self) -> None:
         """Show the layers of handles and curve, reusing hidden ones."""
         if self._points is None or self._curve is None:
-            self._curve = LineLayer(self._viewer, image, "contour", pixels=CURVE_PIXELS)
+            self._curve = LineLayer(self._viewer, self._image, "contour", pixels=CURVE_PIXELS)
             self._draw()
-            self._points = handles_layer(image, self._in_image())
+            self._points = handles_layer(self._image, self._in_image())
             self._points.mouse_drag_callbacks.append(self._on_drag)
             self._points.mouse_move_callbacks.append(self._on_hover)
             self._points.events.data.connect(self._on_napari_changed)
             put_on_top(self._viewer, self._points, active=True)
             self._bind_keys(self._points)
             self._bind_keys(self._curve.layer)
-            self._layers_of = image
             return
         self._draw()
         self._color_handles()
@@ -226,7 +220,7 @@ class ContourHandles(QObject):
 
     def _end(self) -> None:
         active, points, curve = self._active, self._points, self._curve
-        self._image = self._active = None
+        self._active, self.is_active = None, False
         if self._double_click is not None:
             self._double_click.close()
             self._double_click = None
@@ -243,7 +237,7 @@ class ContourHandles(QObject):
     def _remove_layers(self) -> None:
         self._later.stop()
         points, curve = self._points, self._curve
-        self._points = self._curve = self._layers_of = None
+        self._points = self._curve = None
         remove_layers(self._viewer, points, curve.release() if curve is not None else None)
 
     def _bind_keys(self, layer: Layer | None) -> None:
@@ -343,18 +337,15 @@ class ContourHandles(QObject):
 
     def _is_shown(self) -> bool:
         """Return whether the edited slice is on screen."""
-        viewer, image = self._viewer, self._image
-        is_on_screen = image is not None and shown_place(viewer, image) == self._place
-        return is_on_screen and shows_slices(viewer)
+        is_on_screen = shown_place(self._viewer, self._image) == self._place
+        return self.is_active and is_on_screen and shows_slices(self._viewer)
 
     def _voxel(self, event: Any) -> NDArray[np.float64]:
         """Return the (y, x) voxel under the mouse."""
-        assert self._image is not None
         return voxel_under(self._image, event)
 
     def _pixels(self, offsets: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (n,) lengths in screen pixels of (n, 2) offsets in voxels."""
-        assert self._image is not None
         return lengths_on_canvas(self._viewer, self._image, offsets)
 
     def _on_napari_changed(self, event: Any) -> None:
@@ -368,7 +359,7 @@ class ContourHandles(QObject):
 
     def _on_removed(self, event: Any) -> None:
         curve = self._curve.layer if self._curve is not None else None
-        if event.value is not None and event.value in (self._layers_of, self._points, curve):
+        if event.value is not None and event.value in (self._image, self._points, curve):
             self.cancel()
             self._remove_layers()
 

@@ -43,6 +43,7 @@ class CinePlayer(QObject):
     def __init__(
         self,
         viewer: Any,
+        layer: Image,
         parent: QObject | None = None,
         *,
         now: Callable[[], float] = perf_counter,
@@ -50,8 +51,8 @@ class CinePlayer(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._now = now
-        self._layer: Image | None = None
-        self._frame_time = BEAT
+        self._layer = layer
+        self._frame_time = layer_frame_time(layer) or BEAT / self.count
         self._first = 0
         self._started = 0.0
         self._expected = 0
@@ -67,9 +68,7 @@ class CinePlayer(QObject):
 
     @property
     def count(self) -> int:
-        """Number of phases, 1 for a volume, 0 without an image."""
-        if self._layer is None:
-            return 0
+        """Number of phases, 1 for a volume."""
         return int(layer_voxels(self._layer).shape[0]) if self._layer.ndim == 4 else 1
 
     @property
@@ -79,12 +78,6 @@ class CinePlayer(QObject):
             return ""
         wording = UNKNOWN_RATE if layer_frame_time(self._layer) is None else ACQUIRED_RATE
         return wording.format(rate=BEAT / self._frame_time)
-
-    def set_layer(self, layer: Image | None) -> None:
-        """Pause, and choose the cine to play."""
-        self.pause()
-        self._layer = layer
-        self._frame_time = layer_frame_time(layer) or BEAT / max(self.count, 1)
 
     def start(self) -> None:
         """Play from the displayed phase; do nothing for a 3D image."""
@@ -117,7 +110,7 @@ class CinePlayer(QObject):
 
     def close(self) -> None:
         """Stop and disconnect from the viewer."""
-        self.set_layer(None)
+        self.pause()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
     def _on_timeout(self) -> None:
@@ -150,18 +143,15 @@ class CinePlayer(QObject):
         return max(1, round(self._frame_time - self._elapsed() % self._frame_time))
 
     def _displayed_phase(self) -> int:
-        assert self._layer is not None
         return current_phase(self._viewer, self._layer) - 1
 
     def _display(self, phase: int) -> None:
-        assert self._layer is not None
         world = self._layer.data_to_world([phase, *[0] * (self._layer.ndim - 1)])
         self._viewer.dims.set_point(self._time_axis(), float(world[0]))
         self.stepped.emit()
 
     def _time_axis(self) -> int:
         """Return the time axis in the viewer, which may hold layers with more axes."""
-        assert self._layer is not None
         return int(self._viewer.dims.ndim - self._layer.ndim)
 
     def _is_time_displayed(self) -> bool:
@@ -169,15 +159,15 @@ class CinePlayer(QObject):
 
     def _on_removed(self, event: Any) -> None:
         if event.value is self._layer:
-            self.set_layer(None)
+            self.pause()
 
 
-def layer_frame_time(layer: Image | None) -> float | None:
+def layer_frame_time(layer: Image) -> float | None:
     """Return the time between phases, ms, from the file or the layer's scale.
 
     None if it is unknown or implausible.
     """
-    if layer is None or layer.ndim != 4:
+    if layer.ndim != 4:
         return None
     geometry = layer_geometry(layer)
     step = _scale_in_ms(layer) if geometry is None else geometry.frame_time

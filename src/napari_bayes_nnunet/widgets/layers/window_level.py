@@ -33,32 +33,23 @@ RIGHT_BUTTON_MODES = ("paint", "polygon")
 class WindowLevel:
     """Mouse control of the contrast limits of one image."""
 
-    def __init__(self, viewer: Any, layer: Image | None = None) -> None:
-        self._viewer = viewer
+    def __init__(self, viewer: Any, layer: Image, automatic: Limits | None = None) -> None:
+        self._viewer, self._layer = viewer, layer
         self.needs_shift = False
-        self.set_layer(layer)
+        self._automatic, self._slider = automatic, layer.contrast_limits_range
         viewer.mouse_drag_callbacks.append(self._on_drag)
         self._double_click = DoubleClick(viewer, self._on_double_click)
 
-    def set_layer(self, layer: Image | None, automatic: Limits | None = None) -> None:
-        """Choose the image to control, and its automatic limits if they are known."""
-        self._layer = layer
-        self._automatic = automatic
-        self._slider: Limits | None = None
-
     def show_automatic(self) -> None:
         """Use the automatic limits, unless the user has chosen others since the image was read."""
-        if self._layer is not None:
-            limits, read = self._layer.contrast_limits, bayes_metadata(self._layer).get("window")
-            if read is not None and np.allclose(limits, read):
-                self.reset()
-                self._layer.metadata["bayes"]["window"] = tuple(self._layer.contrast_limits)
+        limits, read = self._layer.contrast_limits, bayes_metadata(self._layer).get("window")
+        if read is not None and np.allclose(limits, read):
+            self.reset()
+            self._layer.metadata["bayes"]["window"] = tuple(self._layer.contrast_limits)
 
     def reset(self) -> None:
         """Restore the automatic limits."""
-        if self._layer is None:
-            return
-        (low, high), (first, last) = self._limits(self._layer)
+        (low, high), (first, last) = self.automatic, self._slider
         self._layer.contrast_limits_range = (min(low, first), max(high, last))
         self._layer.contrast_limits = (low, high)
 
@@ -66,14 +57,12 @@ class WindowLevel:
         """Remove all mouse callbacks."""
         self._viewer.mouse_drag_callbacks.remove(self._on_drag)
         self._double_click.close()
-        self._layer = None
 
     def _on_drag(self, viewer: Any, event: Any) -> Iterator[None]:
         layer = self._layer
-        if layer is None or not self._applies(event):
+        if not self._applies(event):
             return
         camera, start, before = viewer.scene.camera, event.pos, tuple(layer.contrast_limits)
-        automatic, _ = self._limits(layer)
         pan, drags, moves = camera.mouse_pan, False, True
         camera.mouse_pan = False  # the camera would zoom: its right drag counts as panning
         tool = viewer.layers.selection.active
@@ -91,7 +80,7 @@ class WindowLevel:
                 right, down = np.subtract(event.pos, start)
                 drags = drags or max(abs(right), abs(down)) > _DEAD_ZONE
                 if drags:
-                    layer.contrast_limits = drag_limits(before, automatic, right, down)
+                    layer.contrast_limits = drag_limits(before, self.automatic, right, down)
                 if moves:
                     event.handled = True
                     yield
@@ -106,7 +95,7 @@ class WindowLevel:
 
     def _applies(self, event: Any) -> bool:
         layer = self._layer
-        if event.button != RIGHT or layer is None or self._viewer.dims.ndisplay != 2:
+        if event.button != RIGHT or self._viewer.dims.ndisplay != 2:
             return False
         if layer not in self._viewer.layers or not layer.visible:
             return False
@@ -118,14 +107,12 @@ class WindowLevel:
         paints = isinstance(active, Labels) and str(active.mode) in RIGHT_BUTTON_MODES
         return self.needs_shift or paints
 
-    def _limits(self, layer: Image) -> tuple[Limits, Limits]:
-        """Return the automatic limits and napari's slider range, computed on first use."""
+    @property
+    def automatic(self) -> Limits:
+        """The automatic limits, computed on first use."""
         if self._automatic is None:
-            self._automatic = automatic_limits(layer)
-        if self._slider is None:
-            first, last = layer.contrast_limits_range
-            self._slider = first, last
-        return self._automatic, self._slider
+            self._automatic = automatic_limits(self._layer)
+        return self._automatic
 
 
 def automatic_limits(layer: Image) -> Limits:

@@ -85,7 +85,7 @@ class _Drawing:
 
 
 class OutlineLayers(QObject):
-    """Controller of one view over one image that follows slice, phase and structure.
+    """Controller of one view over an image that follows slice, phase and structure.
 
     All lines of the members are in one layer, thin, dashed and below the contours of the labels, so
     that none is mistaken for one. Unused outlines are hidden rather than removed, because napari
@@ -101,13 +101,18 @@ class OutlineLayers(QObject):
     view_changed = Signal(object)
     titled = Signal(str)
 
-    def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        viewer: Any,
+        image: Image,
+        posterior_of: PosteriorOf,
+        structures: Mapping[str, int],
+        parent: QObject | None = None,
+    ) -> None:
         super().__init__(parent)
-        self._viewer = viewer
-        self._image: Image | None = None
-        self._posterior_of: PosteriorOf = _no_posterior
-        self._structures: Mapping[str, int] = {}
-        self._structure = ""
+        self._viewer, self._image = viewer, image
+        self._posterior_of, self._structures = posterior_of, structures
+        self._structure = next(iter(structures), "")
         self._view: UncertaintyView = NOTHING
         self._peeked_from: UncertaintyView | None = None
         self._lines: LineLayer | None = None
@@ -115,7 +120,7 @@ class OutlineLayers(QObject):
         self._cache: dict[tuple[Any, ...], _Drawing] = {}
         self._outline_view: UncertaintyView = INCLUSION
         self._watched = Connections()
-        self._is_showing = False
+        self._is_showing = True  # until the first view is chosen
         self._connections = Connections()
         self._connections.connect(self._on_moved, viewer.dims.events.point)
         self._connections.connect(self._on_inserted, viewer.layers.events.inserted)
@@ -130,7 +135,7 @@ class OutlineLayers(QObject):
     def title(self) -> str:
         """Title of the map, with its unit; for outlines, below the structure. "" for nothing."""
         view = self._view
-        if self._image is None or view == NOTHING:
+        if self._image not in self._viewer.layers or view == NOTHING:
             return ""
         place = shown_place(self._viewer, self._image)
         if not isinstance(view, UncertaintyMap):
@@ -140,22 +145,10 @@ class OutlineLayers(QObject):
         is_segmented = self._posterior_of(place[0]) is not None
         return view.view if is_segmented else NO_ANSWERS.format(shown=view.view)
 
-    def set_image(
-        self, image: Image | None, posterior_of: PosteriorOf, structures: Mapping[str, int]
-    ) -> None:
-        """Show the view over another image, and remove the outlines of the previous one."""
-        self._leave_image()
-        self._image, self._posterior_of, self._structures = image, posterior_of, structures
-        if self._structure not in structures:
-            self._structure = next(iter(structures), "")
-        self._cache.clear()
-        self._show()
-
     def make_lines(self) -> None:
         """Make the layer of the outlines, so that the first view of them is quick."""
         if self._image in self._viewer.layers and self._lines is None:
-            assert self._image is not None
-            self._line_layer(self._image).make_hidden()
+            self._line_layer().make_hidden()
 
     def set_structure(self, name: str, *, draw: bool = True) -> None:
         """Choose the structure to outline, from the next slice on if it is not to ``draw`` now."""
@@ -182,15 +175,15 @@ class OutlineLayers(QObject):
 
     def close(self) -> None:
         """Remove the outlines and disconnect from the viewer; maps stay."""
-        self._leave_image()
         self._connections.close()
+        self._remove_outlines()
 
     def _change(self, view: UncertaintyView) -> None:
         self._view = view
         self._show()
 
     def _show(self) -> None:
-        if self._image is None:
+        if self._image not in self._viewer.layers:
             return
         self._is_showing = True
         try:
@@ -205,7 +198,6 @@ class OutlineLayers(QObject):
         self.titled.emit(self.title)
 
     def _show_map(self, role: str, shown: bool) -> None:
-        assert self._image is not None
         layer = find_layer(self._viewer, self._image, role)
         if layer is None and shown:
             self.map_wanted.emit(role)
@@ -215,22 +207,22 @@ class OutlineLayers(QObject):
 
     def _draw(self) -> None:
         """Draw the outlines of the displayed slice and send its title, unless this is done."""
-        image = self._image
-        if image not in self._viewer.layers or self._view not in OUTLINES:
+        if self._image not in self._viewer.layers or self._view not in OUTLINES:
             return
-        assert image is not None
         self._outline_view = self._view
-        place = shown_place(self._viewer, image)
+        place = shown_place(self._viewer, self._image)
         drawing = self._drawing(place)
         # The same drawing from the cache is on screen already.
         if drawing is not self._drawn:
-            self._line_layer(image).draw(drawing.lines, place)
+            self._line_layer().draw(drawing.lines, place)
             self.titled.emit(drawing.title)
         self._drawn = drawing
 
-    def _line_layer(self, image: Image) -> LineLayer:
+    def _line_layer(self) -> LineLayer:
         if self._lines is None:
-            self._lines = LineLayer(self._viewer, image, "outlines", pixels=WIDTH, below=CONTOURS)
+            self._lines = LineLayer(
+                self._viewer, self._image, "outlines", pixels=WIDTH, below=CONTOURS
+            )
         return self._lines
 
     def _drawing(self, place: Place) -> _Drawing:
@@ -274,8 +266,6 @@ class OutlineLayers(QObject):
         """Return the view that a layer belongs to."""
         if self._lines is not None and self._lines.layer is layer:
             return self._outline_view
-        if self._image is None:
-            return None
         role = str(bayes_metadata(layer).get("role"))
         view = next((entry for entry in MAPS.values() if entry.title == role), None)
         is_ours = view is not None and find_layer(self._viewer, self._image, role) is layer
@@ -299,13 +289,8 @@ class OutlineLayers(QObject):
         self.set_view(view if layer.visible else NOTHING)
         self.view_changed.emit(self.view)
 
-    def _leave_image(self) -> None:
-        # Cleared first: removing layers can move the sliders, which would draw outlines.
-        self._image = None
-        self._remove_outlines()
-        self._watch()
-
     def _remove_outlines(self) -> None:
+        self._watched.close()
         lines, self._lines, self._drawn = self._lines, None, None
         if lines is not None:
             lines.remove()
@@ -318,10 +303,6 @@ class OutlineLayers(QObject):
     def _on_removed(self, event: Any) -> None:
         """Follow the user in deleting the image; draw deleted outlines again in the next slice."""
         if event.value is self._image:
-            self._leave_image()
+            self._remove_outlines()
         elif self._lines is not None and event.value is self._lines.layer:
             self._drawn = None
-
-
-def _no_posterior(phase: int | None) -> None:
-    """Return no posterior."""

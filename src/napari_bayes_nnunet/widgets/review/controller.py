@@ -109,13 +109,15 @@ class ReviewController(QObject):
         self.picture = ReviewPicture(viewer, opened, display=forms.display.display, parent=self)
         image, edited = self.picture.image, self.picture.edited
         self.corrections = Corrections(viewer, self.session, edited, parent=self)
-        self.player = CinePlayer(viewer, self)
-        self.outlines = OutlineLayers(viewer, self)
+        self.player = CinePlayer(viewer, image, self)
+        self.outlines = OutlineLayers(
+            viewer, image, self.session.study.posteriors.get, self.session.structures, self
+        )
         self.view = ReviewView(
             self.session, forms, self.picture, self.corrections, self.player,
             read_only=self.saver.read_only,
         )  # fmt: skip
-        self.contour = ContourHandles(viewer, self)
+        self.contour = ContourHandles(viewer, image, self)
         self._contour: tuple[int, NDArray[np.float64]] = 0, np.zeros((0, 2))  # label, curve before
         self.scribble = ScribbleTool(viewer, image, edited, self)
         self.push = PushTool(viewer, image, edited, self._outline, self)
@@ -127,7 +129,7 @@ class ReviewController(QObject):
         self.carrying = Carrying(
             self.session, self.corrections, forms.carried, self.make_pictures, self
         )
-        self.window_level = WindowLevel(viewer)
+        self.window_level = WindowLevel(viewer, image, self._window)
         self.wheel: ReviewWheel | None = None
         self.keys: ReviewKeys | None = None
         self.exporter = ReviewExporter(
@@ -286,8 +288,6 @@ class ReviewController(QObject):
         yield
         yield from self.picture.show()
         yield
-        posteriors = self.session.study.posteriors.get
-        self.outlines.set_image(self.picture.image, posteriors, self.session.structures)
         self.outlines.make_lines()
         yield
         self.outlines.map_wanted.connect(self.picture.add_map)
@@ -322,8 +322,6 @@ class ReviewController(QObject):
         self.picture.go_to(place)
         name = self.view.queued_structure(place)
         self.choose_structure(name or self.forms.corrections.structure, draw=False)
-        self.player.set_layer(self.picture.image)
-        self.window_level.set_layer(self.picture.image, self._window)
         if self._window is not None:
             self.window_level.show_automatic()
 
@@ -780,7 +778,7 @@ class ReviewController(QObject):
         place, label = self.view.place, self.view.label
         bent = self.corrections.fit_contour(place, label)
         if bent is not None:
-            self.contour.start(self.picture.image, bent, place=place, color=self.view.color)
+            self.contour.start(bent, place=place, color=self.view.color)
             self._contour = label, bent.curve
         self._show_tool()
 
