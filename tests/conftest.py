@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import importlib
 import os
@@ -87,6 +88,13 @@ def no_sync() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda file: None)
         yield
+
+
+@pytest.fixture(autouse=True)
+def time_for_a_slow_test(request: pytest.FixtureRequest) -> None:
+    """Give a slow test half an hour, instead of the limit that holds for all tests."""
+    if request.node.get_closest_marker("slow"):
+        faulthandler.dump_traceback_later(1800, exit=True, file=sys.__stderr__)
 
 
 @pytest.fixture(scope="module", autouse=True)

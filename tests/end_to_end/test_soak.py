@@ -1,4 +1,4 @@
-"""Soak test: 200 volumes in one window, with flat memory, files, threads and processes."""
+"""Soak test: 100 volumes in one window, with flat memory, files, threads and processes."""
 
 import ctypes
 import gc
@@ -36,7 +36,7 @@ pytestmark = [
     ),
 ]
 
-VOLUMES = 200
+VOLUMES = 100
 WARM_UP = 20
 """Volumes until all caches are full: imports, fonts, shaders, buffers of torch and of Qt."""
 EVERY = 10
