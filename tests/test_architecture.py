@@ -93,6 +93,7 @@ MOST_CODE = {
     "lighter l5": -99,
     "lighter l1": -54,
     "one image of a review": -40,
+    "one rule for a damaged calibration": -5,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -164,6 +165,7 @@ MOST_TEST_LINES = {
     "lighter l1": -80,
     "zip named and pages": 11,
     "one image of a review": -28,
+    "one rule for a damaged calibration": -1,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

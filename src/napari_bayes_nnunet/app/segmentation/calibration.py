@@ -200,12 +200,13 @@ def usual_window(folder: EnsembleFolder) -> Window:
 
 
 def keeps_largest(folder: EnsembleFolder, settings: SegmentationSettings) -> bool:
-    """Return whether only the largest component is kept: as chosen, else as `calibrate` found."""
+    """Return whether only the largest component is kept: as chosen, else as `calibrate` found.
+
+    Raises DataError if it is to be read from a damaged file.
+    """
     if settings.largest_component != "auto":
         return settings.largest_component == "on"
-    with suppress(DataError):
-        return _read(folder.path).one_component
-    return False
+    return _read(folder.path).one_component
 
 
 def applied_settings(

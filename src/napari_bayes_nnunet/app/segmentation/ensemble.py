@@ -31,7 +31,6 @@ from ...core.heart.measurements import (
 from ...core.heart.structures import lacks_lv
 from ...core.steps import drain, map_steps
 from ...core.types import Mask, Spacing, VoxelBox
-from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ...io.files.given_path import given_path
 from .. import AppError
@@ -770,9 +769,7 @@ class Ensemble:
         self, images: Sequence[ImageProgress], plan: PassPlan, should_stop: Callable[[], bool]
     ) -> None:
         """Add the signs of their kind to the images, if a usable member can tell it."""
-        judge = None
-        with suppress(DataError):  # reported by what uses a calibration
-            judge = find_image_rule(plan.folder)
+        judge = find_image_rule(plan.folder)
         if judge is None or self.checks.reason(judge[1]):
             return
         rule, member = judge
