@@ -19,18 +19,18 @@ from qtpy.QtWidgets import (
 )
 
 from ...app import AppError
+from ...app.messages import StageStarted
 from ...app.training.process import RunReader, RunSnapshot, StartedTraining, start_training
 from ...app.training.progress import NOTHING_YET, TrainingProgress
 from ...app.training.request import TrainingRequest
 from ...app.training.run_state import RunState, kill_training, read_run_state, request_stop
 from ...core.command import BAYES_NNUNET
 from ...core.counts import format_count
-from ...core.durations import duration_text
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord
 from ..common.background import Background
 from ..common.dock import CollapsibleSection, MessageLabel, column_layout
-from ..common.progress_row import ProgressBar
+from ..common.progress_row import ProgressRow
 from ..common.wording import in_the_window
 from .plots import TrainingPlots
 
@@ -183,9 +183,8 @@ BAR_HELP = (
 )
 RESUME_HELP = "Continue with the same learning rates, as if never stopped."
 STUDENT_HELP = "A student is continued by bayes-nnunet distill --resume in a terminal."
-VALIDATION_FOLLOWS = "then validation"
+VALIDATION_FOLLOWS = "validation follows"
 LOG_LINES = 2000
-_STEPS = 1000
 
 
 class WatchForm(QWidget):
@@ -205,8 +204,7 @@ class WatchForm(QWidget):
         self._has_record = self._is_student = False
         self._plan: tuple[RestartSchedule, MemberSelection] | None = None
         self.name = QLabel()
-        self.position = QLabel()
-        self.bar = ProgressBar()
+        self.progress = ProgressRow(can_stop=False)
         self.status = MessageLabel()
         self.stop_button = _button("", self.stop_requested)
         self.kill_button = _button("Kill…", self.kill_requested, KILL_HELP)
@@ -269,7 +267,8 @@ class WatchForm(QWidget):
         self._enable(state, progress)
         # A stage with a total is told above the bar.
         stage = progress.stage.text if state.may_be_running and not progress.stage.total else ""
-        sentences = [text for text in (state.text, stage, *progress.notices) if text]
+        details = ", ".join(_details(progress))
+        sentences = [text for text in (state.text, stage, details, *progress.notices) if text]
         self.status.show_message("\n".join(map(in_the_window, sentences)))
         if len(progress.reports) != self._drawn:
             self.plots.set_reports(progress.reports)
@@ -283,9 +282,10 @@ class WatchForm(QWidget):
             self.log.appendPlainText(text.rstrip("\n"))
 
     def _show_position(self, progress: TrainingProgress) -> None:
-        text, fraction = describe_progress(progress)
-        self.position.setText(text)
-        self.bar.setValue(round(fraction * _STEPS))
+        stage = counted_stage(progress)
+        self.progress.setVisible(stage is not None)
+        if stage is not None:
+            self.progress.show_stage(stage)
 
     def _enable(self, state: RunState, progress: TrainingProgress) -> None:
         active = state.may_be_running
@@ -305,14 +305,12 @@ class WatchForm(QWidget):
         self.use_button.setEnabled(progress.members > 0)
 
     def _lay_out(self) -> None:
-        self.bar.setRange(0, _STEPS)
-        self.bar.setToolTip(BAR_HELP)
+        self.progress.setToolTip(BAR_HELP)
         self.log.setReadOnly(True)
         # The log of a training of days would fill the memory of the window.
         self.log.setMaximumBlockCount(LOG_LINES)
         self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.log.setMinimumHeight(160)
-        self.position.setWordWrap(True)
         self.name.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         buttons = QGridLayout()
         for number, button in enumerate(
@@ -320,7 +318,7 @@ class WatchForm(QWidget):
         ):
             buttons.addWidget(button, number // 2, number % 2)
         buttons.addWidget(self.use_button, 2, 0, 1, 2)
-        head = (self.name, self.position, self.bar, self.status)
+        head = (self.name, self.progress, self.status)
         column_layout(self, *head, buttons, self.plots, self.log_section)
 
 
@@ -331,29 +329,27 @@ def _button(text: str, clicked: SignalInstance, help: str = "") -> QPushButton:
     return button
 
 
-def describe_progress(progress: TrainingProgress) -> tuple[str, float]:
-    """Return the progress as text, and the share of epochs or validation cases done (0 to 1)."""
-    stage = progress.stage
-    if stage.total:
-        parts, fraction = [stage.text], stage.done / stage.total
-    elif progress.reports and progress.epochs:
-        last = progress.reports[-1]
-        parts = [
-            f"Cycle {last.cycle + 1} of {progress.cycles}",
-            f"epoch {last.epoch + 1} of {progress.epochs} done",
-        ]
-        fraction = (last.epoch + 1) / progress.epochs
-    else:
-        return "", 0.0
-    return ", ".join([*parts, *_details(progress)]), fraction
+def counted_stage(progress: TrainingProgress) -> StageStarted | None:
+    """Return the share of cases, or of epochs, that are done; None before it is known."""
+    if progress.stage.total:
+        return progress.stage
+    if not progress.reports or not progress.epochs:
+        return None
+    last = progress.reports[-1]
+    return StageStarted(
+        text=f"Epoch {last.epoch + 1} of {progress.epochs} done",
+        done=last.epoch + 1,
+        total=progress.epochs,
+        eta_seconds=progress.eta_seconds or None,
+    )
 
 
 def _details(progress: TrainingProgress) -> Iterator[str]:
-    if progress.eta_seconds:
-        yield f"{duration_text(progress.eta_seconds)} left"
-    if progress.eta_seconds is not None and progress.validation_cases and not progress.stage.total:
-        yield VALIDATION_FOLLOWS
-    if progress.memory_bytes is not None:
-        yield f"{progress.memory_bytes / 2**30:.1f} GiB of memory"
+    if progress.reports:
+        yield f"Cycle {progress.reports[-1].cycle + 1} of {progress.cycles}"
     if progress.members:
         yield format_count(progress.members, "member")
+    if progress.memory_bytes is not None:
+        yield f"{progress.memory_bytes / 2**30:.1f} GiB of memory"
+    if progress.eta_seconds is not None and progress.validation_cases and not progress.stage.total:
+        yield VALIDATION_FOLLOWS
