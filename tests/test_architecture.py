@@ -95,6 +95,7 @@ MOST_CODE = {
     "one image of a review": -40,
     "one rule for a damaged calibration": -5,
     "one progress row": -4,
+    "one writer of a review": -9,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -168,6 +169,7 @@ MOST_TEST_LINES = {
     "one image of a review": -28,
     "one rule for a damaged calibration": -1,
     "one progress row": 3,
+    "one writer of a review": -25,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -26,13 +26,13 @@ import sys
 from pathlib import Path
 from napari_bayes_nnunet.app.review.export import export_review
 from napari_bayes_nnunet.app.review.session import ReviewSession
-from napari_bayes_nnunet.io.study.arrays import save_edited
+from napari_bayes_nnunet.io.images.nifti import write_labels
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
 study = read_study(Path(sys.argv[1]))
 study.edited[0, 0, 0, 0] = 1
-save_edited(study.folder, study.edited, study.info.geometry)
+write_labels(study.folder / "edited.nii.gz", study.edited, study.info.geometry)
 session = ReviewSession(read_study(study.folder))
 export_review(session, None, Path(sys.argv[2]), queue=[])
 """

@@ -23,7 +23,8 @@ from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.archive import NO_ANSWER, Archive
 from napari_bayes_nnunet.io.dicom.files import make_pseudonym
-from napari_bayes_nnunet.io.study.study import open_study_lock, read_study, save_review
+from napari_bayes_nnunet.io.study.review_state import write_review
+from napari_bayes_nnunet.io.study.study import open_study_lock, read_study
 
 from ...helpers.data.cines import ED, accept, make_cine
 from ...helpers.data.cohorts import made_request, segment_here, write_dicom_study
@@ -168,7 +169,7 @@ def test_a_study_that_grows_under_a_reader_stays(made, archive, tmp_path, capsys
     if is_saved:
         session = ReviewSession(read_study(study))
         accept(session, (ED, 2))
-        save_review(study, session.state)
+        write_review(study, session.state)
     else:
         lock = open_study_lock(study)  # as a window does, which saves later
     about = {"StudyInstanceUID": entry.uid, "StudyDate": "20300101", "PatientID": patient}
@@ -202,7 +203,7 @@ def test_work_of_a_reader_is_not_stored_as_unreviewed(made, capsys) -> None:
     study = make_cine(made.request.prediction.output / "case" / "case")
     session = ReviewSession(read_study(study))
     accept(session, (ED, 2))
-    save_review(study, session.state)
+    write_review(study, session.state)
     assert made._store("case") == 1
     assert capsys.readouterr().err.splitlines() == [f"case: {watch.HAS_WORK}"]
     assert not (study.parent / watch.OUTGOING).exists()

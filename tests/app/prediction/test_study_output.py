@@ -20,11 +20,10 @@ from napari_bayes_nnunet.core.ensemble.maps import MAPS
 from napari_bayes_nnunet.core.ensemble.posterior import most_probable
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 from napari_bayes_nnunet.core.steps import drain
-from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
-from napari_bayes_nnunet.io.study.arrays import save_edited
+from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume, write_labels
 from napari_bayes_nnunet.io.study.info import find_image
-from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
-from napari_bayes_nnunet.io.study.study import HAS_CORRECTIONS, OTHER_FILES, read_study, save_review
+from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState, write_review
+from napari_bayes_nnunet.io.study.study import HAS_CORRECTIONS, OTHER_FILES, read_study
 from napari_bayes_nnunet.io.study.summary import list_studies
 from tests.helpers.data.dicoms import write_cine, write_plane
 from tests.helpers.data.models import made_image, make_model
@@ -230,10 +229,10 @@ class TestExistingStudy:
         study = read_study(out / "cine")
         if how == "edit":
             study.edited[0, 1, 2, 3] = 3
-            save_edited(study.folder, study.edited, study.info.geometry)
+            write_labels(study.folder / "edited.nii.gz", study.edited, study.info.geometry)
         else:
             decided = ReviewState().with_decision((1, 0), Decision(state="flagged"))
-            save_review(study.folder, decided)
+            write_review(study.folder, decided)
         before = {p: p.read_bytes() for p in study.folder.rglob("*") if p.is_file()}
         for flag in ("--overwrite", "--continue"):
             code, said = run(model, cine, "-o", out, "--save", "study", "--phases", "1,2", flag)
@@ -244,7 +243,7 @@ class TestExistingStudy:
     @pytest.mark.parametrize("reviewed", [True, False])
     def test_results_are_not_replaced_beside_their_study(self, model, image, out, reviewed) -> None:
         if reviewed:
-            save_review(out / "heart", ReviewState(finished=True))
+            write_review(out / "heart", ReviewState(finished=True))
         before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
         code, said = run(model, image, "-o", out, "--members", "2", "--overwrite")
         assert code == 1

@@ -39,8 +39,9 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import read_dicom, read_stacks
 from napari_bayes_nnunet.io.dicom.seg import MAKER, read_seg
 from napari_bayes_nnunet.io.heart.normal_ranges import read_normal_ranges
-from napari_bayes_nnunet.io.study.arrays import save_edited
-from napari_bayes_nnunet.io.study.study import read_study, save_review
+from napari_bayes_nnunet.io.images.nifti import write_labels
+from napari_bayes_nnunet.io.study.review_state import write_review
+from napari_bayes_nnunet.io.study.study import read_study
 
 from ...helpers.data.cines import ED, ES, LV, accept, image_of, make_cine, write_dicoms
 from ...helpers.data.dicoms import TO_APEX
@@ -64,7 +65,7 @@ def study(images: Path, tmp_path: Path) -> Path:
     folder = make_cine(tmp_path / "study", geometry=geometry, case=CASE, ed=ED, es=ES)
     edited = read_study(folder).edited
     edited[ED - 1, 2, :5, :5] = LV
-    save_edited(folder, edited, geometry)
+    write_labels(folder / "edited.nii.gz", edited, geometry)
     return folder
 
 
@@ -118,7 +119,7 @@ def test_command_lists_the_files_and_notes_open_slices(
     session = ReviewSession(read_study(study))
     assert done.stderr.strip() == describe_open_slices(session)
     accept(session, ED, ES)
-    save_review(study, session.state)
+    write_review(study, session.state)
     assert not CliRunner().invoke(main, arguments).stderr
 
 
@@ -144,7 +145,7 @@ def test_command_writes_label_maps_and_contours(study: Path, images: Path, tmp_p
 
 def test_command_compares_with_a_set_of_ranges(study: Path, images: Path, tmp_path: Path) -> None:
     state = read_study(study).review
-    save_review(study, replace(state, patient=Patient(sex="m"), papillary_as_muscle=False))
+    write_review(study, replace(state, patient=Patient(sex="m"), papillary_as_muscle=False))
     site = tmp_path / "site.csv"
     head = "source,Site\npapillary muscles,blood\nquantity,unit,sex,kind,low,high,mean,sd\n"
     site.write_text(f"{head}LV EDV,mL,m,95 % interval,1,2,,\n")
@@ -163,7 +164,7 @@ def test_command_compares_with_a_set_of_ranges(study: Path, images: Path, tmp_pa
         "high",
     )
     assert compared("without", "--normal-ranges", "none") == ("", "")
-    save_review(study, replace(state, papillary_as_muscle=True))
+    write_review(study, replace(state, papillary_as_muscle=True))
     assert compared("muscle")[0].startswith("Papillary muscles as muscle: ")
 
 

@@ -16,8 +16,8 @@ from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
 from napari_bayes_nnunet.io.study.info import SourceImage, StudyInfo
-from napari_bayes_nnunet.io.study.review_state import ReviewState
-from napari_bayes_nnunet.io.study.study import save_review, write_study
+from napari_bayes_nnunet.io.study.review_state import ReviewState, write_review
+from napari_bayes_nnunet.io.study.study import write_study
 
 from .dicoms import write_cine
 from .posteriors import posterior_of
@@ -95,7 +95,7 @@ def make_cine(
     posteriors = {p: posterior(p, members=members, removed=removed) for p in phases}
     info = StudyInfo(**(given | changes))
     write_study(folder, info, posteriors, looks={phase: drawn(phase, 2) for phase in looks})
-    save_review(folder, ReviewState(score="gross-errors", ed=info.ed, es=info.es))
+    write_review(folder, ReviewState(score="gross-errors", ed=info.ed, es=info.es))
     return folder
 
 

@@ -10,23 +10,18 @@ import pytest
 
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.images.geometry import make_geometry
-from napari_bayes_nnunet.io.images.nifti import write_labels
 from napari_bayes_nnunet.io.study.arrays import (
     DAMAGED_POSTERIOR,
-    FOLDER_GONE,
     FOREIGN_POSTERIOR,
     MISSING_POSTERIOR,
-    OTHER_STUDY_GRID,
     foreign_values,
     read_posterior,
     round_map,
-    save_edited,
     write_posterior,
 )
 
 from ...helpers.checks.problems import says
-from ...helpers.data.studies import STRUCTURES, VOLUME, made_posterior
+from ...helpers.data.studies import STRUCTURES, made_posterior
 
 
 @pytest.fixture
@@ -142,25 +137,6 @@ def test_labels_that_are_not_structures_are_counted(kind):
     labels[:2] = 7
     labels[2] = 255
     assert foreign_values(labels, STRUCTURES) == {7: 2, 255: 1}
-
-
-class TestSavingCorrections:
-    LABELS = np.ones(VOLUME.shape, np.uint8)
-
-    def test_labels_on_another_grid_are_not_replaced(self, tmp_path):
-        moved = VOLUME.affine.copy()
-        moved[0, 3] += 5
-        file = tmp_path / "edited.nii.gz"
-        write_labels(file, self.LABELS, make_geometry(VOLUME.shape, VOLUME.spacing, affine=moved))
-        before = file.read_bytes()
-        with pytest.raises(DataError, check=says(OTHER_STUDY_GRID, file=file, expected=VOLUME)):
-            save_edited(tmp_path, self.LABELS, VOLUME)
-        assert file.read_bytes() == before
-
-    def test_a_missing_folder_is_not_created(self, tmp_path):
-        with pytest.raises(DataError, check=says(FOLDER_GONE, folder=tmp_path / "gone")):
-            save_edited(tmp_path / "gone", self.LABELS, VOLUME)
-        assert not (tmp_path / "gone").exists()
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from napari_bayes_nnunet.core.heart.patient_record import PatientRecord
 from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.images.nifti import read_volume
 from napari_bayes_nnunet.io.study.patient import PATIENT_FILE
-from napari_bayes_nnunet.io.study.review_state import ReviewState
-from napari_bayes_nnunet.io.study.study import has_corrections, read_study, save_review, write_study
+from napari_bayes_nnunet.io.study.review_state import ReviewState, write_review
+from napari_bayes_nnunet.io.study.study import has_corrections, read_study, write_study
 from tests.helpers.data.dicoms import write_cine
 from tests.helpers.data.studies import made_image, made_info, made_posterior, make_study
 
@@ -135,10 +135,10 @@ def test_damaged_record_is_said_and_the_study_opens(tmp_path, text):
 def test_first_opening_takes_the_values_of_the_header(tmp_path):
     folder = make(tmp_path / "study")
     assert read_study(folder).review.patient == KNOWN
-    save_review(folder, read_study(folder).review)
+    write_review(folder, read_study(folder).review)
     assert not has_corrections(folder)  # nobody has entered anything
     for changed in (Patient(height_cm=180, weight_kg=80.5), Patient()):
-        save_review(folder, ReviewState(patient=changed))
+        write_review(folder, ReviewState(patient=changed))
         assert read_study(folder).review.patient == changed
         assert has_corrections(folder)
 

@@ -26,16 +26,15 @@ from napari_bayes_nnunet.io.files.access import UNWRITABLE
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume, write_labels
 from napari_bayes_nnunet.io.study.arrays import (
-    FOLDER_GONE,
     MISSING_POSTERIOR,
     OTHER_STUDY_GRID,
-    save_edited,
 )
 from napari_bayes_nnunet.io.study.info import NOT_A_STUDY, find_image, is_study
-from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
+from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState, write_review
 from napari_bayes_nnunet.io.study.study import (
     BY_HAND,
     CHANGED_EDITED,
+    FOLDER_GONE,
     HAS_CORRECTIONS,
     NO_EDITED,
     NO_LOOK,
@@ -50,7 +49,6 @@ from napari_bayes_nnunet.io.study.study import (
     keep_other_work,
     open_study_lock,
     read_study,
-    save_review,
     save_work,
     work_checksums,
     write_study,
@@ -191,15 +189,15 @@ class TestWriting:
 def correct(folder: Path) -> None:
     edited = read_study(folder).edited
     edited[1, 2, 3] = 1
-    save_edited(folder, edited, VOLUME)
+    write_labels(folder / "edited.nii.gz", edited, VOLUME)
 
 
 WORK: list[Callable[[Path], Any]] = [
     correct,
-    lambda folder: save_review(folder, BEGUN),
+    lambda folder: write_review(folder, BEGUN),
     lambda folder: (folder / "edited.nii.gz").write_bytes(b"damaged"),
     lambda folder: (folder / "review.json").write_bytes(b"damaged"),
-    lambda folder: (save_review(folder, BEGUN), (folder / "study.json").unlink()),
+    lambda folder: (write_review(folder, BEGUN), (folder / "study.json").unlink()),
 ]
 
 
@@ -210,7 +208,7 @@ class TestReplacing:
 
     def test_a_study_nobody_worked_on_is_replaced(self, folder):
         (folder / "use_log.csv").write_text("time\n")
-        save_review(folder, ReviewState(score="entropy", ed=1))
+        write_review(folder, ReviewState(score="entropy", ed=1))
         self.write_again(folder, case="again")
         study = read_study(folder)
         assert study.info.case == "again"
@@ -252,7 +250,7 @@ class TestReplacing:
         assert read_study(folder).info.case == "heart"
 
     def test_equal_labels_are_not_corrections(self, folder):
-        save_edited(folder, read_study(folder).edited, VOLUME)
+        write_labels(folder / "edited.nii.gz", read_study(folder).edited, VOLUME)
         with gzip.open(folder / "edited.nii.gz") as stream:
             content = stream.read()
         (folder / "edited.nii.gz").write_bytes(gzip.compress(content, 9))
@@ -272,7 +270,7 @@ class TestBadDays:
         assert isinstance(problem, DataError)
         assert problem.values["file"] == file
         with pytest.raises(DataError):
-            save_edited(folder, np.zeros(VOLUME.shape, np.uint8), VOLUME)
+            keep_other_work(folder, {}, VOLUME)
         assert file.read_bytes() == cut
 
     def test_an_edited_file_on_another_grid_is_refused(self, folder):
@@ -296,7 +294,7 @@ class TestBadDays:
     def test_acceptances_of_lost_corrections_become_flags(self, folder):
         kept = {(None, 0): Decision(state="accepted"), (None, 2): Decision(state="flagged")}
         lost = {(None, 1): replace(ACCEPTED, comment="Apex")}
-        save_review(folder, ReviewState(decisions={**kept, **lost}, finished=True))
+        write_review(folder, ReviewState(decisions={**kept, **lost}, finished=True))
         (folder / "edited.nii.gz").rename(folder / "damaged.nii.gz")
         study = read_study(folder)
         flagged = {(None, 1): Decision(state="flagged", comment="Apex")}
@@ -317,7 +315,8 @@ class TestBadDays:
         assert read_study(study.folder).review.count("accepted") == len(places)
         changed = labels if phases == (None,) else labels[2]  # phase 3
         changed[1, 0, 0] = 3
-        save_edited(study.folder, labels, geometry)  # and killed before the decisions
+        # Killed before the decisions
+        write_labels(study.folder / "edited.nii.gz", labels, geometry)
         study = read_study(study.folder)
         states = {place: decision.state for place, decision in study.review.decisions.items()}
         assert states == {**dict.fromkeys(places, "accepted"), places[-2]: "flagged"}
@@ -329,7 +328,7 @@ class TestBadDays:
     def test_labels_that_are_not_structures_are_kept(self, folder):
         edited = read_study(folder).edited
         edited[0, 0, :3] = 9
-        save_edited(folder, edited, VOLUME)
+        write_labels(folder / "edited.nii.gz", edited, VOLUME)
         study = read_study(folder)
         np.testing.assert_array_equal(study.edited, edited)
         problem = NOT_STRUCTURES.format(
@@ -381,8 +380,8 @@ class TestBadDays:
             read_study(folder)
 
     def test_a_missing_folder_is_not_created(self, tmp_path):
-        with refusal(FOLDER_GONE, folder=tmp_path / "gone", work="the review"):
-            save_review(tmp_path / "gone", BEGUN)
+        with refusal(FOLDER_GONE, folder=tmp_path / "gone"):
+            save_work(tmp_path / "gone", np.ones(VOLUME.shape, np.uint8), VOLUME, BEGUN)
         assert not (tmp_path / "gone").exists()
 
     def test_two_windows_cannot_lock_a_study(self, folder):
@@ -443,9 +442,9 @@ class TestBadDays:
             open_study_lock(folder)
         study = read_study(folder)
         with pytest.raises(DataError, match=r"edited\.nii\.gz"):
-            save_edited(folder, study.edited, VOLUME)
+            save_work(folder, study.edited, VOLUME, BEGUN)
         with pytest.raises(DataError, match=r"review\.json"):
-            save_review(folder, BEGUN)
+            write_review(folder, BEGUN)
 
 
 WRITES_FOR_EVER = """

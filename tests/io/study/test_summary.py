@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from napari_bayes_nnunet.io.study.arrays import save_edited
+from napari_bayes_nnunet.io.images.nifti import write_labels
 from napari_bayes_nnunet.io.study.info import write_study_info
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState, write_review
 from napari_bayes_nnunet.io.study.study import read_study, save_work
@@ -73,7 +73,7 @@ def test_list_says_no_more_than_the_opened_study(tmp_path):
     save_work(folder, labels, VOLUME, ReviewState(decisions=decisions, finished=True))
     assert (summarise_study(folder).flagged, summarise_study(folder).finished) == (0, True)
     labels[1] = 3
-    save_edited(folder, labels, VOLUME)
+    write_labels(folder / "edited.nii.gz", labels, VOLUME)
     os.utime(folder / "review.json", ns=(0, 0))
     assert (summarise_study(folder).flagged, summarise_study(folder).finished) == (1, False)
     (folder / "edited.nii.gz").unlink()

@@ -26,10 +26,9 @@ from napari_bayes_nnunet.io.images.nifti import (
     write_labels,
     write_map,
 )
-from napari_bayes_nnunet.io.study.arrays import save_edited
 from napari_bayes_nnunet.io.study.info import CHANGED_IMAGE
-from napari_bayes_nnunet.io.study.review_state import ReviewState
-from napari_bayes_nnunet.io.study.study import read_study, save_review, write_study
+from napari_bayes_nnunet.io.study.review_state import ReviewState, write_review
+from napari_bayes_nnunet.io.study.study import read_study, write_study
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers import series_dialog as stack_chooser
 from napari_bayes_nnunet.widgets.layers.metadata import layer_grid, metadata_geometry
@@ -202,7 +201,7 @@ def study(tmp_path: Path) -> Path:
     folder = make_study(tmp_path / "heart", phases=(2, 5))
     edited = read_study(folder).edited
     edited[1, 0, 0, 0] = 1
-    save_edited(folder, edited, read_study(folder).info.geometry)
+    write_labels(folder / "edited.nii.gz", edited, read_study(folder).info.geometry)
     return folder
 
 
@@ -231,7 +230,7 @@ def test_a_study_opens_as_four_layers(study: Path) -> None:
 
 def test_corrections_of_another_reader_are_not_shown(study: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(study.parent))
-    save_review(study, ReviewState(reader="Anna"))
+    write_review(study, ReviewState(reader="Anna"))
     Settings().keep(reader="Ben")
     image, _, prediction = layers_of(study)
     assert image.name == "heart"

@@ -28,8 +28,8 @@ from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.io.study.info import StudyInfo
-from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
-from napari_bayes_nnunet.io.study.study import Study, has_corrections, read_study, save_review
+from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState, write_review
+from napari_bayes_nnunet.io.study.study import Study, has_corrections, read_study
 from napari_bayes_nnunet.widgets.editing.correction_form import END_BUTTONS
 from napari_bayes_nnunet.widgets.editing.corrections import (
     ALSO_CHANGED,
@@ -105,14 +105,14 @@ def test_the_review_starts_at_the_worst_slice(review) -> None:
 
 def test_the_review_continues_at_the_last_slice(make_review, tmp_path) -> None:
     folder = make_cine(tmp_path / "heart")
-    save_review(folder, ReviewState(current=(2, 1)))
+    write_review(folder, ReviewState(current=(2, 1)))
     assert make_review(folder).controller.picture.place == (2, 1)
 
 
 def test_a_missing_saved_slice_is_ignored(make_review, tmp_path) -> None:
     folder = make_cine(tmp_path / "heart")
     decisions = {(ED, 40): Decision(state="accepted"), (9, 0): Decision(state="flagged")}
-    save_review(folder, ReviewState(score="gross-errors", current=(9, 40), decisions=decisions))
+    write_review(folder, ReviewState(score="gross-errors", current=(9, 40), decisions=decisions))
     assert make_review(folder).controller.picture.place == WORST
 
 

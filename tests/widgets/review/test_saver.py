@@ -379,7 +379,7 @@ def test_own_labels_are_not_kept_as_others(session, folder, make_saver, monkeypa
     edit(session)
     saver.note_change()
     with monkeypatch.context() as full:
-        full.setattr(study_module, "save_review", fail)  # after the labels were saved
+        full.setattr(study_module, "write_review", fail)  # after the labels were saved
         with pytest.raises(DataError):
             saver.save_now()
     saver.save_now()

@@ -16,8 +16,8 @@ from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
-from napari_bayes_nnunet.io.study.study import read_study, save_review
+from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState, write_review
+from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.common.settings import DemoSettings, Settings, StopTarget
 from napari_bayes_nnunet.widgets.layers.keys import KEYS
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
@@ -150,7 +150,7 @@ def test_study_with_work_is_moved_and_another_deleted(tmp_path: Path, kept_in: S
     assert keep_work(made) is None
     assert not made.parent.exists()
     made = make_demo_study(tmp_path / "temporary" / "study")
-    save_review(made, ReviewState(decisions={(1, 0): Decision(state="accepted")}))
+    write_review(made, ReviewState(decisions={(1, 0): Decision(state="accepted")}))
     kept = keep_work(made)
     assert kept is not None
     assert kept.parent == tmp_path / "demo"
@@ -162,7 +162,7 @@ def test_study_with_work_is_moved_and_another_deleted(tmp_path: Path, kept_in: S
 def test_demo_study_does_not_replace_the_last_study(tmp_path: Path, kept_in: Settings) -> None:
     kept_in.keep(last_study=str(tmp_path / "own"))
     made = make_cine(tmp_path / "temporary" / "study")
-    save_review(made, ReviewState(decisions={(1, 0): Decision(state="accepted")}))
+    write_review(made, ReviewState(decisions={(1, 0): Decision(state="accepted")}))
     assert keep_work(made) is not None
     assert kept_in.kept.last_study == str(tmp_path / "own")
 
@@ -205,7 +205,7 @@ def test_the_closed_study_of_the_demo_is_found_again(tmp_path: Path, qtbot: Any)
 
 def test_a_study_that_cannot_be_moved_stays(tmp_path: Path, kept_in: Settings) -> None:
     made = make_cine(tmp_path / "temporary" / "study")
-    save_review(made, ReviewState(decisions={(1, 0): Decision(state="accepted")}))
+    write_review(made, ReviewState(decisions={(1, 0): Decision(state="accepted")}))
     (tmp_path / "demo").touch()
     assert keep_work(made) == made
     assert read_study(made).review.count("accepted") == 1
@@ -216,7 +216,7 @@ def test_files_saved_next_to_the_study_stay(
     tmp_path: Path, kept_in: Settings, decisions: dict[Any, Decision]
 ) -> None:
     made = make_demo_study(tmp_path / "temporary" / "study")
-    save_review(made, ReviewState(decisions=decisions))
+    write_review(made, ReviewState(decisions=decisions))
     saved = made.parent / "numbers.csv"
     saved.touch()
     keep_work(made)

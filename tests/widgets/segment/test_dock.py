@@ -37,8 +37,8 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, find
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.io.study.info import is_study, read_study_info
-from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
-from napari_bayes_nnunet.io.study.study import OTHER_FILES, read_study, save_review
+from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState, write_review
+from napari_bayes_nnunet.io.study.study import OTHER_FILES, read_study
 from napari_bayes_nnunet.widgets.cohort.dialog import FROM_THE_DOCK
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.common.levels import level_color
@@ -1061,7 +1061,7 @@ def test_a_result_is_reviewed_next_to_its_image(ready, tmp_path, qtbot, review, 
     np.testing.assert_array_equal(study.prediction, dock.result.labels)
     # A begun review is continued, and another method has its own
     begun = ReviewState(decisions={(2, 1): Decision(state="accepted")})
-    save_review(folder, begun)
+    write_review(folder, begun)
     created = read_study_info(folder)
     run(dock, qtbot)
     assert review_of(dock, qtbot) == BEGUN_STUDY.format(folder=folder)

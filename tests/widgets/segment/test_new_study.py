@@ -20,12 +20,11 @@ from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.images.geometry import Geometry
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases, read_volume
 from napari_bayes_nnunet.io.study.info import find_image, read_study_image
-from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
+from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState, write_review
 from napari_bayes_nnunet.io.study.study import (
     has_corrections,
     open_study_lock,
     read_study,
-    save_review,
 )
 from napari_bayes_nnunet.widgets.layers.result import PhaseState, SegmentationResult
 from napari_bayes_nnunet.widgets.segment.save import (
@@ -152,7 +151,7 @@ def test_a_study_of_joined_phases_names_them_and_what_was_corrected_alone(tmp_pa
     for case in cases:
         alone = result_of(None, case=case)
         folder = make_result_study(alone, tmp_path / f"{case}_study", image=ONES).folder
-    save_review(folder, BEGUN)
+    write_review(folder, BEGUN)
     source = tmp_path / "heart_ED and heart_ES"
     joined = result_of(source, VOLUME.with_phases(2), (1, 2), phase_cases=cases)
     joined.shape = joined.geometry.shape
@@ -231,7 +230,7 @@ def test_slices_of_a_layer_come_first(axis, tmp_path) -> None:
     np.testing.assert_array_equal(study.posteriors[None].member(0), stored.member(0))
     image = read_study_image(study.info, study.folder / "image.nii.gz")
     np.testing.assert_array_equal(image.voxels, voxels)
-    save_review(made.folder, BEGUN)
+    write_review(made.folder, BEGUN)
     assert not make_result_study(result, made.folder, image=layer).is_new
     with pytest.raises(DataError):
         make_result_study(result, made.folder, image=layer + 1)
@@ -288,7 +287,7 @@ def test_a_study_that_is_begun_or_open_is_kept(result, tmp_path) -> None:
     assert read_study(folder).info.ensemble == "made"
     assert make_result_study(result, folder, image=None).is_new
     assert read_study(folder).info.ensemble == "newer"
-    save_review(folder, BEGUN)
+    write_review(folder, BEGUN)
     before = {file: file.read_bytes() for file in folder.rglob("*.*") if file.is_file()}
     result.phases[None] = PhaseState(3, 3, made_report(ensemble="newest"))
     found = make_result_study(result, folder, image=None)
@@ -299,18 +298,18 @@ def test_a_study_that_is_begun_or_open_is_kept(result, tmp_path) -> None:
 
 def test_another_method_has_a_study_of_its_own(result, tmp_path) -> None:
     folder = make_result_study(result, tmp_path / "heart_study", image=None).folder
-    save_review(folder, BEGUN)
+    write_review(folder, BEGUN)
     result.phases[None] = PhaseState(3, 3, made_report(method="single"))
     for is_new in (True, False):
         made = make_result_study(result, folder, image=None)
         assert (made.folder, made.is_new) == (tmp_path / "heart_single_study", is_new)
-        save_review(made.folder, BEGUN)
+        write_review(made.folder, BEGUN)
     assert [read_study(f).info.method for f in (folder, made.folder)] == ["multi", "single"]
 
 
 def test_the_review_of_another_image_raises(result, image, tmp_path) -> None:
     folder = make_result_study(result, tmp_path / "study", image=None).folder
-    save_review(folder, BEGUN)
+    write_review(folder, BEGUN)
     other = tmp_path / "other" / "heart.nii.gz"
     other.parent.mkdir()
     other.write_bytes(image.read_bytes() + b" ")
@@ -328,7 +327,7 @@ def test_images_without_a_file_differ_by_voxels(tmp_path) -> None:
     result = result_of(None)
     voxels = np.random.default_rng(0).normal(size=VOLUME.shape)
     folder = make_result_study(result, tmp_path / "study", image=voxels).folder
-    save_review(folder, BEGUN)
+    write_review(folder, BEGUN)
     assert not make_result_study(result, folder, image=voxels).is_new
     flat = replace(result, shape=(3, *result.shape[1:]))
     for other, other_voxels in ((result, voxels + 1), (flat, voxels[:3])):
@@ -339,7 +338,7 @@ def test_images_without_a_file_differ_by_voxels(tmp_path) -> None:
 
 def test_a_damaged_begun_study_and_other_files_are_kept(result, tmp_path) -> None:
     folder = make_result_study(result, tmp_path / "study", image=None).folder
-    save_review(folder, BEGUN)
+    write_review(folder, BEGUN)
     (folder / "study.json").write_text("{")
     with pytest.raises(DataError, match=r"study\.json"):
         make_result_study(result, folder, image=None)

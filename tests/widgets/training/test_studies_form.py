@@ -15,8 +15,7 @@ from napari_bayes_nnunet.app.review.corrected_studies import AddedStudies, Corre
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
-from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
-from napari_bayes_nnunet.io.study.study import save_review
+from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState, write_review
 from napari_bayes_nnunet.widgets.common.levels import ON_LIGHT
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.training import studies_form
@@ -207,7 +206,7 @@ def test_adding_needs_ready_studies_and_a_dataset(make_form, data, qtbot) -> Non
 def test_reviewed_phases_of_real_studies_are_added(make_form, data, tmp_path, qtbot) -> None:
     folder = make_study(tmp_path / "studies" / "heart", phases=(2, 4), ed=4, es=2)
     decisions = {(4, z): Decision(state="accepted") for z in range(3)}
-    save_review(folder, ReviewState(ed=4, es=2, decisions=decisions))
+    write_review(folder, ReviewState(ed=4, es=2, decisions=decisions))
     form = aimed(listed(make_form(), qtbot, tmp_path / "studies"), qtbot, data)
     assert cells(form) == [("heart", "phase 4", "3 in phase 2")]
     assert form.target.summary.text().startswith("6 cases")

@@ -19,7 +19,7 @@ from .. import DataError
 from ..files.atomic import replacing
 from ..files.limits import DAMAGED_NPZ, ArrayHeader, read_npz
 from ..images.geometry import Geometry
-from ..images.nifti import VoxelArray, read_labels, read_volume, write_labels
+from ..images.nifti import VoxelArray, read_labels, read_volume
 
 PREDICTION: Final = "prediction.nii.gz"
 EDITED: Final = "edited.nii.gz"
@@ -43,7 +43,6 @@ OTHER_STUDY_GRID = (
     "{file} has a different grid ({grid}) from the image of its study ({expected}). Restore it "
     "from a backup."
 )
-FOLDER_GONE = "{folder} does not exist any more, so {work} cannot be saved. Restore the folder."
 
 
 def phase_name(phase: Phase) -> str:
@@ -151,21 +150,6 @@ def foreign_values(labels: VoxelArray, structures: Mapping[str, int]) -> dict[in
     is_foreign[[0, *structures.values()]] = False
     values, counts = np.unique(labels[is_foreign[labels]], return_counts=True)
     return {int(value): int(count) for value, count in zip(values, counts, strict=True)}
-
-
-def save_edited(folder: Path, labels: VoxelArray, geometry: Geometry) -> None:
-    """Write the corrected labels, (Z, Y, X) or (T, Z, Y, X), integers on the image's grid.
-
-    Save them before the decisions on them. Raises DataError if writing fails, or if the existing
-    file is damaged or on another grid: it is never overwritten, as it may still be repaired.
-    """
-    if not folder.is_dir():
-        raise DataError(FOLDER_GONE, folder=folder, work="the corrections")
-    file = folder / EDITED
-    # Reading refuses a file that must not be replaced.
-    if file.exists():
-        read_labels_on(file, geometry)
-    write_labels(file, labels, geometry)
 
 
 def _check_size(file: Path, volume: tuple[int, ...], name: str, header: ArrayHeader) -> None:

@@ -41,7 +41,6 @@ from ..images.nifti import VoxelArray, read_labels, write_image, write_labels, w
 from .arrays import (
     EDITED,
     FIRST_LOOK,
-    FOLDER_GONE,
     IMAGE,
     MAP_FILES,
     NEEDED_MAPS,
@@ -53,7 +52,6 @@ from .arrays import (
     read_map_on,
     read_posterior,
     round_map,
-    save_edited,
     select_phase,
     slice_checksums,
     write_posterior,
@@ -77,6 +75,9 @@ _UNFINISHED: Final = ".unfinished"
 HAS_CORRECTIONS: Final = (
     "{folder} holds a reader's corrections, which are never replaced. Rename it, or choose another "
     "folder."
+)
+FOLDER_GONE: Final = (
+    "{folder} does not exist any more, so the review cannot be saved. Restore the folder."
 )
 OTHER_FILES: Final = "{folder} holds other files ({file}). Choose another folder for the study."
 OPEN_ELSEWHERE: Final = (
@@ -259,13 +260,6 @@ def new_review(folder: Path, info: StudyInfo) -> ReviewState:
     return ReviewState(ed=info.ed, es=info.es, patient=known)
 
 
-def save_review(folder: Path, review: ReviewState) -> None:
-    """Write the decisions, after their labels. Raises DataError if that fails."""
-    if not folder.is_dir():
-        raise DataError(FOLDER_GONE, folder=folder, work="the review")
-    write_review(folder, review)
-
-
 def work_checksums(folder: Path) -> dict[str, str]:
     """Return the checksums of the files of a reader's work, "" for one that cannot be read."""
     checksums = {}
@@ -298,17 +292,19 @@ def keep_other_work(folder: Path, known: Mapping[str, str], geometry: Geometry) 
 def save_work(folder: Path, labels: VoxelArray, geometry: Geometry, review: ReviewState) -> None:
     """Save labels, then decisions: in this order a kill in between loses nothing.
 
-    `read_study` notices labels that are newer than their decision by its checksum. Raises DataError
-    as ``save_edited`` and ``save_review`` do, and if the drive fails.
+    `read_study` notices labels that are newer than their decision by its checksum. The labels are
+    (Z, Y, X) or (T, Z, Y, X) integers on the image's grid. Raises DataError if writing fails.
     """
     checksums = slice_checksums(labels)
     decisions = {
         place: replace(decision, labels=checksums.get(place, ""))
         for place, decision in review.decisions.items()
     }
-    with writing(folder):  # even the look for a file can raise an OSError
-        save_edited(folder, labels, geometry)
-        save_review(folder, replace(review, decisions=decisions))
+    with writing(folder):  # even the look for a folder can raise an OSError
+        if not folder.is_dir():
+            raise DataError(FOLDER_GONE, folder=folder)
+        write_labels(folder / EDITED, labels, geometry)
+        write_review(folder, replace(review, decisions=decisions))
 
 
 def files_of_study(folder: Path, info: StudyInfo) -> list[Path]:
