@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari import current_viewer
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QLineEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLineEdit, QPushButton, QWidget
 
 from ...core.counts import format_count
 from ...core.dates import parse_dates
@@ -22,6 +22,7 @@ from ..common.dock import (
     ThemeFont,
     column_layout,
     form_layout,
+    page_layout,
     row_label,
     row_layout,
 )
@@ -181,8 +182,7 @@ class ArchiveWindow(QWidget):
         rows.addRow(row_label("Date"), dates)
         target = form_layout(Folder=self.folder)
         column_layout(self.controls, rows, self.table, target, self.open_button)
-        column = QVBoxLayout(self)
-        column.addLayout(column_layout(None, self.controls, self.progress, self.status, None))
+        page_layout(self, self.controls, self.progress, self.status, None)
 
     def _connect(self) -> None:
         self.find_button.setToolTip(FIND_HELP)

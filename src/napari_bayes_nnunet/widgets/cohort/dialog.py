@@ -10,7 +10,7 @@ from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QResizeEvent, QShowEvent
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QWidget
 from superqt.utils import QSignalThrottler, signals_blocked
 
 from ...app import AppError
@@ -25,7 +25,7 @@ from ...app.messages import (
 )
 from ...core.counts import format_count
 from ..common.background import Background
-from ..common.dock import MessageLabel, column_layout, form_layout
+from ..common.dock import MessageLabel, column_layout, form_layout, page_layout, share_row
 from ..common.folder_drop import FolderDrop
 from ..common.folder_row import FolderRow
 from ..common.form import NarrowComboBox
@@ -175,17 +175,10 @@ class CohortWindow(FolderDrop, QWidget):
         self.setWindowTitle(_TITLE)
         self.resize(*SIZE)
         self.setAcceptDrops(True)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.start_button, 2)
-        buttons.addWidget(self.stop_button, 1)
-        buttons.addWidget(self.review_button, 2)
-        column = QVBoxLayout(self)
-        column.addWidget(self.form)
-        column.addWidget(self.chosen)
-        column.addLayout(buttons)
-        for part in (self.progress, self.status, self.site, self.made_by):
-            column.addWidget(part)
-        column.addWidget(self.table, 1)
+        shares = {self.start_button: 2, self.stop_button: 1, self.review_button: 2}
+        below = self.progress, self.status, self.site, self.made_by, self.table
+        column = page_layout(self, self.form, self.chosen, share_row(None, shares), *below)
+        column.setStretchFactor(self.table, 1)
 
     def _connect(self) -> None:
         self.start_button.clicked.connect(self.start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 from napari.plugins import menu_item_template
@@ -266,6 +266,14 @@ class DockContent(QWidget):
                 label.setText(self.TITLE)
                 label.setStyleSheet(TITLE_STYLE)
 
+    def _lay_out_page(self, *parts: Part) -> FittingScrollArea:
+        """Show the parts below each other, in an area that scrolls."""
+        content = QWidget()
+        page_layout(content, *parts, None)
+        area = FittingScrollArea(content)
+        column_layout(self, area)
+        return area
+
     def _on_docked(self, window: QMainWindow) -> None:
         """Prepare the window in which the dock is shown."""
 
@@ -351,6 +359,21 @@ def row_layout(parent: QWidget | None, *parts: Part, wide: QWidget | None = None
     if wide is not None:
         row.setStretchFactor(wide, 1)
     return row
+
+
+def share_row(parent: QWidget | None, shares: Mapping[QWidget, int]) -> QHBoxLayout:
+    """Return a row without margins, in which each widget has its share of the room."""
+    row = row_layout(parent, *shares)
+    for widget, share in shares.items():
+        row.setStretchFactor(widget, share)
+    return row
+
+
+def page_layout(parent: QWidget, *parts: Part) -> QVBoxLayout:
+    """Return a column that fills ``parent`` but for the usual margins of a window."""
+    column = column_layout(None, *parts)
+    QVBoxLayout(parent).addLayout(column)
+    return column
 
 
 def _lay_out(box: _Box, parts: Sequence[Part]) -> _Box:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton
 
 from ...app.evaluation.evaluate import EvaluationProgress
 from ...app.evaluation.request import (
@@ -21,7 +21,7 @@ from ...app.evaluation.request import (
 from ...app.messages import StageStarted
 from ...core.counts import format_count
 from ..common.dialogs import ask_to_replace
-from ..common.dock import DockContent, FittingScrollArea, MessageLabel, column_layout
+from ..common.dock import DockContent, MessageLabel
 from ..common.levels import Level
 from ..common.long_work import LongWork, Steps
 from ..common.progress_row import ProgressRow
@@ -76,16 +76,8 @@ class EvaluationWidget(DockContent):
         self.job.start(partial(run_evaluation, request), self._on_finished, self._on_failed)
 
     def _lay_out(self) -> None:
-        content = QWidget()
-        column = QVBoxLayout(content)
-        for part in (
-            self.form, self.hint, self.evaluate_button, self.progress, self.status, self.results,
-        ):  # fmt: skip
-            column.addWidget(part)
-        column.addStretch(1)
-        # Long case names are shortened, so that they do not widen the dock.
-        self._area = FittingScrollArea(content)
-        column_layout(self, self._area)
+        below = self.evaluate_button, self.progress, self.status, self.results
+        self._area = self._lay_out_page(self.form, self.hint, *below)
 
     def _connect(self) -> None:
         self.form.changed.connect(self._on_changed)

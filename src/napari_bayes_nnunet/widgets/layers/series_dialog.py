@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QListWidget,
     QListWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -31,6 +30,7 @@ from ...io.dicom.examination import (
 )
 from ...io.dicom.reader import read_study_date, read_thumbnail
 from ...io.dicom.series import Stack
+from ..common.dock import page_layout
 from ..common.form import NarrowComboBox
 from ..common.settings import Settings
 from ..common.wording import in_the_window
@@ -79,7 +79,6 @@ class StackChooser(QDialog):
         self.buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel
         )
-        column = QVBoxLayout(self)
         self.notes = AliasForm(self._settings)
         self.boxes = {kind: NarrowComboBox() for kind in LONG_AXIS_KINDS}
         self._long_axes = QWidget()
@@ -87,8 +86,7 @@ class StackChooser(QDialog):
         for kind, box in self.boxes.items():
             boxes.addRow(kind, box)
             box.activated.connect(partial(self._on_chosen, kind))
-        for part in (self.question, self.list, self._long_axes, self.notes, self.buttons):
-            column.addWidget(part)
+        page_layout(self, self.question, self.list, self._long_axes, self.notes, self.buttons)
         for stack in self._stacks:
             self.list.addItem(_make_item(stack, read_picture))
         row = next((r for r, v in enumerate(views) if v.view == SHORT_AXIS_VIEW), None)

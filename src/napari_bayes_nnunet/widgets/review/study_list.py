@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 
 from ...io.study.summary import StudySummary, list_studies, read_study_thumbnail, summarise_study
 from ..common.background import Background
-from ..common.dock import MessageLabel, column_layout, explained, row_layout
+from ..common.dock import MessageLabel, column_layout, explained, row_layout, share_row
 from ..common.folder_drop import FolderDrop
 from ..common.folder_row import FolderRow
 from ..common.levels import Level
@@ -133,8 +133,7 @@ class StudyList(FolderDrop, QWidget):
         about = column_layout(None, None, self.notes, self.date, None)
         row_layout(self.card, self.picture, about).setStretchFactor(about, 1)
         self.card.hide()
-        row = row_layout(None, self.open_button, self.refresh_button, wide=self.refresh_button)
-        row.setStretchFactor(self.open_button, 2)
+        row = share_row(None, {self.open_button: 2, self.refresh_button: 1})
         column_layout(self, self.folder, self.table, self.card, self.detail, row, self.site)
 
     def _on_listed(self, studies: Sequence[StudySummary]) -> None:

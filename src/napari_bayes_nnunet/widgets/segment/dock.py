@@ -17,11 +17,9 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QFileDialog,
-    QHBoxLayout,
     QMainWindow,
     QMessageBox,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -64,12 +62,12 @@ from ..common.display_form import DisplayForm
 from ..common.dock import (
     CollapsibleSection,
     DockContent,
-    FittingScrollArea,
     MessageLabel,
     column_layout,
     heading,
     line,
     raise_dock,
+    row_layout,
 )
 from ..common.folder_drop import FolderDrop
 from ..common.process import JobProcess
@@ -258,29 +256,15 @@ class SegmentWidget(FolderDrop, DockContent):
         self._on_ensemble_changed(None)
 
     def _lay_out(self) -> None:
-        content = QWidget()
-        column = QVBoxLayout(content)
-        details = self._lay_out_details()
-        for title, form in (
-            ("Ensemble", self.ensemble),
-            ("Image", self.image),
-            ("", self.run),
-            ("Picture", self.display),
-        ):
-            head = QHBoxLayout()
-            head.addWidget(heading(title) if title else line(), 1)
-            column.addLayout(head)
-            if form is self.image:
-                head.addWidget(self.archive_button)
-            if form is self.run:
-                column.addWidget(self.chosen_options)
-            column.addWidget(form)
-        # What changes its height is last, so that no control moves.
-        last = self.run.maps, details, line(), self.run.outcome
-        for part in last:
-            column.addWidget(part)
-        column.addStretch(1)
-        column_layout(self, FittingScrollArea(content))
+        image, details = heading("Image"), self._lay_out_details()
+        self._lay_out_page(
+            *(heading("Ensemble"), self.ensemble),
+            *(row_layout(None, image, self.archive_button, wide=image), self.image),
+            *(line(), self.chosen_options, self.run),
+            *(heading("Picture"), self.display),
+            # What changes its height is last, so that no control moves.
+            *(self.run.maps, details, line(), self.run.outcome),
+        )
         self.setAcceptDrops(True)
 
     def _lay_out_details(self) -> CollapsibleSection:

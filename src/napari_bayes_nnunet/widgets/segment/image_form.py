@@ -15,7 +15,6 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QWidget,
@@ -32,7 +31,7 @@ from ...io.dataset.phase_pairs import examination_of, phase_order
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import CardiacPhases, Volume
 from ..common.dialogs import ask_to_segment
-from ..common.dock import ThemeFont, column_layout, form_layout, row_label
+from ..common.dock import ThemeFont, column_layout, form_layout, row_label, row_layout, share_row
 from ..common.eliding_button import ElidingButton
 from ..common.form import DecimalKeys, NarrowComboBox, WheelGuard
 from ..common.wording import in_the_window
@@ -260,10 +259,7 @@ class ImageForm(QWidget):
         self.phase_numbers.hide()
         self.hint.setWordWrap(True)
         phases = QWidget()
-        row = QHBoxLayout(phases)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.phases, 1)
-        row.addWidget(self.phase_numbers, 1)
+        share_row(phases, {self.phases: 1, self.phase_numbers: 1})
         self._channel_rows = form_layout()
         self._rows = form_layout()
         self._rows.addRow(row_label("Voxel, mm"), self.spacing)
@@ -512,8 +508,7 @@ class SpacingRow(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
+        row = row_layout(self)
         self.boxes = [QDoubleSpinBox() for _ in range(3)]
         for box, axis in zip(self.boxes, "zyx", strict=True):
             box.setDecimals(3)
