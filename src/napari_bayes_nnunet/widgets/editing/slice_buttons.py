@@ -36,8 +36,8 @@ class SliceButtons(QWidget):
     requested = Signal(str)
     comment_changed = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.buttons = {action: QPushButton() for action in SLICE_BUTTONS}
         self.comment = QLineEdit()
         self.comment.setPlaceholderText(COMMENT_HINT)

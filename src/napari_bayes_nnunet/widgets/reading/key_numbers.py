@@ -50,8 +50,8 @@ class KeyNumbers(QWidget):
     of the prediction. ``head`` is that line, with room at its end.
     """
 
-    def __init__(self, parent: QWidget | None = None, *, in_review: bool = True) -> None:
-        super().__init__(parent)
+    def __init__(self, *, in_review: bool = True) -> None:
+        super().__init__()
         self._in_review = in_review
         self.caption = LevelLabel(" ", level="done", style="padding: 0")
         self.table = NumbersTable(titles=KEY_NUMBERS, dense=True, is_prediction=not in_review)

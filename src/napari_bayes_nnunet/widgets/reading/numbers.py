@@ -245,13 +245,12 @@ class NumbersTable(QWidget):
 
     def __init__(
         self,
-        parent: QWidget | None = None,
         *,
         titles: Mapping[str, str] | None = None,
         dense: bool = False,
         is_prediction: bool = False,
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self._titles = titles or {}
         self._value_title = PREDICTION_TITLE if is_prediction else HEADINGS[VALUE][0]
         self._dense = dense

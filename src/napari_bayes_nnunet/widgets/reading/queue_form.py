@@ -47,8 +47,8 @@ class QueueForm(QWidget):
     changed = Signal()
     noted = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.scores = explained(NarrowComboBox(), SCORE_HELP)
         self.structures = explained(NarrowComboBox(), STRUCTURE_HELP)
         self.phases_switch = explained(QCheckBox("All phases"), PHASES_HELP)

@@ -68,8 +68,8 @@ class QueueTable(QWidget):
 
     row_chosen = Signal(object, int)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._items: tuple[QueueRow, ...] = ()
         self._row_numbers: dict[tuple[int | None, int], int] = {}
         self._current: tuple[int | None, int] | None = None

@@ -47,8 +47,8 @@ class VolumePlot(QWidget):
 
     phases_changed = Signal(int, int)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._proposal: tuple[int, int] | None = None
         self.plot = CurvesPlot()
         self.legend = Legend("Volume")
@@ -137,8 +137,8 @@ class PhaseBox(NarrowComboBox):
 
     chosen = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent, letters=1)  # the space for an icon fits a second digit
+    def __init__(self) -> None:
+        super().__init__(letters=1)  # the space for an icon fits a second digit
         self.currentIndexChanged.connect(self.chosen)
 
     @property

@@ -50,8 +50,8 @@ class ReviewForms(QWidget):
     the bottom of the window, in place of the heat grid, and ``carried`` in place of these.
     """
 
-    def __init__(self, parent: QWidget | None = None, *, settings: Settings | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, *, settings: Settings | None = None) -> None:
+        super().__init__()
         self._settings = settings or Settings()
         self.key_numbers = KeyNumbers()
         self.reader = ReaderButton()

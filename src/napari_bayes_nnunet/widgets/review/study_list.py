@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -45,25 +45,13 @@ WARNING, UNKNOWN = "⚠", "–"
 
 
 class StudyList(FolderDrop, QWidget):
-    """List of studies; ``study_chosen`` carries the folder of the study to open.
-
-    ``list_studies`` returns the studies of a folder for a reader, the worst first, in a thread.
-    """
+    """List of studies; ``study_chosen`` carries the folder of the study to open."""
 
     study_chosen = Signal(object)
 
-    def __init__(
-        self,
-        *,
-        settings: Settings | None = None,
-        list_studies: Callable[[Path, str], Sequence[StudySummary]] = list_studies,
-        read_picture: Callable[[Path], Any] = read_study_thumbnail,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, *, settings: Settings | None = None) -> None:
+        super().__init__()
         self._settings = settings or Settings()
-        self._list_studies = list_studies
-        self._read_picture = read_picture
         self._background = Background(self)
         self._pictures = Background(self)
         self._studies: list[StudySummary] = []
@@ -107,7 +95,7 @@ class StudyList(FolderDrop, QWidget):
         self._background = self._background.replaced()
         self.detail.show_message("" if folder is None else SEARCHING)
         if folder is not None:
-            work = partial(self._list_studies, folder, self._settings.kept.reader)
+            work = partial(list_studies, folder, self._settings.kept.reader)
             self._background.run(work, self._on_listed, self.detail.show_message)
 
     def update_study(self, folder: Path) -> None:
@@ -182,7 +170,7 @@ class StudyList(FolderDrop, QWidget):
         self.picture.clear()
         if study is not None and not study.problem:
             show = partial(self._on_picture_read, study)
-            self._pictures.run(partial(self._read_picture, study.folder), show, lambda _: None)
+            self._pictures.run(partial(read_study_thumbnail, study.folder), show, lambda _: None)
 
     def _on_picture_read(self, study: StudySummary, pixels: Any) -> None:
         if study is self._chosen() and pixels is not None:
