@@ -47,8 +47,8 @@ SLICES = [
 
 
 @pytest.fixture
-def form(qtbot: Any) -> NumbersForm:
-    made = NumbersForm()
+def form(qtbot: Any, settings: Settings) -> NumbersForm:
+    made = NumbersForm(settings)
     qtbot.addWidget(made)
     made.resize(330, 500)
     made.show()
@@ -81,14 +81,14 @@ def test_numbers_are_shown_before_and_after_an_edit(form: NumbersForm) -> None:
 def test_a_changed_patient_is_signalled(form: NumbersForm, qtbot: Any) -> None:
     heard: list[Patient] = []
     form.patient.patient_changed.connect(heard.append)
-    form.set_patient(Patient(height_cm=172))
+    form.patient.set_patient(Patient(height_cm=172))
     qtbot.keyClicks(form.patient.weight_kg.editor.native, "64")
     assert heard == [Patient(height_cm=172, weight_kg=kg) for kg in (6, 64)]
     assert form.patient.patient == heard[-1]
 
 
-def test_indexed_numbers_do_not_move_the_fields(qtbot: Any) -> None:
-    dock, form = QWidget(), NumbersForm()
+def test_indexed_numbers_do_not_move_the_fields(qtbot: Any, settings: Settings) -> None:
+    dock, form = QWidget(), NumbersForm(settings)
     weight = form.patient.weight_kg.native
     qtbot.addWidget(dock)
     column_layout(dock, form).addStretch(1)

@@ -75,7 +75,8 @@ class ContourHandles(QObject):
         self._viewer, self._image = viewer, image
         self.is_active = False
         self._later = single_shot(self, self._remove_layers, linger_ms)
-        self._place: Place = (None, 0)
+        self.place: Place = (None, 0)
+        """(phase, z) of the slice that is being edited or was edited last."""
         self._bent = NO_CURVE
         self._before: list[BentCurve] = []
         self._chosen: int | None = None
@@ -101,16 +102,11 @@ class ContourHandles(QObject):
         """(m, 2) closed curve, the first point not repeated."""
         return self._bent.curve
 
-    @property
-    def place(self) -> Place:
-        """(phase, z) of the slice that is being edited or was edited last."""
-        return self._place
-
     def start(self, bent: BentCurve, *, place: Place, color: str) -> None:
         """Edit a contour with at least 3 handles, cancelling any other edit."""
         self.cancel()
         self._bent, self.is_active = bent, True
-        self._place, self._before, self._chosen = place, [], None
+        self.place, self._before, self._chosen = place, [], None
         red, green, blue, alpha = map(float, transform_color(color)[0])
         self._color = (red, green, blue, alpha)
         self._active = self._viewer.layers.selection.active
@@ -180,7 +176,7 @@ class ContourHandles(QObject):
     def _draw(self) -> None:
         """Draw curve and handles in their layers."""
         if self._curve is not None:
-            self._curve.draw([Line(self.curve, self._color)], self._place)
+            self._curve.draw([Line(self.curve, self._color)], self.place)
         if self._points is not None:
             # Only changes by tools of napari are taken over, see `_on_napari_changed`.
             with self._points.events.data.blocker():
@@ -196,7 +192,7 @@ class ContourHandles(QObject):
 
     def _in_image(self) -> NDArray[np.float64]:
         """Return (k, D) handles in voxels of the image."""
-        index = np.tile(index_of(self._place), (len(self._bent.at), 1))
+        index = np.tile(index_of(self.place), (len(self._bent.at), 1))
         return np.hstack([index, self._bent.handles])
 
     def _show_layers(self) -> None:
@@ -337,7 +333,7 @@ class ContourHandles(QObject):
 
     def _is_shown(self) -> bool:
         """Return whether the edited slice is on screen."""
-        is_on_screen = shown_place(self._viewer, self._image) == self._place
+        is_on_screen = shown_place(self._viewer, self._image) == self.place
         return self.is_active and is_on_screen and shows_slices(self._viewer)
 
     def _voxel(self, event: Any) -> NDArray[np.float64]:

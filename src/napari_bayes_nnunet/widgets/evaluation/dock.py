@@ -73,7 +73,8 @@ class EvaluationWidget(DockContent):
         self.results.set_outcome(None)
         self.status.show_message("")
         self._set_running(True)
-        self.job.start(partial(run_evaluation, request), self._on_finished, self._on_failed)
+        failed = partial(self._end, level="blocking")
+        self.job.start(partial(run_evaluation, request), self._on_finished, failed)
 
     def _lay_out(self) -> None:
         below = self.evaluate_button, self.progress, self.status, self.results
@@ -90,7 +91,7 @@ class EvaluationWidget(DockContent):
         self._looking.drop()
         self.preview, self._problem = None, ""
         request = self.form.request()
-        self.form.patient.show_example("")
+        self.form.patient.example.show_message("")
         if request is not None:
             work = partial(_preview_steps, request)
             self._looking.start(work, self._on_previewed, self._on_problem)
@@ -99,7 +100,7 @@ class EvaluationWidget(DockContent):
     def _on_previewed(self, preview: EvaluationPreview) -> None:
         self.preview = preview
         case = preview.cases[0]
-        self.form.patient.show_example(f"{case} → {preview.patient_of[case]}")
+        self.form.patient.example.show_message(f"{case} → {preview.patient_of[case]}")
         self._show_readiness()
 
     def _on_problem(self, sentence: str) -> None:
@@ -136,9 +137,6 @@ class EvaluationWidget(DockContent):
         self.results.set_outcome(outcome)
         # Scroll after the layout, because results below a long form would go unnoticed.
         QTimer.singleShot(0, self._show_results)
-
-    def _on_failed(self, sentence: str) -> None:
-        self._end(sentence, "blocking")
 
     def _end(self, sentence: str, level: Level = "fine") -> None:
         self._set_running(False)

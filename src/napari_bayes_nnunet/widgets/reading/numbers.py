@@ -23,7 +23,7 @@ from ...app.review.report_numbers import (
     interval_level,
 )
 from ...core.heart.ef_contributions import Contribution
-from ...core.heart.function import Comparison, Measured, Patient
+from ...core.heart.function import Comparison, Measured
 from ...core.heart.normal_ranges import HIGH
 from ...core.metrics.conformal import Coverage
 from ...io import DataError
@@ -76,9 +76,9 @@ class NumbersForm(QWidget):
     cell_chosen = Signal(object, int)
     ranges_chosen = Signal(object)
 
-    def __init__(self, settings: Settings | None = None, *, ask_csv: Choose = choose_csv) -> None:
+    def __init__(self, settings: Settings, *, ask_csv: Choose = choose_csv) -> None:
         super().__init__()
-        self._settings, self._ask_csv = settings or Settings(), ask_csv
+        self._settings, self._ask_csv = settings, ask_csv
         self._contributions: tuple[Contribution, ...] = ()
         self.nothing = MessageLabel(NO_NUMBERS)
         self.numbers = NumbersTable()
@@ -119,10 +119,6 @@ class NumbersForm(QWidget):
         """
         self.nothing.show_message("" if numbers else NO_NUMBERS)
         self.numbers.set_numbers(numbers, predicted, open_slices)
-
-    def set_patient(self, patient: Patient, header: Patient = Patient()) -> None:  # noqa: B008
-        """Show the data of the patient, and which of them the DICOM ``header`` has."""
-        self.patient.set_patient(patient, header)
 
     def _show_ranges(self) -> None:
         kept = self._settings.kept.normal_ranges

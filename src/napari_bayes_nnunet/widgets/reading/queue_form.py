@@ -92,10 +92,6 @@ class QueueForm(QWidget):
         texts: dict[str | None, str] = {None: ALL_STRUCTURES} | {name: name for name in names}
         self.structures.set_choices(texts, {name: structure_title(name) for name in names})
 
-    def set_structure(self, name: str | None) -> None:
-        """Choose a structure, or all for None."""
-        self.structures.choose(name)
-
     def set_phases(self, count: int) -> None:
         """Set the number of phases; the switch is hidden unless there are more than two."""
         self.phases_switch.setVisible(count > 2)

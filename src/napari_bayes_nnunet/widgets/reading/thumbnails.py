@@ -87,7 +87,7 @@ class Thumbnails(SliceTable):
         super().set_current(phase, z)
         # Only another slice is scrolled to, so that the reader may look elsewhere in the strip.
         if self.current not in (before, None):
-            self.setAccessibleDescription(self.reading(*self.current))
+            self.setAccessibleDescription(self.slice_model.reading(*self.current))
             self.current_moved.emit(self.cell_rect(*self.current))
 
     def refresh(self) -> None:

@@ -416,8 +416,8 @@ class ReviewController(QObject):
             self._followed.connect,
         )
         connect(self._on_turned, viewer.dims.events.order, camera.orientation)
-        connect(self._on_seen, camera.zoom, camera.center, viewer.canvas.events.size)
-        connect(self._on_contrast, self.picture.image.events.contrast_limits)
+        connect(self._view_soon.throttle, camera.zoom, camera.center, viewer.canvas.events.size)
+        connect(self._other_soon.throttle, self.picture.image.events.contrast_limits)
         connect(self._on_mode, self.picture.edited.events.mode)
 
     def make_pictures(
@@ -454,12 +454,6 @@ class ReviewController(QObject):
         whole, window = np.ones(image.data.shape[-2:], bool), tuple(image.contrast_limits)
         self.forms.other.set_pictures(self.make_pictures(around=whole, window=window))
         self.view.show_view()
-
-    def _on_seen(self, event: object = None) -> None:
-        self._view_soon.throttle()
-
-    def _on_contrast(self, event: object = None) -> None:
-        self._other_soon.throttle()
 
     # Before an action
 

@@ -56,7 +56,8 @@ class StudySaver(QObject):
         self._background = Background(self)
         self._unsaved = self._has_work = False
         self._saving = self._saves_work = False
-        self._save_again = self._has_saved = False
+        self._save_again = self.has_saved = False
+        """Whether work was saved since the study was opened."""
         self._writing = threading.Lock()
         # Numbers of saves, so that no old save replaces a newer one.
         self._started = self._written = 0
@@ -79,11 +80,6 @@ class StudySaver(QObject):
     def has_unsaved(self) -> bool:
         """Whether there are changes that are not on the disk yet."""
         return self._unsaved or self._saving
-
-    @property
-    def has_saved(self) -> bool:
-        """Whether work was saved since the study was opened."""
-        return self._has_saved
 
     def note_change(self, *, is_work: bool = True) -> None:
         """Note that there are changes to save; a step to another slice is not work."""
@@ -123,7 +119,7 @@ class StudySaver(QObject):
             self._keep()
             raise DataError(NO_MEMORY) from error
         self._unsaved = self._saving = False  # a save in the thread is on the disk or outdated
-        self._has_saved |= self._has_work or self._saves_work
+        self.has_saved |= self._has_work or self._saves_work
 
     def close(self) -> None:
         """Save changes now and release the study. Raises DataError if saving fails."""
@@ -188,7 +184,7 @@ class StudySaver(QObject):
     def _on_saved(self, _: None) -> None:
         self._saving = False
         if self._saves_work:
-            self._has_saved = True
+            self.has_saved = True
             self.saved.emit(SAVED.format(datetime.now()))
         if self._has_work:  # since this save began
             self.changed.emit()

@@ -54,7 +54,8 @@ class StudyList(FolderDrop, QWidget):
         self._settings = settings or Settings()
         self._background = Background(self)
         self._pictures = Background(self)
-        self._studies: list[StudySummary] = []
+        self.studies: list[StudySummary] = []
+        """Listed studies, from top to bottom."""
         self._is_hidden = False
         self.folder = FolderRow("Folder of studies", hint=_HINT)
         self.table = RowsTable(_COLUMNS, rows_shown=_ROWS_SHOWN)
@@ -76,11 +77,6 @@ class StudyList(FolderDrop, QWidget):
         self.notes.changed.connect(self._on_notes_changed)
         self.set_folder(None)
 
-    @property
-    def studies(self) -> list[StudySummary]:
-        """Listed studies, from top to bottom."""
-        return self._studies
-
     def set_folder(self, folder: Path | None) -> None:
         """List the studies of ``folder``."""
         self.folder.set_path(folder)
@@ -100,7 +96,7 @@ class StudyList(FolderDrop, QWidget):
 
     def update_study(self, folder: Path) -> None:
         """Read the review of a listed study again, in a thread; its row stays where it is."""
-        if any(study.folder == folder for study in self._studies):
+        if any(study.folder == folder for study in self.studies):
             work = partial(summarise_study, folder, self._settings.kept.reader)
             self._background.run(work, self._on_summarised)
 
@@ -130,14 +126,14 @@ class StudyList(FolderDrop, QWidget):
         self.detail.show_message("" if studies else NO_STUDIES)
 
     def _on_summarised(self, study: StudySummary) -> None:
-        for row, listed in enumerate(self._studies):
+        for row, listed in enumerate(self.studies):
             if listed.folder == study.folder:
-                self._studies[row] = study
+                self.studies[row] = study
                 self.table.replace_row(row, self._make_row(row))
 
     def _show(self, studies: list[StudySummary]) -> None:
         chosen = self._chosen()
-        self._studies = studies
+        self.studies = studies
         self._case_counts = Counter(study.patient or study.case for study in studies)
         self._show_rows()
         self.table.setVisible(bool(studies))
@@ -146,10 +142,10 @@ class StudyList(FolderDrop, QWidget):
             self.table.selectRow(folders.index(chosen.folder))
 
     def _show_rows(self) -> None:
-        self.table.set_rows([self._make_row(row) for row in range(len(self._studies))])
+        self.table.set_rows([self._make_row(row) for row in range(len(self.studies))])
 
     def _make_row(self, row: int) -> Row:
-        study = self._studies[row]
+        study = self.studies[row]
         if self._is_hidden:
             nameless = make_study_row(study, name=STUDY_NUMBER.format(number=row + 1))
             return replace(nameless, help="\n".join(_problems(study)))
@@ -189,7 +185,7 @@ class StudyList(FolderDrop, QWidget):
 
     def _chosen(self) -> StudySummary | None:
         row = self.table.currentIndex().row()
-        return self._studies[row] if 0 <= row < len(self._studies) else None
+        return self.studies[row] if 0 <= row < len(self.studies) else None
 
     def _on_row_chosen(self, row: Row | None) -> None:
         study = self._chosen() if row is not None else None

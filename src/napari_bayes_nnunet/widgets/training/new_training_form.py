@@ -166,7 +166,7 @@ class NewTrainingForm(QWidget):
 
     def _propose_preset(self) -> None:
         """Choose Quick look for a CPU, and Paper again for a GPU, unless the user has decided."""
-        values, is_slow = self.schedule.values(), self.preflight.has_only_a_cpu
+        values, is_slow = self.schedule.values(), self.preflight.devices.is_cpu
         if not self._proposes or values is None or not self.schedule.is_preset:
             return
         preset = values.settings.preset
@@ -177,7 +177,7 @@ class NewTrainingForm(QWidget):
     def _advice(self) -> str:
         """Return why a preset is proposed, or why it is slow."""
         values = self.schedule.values()
-        if values is None or not self.preflight.has_only_a_cpu:
+        if values is None or not self.preflight.devices.is_cpu:
             return ""
         if values.settings.preset == "paper":
             return SLOW
