@@ -74,7 +74,7 @@ class LongAxisView(PictureBeside):
         grid = make_geometry(
             (1, *plane.voxels.shape[1:]), (thickness, *plane.spacing), affine=plane.affine
         )
-        self._orientation = PlaneOrientation.of(find_orientation(grid))
+        self._orientation = find_orientation(grid)
         self.update()
 
     def lie(self) -> QTransform:
