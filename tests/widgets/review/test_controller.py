@@ -271,7 +271,7 @@ def test_the_patient_is_saved(review) -> None:
 
 def key_texts(review: Review, name: str) -> tuple[str, ...]:
     """Return verdict and comparison in the row of a key number."""
-    texts = review.forms.key_numbers.texts(name)
+    texts = review.forms.key_numbers.table.texts(name)
     return texts[VERDICT], texts[BESIDE]
 
 
@@ -298,7 +298,7 @@ def test_the_papillary_switch_is_saved_and_shows_both_numbers(review) -> None:
     assert not form.as_muscle.isChecked()
     form.as_muscle.click()
     review.settle()
-    value = review.forms.key_numbers.texts("LV EDV")
+    value = review.forms.key_numbers.table.texts("LV EDV")
     assert value[VALUE] == format_number(review.session.measured()["LV EDV"])
     assert float(value[BESIDE]) <= float(value[VALUE])
     assert value[INTERVAL] == ""

@@ -156,7 +156,7 @@ def test_advice_follows_the_accepted_slices(review) -> None:
     review.controller.view.show_numbers()
     assert review.controller.view.advice.bound == 2.5
     value = review.session.measured()["LV EF"].value
-    shown = review.forms.key_numbers.texts("LV EF")[INTERVAL]
+    shown = review.forms.key_numbers.table.texts("LV EF")[INTERVAL]
     assert shown == f"{value - 2.5:.1f}–{value + 2.5:.1f}"
     assert f"{value:.1f} ±\u00a02.5" in panel.text.text()
     panel.finish_button.click()
@@ -185,7 +185,7 @@ def test_slice_that_was_only_looked_at_changes_no_interval(review) -> None:
     review.session.numbers.rules = {"LV EF": rule, "RV EF": rule}
     review.controller.view.show_numbers()
     before = review.session.measured()
-    texts = [review.forms.key_numbers.texts(name) for name in ("LV EF", "RV EF")]
+    texts = [review.forms.key_numbers.table.texts(name) for name in ("LV EF", "RV EF")]
     assert all(text[INTERVAL] for text in texts)
     for keys in ("W", "WW", "Q"):
         for key in keys:
@@ -197,7 +197,7 @@ def test_slice_that_was_only_looked_at_changes_no_interval(review) -> None:
         review.press("N")
         review.settle()
         assert review.session.measured() == before
-        assert [review.forms.key_numbers.texts(name) for name in ("LV EF", "RV EF")] == texts
+        assert [review.forms.key_numbers.table.texts(name) for name in ("LV EF", "RV EF")] == texts
 
 
 def test_advice_is_found_once_after_a_change(review, monkeypatch) -> None:

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from ...io import DataError
 from ...io.known_archives import KnownArchive, forget_archive, keep_archive, read_archives
@@ -61,11 +62,10 @@ class ArchiveForm(QWidget):
         except DataError as error:
             self._archives, self.problem = {}, in_the_window(error)
         # Listing the archives is not a choice, which would be remembered.
-        self.names.blockSignals(True)
-        self.names.clear()
-        self.names.addItems(list(self._archives))
-        self.names.setCurrentText(name)
-        self.names.blockSignals(False)
+        with signals_blocked(self.names):
+            self.names.clear()
+            self.names.addItems(list(self._archives))
+            self.names.setCurrentText(name)
         self.problem = self.problem or ("" if self._archives else NO_ARCHIVE)
         self.remove_button.setEnabled(bool(self._archives))
         self.changed.emit()

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from ...core.counts import format_count
 from ..common.dock import ThemeFont
+from ..common.plotting import faint
 from ..reading.slice_table import APEX, BASE, small_font
 
 STRIP_HELP: Final = (
@@ -147,11 +148,11 @@ class PresenceStrip(QWidget):
 
     def _draw_bar(self, painter: QPainter, presence: SlicePresence, z: int, room: QRect) -> None:
         bar = QRect(room.left(), 0, max(room.width() - 1, 1), BAR_HEIGHT)
-        painter.fillRect(bar, _with_alpha(self._ink(), _TRACK))
+        painter.fillRect(bar, faint(self._ink(), _TRACK))
         if presence.shares is not None:
             color = QColor(presence.color)
             bar.setTop(BAR_HEIGHT - round(BAR_HEIGHT * float(presence.shares[z])))
-            painter.fillRect(bar, color if presence.drawn[z] else _with_alpha(color, _UNDRAWN))
+            painter.fillRect(bar, color if presence.drawn[z] else faint(color, _UNDRAWN))
         if presence.beyond is not None:
             height = round(BAR_HEIGHT * float(presence.beyond[z]))
             beyond = QRect(room.left(), 0, bar.width(), height)
@@ -228,9 +229,3 @@ class PresenceStrip(QWidget):
 
     def _metrics(self) -> QFontMetrics:
         return QFontMetrics(small_font(self.font()))
-
-
-def _with_alpha(color: QColor, alpha: int) -> QColor:
-    changed = QColor(color)
-    changed.setAlpha(alpha)
-    return changed

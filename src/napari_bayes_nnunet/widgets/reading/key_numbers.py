@@ -60,10 +60,6 @@ class KeyNumbers(QWidget):
         column_layout(self, self.head, self.table, self.doubt).setSpacing(0)
         self.set_numbers({}, {})
 
-    def texts(self, name: str) -> tuple[str, ...]:
-        """Return the texts in the row of ``name``."""
-        return self.table.texts(name)
-
     def set_numbers(
         self,
         numbers: Mapping[str, Measured],

@@ -253,7 +253,7 @@ class NumbersTable(QWidget):
         self._widest = WIDEST_TEXTS if dense else WIDEST_TEXTS | LATER_TEXTS
         if is_prediction:  # which does not change
             self._widest = {**self._widest, CHANGED: []}
-        self._lines: dict[str, list[QLabel]] = {}
+        self.lines: dict[str, list[QLabel]] = {}
         """Name → labels of its row."""
         self._level: Coverage | None = None
         self._grid = QGridLayout(self)
@@ -264,18 +264,13 @@ class NumbersTable(QWidget):
         self._timer = single_shot(self, self._end_highlight, FLASH_MS)
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the numbers, from top to bottom."""
-        return tuple(self._lines)
-
-    @property
     def highlighted(self) -> set[str]:
         """The names of the highlighted numbers."""
-        return {name for name, row in self._lines.items() if row[VALUE].styleSheet() == FLASH}
+        return {name for name, row in self.lines.items() if row[VALUE].styleSheet() == FLASH}
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return the texts of ``name`` from left to right."""
-        return tuple(label.text() for label in self._lines[name])
+        return tuple(label.text() for label in self.lines[name])
 
     def set_numbers(
         self,
@@ -285,7 +280,7 @@ class NumbersTable(QWidget):
     ) -> None:
         """Show ``numbers``, whether they are reviewed, and their change since ``predicted``."""
         level = interval_level([*numbers.values(), *(predicted or {}).values()])
-        if (list(numbers), level) != (list(self._lines), self._level):
+        if (list(numbers), level) != (list(self.lines), self._level):
             self._level = level
             self._make_lines(numbers)
         self._end_highlight()
@@ -297,13 +292,13 @@ class NumbersTable(QWidget):
         if (item := self._grid.itemAtPosition(0, BESIDE)) is not None:
             titles = (n.comparison.title for n in numbers.values() if self._shows(n.comparison))
             item.widget().setText(next(titles, ""))
-            has_changed = any(row[CHANGED].text() for row in self._lines.values())
+            has_changed = any(row[CHANGED].text() for row in self.lines.values())
             self._grid.itemAtPosition(0, CHANGED).widget().setText(CHANGE if has_changed else "")
 
     def _fill(
         self, name: str, measured: Measured, predicted: Measured | None, open_slices: int | None
     ) -> None:
-        row, value = self._lines[name], format_number(measured)
+        row, value = self.lines[name], format_number(measured)
         # The first value of a row is no change.
         if row[VALUE].text() not in ("", value):
             row[VALUE].setStyleSheet(FLASH)
@@ -332,13 +327,13 @@ class NumbersTable(QWidget):
 
     def _end_highlight(self) -> None:
         for name in self.highlighted:
-            self._lines[name][VALUE].setStyleSheet(BOLD)
+            self.lines[name][VALUE].setStyleSheet(BOLD)
 
     def _make_lines(self, names: Mapping[str, Measured]) -> None:
         while (item := self._grid.takeAt(0)) is not None:
             # A layout only lets go of its widgets, which would stay on screen.
             item.widget().deleteLater()
-        self._lines = {}
+        self.lines = {}
         headings = [*HEADINGS]
         headings[VALUE] = self._value_title, HEADINGS[VALUE][1]
         if self._level:
@@ -356,8 +351,8 @@ class NumbersTable(QWidget):
             line = [self._make_label(column) for column in range(len(HEADINGS))]
             line[NAME].setText(self._titles.get(name, name))
             line[VALUE].setStyleSheet(BOLD)
-            self._lines[name] = line
-            for column, label in enumerate(self._lines[name]):
+            self.lines[name] = line
+            for column, label in enumerate(self.lines[name]):
                 self._grid.addWidget(label, row, column, _side(column))
 
     def _make_label(self, column: int) -> QLabel:

@@ -72,7 +72,7 @@ from ..common.dock import (
 from ..common.folder_drop import FolderDrop
 from ..common.process import JobProcess
 from ..common.settings import Display, Settings, existing, open_settings
-from ..common.window_thread import ShortCollections, Turns
+from ..common.window_thread import ShortCollections, Turns, single_shot
 from ..common.wording import in_the_window
 from ..layers.captions import FrontCaption, ResultCaption
 from ..layers.front import bring_to_front, is_set_aside, set_aside
@@ -229,9 +229,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._held: WeakSet[SegmentationResult] = WeakSet()
         self._makes_study = False
         self.child = child or InferenceChild()
-        self._patience = QTimer(self)
-        self._patience.setSingleShot(True)
-        self._patience.setInterval(STOP_WITHIN_MS)
+        self._patience = single_shot(self, self._on_patience_lost, STOP_WITHIN_MS)
         self.cohort = JobProcess(cohort_command, subject=COHORT_SUBJECT)
         self.cohort_window: CohortWindow | None = None
         self._settings = open_settings(settings)
@@ -299,7 +297,6 @@ class SegmentWidget(FolderDrop, DockContent):
         self.display.changed.connect(self._show_display)
         self.child.message_received.connect(self._on_message)
         self.child.died.connect(self._on_child_died)
-        self._patience.timeout.connect(self._on_patience_lost)
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
         # They are not Qt children of this widget, so that they still exist when it is destroyed.
         self.destroyed.connect(self.child.close)

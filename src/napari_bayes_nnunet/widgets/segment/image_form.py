@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from ...app import AppError
 from ...app.prediction.output_files import FILE_NAMES, INFO_CFG
@@ -279,15 +280,14 @@ class ImageForm(QWidget):
         for channel, combo in enumerate(self.channels):
             kept = chosen[channel] if channel < len(chosen) else None
             # The choice is announced once, when the lists of all channels are filled.
-            combo.blockSignals(True)
-            combo.clear()
-            for layer in layers:
-                combo.addItem(layer.name, layer)
-            if not layers:
-                combo.addItem(NO_IMAGE_OPEN, None)
-            index = layers.index(kept) if kept in layers else min(channel, len(layers) - 1)
-            combo.setCurrentIndex(max(index, 0))
-            combo.blockSignals(False)
+            with signals_blocked(combo):
+                combo.clear()
+                for layer in layers:
+                    combo.addItem(layer.name, layer)
+                if not layers:
+                    combo.addItem(NO_IMAGE_OPEN, None)
+                index = layers.index(kept) if kept in layers else min(channel, len(layers) - 1)
+                combo.setCurrentIndex(max(index, 0))
 
     def _on_layers_changed(self, event: object = None) -> None:
         self._list_layers([combo.currentData() for combo in self.channels])
