@@ -18,6 +18,7 @@ from napari_bayes_nnunet.core.heart.normal_ranges import NormalRanges
 from napari_bayes_nnunet.io.heart.normal_ranges import NO_RANGES, PETERSEN
 from napari_bayes_nnunet.widgets.common.dock import column_layout
 from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.reading import numbers as numbers_module
 from napari_bayes_nnunet.widgets.reading.numbers import (
     BESIDE,
     CHANGED,
@@ -262,10 +263,12 @@ LV EDV,mL,m,95 % interval,90,220,,
 
 
 @pytest.fixture
-def chosen(qtbot: Any, tmp_path: Path) -> Any:
+def chosen(qtbot: Any, tmp_path: Path, monkeypatch: Any) -> Any:
     """Return a function that chooses an entry of the box; the dialog gives ``site.csv``."""
     settings = Settings(tmp_path / "settings.json")
-    form = NumbersForm(settings, ask_csv=lambda *_: str(tmp_path / "site.csv"))
+    chosen = str(tmp_path / "site.csv")
+    monkeypatch.setattr(numbers_module, "choose_csv", lambda *_: chosen)
+    form = NumbersForm(settings)
     qtbot.addWidget(form)
     heard: list[NormalRanges] = []
     form.ranges_chosen.connect(heard.append)

@@ -398,7 +398,7 @@ def test_an_edit_of_a_large_cine_is_fast(qtbot, tmp_path) -> None:
     session = ReviewSession(large_study(tmp_path))
     forms, viewer = ReviewForms(), ViewerModel()
     qtbot.addWidget(forms)
-    controller = ReviewController(viewer, OpenedStudy(session, None), forms, every_ms=1_000_000)
+    controller = ReviewController(viewer, OpenedStudy(session, None), forms)
     drain(controller.open())
     controller.step(1)
     times = []

@@ -19,8 +19,6 @@ from ...helpers.data.cines import ED, ES, SHAPE, WORST, make_cine
 from ...helpers.windows.reviewing import open_in, press
 from ...helpers.windows.settling import settle
 
-NEVER = 1_000_000
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -163,7 +161,7 @@ def test_thumbnails_of_the_next_study(
 def test_without_a_window_the_heat_grid_is_shown(
     folder: Path, settings: Settings, qtbot: Any
 ) -> None:
-    dock = ReviewWidget(ViewerModel(), every_ms=NEVER, settings=settings)
+    dock = ReviewWidget(ViewerModel(), settings=settings)
     qtbot.addWidget(dock)
     dock.open(folder)
     qtbot.waitUntil(lambda: not dock.is_opening)

@@ -28,7 +28,7 @@ from ...core.heart.normal_ranges import HIGH
 from ...core.metrics.conformal import Coverage
 from ...io import DataError
 from ...io.heart.normal_ranges import NO_RANGES, PETERSEN, read_normal_ranges
-from ..common.dialogs import Choose, choose_csv
+from ..common.dialogs import choose_csv
 from ..common.dock import (
     ContentScrollArea,
     LevelLabel,
@@ -76,9 +76,9 @@ class NumbersForm(QWidget):
     cell_chosen = Signal(object, int)
     ranges_chosen = Signal(object)
 
-    def __init__(self, settings: Settings, *, ask_csv: Choose = choose_csv) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self._settings, self._ask_csv = settings, ask_csv
+        self._settings = settings
         self._contributions: tuple[Contribution, ...] = ()
         self.nothing = MessageLabel(NO_NUMBERS)
         self.numbers = NumbersTable()
@@ -127,7 +127,7 @@ class NumbersForm(QWidget):
 
     def _on_ranges_activated(self) -> None:
         # Only the entry for another file has no value.
-        choice = self.ranges.currentData() or self._ask_csv(self, CHOOSE_RANGES, "")
+        choice = self.ranges.currentData() or choose_csv(self, CHOOSE_RANGES, "")
         self.problem.show_message("")
         try:
             self.ranges_chosen.emit(read_normal_ranges(choice or self._settings.kept.normal_ranges))

@@ -44,12 +44,7 @@ class StudySaver(QObject):
     other_found = Signal(str)
 
     def __init__(
-        self,
-        session: ReviewSession,
-        lock: BaseFileLock | None,
-        *,
-        every_ms: int = EVERY_MS,
-        parent: QObject | None = None,
+        self, session: ReviewSession, lock: BaseFileLock | None, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
         self._session = session
@@ -67,7 +62,7 @@ class StudySaver(QObject):
             self.destroyed.connect(lock.release)  # the window is gone, the process may live on
         self._known = dict(session.study.work)
         self._timer = QTimer(self)
-        self._timer.setInterval(every_ms)
+        self._timer.setInterval(EVERY_MS)
         self._timer.timeout.connect(self.save)
         self._timer.start()
 
