@@ -69,6 +69,7 @@ from ...helpers.data.cines import (
     write_dicoms,
 )
 from ...helpers.data.hearts import make_dataset
+from ...helpers.windows.handles import move_handle
 from ...helpers.windows.reviewing import open_in, opened, paint, plane, press
 from ...helpers.windows.settling import settle
 
@@ -790,7 +791,7 @@ def test_closing_the_window_saves_a_contour_being_edited(make_dock, folder, qtbo
     before = plane(controller.session, WORST)
     controller.act("contour")
     handles = controller.contour
-    handles.move_handle(0, handles.handles[0] + 4)
+    move_handle(handles, 0, handles.handles[0] + 4)
     assert not dock.eventFilter(dock, QCloseEvent())
     assert not np.array_equal(read_study(folder).edited[WORST[0] - 1, WORST[1]], before)
 

@@ -35,6 +35,7 @@ from napari_bayes_nnunet.widgets.review.view import (
 )
 
 from ...helpers.data.cines import ED, ES, WORST, make_cine
+from ...helpers.windows.curves import provisional
 from ...helpers.windows.reviewing import Review, predicted
 
 
@@ -371,7 +372,7 @@ def test_a_first_look_is_named_and_counts_for_nothing(make_review) -> None:
     picture, controller = review.controller.picture, review.controller
     review.settle()
     plot = review.forms.volumes.plot
-    assert plot.provisional("LV") == [2, 4]
+    assert provisional(plot) == [2, 4]
     assert plot.measured == (ED, ES)
     caption = picture.caption.text
     assert PROVISIONAL_TEXT not in caption.text

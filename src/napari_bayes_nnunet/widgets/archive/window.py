@@ -32,7 +32,7 @@ from ..common.progress_row import ProgressRow
 from ..common.rows_table import Column, Row, RowsTable
 from ..common.settings import Settings, open_settings
 from .archive_form import ArchiveForm
-from .archive_work import ArchiveSteps, ArchiveWork, AskLogin, ask_login
+from .archive_work import ArchiveSteps, ArchiveWork
 
 if TYPE_CHECKING:  # dicomweb-client, which is optional
     from ...io.archive import ArchivedStudy
@@ -72,12 +72,7 @@ class ArchiveWindow(QWidget):
     """
 
     def __init__(
-        self,
-        viewer: Any,
-        *,
-        settings: Settings | None = None,
-        ask: AskLogin = ask_login,
-        parent: QWidget | None = None,
+        self, viewer: Any, *, settings: Settings | None = None, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent, Qt.WindowType.Window)
         self._viewer = viewer
@@ -93,7 +88,7 @@ class ArchiveWindow(QWidget):
         self.open_button = QPushButton("Fetch and open")
         self.progress = ProgressRow()
         self.status = MessageLabel()
-        self.work = ArchiveWork(self, ask=ask)
+        self.work = ArchiveWork(self)
         self._lay_out()
         self._connect()
         self._on_archive_changed()

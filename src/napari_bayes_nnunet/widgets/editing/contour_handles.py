@@ -63,18 +63,11 @@ class ContourHandles(QObject):
     applied = Signal(object)
     cancelled = Signal()
 
-    def __init__(
-        self,
-        viewer: Any,
-        image: Image,
-        parent: QObject | None = None,
-        *,
-        linger_ms: int = LINGER_MS,
-    ) -> None:
+    def __init__(self, viewer: Any, image: Image, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._image = viewer, image
         self.is_active = False
-        self._later = single_shot(self, self._remove_layers, linger_ms)
+        self._later = single_shot(self, self._remove_layers, LINGER_MS)
         self.place: Place = (None, 0)
         """(phase, z) of the slice that is being edited or was edited last."""
         self._bent = NO_CURVE
@@ -138,11 +131,6 @@ class ContourHandles(QObject):
         """Undo one change of the handles."""
         if self.is_active and self._before:
             self._show(self._before.pop(), None)
-
-    def move_handle(self, index: int, point: ArrayLike) -> None:
-        """Move a handle to (y, x) in voxels."""
-        if self.is_active:
-            self._change(self._bent.move(index, point), chosen=index)
 
     def add_handle(self, point: ArrayLike) -> None:
         """Add a handle where the curve is nearest to (y, x) in voxels."""

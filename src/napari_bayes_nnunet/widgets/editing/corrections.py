@@ -148,7 +148,7 @@ class Corrections(QObject):
         self.undone_labels: set[int] = set()
         self.is_showing = False
         self.threshold: float | None = None
-        self.watch = EditWatch(viewer, layer, self, limit=self._may_paint)
+        self.watch = EditWatch(viewer, layer, self._may_paint, self)
         self.watch.changed.connect(self._on_changed)
         # First, so that a preview is accepted before anything else acts on the press.
         viewer.mouse_drag_callbacks.insert(0, self._on_press)
