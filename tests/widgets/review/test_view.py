@@ -53,8 +53,8 @@ def test_the_table_shows_the_worst_slice_first(review) -> None:
 def test_the_grid_has_one_column_per_phase(review) -> None:
     grid = review.forms.grid
     assert grid.current == WORST
-    assert "not accepted" in grid.reading(*WORST)
-    assert "phase 3 (ES)" in grid.reading(ES, 0)
+    assert "not accepted" in grid.slice_model.reading(*WORST)
+    assert "phase 3 (ES)" in grid.slice_model.reading(ES, 0)
     assert grid.cell_rect(2, 0).isEmpty()
 
 
@@ -63,14 +63,14 @@ def test_a_missing_posterior_leaves_a_gap(make_review, tmp_path) -> None:
     posterior_file(folder, ES).unlink()
     grid = make_review(folder).forms.grid
     assert not grid.cell_rect(ES, 0).isEmpty()
-    assert "mm²" not in grid.reading(ES, 0)
+    assert "mm²" not in grid.slice_model.reading(ES, 0)
 
 
 def test_the_grid_follows_the_structure(review) -> None:
-    before = review.forms.grid.reading(ES, 0)
+    before = review.forms.grid.slice_model.reading(ES, 0)
     form = review.forms.queue
     form.structures.setCurrentIndex(form.structures.findData("MYO"))
-    assert review.forms.grid.reading(ES, 0) != before
+    assert review.forms.grid.slice_model.reading(ES, 0) != before
 
 
 def test_a_single_member_falls_back_to_entropy(make_review) -> None:
@@ -92,7 +92,7 @@ def test_marks_follow_decisions_edits_and_undo(review) -> None:
     review.press("Enter")  # the slice has a finding now
     review.settle()
     assert states(review)[WORST] == "accepted, edited"
-    assert "accepted" in review.forms.grid.reading(*WORST)
+    assert "accepted" in review.forms.grid.slice_model.reading(*WORST)
     review.controller.corrections.undo()
     review.settle()
     assert states(review)[WORST] == "edited"

@@ -46,7 +46,7 @@ def test_mouse_and_keys_in_thumbnails_change_the_slice(
 ) -> None:
     dock, strip = opened_dock, opened_dock.forms.thumbnails
     place = dock.controller.picture.place
-    qtbot.waitUntil(lambda: not strip.is_drawing)
+    qtbot.waitUntil(lambda: not strip._waiting)
     before = {key: pixmap.toImage() for key, pixmap in strip._pixmaps.items()}
     assert len(before) == 2 * SHAPE[0]
 
@@ -56,7 +56,7 @@ def test_mouse_and_keys_in_thumbnails_change_the_slice(
 
     press(dock._viewer, "D")
     assert changed() == [place]
-    assert strip.reading(*place).endswith("edited")
+    assert strip.slice_model.reading(*place).endswith("edited")
     dock.controller.corrections.undo()
     assert changed() == []
     click(dock, ES, 1, qtbot)
@@ -69,10 +69,10 @@ def test_mouse_and_keys_in_thumbnails_change_the_slice(
     assert strip.current == dock.controller.picture.place == (ES, 1)
     qtbot.keyClick(strip, Qt.Key.Key_K)
     settle(qtbot, dock, dock.controller)
-    assert strip.reading(ES, 1).endswith("flagged")
+    assert strip.slice_model.reading(ES, 1).endswith("flagged")
     qtbot.keyClick(strip, Qt.Key.Key_A)
     settle(qtbot, dock, dock.controller)
-    assert strip.reading(ES, 1).endswith("accepted")
+    assert strip.slice_model.reading(ES, 1).endswith("accepted")
     assert strip.current == dock.controller.picture.place != (ES, 1)
 
 
