@@ -24,6 +24,7 @@ from napari_bayes_nnunet.io.search.folder_walk import COHORT
 from napari_bayes_nnunet.io.study.info import is_study
 from napari_bayes_nnunet.io.study.study import check_replaceable, open_study_lock, read_study
 from napari_bayes_nnunet.io.study.usage_log import USE_LOG, read_use
+from napari_bayes_nnunet.widgets.review import saver as study_saver
 from napari_bayes_nnunet.widgets.review.saver import StudySaver
 
 from ..helpers.data.cines import LV, WORST, make_cine, write_dicoms
@@ -142,10 +143,11 @@ def test_read_only_output_is_refused_before_segmenting(ensemble, images, disk):
             assert str(folder) in errors.splitlines()[-1]
 
 
-def test_edits_on_a_full_disk_are_kept(qapp, qtbot, disk):
+def test_edits_on_a_full_disk_are_kept(qapp, qtbot, disk, monkeypatch):
     study = make_cine(disk.folder / "heart")
     session = ReviewSession(read_study(study))
-    saver = StudySaver(session, open_study_lock(study), every_ms=30)
+    monkeypatch.setattr(study_saver, "EVERY_MS", 30)
+    saver = StudySaver(session, open_study_lock(study))
     before = read_labels(study / "edited.nii.gz").voxels
     disk.fill()
     labels = session.labels_in(WORST).copy()

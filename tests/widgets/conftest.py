@@ -30,6 +30,7 @@ from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
 from napari_bayes_nnunet.widgets.reading.other_phase import OtherPhase
+from napari_bayes_nnunet.widgets.review import saver as study_saver
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.segment import ensemble_form
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
@@ -214,10 +215,16 @@ def empty_window(window: napari.Viewer, qtbot: Any) -> Iterator[napari.Viewer]:
     settle(qtbot)
 
 
+@pytest.fixture(autouse=True)
+def saved_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save nothing by time, unless a test asks for it."""
+    monkeypatch.setattr(study_saver, "EVERY_MS", NEVER)
+
+
 @pytest.fixture
 def model_dock(viewer: ViewerModel, settings: Settings, qtbot: Any) -> Iterator[ReviewWidget]:
     """Return the Review dock of a viewer without a window, where a study opens quickly."""
-    made = ReviewWidget(viewer, every_ms=NEVER, settings=settings)
+    made = ReviewWidget(viewer, settings=settings)
     qtbot.addWidget(made)
     yield made
     made.close_study()
@@ -227,7 +234,7 @@ def model_dock(viewer: ViewerModel, settings: Settings, qtbot: Any) -> Iterator[
 @contextmanager
 def docked(window: napari.Viewer, settings: Settings, qtbot: Any) -> Iterator[ReviewWidget]:
     """Put a Review dock into a window; at the end take it out and check that nothing stays."""
-    made = ReviewWidget(window, every_ms=NEVER, settings=settings)
+    made = ReviewWidget(window, settings=settings)
     window.window.add_dock_widget(made, name="Review", area="right")
     canvas, run = window.window._qt_viewer.canvas.native, made.turns.run
 

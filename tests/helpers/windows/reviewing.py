@@ -141,10 +141,10 @@ class Review:
         self.viewer = ViewerModel()
         self.forms = ReviewForms()
         qtbot.addWidget(self.forms)
-        options = {"every_ms": 1_000_000, **options}
         self.controller = ReviewController(
             PublicOnlyProxy(self.viewer), opened(folder, image=image), self.forms, **options
         )
+        self.controller.saver._timer.stop()
         drain(self.controller.open())
         self.said: list[str] = []
         self.controller.said.connect(

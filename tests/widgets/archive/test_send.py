@@ -14,6 +14,7 @@ from napari_bayes_nnunet.io.known_archives import KnownArchive, keep_archive
 from napari_bayes_nnunet.widgets.archive.archive_form import NO_ARCHIVE
 from napari_bayes_nnunet.widgets.archive.send import SendDialog
 from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review.dock import SENT
 
 from ...helpers.processes.orthanc import HOST, run_orthanc
@@ -29,7 +30,7 @@ def archive(tmp_path: Path) -> Any:
         yield Archive(f"http://{HOST}:{port}/dicom-web")
 
 
-def test_a_review_is_sent_after_a_question_only(make_dock, archive, tmp_path, qtbot):
+def test_a_review_is_sent_after_a_question_only(make_dock, archive, tmp_path, monkeypatch, qtbot):
     questions: list[tuple[Any, ...]] = []
     answers = [None, KnownArchive("Research", archive.url)]
 
@@ -37,7 +38,8 @@ def test_a_review_is_sent_after_a_question_only(make_dock, archive, tmp_path, qt
         questions.append(question)
         return answers.pop(0)
 
-    dock = make_dock(ask_send=ask)
+    monkeypatch.setattr(review_dock, "ask_to_send", ask)
+    dock = make_dock()
     open_with_dicoms(dock, tmp_path, qtbot)
     drain(archive.store(files_in(tmp_path / "in")))
     dock.forms.export.send_action.trigger()
@@ -56,8 +58,10 @@ def test_a_review_is_sent_after_a_question_only(make_dock, archive, tmp_path, qt
     assert (kinds.count("SEG"), kinds.count("SR")) == (2, 1)
 
 
-def test_an_error_of_the_archive_is_said(make_dock, tmp_path, qtbot):
-    dock = make_dock(ask_send=lambda *_: KnownArchive("Research", f"http://{HOST}:1"))
+def test_an_error_of_the_archive_is_said(make_dock, tmp_path, monkeypatch, qtbot):
+    known = KnownArchive("Research", f"http://{HOST}:1")
+    monkeypatch.setattr(review_dock, "ask_to_send", lambda *_: known)
+    dock = make_dock()
     open_with_dicoms(dock, tmp_path, qtbot)
     dock.forms.export.send_action.trigger()
     qtbot.waitUntil(lambda: not dock._sending.is_running)

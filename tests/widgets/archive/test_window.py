@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QDialog
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import archive as client
 from napari_bayes_nnunet.io.known_archives import KnownArchive, keep_archive, read_archives
+from napari_bayes_nnunet.widgets.archive import archive_work
 from napari_bayes_nnunet.widgets.archive.archive_form import NO_ARCHIVE, AddressDialog, ArchiveForm
 from napari_bayes_nnunet.widgets.archive.window import (
     BAD_DATE,
@@ -63,7 +64,8 @@ def make(port, own_keyring, settings, tmp_path, monkeypatch, qtbot) -> Callable[
 
     def window(at: int = port) -> ArchiveWindow:
         keep_archive(KnownArchive("Research", f"http://{HOST}:{at}/dicom-web"))
-        made = ArchiveWindow(FakeViewer(), settings=settings, ask=Asked())
+        monkeypatch.setattr(archive_work, "ask_login", Asked())
+        made = ArchiveWindow(FakeViewer(), settings=settings)
         made.folder.set_path(tmp_path / "studies")
         qtbot.addWidget(made)
         return made
@@ -115,7 +117,7 @@ def test_a_study_is_found_fetched_and_opened(make, orthanc, tmp_path, qtbot):
 
 def test_a_login_is_asked_for_and_kept_if_wanted(make, own_keyring, qtbot):
     window = make()
-    asked = window.work._ask
+    asked = archive_work.ask_login
     asked.answers = [None, ((LOGIN[0], "wrong"), True), (LOGIN, False)]
     find(window, qtbot, "nobody")
     assert window.status.text() == asked.sentences[0]
@@ -125,7 +127,7 @@ def test_a_login_is_asked_for_and_kept_if_wanted(make, own_keyring, qtbot):
     assert len(asked.sentences) == 3
     assert own_keyring.passwords == {}
     again = make()
-    again.work._ask.answers = [(LOGIN, True)]
+    archive_work.ask_login.answers = [(LOGIN, True)]
     find(again, qtbot, "nobody")
     assert own_keyring.passwords == {("Research", LOGIN[0]): LOGIN[1]}
     find(make(), qtbot, "nobody")

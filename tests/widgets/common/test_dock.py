@@ -29,6 +29,7 @@ from napari_bayes_nnunet.widgets.common.dock import (
     DockContent,
     MessageLabel,
     TwoLineMessage,
+    column_layout,
     raise_dock,
 )
 from napari_bayes_nnunet.widgets.common.eliding_button import ElidingButton
@@ -199,7 +200,8 @@ def test_a_two_line_message_has_room_for_both_lines(qtbot) -> None:
     window = QWidget()
     qtbot.addWidget(window)
     window.setStyleSheet(get_stylesheet("dark"))
-    room, lines = TwoLineMessage(parent=window), MessageLabel("x\nx", parent=window)
+    room, lines = TwoLineMessage(), MessageLabel("x\nx")
+    column_layout(window, room, lines)
     window.show()
     assert room.heightForWidth(300) >= lines.heightForWidth(300)
     height = room.heightForWidth(300)

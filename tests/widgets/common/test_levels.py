@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_bayes_nnunet.widgets.common.dock import LevelLabel, MessageLabel
+from napari_bayes_nnunet.widgets.common.dock import LevelLabel, MessageLabel, column_layout
 from napari_bayes_nnunet.widgets.common.levels import ON_DARK, ON_LIGHT
 
 THEMES = {"dark": ON_DARK, "light": ON_LIGHT}
@@ -35,7 +35,8 @@ def test_levels_are_readable_on_the_theme(name: str) -> None:
 def test_message_follows_the_theme(qtbot: Any) -> None:
     window = QWidget()
     qtbot.addWidget(window)
-    label = MessageLabel("Memory is short.", level="warning", parent=window)
+    label = MessageLabel("Memory is short.", level="warning")
+    column_layout(window, label)
     with qtbot.waitExposed(window):
         window.show()
     for name in ("dark", "light", "dark"):

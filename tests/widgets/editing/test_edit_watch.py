@@ -42,7 +42,7 @@ def layer(viewer, image) -> Labels:
 
 @pytest.fixture
 def watch(viewer, layer) -> EditWatch:
-    made = EditWatch(viewer, layer)
+    made = EditWatch(viewer, layer, everywhere)
     yield made
     made.close()
 
@@ -176,7 +176,7 @@ def test_changes_of_a_volume_are_reported(qapp, tmp_path) -> None:
     image = viewer.add_layer(image_layer(tmp_path, VOLUME))
     layer = edited_layer(image, np.zeros(VOLUME.shape, np.uint8), {"LV": 3}, VOLUME)
     put_on_top(viewer, layer)
-    watch = EditWatch(viewer, layer)
+    watch = EditWatch(viewer, layer, everywhere)
     told = Told(watch)
     set_slices(layer, {(None, 2): square()})
     ((change,), _) = told.take()
@@ -184,6 +184,10 @@ def test_changes_of_a_volume_are_reported(qapp, tmp_path) -> None:
     watch.close()
     layer.undo()
     assert told.all == []
+
+
+def everywhere(change: SliceChange) -> Any:
+    return np.ones(len(change.rows), np.bool_)
 
 
 def only_right(change: SliceChange) -> Any:
@@ -307,7 +311,7 @@ def brush(empty_window, tmp_path) -> tuple[Any, Labels]:
 
 def test_the_mouse_paints_in_one_slice_only(qtbot, brush) -> None:
     viewer, layer = brush
-    watch = EditWatch(viewer, layer)
+    watch = EditWatch(viewer, layer, everywhere)
     mouse = CanvasMouse(viewer, qtbot)
     for phase, button in enumerate((LEFT, RIGHT)):
         viewer.dims.set_point([0, 1], layer.data_to_world((phase, 0, 0, 0))[:2])
@@ -329,7 +333,7 @@ def test_the_mouse_paints_in_one_slice_only(qtbot, brush) -> None:
 
 def test_a_mouse_stroke_is_reported_and_limited(qtbot, brush) -> None:
     viewer, layer = brush
-    watch = EditWatch(viewer, layer, limit=only_right)
+    watch = EditWatch(viewer, layer, only_right)
     told = Told(watch)
     mouse = CanvasMouse(viewer, qtbot)
     mouse.settle()
@@ -356,7 +360,7 @@ def test_a_whole_cine_is_compared_quickly(qapp) -> None:
     """Check the time of one comparison: about 1 ms; the limit allows for a slow machine."""
     viewer = ViewerModel()
     layer = viewer.add_labels(np.zeros((25, 12, 256, 256), np.uint8))
-    watch = EditWatch(viewer, layer)
+    watch = EditWatch(viewer, layer, everywhere)
     start = thread_time()
     for _ in range(5):
         watch.check()

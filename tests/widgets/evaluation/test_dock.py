@@ -604,7 +604,7 @@ def test_dock_opens_while_a_drive_fails(make_dock, folders, settings, monkeypatc
     settings.keep(last_evaluation=choice)
     hide_files(monkeypatch, folders)
     form = make_dock().form
-    assert form.methods.rows[0].path is form.labels.path is None
+    assert form.methods.rows[0].folder.path is form.labels.path is None
 
 
 @pytest.mark.parametrize(

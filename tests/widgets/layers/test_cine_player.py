@@ -9,6 +9,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
+from napari_bayes_nnunet.widgets.layers import cine_player
 from napari_bayes_nnunet.widgets.layers.cine_player import (
     ACQUIRED_RATE,
     UNKNOWN_RATE,
@@ -40,8 +41,10 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock(monkeypatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(cine_player, "perf_counter", made)
+    return made
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def viewer(tmp_path) -> ViewerModel:
 
 @pytest.fixture
 def player(viewer, clock, qapp) -> CinePlayer:
-    made = CinePlayer(viewer, viewer.layers[0], now=clock)
+    made = CinePlayer(viewer, viewer.layers[0])
     yield made
     made.close()
 
@@ -170,7 +173,7 @@ def test_a_stack_stored_in_another_order_plays_too(tmp_path, qtbot, clock) -> No
     layer = viewer.add_layer(image_layer(tmp_path, stack))
     show_in_reading_orientation(viewer, layer)
     assert layer.data.shape == (5, 4, 16, 20)
-    player = CinePlayer(viewer, layer, now=clock)
+    player = CinePlayer(viewer, layer)
     before = viewer.dims.point
     player.start()
     clock.pass_ms(80)

@@ -21,6 +21,7 @@ from napari_bayes_nnunet.io.dicom.examination import (
 from napari_bayes_nnunet.io.dicom.reader import read_stacks, read_study_date
 from napari_bayes_nnunet.io.dicom.series import Stack
 from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.layers import series_dialog
 from napari_bayes_nnunet.widgets.layers.series_dialog import (
     CANDIDATE,
     CHANGE_VIEWS,
@@ -112,11 +113,12 @@ def test_a_double_click_opens_readable_series(qtbot: Any, stacks: list[Stack]) -
     assert chooser.result() == QDialog.DialogCode.Accepted
 
 
-def test_an_unreadable_picture_becomes_a_tooltip(qtbot: Any, stacks: list[Stack]) -> None:
+def test_an_unreadable_picture_becomes_a_tooltip(qtbot, stacks, monkeypatch) -> None:
     def fail(stack: Stack) -> Any:
         raise DataError("It is compressed.")
 
-    chooser = StackChooser(stacks, read_picture=fail)
+    monkeypatch.setattr(series_dialog, "read_thumbnail", fail)
+    chooser = StackChooser(stacks)
     qtbot.addWidget(chooser)
     assert chooser.list.item(0).icon().isNull()
     assert chooser.list.item(0).toolTip() == "It is compressed."

@@ -14,6 +14,7 @@ from napari_bayes_nnunet.core.heart.structures import CARDIAC
 from napari_bayes_nnunet.widgets.common.plotting import pg, readable
 from napari_bayes_nnunet.widgets.reading.volume_plot import CurvesPlot, PhaseLine
 
+from ...helpers.windows.curves import drawn_volumes, proposal, provisional
 from .test_volume_plot import PHASES, curve
 
 
@@ -31,11 +32,11 @@ def plot(qtbot: Any) -> CurvesPlot:
 def test_dots_of_provisional_phases_are_open(plot: CurvesPlot) -> None:
     first, second = PHASES[:2]
     plot.draw([replace(curve(), provisional=frozenset({first}))], PHASES, None)
-    assert plot.provisional("LV") == [first]
+    assert provisional(plot) == [first]
     assert "(provisional)" in plot.reading(first)
     assert "(provisional)" not in plot.reading(second)
     plot.draw([curve()], PHASES, None)
-    assert plot.provisional("LV") == []
+    assert provisional(plot) == []
 
 
 def test_curves_are_darker_on_a_light_window(plot: CurvesPlot) -> None:
@@ -54,14 +55,14 @@ def test_curves_are_darker_on_a_light_window(plot: CurvesPlot) -> None:
 def test_all_volumes_are_in_view(plot: CurvesPlot) -> None:
     (left, right), (low, high) = plot.viewRange()
     assert left < 1 < 25 < right
-    assert (low, high > max(plot.curve("LV").values())) == (0, True)
+    assert (low, high > max(drawn_volumes(plot).values())) == (0, True)
 
 
 def test_chosen_and_proposed_phases_are_both_drawn(plot: CurvesPlot) -> None:
     assert plot.landmarks == (1, 9)
-    assert plot.proposal == (1, 10)
+    assert proposal(plot) == (1, 10)
     plot.draw([curve()], PHASES, None)
-    assert plot.proposal == ()
+    assert proposal(plot) == ()
     plot.set_landmarks(None, 21)
     assert plot.landmarks == (None, None)
 

@@ -151,7 +151,7 @@ def test_phases_that_were_not_segmented_are_skipped(make_grid: Any, qtbot: Any) 
     grid.set_current(4, 3)
     qtbot.keyClick(grid, Qt.Key.Key_Right)
     assert heard == [(6, 3)]
-    assert NO_SCORE in grid.reading(5, 3)
+    assert NO_SCORE in grid.slice_model.reading(5, 3)
 
 
 def test_setters_are_silent(grid: HeatGrid, chosen: Any) -> None:
@@ -171,18 +171,18 @@ def test_setters_are_silent(grid: HeatGrid, chosen: Any) -> None:
 def test_a_reading_has_slice_phase_score_and_state(grid: HeatGrid) -> None:
     grid.set_landmarks(1, 10)
     grid.set_marks({(10, 2): {"edited", "accepted"}, (11, 2): {"flagged"}, (12, 2): set()})
-    place, state = grid.reading(10, 2).splitlines()
+    place, state = grid.slice_model.reading(10, 2).splitlines()
     assert re.findall(r"[\d.]+", place) == ["3", "10", "59.0"]
     assert "(ES)" in place
     assert place.endswith(UNIT)
     assert state == "accepted, edited"
-    place, state = grid.reading(11, 2).splitlines()
+    place, state = grid.slice_model.reading(11, 2).splitlines()
     assert re.findall(r"[\d.]+", place) == ["3", "11", "60.0"]
     assert "(ES)" not in place
     assert state == "flagged"
-    assert grid.reading(12, 2).endswith("not accepted")
+    assert grid.slice_model.reading(12, 2).endswith("not accepted")
     grid.set_marks({})
-    assert grid.reading(10, 2).endswith("not accepted")
+    assert grid.slice_model.reading(10, 2).endswith("not accepted")
 
 
 def test_pointing_shows_the_reading(grid: HeatGrid, qtbot: Any) -> None:
@@ -196,7 +196,7 @@ def test_pointing_shows_the_reading(grid: HeatGrid, qtbot: Any) -> None:
             view, QHelpEvent(QEvent.Type.ToolTip, point, view.mapToGlobal(point))
         )
         shown.append(QToolTip.text())
-    assert shown == [grid.reading(2, 1), HEAT_HELP]
+    assert shown == [grid.slice_model.reading(2, 1), HEAT_HELP]
 
 
 def test_cells_have_the_colours_of_the_scale(grid: HeatGrid) -> None:
@@ -283,7 +283,7 @@ def test_a_volume_has_no_phase(make_grid: Any, qtbot: Any) -> None:
     heard = listen(grid)
     click(grid, None, 4, qtbot)
     assert heard == [(None, 4)]
-    assert grid.reading(None, 4).startswith("Slice 5: 100 mm²·bit")
+    assert grid.slice_model.reading(None, 4).startswith("Slice 5: 100 mm²·bit")
 
 
 def test_grid_of_another_size_asks_for_another_height(qtbot: Any) -> None:

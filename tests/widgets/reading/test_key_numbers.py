@@ -69,9 +69,9 @@ def table(qtbot: Any) -> KeyNumbers:
 
 def test_the_key_numbers_have_a_row_each(table: KeyNumbers) -> None:
     table.set_numbers(numbers(LV_EF=48.25), numbers(LV_EF=50.0), ed=1, es=9)
-    assert table.texts("LV EF") == ("EF", "48.2", "%", "", "−1.8", "", "")
-    assert table.texts("LV EDV") == ("EDV", "123.4", "mL", "", "", "", "")
-    assert [table.texts(name)[NAME] for name in table.table.names] == [
+    assert table.table.texts("LV EF") == ("EF", "48.2", "%", "", "−1.8", "", "")
+    assert table.table.texts("LV EDV") == ("EDV", "123.4", "mL", "", "", "", "")
+    assert [table.table.texts(name)[NAME] for name in table.table.lines] == [
         *("EF", "EDV", "EDVi", "ESV", "ESVi", "SV", "Mass", "RV EF"),
     ]
     assert table.caption.text() == BOTH_PHASES.format(ed=1, es=9)
@@ -92,7 +92,7 @@ def test_spread_of_the_models_is_only_in_the_tooltip(table: KeyNumbers) -> None:
     table.set_numbers(numbers(), numbers(), {"LV EF": 0, "LV EDV": 9}, ed=1, es=9)
     texts = [label.text() for label in table.findChildren(QLabel)]
     assert not any("±" in text or "11.2" in text for text in texts)
-    edv, ef = (table.table._lines[name][VALUE].toolTip() for name in ("LV EDV", "LV EF"))
+    edv, ef = (table.table.lines[name][VALUE].toolTip() for name in ("LV EDV", "LV EF"))
     assert "11.2" in edv
     assert "11.2" not in ef  # it is reviewed
 
@@ -101,11 +101,11 @@ def test_indexed_numbers_have_rows_before_they_are_known(table: KeyNumbers) -> N
     table.set_numbers(numbers(), {}, ed=1, es=9)
     height = table.sizeHint().height()
     for name in INDEXED_NUMBERS:
-        assert table.texts(name)[VALUE] == UNKNOWN
-        assert NO_INDEX_HELP in table.table._lines[name][VALUE].toolTip()
+        assert table.table.texts(name)[VALUE] == UNKNOWN
+        assert NO_INDEX_HELP in table.table.lines[name][VALUE].toolTip()
     index = {n: replace(numbers()["LV EDV"], name=n, value=82.4) for n in INDEXED_NUMBERS}
     table.set_numbers(numbers() | index, {}, ed=1, es=9)
-    assert [table.texts(name)[VALUE] for name in INDEXED_NUMBERS] == ["82.4", "82.4"]
+    assert [table.table.texts(name)[VALUE] for name in INDEXED_NUMBERS] == ["82.4", "82.4"]
     assert table.sizeHint().height() == height
 
 
@@ -113,18 +113,18 @@ def test_outside_a_review_only_known_indexed_numbers_have_rows(qtbot: Any) -> No
     table = KeyNumbers(in_review=False)
     qtbot.addWidget(table)
     table.set_numbers(numbers(), {}, ed=1, es=9)
-    assert {*INDEXED_NUMBERS}.isdisjoint(table.table.names)
+    assert {*INDEXED_NUMBERS}.isdisjoint(table.table.lines)
 
 
 def test_an_unknown_number_is_a_dash(table: KeyNumbers) -> None:
     table.set_numbers(numbers(LV_EF=math.nan), numbers(), ed=1, es=9)
-    assert table.texts("LV EF") == ("EF", UNKNOWN, "%", "", "", "", "")
+    assert table.table.texts("LV EF") == ("EF", UNKNOWN, "%", "", "", "", "")
 
 
 def test_without_numbers_the_reason_is_shown(table: KeyNumbers) -> None:
     table.set_numbers({}, {})
     assert table.caption.text() == NO_KEY_NUMBERS
-    assert table.table.names == ()
+    assert table.table.lines == {}
 
 
 def test_the_reason_does_not_widen_the_dock(table: KeyNumbers) -> None:
@@ -140,7 +140,7 @@ def test_the_reason_does_not_widen_the_dock(table: KeyNumbers) -> None:
 def test_a_change_moves_no_row_and_no_column(table: KeyNumbers, points: int) -> None:
     def places() -> list[tuple[int, int]]:
         table.grab()
-        lines = table.table._lines.values()
+        lines = table.table.lines.values()
         cells = [line[column] for line in lines for column in (INTERVAL, CHANGED, BESIDE)]
         return [(cell.geometry().right(), cell.y()) for cell in cells]
 
@@ -157,8 +157,8 @@ def test_a_change_moves_no_row_and_no_column(table: KeyNumbers, points: int) -> 
     at_ed = {name: changed[name] for name in ("LV EDV", "LV mass", "RV EDV")}
     table.set_numbers(at_ed, wide, ed=20, es=10)
     assert places() == before
-    assert table.texts("LV EF")[:3] == ("EF", UNKNOWN, "")
-    assert table.texts("LV EDV")[VALUE] == "88.8"
+    assert table.table.texts("LV EF")[:3] == ("EF", UNKNOWN, "")
+    assert table.table.texts("LV EDV")[VALUE] == "88.8"
 
 
 def test_the_widest_numbers_fit_the_dock(table: KeyNumbers) -> None:
@@ -177,9 +177,9 @@ def test_a_normal_range_and_its_verdict_stand_beside_the_number(table: KeyNumber
     plain = numbers()
     high = replace(NORMAL, verdict="▲ high")
     table.set_numbers({**plain, "LV EDV": replace(plain["LV EDV"], comparison=high)}, plain)
-    texts = table.texts("LV EDV")
+    texts = table.table.texts("LV EDV")
     assert (texts[BESIDE], texts[VERDICT]) == ("93–232", "▲ high")
-    help_text = table.table._lines["LV EDV"][VALUE].toolTip()
+    help_text = table.table.lines["LV EDV"][VALUE].toolTip()
     assert {*NORMAL.lines, *NORMAL.notes} <= {*help_text.splitlines()}
     assert "Normal" in {label.text() for label in table.findChildren(QLabel)}
 
@@ -189,6 +189,6 @@ def test_ranges_of_both_sexes_stand_in_the_tooltip(table: KeyNumbers) -> None:
     height = table.sizeHint().height()
     both = replace(NORMAL, title="Men\nWomen", text="93–232\n80–175", verdict="▲ high")
     table.set_numbers({n: replace(m, comparison=both) for n, m in numbers().items()}, {})
-    assert table.texts("LV EDV")[BESIDE:] == ("", "▲ high")
-    assert NORMAL.lines[0] in table.table._lines["LV EDV"][VERDICT].toolTip()
+    assert table.table.texts("LV EDV")[BESIDE:] == ("", "▲ high")
+    assert NORMAL.lines[0] in table.table.lines["LV EDV"][VERDICT].toolTip()
     assert table.sizeHint().height() == height

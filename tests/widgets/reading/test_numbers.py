@@ -18,6 +18,7 @@ from napari_bayes_nnunet.core.heart.normal_ranges import NormalRanges
 from napari_bayes_nnunet.io.heart.normal_ranges import NO_RANGES, PETERSEN
 from napari_bayes_nnunet.widgets.common.dock import column_layout
 from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.reading import numbers as numbers_module
 from napari_bayes_nnunet.widgets.reading.numbers import (
     BESIDE,
     CHANGED,
@@ -47,8 +48,8 @@ SLICES = [
 
 
 @pytest.fixture
-def form(qtbot: Any) -> NumbersForm:
-    made = NumbersForm()
+def form(qtbot: Any, settings: Settings) -> NumbersForm:
+    made = NumbersForm(settings)
     qtbot.addWidget(made)
     made.resize(330, 500)
     made.show()
@@ -81,14 +82,14 @@ def test_numbers_are_shown_before_and_after_an_edit(form: NumbersForm) -> None:
 def test_a_changed_patient_is_signalled(form: NumbersForm, qtbot: Any) -> None:
     heard: list[Patient] = []
     form.patient.patient_changed.connect(heard.append)
-    form.set_patient(Patient(height_cm=172))
+    form.patient.set_patient(Patient(height_cm=172))
     qtbot.keyClicks(form.patient.weight_kg.editor.native, "64")
     assert heard == [Patient(height_cm=172, weight_kg=kg) for kg in (6, 64)]
     assert form.patient.patient == heard[-1]
 
 
-def test_indexed_numbers_do_not_move_the_fields(qtbot: Any) -> None:
-    dock, form = QWidget(), NumbersForm()
+def test_indexed_numbers_do_not_move_the_fields(qtbot: Any, settings: Settings) -> None:
+    dock, form = QWidget(), NumbersForm(settings)
     weight = form.patient.weight_kg.native
     qtbot.addWidget(dock)
     column_layout(dock, form).addStretch(1)
@@ -185,13 +186,13 @@ def test_change_is_that_of_the_numbers_on_screen(table, before, now, change) -> 
 def test_intervals_and_open_slices_are_explained(table: NumbersTable) -> None:
     interval = replace(PREDICTED["LV EF"], intervals={90: (47.6, 59.4)})
     table.set_numbers(PREDICTED | numbers(interval), PREDICTED, {"LV EF": 9, "LV EDV": 0})
-    help_text = table._lines["LV EF"][VALUE].toolTip()
+    help_text = table.lines["LV EF"][VALUE].toolTip()
     ends = {"level": 90, "low": "47.6", "high": "59.4", "unit": "%"}
     assert INTERVAL_TEXT.format(**ends) in help_text
     assert INTERVAL_HELP.format(level=90) in help_text
     assert SPREAD_TEXT.format(spread="1.7", unit="%") in help_text
     assert OPEN_TEXT.format(9) in help_text
-    assert REVIEWED_TEXT in table._lines["LV EDV"][VALUE].toolTip()
+    assert REVIEWED_TEXT in table.lines["LV EDV"][VALUE].toolTip()
 
 
 def test_a_changed_value_is_highlighted(table: NumbersTable, qtbot: Any) -> None:
@@ -200,7 +201,7 @@ def test_a_changed_value_is_highlighted(table: NumbersTable, qtbot: Any) -> None
     table.set_numbers(PREDICTED | numbers(measured("LV EDV", 145.0, 3.1)), PREDICTED)
     assert table.highlighted == {"LV EDV"}
     assert table.texts("LV EDV") == ("LV EDV", "145.0", "mL", "", "+2.7", "", "")
-    assert "142.3" in table._lines["LV EDV"][VALUE].toolTip()
+    assert "142.3" in table.lines["LV EDV"][VALUE].toolTip()
     assert table.texts("LV EF")[CHANGED] == ""
     qtbot.waitUntil(lambda: not table.highlighted)
     assert table.texts("LV EDV")[CHANGED] == "+2.7"
@@ -231,7 +232,7 @@ def test_other_numbers_replace_the_previous(table: NumbersTable, qtbot: Any) -> 
 
 
 def test_names_and_headings_are_explained(table: NumbersTable) -> None:
-    line, edv = table._lines["LV EDV"], PREDICTED["LV EDV"]
+    line, edv = table.lines["LV EDV"], PREDICTED["LV EDV"]
     assert line[0].toolTip().startswith(edv.title)
     assert line[0].toolTip().endswith(edv.help)
     assert all(help_text.endswith(".") for title, help_text in HEADINGS if title)
@@ -243,7 +244,7 @@ def test_a_range_stands_beside_its_verdict(table: NumbersTable) -> None:
     texts = table.texts("LV EDV")
     assert (texts[VALUE], texts[BESIDE], texts[VERDICT]) == ("240.0", "93–232", "▲ high")
     assert heading(table, BESIDE) == "Normal"
-    assert NORMAL.lines[0] in table._lines["LV EDV"][VALUE].toolTip()
+    assert NORMAL.lines[0] in table.lines["LV EDV"][VALUE].toolTip()
     table.set_numbers(numbers(replace(number, comparison=replace(NORMAL, title="Muscle"))))
     assert heading(table, BESIDE) == "Muscle"
     both = replace(NORMAL, title="Men\nWomen", text="93–232\n80–175")
@@ -262,10 +263,12 @@ LV EDV,mL,m,95 % interval,90,220,,
 
 
 @pytest.fixture
-def chosen(qtbot: Any, tmp_path: Path) -> Any:
+def chosen(qtbot: Any, tmp_path: Path, monkeypatch: Any) -> Any:
     """Return a function that chooses an entry of the box; the dialog gives ``site.csv``."""
     settings = Settings(tmp_path / "settings.json")
-    form = NumbersForm(settings, ask_csv=lambda *_: str(tmp_path / "site.csv"))
+    chosen = str(tmp_path / "site.csv")
+    monkeypatch.setattr(numbers_module, "choose_csv", lambda *_: chosen)
+    form = NumbersForm(settings)
     qtbot.addWidget(form)
     heard: list[NormalRanges] = []
     form.ranges_chosen.connect(heard.append)

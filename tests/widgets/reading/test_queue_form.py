@@ -64,7 +64,7 @@ def test_one_structure_or_all(form: QueueForm, changes: Any) -> None:
 
 
 def test_the_structure_stays_if_still_offered(form: QueueForm, changes: Any) -> None:
-    form.set_structure("LV")
+    form.structures.choose("LV")
     form.set_structures(["LV", "MYO"])
     assert form.choices["structure"] == "LV"
     form.set_structures(["scar"])

@@ -58,7 +58,7 @@ def strip(session: ReviewSession, qtbot: Any) -> Thumbnails:
     made.set_pictures(pictures_of(session))
     made.resize(500, 140)
     made.show()
-    qtbot.waitUntil(lambda: not made.is_drawing)
+    qtbot.waitUntil(lambda: not made._waiting)
     return made
 
 
@@ -145,11 +145,12 @@ def test_other_keys_are_left_to_the_window(strip: Thumbnails, chosen: Any, key: 
 
 
 def test_the_text_of_a_slice_counts_from_one(strip: Thumbnails, qtbot: Any) -> None:
+    read = strip.slice_model.reading
     strip.set_marks({(ES, 0): {"accepted", "edited"}})
-    assert strip.reading(ES, 0) == f"Slice 1, phase {ES} (ES): 5.00 {UNIT}\naccepted, edited"
-    assert strip.reading(ED, 1) == f"Slice 2, phase {ED} (ED): 20.0 {UNIT}\nnot accepted"
+    assert read(ES, 0) == f"Slice 1, phase {ES} (ES): 5.00 {UNIT}\naccepted, edited"
+    assert read(ED, 1) == f"Slice 2, phase {ED} (ED): 20.0 {UNIT}\nnot accepted"
     strip.set_current(ES, 0)
-    assert strip.accessibleDescription() == strip.reading(ES, 0)
+    assert strip.accessibleDescription() == read(ES, 0)
     strip.activateWindow()
     qtbot.waitUntil(strip.isActiveWindow)
     shown, view = [], strip.viewport()
@@ -159,7 +160,7 @@ def test_the_text_of_a_slice_counts_from_one(strip: Thumbnails, qtbot: Any) -> N
             view, QHelpEvent(QEvent.Type.ToolTip, point, view.mapToGlobal(point))
         )
         shown.append(QToolTip.text())
-    assert shown == [strip.reading(ED, 1), THUMBNAIL_HELP]
+    assert shown == [strip.slice_model.reading(ED, 1), THUMBNAIL_HELP]
 
 
 def test_frames_have_colours_of_heat_grid_and_queue(strip: Thumbnails) -> None:
@@ -238,7 +239,7 @@ def test_only_the_corrected_thumbnail_changes(
     labels[labels == LV] = 0
     strip.refresh()
     assert drawn == [(ED, 1)]
-    assert not strip.is_drawing
+    assert not strip._waiting
     after = {z: drawn_parts(strip, strip.cell_rect(ED, z)) for z in range(SLICES)}
     assert [z for z in before if before[z] != after[z]] == [1]
     labels[...] = original  # as after an undo
@@ -269,7 +270,7 @@ def test_pictures_are_drawn_in_steps(
     strip.set_current(ES, 3)
     strip.set_pictures(pictures_of(session))
     assert strip._waiting[0] == (ES, 3)
-    qtbot.waitUntil(lambda: not strip.is_drawing)
+    qtbot.waitUntil(lambda: not strip._waiting)
     assert len(waiting) >= 2 * SLICES - 1
 
 
@@ -280,16 +281,16 @@ def test_nothing_is_drawn_while_hidden(
     session.labels_in((ED, 0))[...] = 0
     strip.refresh()
     QApplication.processEvents()
-    assert strip.is_drawing
+    assert strip._waiting
     strip.show()
-    qtbot.waitUntil(lambda: not strip.is_drawing)
+    qtbot.waitUntil(lambda: not strip._waiting)
 
 
 def test_pictures_are_sharp_after_a_resize(strip: Thumbnails, qtbot: Any) -> None:
     small = strip.cell_rect(ED, 0).size()
     strip.resize(700, 240)
     assert strip.cell_rect(ED, 0).height() > small.height()
-    qtbot.waitUntil(lambda: not strip.is_drawing)
+    qtbot.waitUntil(lambda: not strip._waiting)
     for (phase, z), pixmap in strip._pixmaps.items():
         size = strip.cell_rect(phase, z).adjusted(INSET, INSET, -INSET, -INSET).size()
         assert pixmap.size() == size * strip.devicePixelRatioF()
@@ -317,7 +318,7 @@ def test_a_volume_has_one_row_without_name(qtbot: Any) -> None:
     qtbot.addWidget(strip)
     strip.set_scores(SCORES[:, :1], (None,), UNIT, top=20)
     assert not strip.cell_rect(None, 0).isEmpty()
-    assert strip.reading(None, 1) == f"Slice 2: 20.0 {UNIT}\nnot accepted"
+    assert strip.slice_model.reading(None, 1) == f"Slice 2: 20.0 {UNIT}\nnot accepted"
 
 
 def test_many_slices_ask_for_more_room(qtbot: Any) -> None:

@@ -18,8 +18,8 @@ from napari_bayes_nnunet.widgets.reading.view_form import ViewForm
 
 
 @pytest.fixture
-def form(qtbot) -> ViewForm:
-    made = ViewForm()
+def form(qtbot, settings) -> ViewForm:
+    made = ViewForm(settings)
     qtbot.addWidget(made)
     return made
 

@@ -23,6 +23,8 @@ from napari_bayes_nnunet.widgets.reading.volume_plot import (
     VolumePlot,
 )
 
+from ...helpers.windows.curves import drawn_volumes, proposal, provisional
+
 PHASES = tuple(phase for phase in range(1, 26) if phase != 21)
 
 
@@ -84,7 +86,7 @@ def drag(plot: VolumePlot, start: float, end: float) -> None:
 
 
 def test_every_phase_with_a_volume_is_drawn(plot: VolumePlot) -> None:
-    drawn = plot.plot.curve("LV")
+    drawn = drawn_volumes(plot.plot)
     assert tuple(drawn) == PHASES
     assert drawn[10] == pytest.approx(60)
 
@@ -134,7 +136,7 @@ def test_the_legend_fits_into_a_narrow_dock(plot: VolumePlot) -> None:
 def test_the_proposal_is_shown_with_the_choice(plot: VolumePlot, heard: Any, qtbot: Any) -> None:
     assert not plot.proposed_button.isEnabled()
     plot.set_landmarks(1, 9)
-    assert plot.plot.proposal == (1, 10)
+    assert proposal(plot.plot) == (1, 10)
     assert heard == []
     qtbot.mouseClick(plot.proposed_button, Qt.MouseButton.LeftButton)
     assert heard == [(1, 10)]
@@ -143,11 +145,11 @@ def test_the_proposal_is_shown_with_the_choice(plot: VolumePlot, heard: Any, qtb
 
 def test_the_left_ventricle_proposes_if_possible(plot: VolumePlot) -> None:
     plot.set_curves([curve("RV", ed=25, es=9), curve("LV")])
-    assert plot.plot.proposal == (1, 10)
+    assert proposal(plot.plot) == (1, 10)
     plot.set_curves([curve("RV", ed=25, es=9), curve("LV", ed=None, es=None)])
-    assert plot.plot.proposal == (25, 9)
+    assert proposal(plot.plot) == (25, 9)
     plot.set_curves([curve("LV", ed=None, es=None)])
-    assert plot.plot.proposal == ()
+    assert proposal(plot.plot) == ()
     assert not plot.proposed_button.isEnabled()
     assert "proposed" not in plot.legend.text()
 
@@ -157,10 +159,10 @@ def test_an_edit_keeps_the_chosen_phases(plot: VolumePlot, heard: Any) -> None:
     plot.set_curves([curve(es=11), curve("RV")])
     assert plot.landmarks == (2, 9)
     assert (plot.ed_box.phase, plot.es_box.phase) == (2, 9)
-    assert list(plot.plot.curve("RV")) == list(PHASES)
+    assert list(drawn_volumes(plot.plot, "RV")) == list(PHASES)
     plot.set_curves([curve()])
     with pytest.raises(KeyError):
-        plot.plot.curve("RV")
+        drawn_volumes(plot.plot, "RV")
     assert heard == []
 
 
@@ -168,8 +170,8 @@ def test_provisional_phases_are_marked_and_never_chosen(plot: VolumePlot, heard:
     assert PROVISIONAL not in plot.legend.text()
     assert "provisional" not in plot.plot.accessibleDescription()
     plot.set_curves([replace(curve(), provisional=frozenset({2, 3}))])
-    assert plot.plot.provisional("LV") == [2, 3]
-    assert list(plot.plot.curve("LV")) == list(PHASES)
+    assert provisional(plot.plot) == [2, 3]
+    assert list(drawn_volumes(plot.plot)) == list(PHASES)
     assert PROVISIONAL in plot.legend.text()
     assert plot.plot.accessibleDescription().count("provisional") == 2
     offered = [plot.ed_box.itemData(index) for index in range(plot.ed_box.count())]

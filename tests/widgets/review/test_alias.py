@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import gzip
-from pathlib import Path
-from typing import Any
 
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 
-from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
 from ...helpers.data.cines import make_cine, write_dicoms
@@ -17,19 +15,16 @@ from ...helpers.data.cines import make_cine, write_dicoms
 ALIAS, DATE = "Mrs Quux of ward 7", "1987-06-05"
 
 
-def test_alias_and_date_are_never_exported(tmp_path: Path, settings: Settings, qtbot: Any) -> None:
+def test_alias_and_date_are_never_exported(tmp_path, settings, monkeypatch, qtbot) -> None:
     images, out = tmp_path / "images", tmp_path / "out"
     folder = make_cine(tmp_path / "studies" / "heart", geometry=write_dicoms(images))
     settings.keep(shows_study_dates=True)
     settings.add("study_dates", {"heart": DATE})
     answers = iter([str(out), str(images), str(out)])
-    dock = ReviewWidget(
-        ViewerModel(),
-        settings=settings,
-        ask_folder=lambda *_: next(answers),
-        may_save=lambda *_: True,
-        may_replace=lambda *_: True,
-    )
+    monkeypatch.setattr(review_dock, "choose_folder", lambda *_: next(answers))
+    for question in ("ask_to_save", "ask_to_replace"):
+        monkeypatch.setattr(review_dock, question, lambda *_: True)
+    dock = ReviewWidget(ViewerModel(), settings=settings)
     qtbot.addWidget(dock)
     dock.list_studies(folder.parent)
     qtbot.waitUntil(lambda: bool(dock.studies.studies))

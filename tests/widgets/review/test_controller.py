@@ -91,6 +91,7 @@ from napari_bayes_nnunet.widgets.review.view import (
 )
 
 from ...helpers.data.cines import ED, ES, LV, MYO, RV, STRUCTURES, WORST, image_of, make_cine
+from ...helpers.windows.handles import move_handle
 from ...helpers.windows.reviewing import Review, paint, place_of, predicted, press, steps_of
 from ...helpers.windows.settling import settle
 
@@ -206,7 +207,7 @@ def test_a_previewed_alternative_is_not_saved_or_exported(review, tmp_path) -> N
 def test_contour_and_stroke_are_exported(review, tmp_path) -> None:
     review.controller.act("contour")
     handles = review.controller.contour
-    handles.move_handle(0, handles.handles[0] + [-4, 0])
+    move_handle(handles, 0, handles.handles[0] + [-4, 0])
     review.layer._begin_stroke()  # as napari does at the press of the mouse
     review.layer.paint((*index_of(WORST), 30, 30), RV)
     review.controller.exporter.export_to(tmp_path / "out")
@@ -271,7 +272,7 @@ def test_the_patient_is_saved(review) -> None:
 
 def key_texts(review: Review, name: str) -> tuple[str, ...]:
     """Return verdict and comparison in the row of a key number."""
-    texts = review.forms.key_numbers.texts(name)
+    texts = review.forms.key_numbers.table.texts(name)
     return texts[VERDICT], texts[BESIDE]
 
 
@@ -298,7 +299,7 @@ def test_the_papillary_switch_is_saved_and_shows_both_numbers(review) -> None:
     assert not form.as_muscle.isChecked()
     form.as_muscle.click()
     review.settle()
-    value = review.forms.key_numbers.texts("LV EDV")
+    value = review.forms.key_numbers.table.texts("LV EDV")
     assert value[VALUE] == format_number(review.session.measured()["LV EDV"])
     assert float(value[BESIDE]) <= float(value[VALUE])
     assert value[INTERVAL] == ""
@@ -398,7 +399,7 @@ def test_an_edit_of_a_large_cine_is_fast(qtbot, tmp_path) -> None:
     session = ReviewSession(large_study(tmp_path))
     forms, viewer = ReviewForms(), ViewerModel()
     qtbot.addWidget(forms)
-    controller = ReviewController(viewer, OpenedStudy(session, None), forms, every_ms=1_000_000)
+    controller = ReviewController(viewer, OpenedStudy(session, None), forms)
     drain(controller.open())
     controller.step(1)
     times = []
@@ -1043,7 +1044,7 @@ def press_until_changed(review: Review, start: np.ndarray) -> None:
 
 def move_a_handle(review: Review) -> None:
     handles = review.controller.contour
-    handles.move_handle(0, handles.handles[0] + [-4, 0])
+    move_handle(handles, 0, handles.handles[0] + [-4, 0])
 
 
 @pytest.mark.parametrize("key", ["D", "R", "W"])
@@ -1332,7 +1333,7 @@ def test_a_contour_says_what_else_it_changes(review) -> None:
     review.controller.choose_structure("LV")
     review.controller.act("contour")
     handles = review.controller.contour
-    handles.move_handle(0, handles.handles[0] + [-6, 0])
+    move_handle(handles, 0, handles.handles[0] + [-6, 0])
     handles.apply()
     assert review.said[-1].startswith(ALSO_CHANGED.partition("{")[0])
 

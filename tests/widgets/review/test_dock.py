@@ -26,6 +26,7 @@ from napari_bayes_nnunet.io.study.study import (
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.reader import get_reader, read_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED_UNSAVED
+from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review import saver as study_saver
 from napari_bayes_nnunet.widgets.review.controller import ALL_ACCEPTED, DOCK_WAS_BEHIND
 from napari_bayes_nnunet.widgets.review.dock import (
@@ -68,9 +69,9 @@ from ...helpers.data.cines import (
     write_dicoms,
 )
 from ...helpers.data.hearts import make_dataset
+from ...helpers.windows.handles import move_handle
 from ...helpers.windows.reviewing import open_in, opened, paint, plane, press
 from ...helpers.windows.settling import settle
-from ..conftest import NEVER
 
 
 class Asked:
@@ -98,15 +99,16 @@ def folder(tmp_path) -> Path:
 
 
 @pytest.fixture
-def make_dock(qtbot, asked, settings) -> Iterator[Callable[..., ReviewWidget]]:
+def make_dock(qtbot, asked, settings, monkeypatch) -> Iterator[Callable[..., ReviewWidget]]:
     """Return a function that makes a dock, by default without a window."""
     made: list[ReviewWidget] = []
 
-    def make(viewer: Any = None, **options: Any) -> ReviewWidget:
-        given = {"every_ms": NEVER, "ask_folder": asked, "ask_image": asked, "settings": settings}
-        options = given | options
-        options.setdefault("may_save", lambda *_: True)
-        made.append(ReviewWidget(viewer or ViewerModel(), **options))
+    for name in ("choose_folder", "choose_image"):
+        monkeypatch.setattr(review_dock, name, asked)
+    monkeypatch.setattr(review_dock, "ask_to_save", lambda *_: True)
+
+    def make(viewer: Any = None) -> ReviewWidget:
+        made.append(ReviewWidget(viewer or ViewerModel(), settings=settings))
         qtbot.addWidget(made[-1])
         return made[-1]
 
@@ -336,16 +338,16 @@ def test_unsaved_changes_are_shown_at_once(dock, folder, qtbot) -> None:
     qtbot.waitUntil(lambda: dock.messages.saved.text().startswith("Saved"))
 
 
-def test_changes_are_saved_automatically(make_dock, folder, qtbot) -> None:
-    dock = make_dock(every_ms=30)
+def test_changes_are_saved_automatically(dock, folder, monkeypatch, qtbot) -> None:
+    monkeypatch.setattr(study_saver, "EVERY_MS", 30)
     open_in(dock, folder, qtbot)
     labels = edit(dock)
     qtbot.waitUntil(lambda: not dock.controller.saver.has_unsaved)
     assert np.array_equal(read_study(folder).edited, labels)
 
 
-def test_a_failed_save_is_shown_until_success(make_dock, folder, monkeypatch, qtbot) -> None:
-    dock = make_dock(every_ms=30)
+def test_a_failed_save_is_shown_until_success(dock, folder, monkeypatch, qtbot) -> None:
+    monkeypatch.setattr(study_saver, "EVERY_MS", 30)
     open_in(dock, folder, qtbot)
     with monkeypatch.context() as patch:
         fail(patch)
@@ -384,7 +386,7 @@ def test_exports_ask_for_their_folders(dock, folder, asked, tmp_path, qtbot) -> 
     assert not status.message.startswith("Added")
 
 
-def test_dicom_export_asks_for_images_and_output(dock, asked, tmp_path, qtbot) -> None:
+def test_dicom_export_asks_for_images_and_output(dock, asked, tmp_path, monkeypatch, qtbot) -> None:
     geometry = write_dicoms(tmp_path / "in")
     open_in(dock, make_cine(tmp_path / "heart", geometry=geometry), qtbot)
     images, out = str(tmp_path / "in"), str(tmp_path / "out")
@@ -397,13 +399,13 @@ def test_dicom_export_asks_for_images_and_output(dock, asked, tmp_path, qtbot) -
     assert asked.titles[-2:] == [CHOOSE_DICOM_IMAGES, CHOOSE_DICOM_OUTPUT]
     assert (tmp_path / "out" / "heart_frame01_seg.dcm").is_file()
     replaced: list[str] = []
-    dock._may_replace = lambda _, names: bool(replaced.extend(names))
+    monkeypatch.setattr(review_dock, "ask_to_replace", lambda _, n: bool(replaced.extend(n)))
     status.dicom_contours.trigger()
     asked.answers = [images, out]
     dock.forms.export.dicom_action.trigger()
     assert "heart_frame01_seg.dcm" in replaced
     assert "heart_frame01_contours.dcm" not in replaced
-    dock._may_replace = lambda *_: True
+    monkeypatch.setattr(review_dock, "ask_to_replace", lambda *_: True)
     asked.answers = [images, out]
     dock.forms.export.dicom_action.trigger()
     qtbot.waitUntil(lambda: "heart_frame01_contours.dcm" in status.message)
@@ -439,9 +441,11 @@ def test_removed_dicom_images_stay_known(dock, asked, tmp_path, qtbot) -> None:
     assert asked.titles == [CHOOSE_DICOM_OUTPUT]
 
 
-def test_dicom_export_asks_about_open_slices(make_dock, folder, asked, tmp_path, qtbot) -> None:
+def test_dicom_export_asks_about_open_slices(
+    dock, folder, asked, tmp_path, monkeypatch, qtbot
+) -> None:
     doubts: list[str] = []
-    dock = make_dock(may_save=lambda _, doubt: bool(doubts.append(doubt)))
+    monkeypatch.setattr(review_dock, "ask_to_save", lambda _, doubt: bool(doubts.append(doubt)))
     open_in(dock, folder, qtbot)
     asked.answers = ["", str(tmp_path), str(tmp_path), ""]
     dock.forms.export.dicom_action.trigger()
@@ -468,12 +472,14 @@ def test_save_says_how_many_slices_are_open(dock, folder, qtbot) -> None:
     assert dock.messages.line.message == SAVING.format(folder=folder)
 
 
-def test_files_are_replaced_only_after_consent(make_dock, folder, asked, tmp_path, qtbot) -> None:
-    dock = make_dock()
+def test_files_are_replaced_only_after_consent(
+    dock, folder, asked, tmp_path, monkeypatch, qtbot
+) -> None:
     open_in(dock, folder, qtbot)
     answers: list[bool] = [False, True]
     shown: list[Sequence[str]] = []
-    dock._may_replace = lambda _, names: shown.append(names) or answers.pop(0)
+    ask = lambda _, names: shown.append(names) or answers.pop(0)  # noqa: E731
+    monkeypatch.setattr(review_dock, "ask_to_replace", ask)
     report = tmp_path / "out" / "heart_report.html"
     report.parent.mkdir()
     report.write_text("of another reader")
@@ -785,7 +791,7 @@ def test_closing_the_window_saves_a_contour_being_edited(make_dock, folder, qtbo
     before = plane(controller.session, WORST)
     controller.act("contour")
     handles = controller.contour
-    handles.move_handle(0, handles.handles[0] + 4)
+    move_handle(handles, 0, handles.handles[0] + 4)
     assert not dock.eventFilter(dock, QCloseEvent())
     assert not np.array_equal(read_study(folder).edited[WORST[0] - 1, WORST[1]], before)
 

@@ -46,10 +46,9 @@ def test_one_button_offers_all_that_can_be_saved(form) -> None:
     ]
 
 
-def test_the_folder_of_saved_files_can_be_opened(qtbot, tmp_path) -> None:
+def test_the_folder_of_saved_files_can_be_opened(form, monkeypatch, tmp_path) -> None:
     opened_paths: list[Path] = []
-    form = SaveButton(open_path=lambda path: bool(opened_paths.append(path)))
-    qtbot.addWidget(form)
+    monkeypatch.setattr(export, "open_path", lambda path: bool(opened_paths.append(path)))
     assert not form.folder_action.isEnabled()
     form.show_saved([tmp_path / "a.csv", tmp_path / "b.html"])
     assert form.message == FILES_SAVED_IN.format(folder=tmp_path, names="a.csv, b.html")

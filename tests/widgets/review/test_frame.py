@@ -177,13 +177,13 @@ def test_numbers_and_messages_follow_the_reader(dock: ReviewWidget, qtbot: Any) 
     layer.mode = "pan_zoom"
     assert str(ED) in numbers.caption.text()
     assert str(ES) in numbers.caption.text()
-    before = numbers.texts("LV EF")
+    before = numbers.table.texts("LV EF")
     assert before[CHANGED] == ""
     controller.picture.show_slice((ED, 1))
     dock.forms.corrections.structures.chips["LV"].click()
     press(dock._viewer, "D")
     settle(qtbot, dock, controller)
-    after = numbers.texts("LV EF")
+    after = numbers.table.texts("LV EF")
     assert after[VALUE] != before[VALUE]
     measured, predicted = controller.session.measured(), controller.session.predicted()
     change = measured["LV EF"].value - predicted["LV EF"].value

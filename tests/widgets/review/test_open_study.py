@@ -45,7 +45,7 @@ def test_a_double_click_returns_to_blood_and_muscle(folder, tmp_path, qtbot) -> 
     forms, viewer = ReviewForms(), ViewerModel()
     qtbot.addWidget(forms)
     opened = open_study(folder, image=tmp_path / "bright.nii.gz")
-    controller = ReviewController(viewer, opened, forms, every_ms=1_000_000)
+    controller = ReviewController(viewer, opened, forms)
     drain(controller.open())
     limits = heart_window(voxels, study.prediction, study.info.structures)
     image = controller.picture.image

@@ -39,15 +39,16 @@ def session(folder) -> ReviewSession:
 
 
 @pytest.fixture
-def make_saver(qapp, session) -> Callable[..., StudySaver]:
+def make_saver(qapp, session, monkeypatch) -> Callable[..., StudySaver]:
     made: list[StudySaver] = []
 
-    def make(**options: Any) -> StudySaver:
+    def make(every_ms: int = NEVER) -> StudySaver:
+        monkeypatch.setattr(module, "EVERY_MS", every_ms)
         try:
             lock = open_study_lock(session.study.folder)
         except DataError:
             lock = None
-        made.append(StudySaver(session, lock, **{"every_ms": NEVER, **options}))
+        made.append(StudySaver(session, lock))
         return made[-1]
 
     yield make
@@ -289,7 +290,7 @@ def test_closing_without_saving_raises_and_releases(make_saver, session, disk, f
 
 
 def test_a_window_that_is_gone_keeps_no_lock(qapp, session, folder) -> None:
-    saver = StudySaver(session, open_study_lock(folder), every_ms=NEVER)
+    saver = StudySaver(session, open_study_lock(folder))
     saver.deleteLater()
     qapp.sendPostedEvents(saver, QEvent.Type.DeferredDelete)
     open_study_lock(folder).release()

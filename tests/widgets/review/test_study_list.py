@@ -22,6 +22,7 @@ from napari_bayes_nnunet.io.study.summary import StudySummary, list_studies
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.layers.study_card import THUMBNAIL_SIDE, alias_key
+from napari_bayes_nnunet.widgets.review import study_list as study_list_module
 from napari_bayes_nnunet.widgets.review.study_list import (
     NO_STUDIES,
     SEARCHING,
@@ -49,9 +50,10 @@ ALL = [BROKEN, BAD, DONE, GOOD, UNKNOWN]
 
 
 @pytest.fixture
-def make_list(qtbot: Any, settings: Settings) -> Any:
-    def make(list_studies: Any = lambda *_: ALL, **options: Any) -> StudyList:
-        made = StudyList(list_studies=list_studies, settings=settings, **options)
+def make_list(qtbot: Any, settings: Settings, monkeypatch: Any) -> Any:
+    def make(list_studies: Any = lambda *_: ALL) -> StudyList:
+        monkeypatch.setattr(study_list_module, "list_studies", list_studies)
+        made = StudyList(settings=settings)
         qtbot.addWidget(made)
         made.resize(330, 300)
         made.show()

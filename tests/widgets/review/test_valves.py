@@ -44,7 +44,7 @@ def test_switch_of_the_valve_plane_is_saved_and_ends_the_papillary_one(review) -
     form.by_valve.click()
     review.settle()
     assert not form.as_muscle.isChecked()
-    value = review.forms.key_numbers.texts("LV EF")
+    value = review.forms.key_numbers.table.texts("LV EF")
     assert float(value[BESIDE]) > float(value[VALUE]) + 1  # without the atrium at ES
     assert value[INTERVAL] == ""
     review.controller.saver.save_now()

@@ -35,6 +35,7 @@ from napari_bayes_nnunet.widgets.review.view import (
 )
 
 from ...helpers.data.cines import ED, ES, WORST, make_cine
+from ...helpers.windows.curves import provisional
 from ...helpers.windows.reviewing import Review, predicted
 
 
@@ -52,8 +53,8 @@ def test_the_table_shows_the_worst_slice_first(review) -> None:
 def test_the_grid_has_one_column_per_phase(review) -> None:
     grid = review.forms.grid
     assert grid.current == WORST
-    assert "not accepted" in grid.reading(*WORST)
-    assert "phase 3 (ES)" in grid.reading(ES, 0)
+    assert "not accepted" in grid.slice_model.reading(*WORST)
+    assert "phase 3 (ES)" in grid.slice_model.reading(ES, 0)
     assert grid.cell_rect(2, 0).isEmpty()
 
 
@@ -62,14 +63,14 @@ def test_a_missing_posterior_leaves_a_gap(make_review, tmp_path) -> None:
     posterior_file(folder, ES).unlink()
     grid = make_review(folder).forms.grid
     assert not grid.cell_rect(ES, 0).isEmpty()
-    assert "mm²" not in grid.reading(ES, 0)
+    assert "mm²" not in grid.slice_model.reading(ES, 0)
 
 
 def test_the_grid_follows_the_structure(review) -> None:
-    before = review.forms.grid.reading(ES, 0)
+    before = review.forms.grid.slice_model.reading(ES, 0)
     form = review.forms.queue
     form.structures.setCurrentIndex(form.structures.findData("MYO"))
-    assert review.forms.grid.reading(ES, 0) != before
+    assert review.forms.grid.slice_model.reading(ES, 0) != before
 
 
 def test_a_single_member_falls_back_to_entropy(make_review) -> None:
@@ -91,7 +92,7 @@ def test_marks_follow_decisions_edits_and_undo(review) -> None:
     review.press("Enter")  # the slice has a finding now
     review.settle()
     assert states(review)[WORST] == "accepted, edited"
-    assert "accepted" in review.forms.grid.reading(*WORST)
+    assert "accepted" in review.forms.grid.slice_model.reading(*WORST)
     review.controller.corrections.undo()
     review.settle()
     assert states(review)[WORST] == "edited"
@@ -156,7 +157,7 @@ def test_advice_follows_the_accepted_slices(review) -> None:
     review.controller.view.show_numbers()
     assert review.controller.view.advice.bound == 2.5
     value = review.session.measured()["LV EF"].value
-    shown = review.forms.key_numbers.texts("LV EF")[INTERVAL]
+    shown = review.forms.key_numbers.table.texts("LV EF")[INTERVAL]
     assert shown == f"{value - 2.5:.1f}–{value + 2.5:.1f}"
     assert f"{value:.1f} ±\u00a02.5" in panel.text.text()
     panel.finish_button.click()
@@ -185,7 +186,7 @@ def test_slice_that_was_only_looked_at_changes_no_interval(review) -> None:
     review.session.numbers.rules = {"LV EF": rule, "RV EF": rule}
     review.controller.view.show_numbers()
     before = review.session.measured()
-    texts = [review.forms.key_numbers.texts(name) for name in ("LV EF", "RV EF")]
+    texts = [review.forms.key_numbers.table.texts(name) for name in ("LV EF", "RV EF")]
     assert all(text[INTERVAL] for text in texts)
     for keys in ("W", "WW", "Q"):
         for key in keys:
@@ -197,7 +198,7 @@ def test_slice_that_was_only_looked_at_changes_no_interval(review) -> None:
         review.press("N")
         review.settle()
         assert review.session.measured() == before
-        assert [review.forms.key_numbers.texts(name) for name in ("LV EF", "RV EF")] == texts
+        assert [review.forms.key_numbers.table.texts(name) for name in ("LV EF", "RV EF")] == texts
 
 
 def test_advice_is_found_once_after_a_change(review, monkeypatch) -> None:
@@ -371,7 +372,7 @@ def test_a_first_look_is_named_and_counts_for_nothing(make_review) -> None:
     picture, controller = review.controller.picture, review.controller
     review.settle()
     plot = review.forms.volumes.plot
-    assert plot.provisional("LV") == [2, 4]
+    assert provisional(plot) == [2, 4]
     assert plot.measured == (ED, ES)
     caption = picture.caption.text
     assert PROVISIONAL_TEXT not in caption.text

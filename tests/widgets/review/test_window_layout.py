@@ -19,8 +19,6 @@ from ...helpers.data.cines import ED, ES, SHAPE, WORST, make_cine
 from ...helpers.windows.reviewing import open_in, press
 from ...helpers.windows.settling import settle
 
-NEVER = 1_000_000
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -48,7 +46,7 @@ def test_mouse_and_keys_in_thumbnails_change_the_slice(
 ) -> None:
     dock, strip = opened_dock, opened_dock.forms.thumbnails
     place = dock.controller.picture.place
-    qtbot.waitUntil(lambda: not strip.is_drawing)
+    qtbot.waitUntil(lambda: not strip._waiting)
     before = {key: pixmap.toImage() for key, pixmap in strip._pixmaps.items()}
     assert len(before) == 2 * SHAPE[0]
 
@@ -58,7 +56,7 @@ def test_mouse_and_keys_in_thumbnails_change_the_slice(
 
     press(dock._viewer, "D")
     assert changed() == [place]
-    assert strip.reading(*place).endswith("edited")
+    assert strip.slice_model.reading(*place).endswith("edited")
     dock.controller.corrections.undo()
     assert changed() == []
     click(dock, ES, 1, qtbot)
@@ -71,10 +69,10 @@ def test_mouse_and_keys_in_thumbnails_change_the_slice(
     assert strip.current == dock.controller.picture.place == (ES, 1)
     qtbot.keyClick(strip, Qt.Key.Key_K)
     settle(qtbot, dock, dock.controller)
-    assert strip.reading(ES, 1).endswith("flagged")
+    assert strip.slice_model.reading(ES, 1).endswith("flagged")
     qtbot.keyClick(strip, Qt.Key.Key_A)
     settle(qtbot, dock, dock.controller)
-    assert strip.reading(ES, 1).endswith("accepted")
+    assert strip.slice_model.reading(ES, 1).endswith("accepted")
     assert strip.current == dock.controller.picture.place != (ES, 1)
 
 
@@ -163,7 +161,7 @@ def test_thumbnails_of_the_next_study(
 def test_without_a_window_the_heat_grid_is_shown(
     folder: Path, settings: Settings, qtbot: Any
 ) -> None:
-    dock = ReviewWidget(ViewerModel(), every_ms=NEVER, settings=settings)
+    dock = ReviewWidget(ViewerModel(), settings=settings)
     qtbot.addWidget(dock)
     dock.open(folder)
     qtbot.waitUntil(lambda: not dock.is_opening)

@@ -17,6 +17,7 @@ from napari_bayes_nnunet.widgets.segment.run_form import PROVISIONAL_NOTE
 from napari_bayes_nnunet.widgets.segment.save import save_result
 
 from ...helpers.data.sample import write_small_cine
+from ...helpers.windows.curves import provisional
 from ..conftest import choose, layer_of, listen
 
 PHASES = (1, 2, 3, 4, 5, 6)
@@ -72,9 +73,7 @@ def test_the_curve_comes_first_then_ed_and_es_and_stop_keeps_all(dock, qtbot) ->
     numbers = result.numbers()
     assert {numbers.ed, numbers.es} <= set(result.posteriors)
     assert "LV EF" in numbers.measured
-    assert dock.run.results.curves.plot.provisional("LV") == sorted(
-        set(PHASES) - set(result.posteriors)
-    )
+    assert provisional(dock.run.results.curves.plot) == sorted(set(PHASES) - set(result.posteriors))
     shown = dock._viewer.layers["SCD0000301_cine prediction"].data
     assert all(shown[phase - 1].any() for phase in PHASES)
 
@@ -91,7 +90,7 @@ def test_the_student_shows_the_phases_between_ed_and_es(dock, qtbot, tmp_path) -
     between = sorted(set(range(1, 8)) - ends)
     assert result.provisional == between
     assert current_phase(dock._viewer, layer) == result.known_phases.ed
-    assert dock.run.results.curves.plot.provisional("LV") == between
+    assert provisional(dock.run.results.curves.plot) == between
     assert dock.run.results.curves.note.text().startswith(PROVISIONAL_NOTE)
     assert unfinished_sentence(result) == PROVISIONAL_PHASES.format(phases=phase_names(between))
     shown = dock._viewer.layers["SCD0000301_cine prediction"].data

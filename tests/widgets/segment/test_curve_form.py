@@ -18,6 +18,7 @@ from napari_bayes_nnunet.widgets.segment.run_form import (
     CurveForm,
 )
 
+from ...helpers.windows.curves import proposal, provisional
 from ..reading.test_volume_plot import PHASES, curve
 
 COUNT = 40
@@ -38,13 +39,13 @@ def test_curves_are_shown_with_their_provisional_phases(form: CurveForm) -> None
     show(form, [replace(curve(), provisional=frozenset(PHASES[:3])), curve("RV")])
     assert not form.isHidden()
     assert form.plot is not None
-    assert form.plot.provisional("LV") == list(PHASES[:3])
-    ed, es = form.plot.proposal
+    assert provisional(form.plot) == list(PHASES[:3])
+    ed, es = proposal(form.plot)
     note = PROVISIONAL_NOTE + LINES_NOTE.format(ed=ed, es=es)
     assert form.note.text() == note
     show(form, [curve(), curve("RV")])
     assert form.note.isHidden()
-    assert form.plot.provisional("LV") == []
+    assert provisional(form.plot) == []
 
 
 def test_the_title_of_the_curves_explains_them(form: CurveForm) -> None:

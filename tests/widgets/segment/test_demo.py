@@ -20,6 +20,7 @@ from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState, wri
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.common.settings import DemoSettings, Settings, StopTarget
 from napari_bayes_nnunet.widgets.layers.keys import KEYS
+from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.segment import demo as demo_module
 from napari_bayes_nnunet.widgets.segment import dock as dock_module
@@ -176,9 +177,10 @@ def test_exports_of_the_demo_are_proposed_in_a_folder_that_stays(
     documents.mkdir()
     assert lasting_folder() == documents
     asked: list[str] = []
+    choose = lambda parent, title, start: asked.append(start) or ""  # noqa: E731
+    monkeypatch.setattr(review_dock, "choose_folder", choose)
     dock = ReviewWidget(
         ViewerModel(),
-        ask_folder=lambda parent, title, start: asked.append(start) or "",
         settings=Settings(tmp_path / "settings.json"),
         start_folder=documents,
     )
@@ -187,11 +189,12 @@ def test_exports_of_the_demo_are_proposed_in_a_folder_that_stays(
     assert asked == [str(documents)]
 
 
-def test_the_closed_study_of_the_demo_is_found_again(tmp_path: Path, qtbot: Any) -> None:
+def test_the_closed_study_of_the_demo_is_found_again(tmp_path, monkeypatch, qtbot) -> None:
     asked: list[str] = []
+    choose = lambda parent, title, start: asked.append(start) or ""  # noqa: E731
+    monkeypatch.setattr(review_dock, "choose_folder", choose)
     dock = ReviewWidget(
         ViewerModel(),
-        ask_folder=lambda parent, title, start: asked.append(start) or "",
         settings=Settings(tmp_path / "settings.json"),
         start_folder=tmp_path / "Documents",
     )

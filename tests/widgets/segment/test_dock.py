@@ -441,7 +441,7 @@ def test_a_volume_is_segmented_measured_saved_and_segmented_again(
     block = results.blocks["multi"]
     assert not block.head.isVisible()
     numbers = dock.result.numbers().measured
-    assert set(block.numbers.table.names) == set(numbers) & set(KEY_NUMBERS) != set()
+    assert set(block.numbers.table.lines) == set(numbers) & set(KEY_NUMBERS) != set()
     assert save(dock, qtbot) == FILES_SAVED.format(count=3, folder=asked)
     labels = read_labels(asked / "heart.nii.gz")
     assert labels.geometry.same_grid(VOLUME)

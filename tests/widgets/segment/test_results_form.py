@@ -10,6 +10,7 @@ import pytest
 from napari_bayes_nnunet.widgets.layers.result import ResultNumbers
 from napari_bayes_nnunet.widgets.segment.run_form import ResultsForm
 
+from ...helpers.windows.curves import proposal
 from ..reading.test_volume_plot import PHASES, curve
 
 
@@ -37,4 +38,4 @@ def test_curve_marks_the_phases_that_are_measured(form: ResultsForm) -> None:
     numbers = ResultNumbers(measured={}, ed=PHASES[1], es=PHASES[-1], curves=(curve(),))
     form.set_results({"multi": numbers}, "multi")
     assert form.curves.plot is not None
-    assert form.curves.plot.proposal == (PHASES[1], PHASES[-1])
+    assert proposal(form.curves.plot) == (PHASES[1], PHASES[-1])

@@ -10,13 +10,13 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QLineEdit,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from ...io import DataError
 from ...io.known_archives import KnownArchive, forget_archive, keep_archive, read_archives
-from ..common.dock import MessageLabel, form_layout, row_layout
+from ..common.dock import MessageLabel, form_layout, page_layout, row_layout
 from ..common.form import NarrowComboBox
 from ..common.settings import Settings
 from ..common.wording import in_the_window
@@ -62,11 +62,10 @@ class ArchiveForm(QWidget):
         except DataError as error:
             self._archives, self.problem = {}, in_the_window(error)
         # Listing the archives is not a choice, which would be remembered.
-        self.names.blockSignals(True)
-        self.names.clear()
-        self.names.addItems(list(self._archives))
-        self.names.setCurrentText(name)
-        self.names.blockSignals(False)
+        with signals_blocked(self.names):
+            self.names.clear()
+            self.names.addItems(list(self._archives))
+            self.names.setCurrentText(name)
         self.problem = self.problem or ("" if self._archives else NO_ARCHIVE)
         self.remove_button.setEnabled(bool(self._archives))
         self.changed.emit()
@@ -102,10 +101,7 @@ class FieldsDialog(QDialog):
         self.sentence = MessageLabel(sentence)
         buttons = QDialogButtonBox.StandardButton
         self.buttons = QDialogButtonBox(buttons.Ok | buttons.Cancel)
-        column = QVBoxLayout(self)
-        column.addWidget(self.sentence)
-        column.addLayout(form_layout(**rows))
-        column.addWidget(self.buttons)
+        page_layout(self, self.sentence, form_layout(**rows), self.buttons)
         self.setMinimumWidth(460)
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)

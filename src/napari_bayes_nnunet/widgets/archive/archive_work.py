@@ -18,7 +18,6 @@ if TYPE_CHECKING:  # dicomweb-client, which is optional
     from ...io.archive import Archive
 
 Login: TypeAlias = tuple[str, str]
-AskLogin: TypeAlias = Callable[[str, str, QWidget], tuple[Login, bool] | None]
 """Function of an archive's name, a sentence and a window: a login, and whether to keep it."""
 ArchiveSteps: TypeAlias = Callable[["Archive"], Any]
 """Function that returns its result, or a generator that yields (done, total) and returns it."""
@@ -37,9 +36,9 @@ class ArchiveWork(LongWork):
     if the user wants that, and in any case until ``window`` is closed.
     """
 
-    def __init__(self, window: QWidget, *, ask: AskLogin = ask_login) -> None:
+    def __init__(self, window: QWidget) -> None:
         super().__init__(window)
-        self._window, self._ask = window, ask
+        self._window = window
         self._logins: dict[str, Login] = {}
 
     def talk(
@@ -59,7 +58,7 @@ class ArchiveWork(LongWork):
                 on_result(result)
                 return
             sentence = in_the_window(result)
-            given = self._ask(known.name, sentence, self._window)
+            given = ask_login(known.name, sentence, self._window)
             if given is None:
                 on_error(sentence)
             else:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari import current_viewer
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QLineEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLineEdit, QPushButton, QWidget
 
 from ...core.counts import format_count
 from ...core.dates import parse_dates
@@ -22,6 +22,7 @@ from ..common.dock import (
     ThemeFont,
     column_layout,
     form_layout,
+    page_layout,
     row_label,
     row_layout,
 )
@@ -31,7 +32,7 @@ from ..common.progress_row import ProgressRow
 from ..common.rows_table import Column, Row, RowsTable
 from ..common.settings import Settings, open_settings
 from .archive_form import ArchiveForm
-from .archive_work import ArchiveSteps, ArchiveWork, AskLogin, ask_login
+from .archive_work import ArchiveSteps, ArchiveWork
 
 if TYPE_CHECKING:  # dicomweb-client, which is optional
     from ...io.archive import ArchivedStudy
@@ -71,12 +72,7 @@ class ArchiveWindow(QWidget):
     """
 
     def __init__(
-        self,
-        viewer: Any,
-        *,
-        settings: Settings | None = None,
-        ask: AskLogin = ask_login,
-        parent: QWidget | None = None,
+        self, viewer: Any, *, settings: Settings | None = None, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent, Qt.WindowType.Window)
         self._viewer = viewer
@@ -92,7 +88,7 @@ class ArchiveWindow(QWidget):
         self.open_button = QPushButton("Fetch and open")
         self.progress = ProgressRow()
         self.status = MessageLabel()
-        self.work = ArchiveWork(self, ask=ask)
+        self.work = ArchiveWork(self)
         self._lay_out()
         self._connect()
         self._on_archive_changed()
@@ -181,8 +177,7 @@ class ArchiveWindow(QWidget):
         rows.addRow(row_label("Date"), dates)
         target = form_layout(Folder=self.folder)
         column_layout(self.controls, rows, self.table, target, self.open_button)
-        column = QVBoxLayout(self)
-        column.addLayout(column_layout(None, self.controls, self.progress, self.status, None))
+        page_layout(self, self.controls, self.progress, self.status, None)
 
     def _connect(self) -> None:
         self.find_button.setToolTip(FIND_HELP)

@@ -10,8 +10,8 @@ from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QResizeEvent, QShowEvent
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
-from superqt.utils import QSignalThrottler, signals_blocked
+from qtpy.QtWidgets import QPushButton, QWidget
+from superqt.utils import signals_blocked
 
 from ...app import AppError
 from ...app.messages import (
@@ -25,7 +25,7 @@ from ...app.messages import (
 )
 from ...core.counts import format_count
 from ..common.background import Background
-from ..common.dock import MessageLabel, column_layout, form_layout
+from ..common.dock import MessageLabel, column_layout, form_layout, page_layout, share_row
 from ..common.folder_drop import FolderDrop
 from ..common.folder_row import FolderRow
 from ..common.form import NarrowComboBox
@@ -35,6 +35,7 @@ from ..common.progress_row import ProgressRow
 from ..common.rows_table import Column, Row, RowsTable
 from ..common.settings import Settings
 from ..common.site_form import SiteForm
+from ..common.window_thread import after_frame
 from ..common.wording import in_the_window
 from .command import (
     ALL,
@@ -86,8 +87,7 @@ class CohortWindow(FolderDrop, QWidget):
         self._results: Path | None = None
         self._studies = 0
         self._background = Background(self)
-        self._shower = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, self)
-        self._shower.setTimeout(SHOWN_AFTER_MS)
+        self._shower = after_frame(self._show_studies, self, SHOWN_AFTER_MS)
         self.form = CohortForm()
         self.chosen = MessageLabel()
         self.start_button = QPushButton("Start")
@@ -175,17 +175,10 @@ class CohortWindow(FolderDrop, QWidget):
         self.setWindowTitle(_TITLE)
         self.resize(*SIZE)
         self.setAcceptDrops(True)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.start_button, 2)
-        buttons.addWidget(self.stop_button, 1)
-        buttons.addWidget(self.review_button, 2)
-        column = QVBoxLayout(self)
-        column.addWidget(self.form)
-        column.addWidget(self.chosen)
-        column.addLayout(buttons)
-        for part in (self.progress, self.status, self.site, self.made_by):
-            column.addWidget(part)
-        column.addWidget(self.table, 1)
+        shares = {self.start_button: 2, self.stop_button: 1, self.review_button: 2}
+        below = self.progress, self.status, self.site, self.made_by, self.table
+        column = page_layout(self, self.form, self.chosen, share_row(None, shares), *below)
+        column.setStretchFactor(self.table, 1)
 
     def _connect(self) -> None:
         self.start_button.clicked.connect(self.start)
@@ -193,7 +186,6 @@ class CohortWindow(FolderDrop, QWidget):
         self.review_button.clicked.connect(self._on_review_clicked)
         for chosen in (self.form.images.chosen, self.form.results.chosen):
             chosen.connect(self._on_folder_chosen)
-        self._shower.triggered.connect(self._show_studies)
         self._run.message_received.connect(self._on_message)
         self._run.ended.connect(self._on_ended)
 
@@ -401,11 +393,6 @@ class CohortList(QWidget):
         column.addStretch(0)  # fills the space while the table is hidden
         self.table.row_chosen.connect(self._on_row_chosen)
         self.clear()
-
-    @property
-    def failed(self) -> int:
-        """Number of failed studies."""
-        return len(self._failed)
 
     @property
     def done(self) -> int:

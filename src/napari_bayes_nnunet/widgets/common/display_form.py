@@ -20,13 +20,13 @@ _SMOOTH_HELP = "Interpolate the image between its voxels."
 class DisplayForm(QWidget):
     """Three switches; ``changed`` carries the new `Display`.
 
-    Without ``settings``, choices are not remembered. A form takes over what was chosen in another
+    A form takes over what was chosen in another
     dock when it is shown, and by `refresh`.
     """
 
     changed = Signal(object)
 
-    def __init__(self, settings: Settings | None = None, *, fill_key: str = "") -> None:
+    def __init__(self, settings: Settings, *, fill_key: str = "") -> None:
         super().__init__()
         self._settings = settings
         self.contours = explained(QCheckBox("Contours"), _CONTOURS_HELP)
@@ -54,10 +54,9 @@ class DisplayForm(QWidget):
 
     def toggle_fill(self) -> None:
         """Switch the fill, from what is on screen: another dock may have changed it meanwhile."""
-        if self._settings is not None:
-            self.refresh()
+        self.refresh()
         self.set_display(replace(self.display, fill=not self.fill.isChecked()))
-        self._keep()
+        self._settings.keep(display=self.display)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Take over the choices of another dock."""
@@ -66,12 +65,8 @@ class DisplayForm(QWidget):
 
     def refresh(self) -> None:
         """Take over what was chosen in another dock."""
-        self.set_display(self._settings.kept.display if self._settings is not None else Display())
-
-    def _keep(self) -> None:
-        if self._settings is not None:
-            self._settings.keep(display=self.display)
+        self.set_display(self._settings.kept.display)
 
     def _on_toggled(self) -> None:
-        self._keep()
+        self._settings.keep(display=self.display)
         self.changed.emit(self.display)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 from napari.plugins import menu_item_template
@@ -266,6 +266,14 @@ class DockContent(QWidget):
                 label.setText(self.TITLE)
                 label.setStyleSheet(TITLE_STYLE)
 
+    def _lay_out_page(self, *parts: Part) -> FittingScrollArea:
+        """Show the parts below each other, in an area that scrolls."""
+        content = QWidget()
+        page_layout(content, *parts, None)
+        area = FittingScrollArea(content)
+        column_layout(self, area)
+        return area
+
     def _on_docked(self, window: QMainWindow) -> None:
         """Prepare the window in which the dock is shown."""
 
@@ -353,6 +361,21 @@ def row_layout(parent: QWidget | None, *parts: Part, wide: QWidget | None = None
     return row
 
 
+def share_row(parent: QWidget | None, shares: Mapping[QWidget, int]) -> QHBoxLayout:
+    """Return a row without margins, in which each widget has its share of the room."""
+    row = row_layout(parent, *shares)
+    for widget, share in shares.items():
+        row.setStretchFactor(widget, share)
+    return row
+
+
+def page_layout(parent: QWidget, *parts: Part) -> QVBoxLayout:
+    """Return a column that fills ``parent`` but for the usual margins of a window."""
+    column = column_layout(None, *parts)
+    QVBoxLayout(parent).addLayout(column)
+    return column
+
+
 def _lay_out(box: _Box, parts: Sequence[Part]) -> _Box:
     box.setContentsMargins(0, 0, 0, 0)
     for part in parts:
@@ -433,18 +456,10 @@ class CollapsibleSection(QCollapsible):
 class LevelLabel(Themed, QLabel):
     """Text in the colour of its level, which follows the theme; ``style`` adds other properties."""
 
-    def __init__(
-        self,
-        text: str = "",
-        *,
-        level: Level = "fine",
-        style: str = "",
-        parent: QWidget | None = None,
-    ) -> None:
+    def __init__(self, text: str = "", *, level: Level = "fine", style: str = "") -> None:
         self._level: Level = level
         self._style = style
-        self._is_styling = False
-        super().__init__(text, parent)
+        super().__init__(text)
         self.take_theme()
 
     def take_theme(self) -> None:
@@ -452,19 +467,15 @@ class LevelLabel(Themed, QLabel):
         color = level_color(self._level, self)
         style = "; ".join(filter(None, (self._style, f"color: {color}" if color else "")))
         style = f"QLabel {{ {style} }}" if style else ""  # else tooltips take the colour as well
-        if style != self.styleSheet() and not self._is_styling:
-            self._is_styling = True  # setting a style emits another change
+        if style != self.styleSheet():  # setting a style emits another change
             self.setStyleSheet(style)
-            self._is_styling = False
 
 
 class MessageLabel(LevelLabel):
     """Text that wraps and can be copied, in the colour of its level; hidden while it is empty."""
 
-    def __init__(
-        self, text: str = "", *, level: Level = "fine", parent: QWidget | None = None
-    ) -> None:
-        super().__init__(level=level, parent=parent)
+    def __init__(self, text: str = "", *, level: Level = "fine") -> None:
+        super().__init__(level=level)
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.PlainText)  # names from files may look like HTML
         self.setMinimumSize(QSize(0, 0))
@@ -527,9 +538,8 @@ class TwoLineMessage(MessageLabel):
     A longer text ends in "…"; the whole text is also the tooltip.
     """
 
-    def __init__(self, *, level: Level = "fine", parent: QWidget | None = None) -> None:
-        self._whole = ""
-        super().__init__(level=level, parent=parent)
+    def __init__(self, *, level: Level = "fine") -> None:
+        super().__init__(level=level)
         policy = self.sizePolicy()
         policy.setRetainSizeWhenHidden(True)
         self.setSizePolicy(policy)
@@ -551,9 +561,8 @@ class TwoLineMessage(MessageLabel):
 
     def show_message(self, text: str, level: Level | None = None) -> None:
         """Show ``text`` in place of the previous text, in the same level unless one is given."""
-        self._whole = text
-        super().show_message(text, level)
         self.setToolTip(text)
+        super().show_message(text, level)
         self._fit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -570,7 +579,7 @@ class TwoLineMessage(MessageLabel):
         # Before it is shown, the label does not have its width.
         if self.isVisible():
             width = self.contentsRect().width() - 2 * TEXT_MARGIN
-            text = fit_two_lines(self._whole, self.font(), width)
+            text = fit_two_lines(self.toolTip(), self.font(), width)
             if text != self.text():
                 self.setText(text)
 

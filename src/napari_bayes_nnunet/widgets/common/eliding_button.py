@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QResizeEvent
-from qtpy.QtWidgets import QPushButton, QSizePolicy, QStyle, QStyleOptionButton, QWidget
+from qtpy.QtWidgets import QPushButton, QSizePolicy, QStyle, QStyleOptionButton
 
 
 class ElidingButton(QPushButton):
@@ -14,13 +14,9 @@ class ElidingButton(QPushButton):
     """
 
     def __init__(
-        self,
-        title: str,
-        parent: QWidget | None = None,
-        *,
-        mode: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle,
+        self, title: str, *, mode: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle
     ) -> None:
-        super().__init__(title, parent)
+        super().__init__(title)
         self.title = title
         self._mode = mode
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import QEvent, QSize, Signal
+from qtpy.QtCore import QSize, Signal
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QPushButton, QWidget
 
 from ...io.files.given_path import expand_home
@@ -27,12 +27,6 @@ class HintedLine(QLineEdit):
         size = super().minimumSizeHint()
         hint = self.fontMetrics().horizontalAdvance(f"{self.placeholderText()}  ")
         return QSize(max(size.width(), hint), size.height())
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Take the width of the new font."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.FontChange:
-            self.updateGeometry()
 
 
 class FolderRow(FolderDrop, QWidget):

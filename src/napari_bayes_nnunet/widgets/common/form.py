@@ -342,8 +342,8 @@ class DecimalKeys(QObject):
 class NarrowComboBox(QComboBox):
     """A combo box that elides its choice in a narrow dock, and ignores the wheel."""
 
-    def __init__(self, parent: QWidget | None = None, *, letters: int = 0) -> None:
-        super().__init__(parent)
+    def __init__(self, *, letters: int = 0) -> None:
+        super().__init__()
         let_shrink(self)
         self.setMinimumContentsLength(letters)
         self.installEventFilter(WheelGuard(self))

@@ -72,10 +72,6 @@ class PatientForm(QWidget):
             part.setEnabled(not given)
         self.choice.setToolTip(GIVEN if given else _HELP)
 
-    def show_example(self, text: str) -> None:
-        """Show what the pattern finds in the names of the dataset."""
-        self.example.show_message(text)
-
     def _lay_out(self) -> None:
         below = QWidget()
         column_layout(below, self.own, self.problem_text, self.example)

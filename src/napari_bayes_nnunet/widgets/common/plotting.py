@@ -114,10 +114,10 @@ class EpochPlot(Themed, pg.PlotWidget):
         self.getPlotItem().layout.setContentsMargins(0, 8, 8, 5 if bottom else 0)
 
 
-def faint(color: QColor) -> QColor:
+def faint(color: QColor, alpha: int = 90) -> QColor:
     """Return the colour with reduced opacity."""
     thin = QColor(color)
-    thin.setAlpha(90)
+    thin.setAlpha(alpha)
     return thin
 
 

@@ -36,15 +36,8 @@ class JobProcess(QObject):
     message_received = Signal(object)
     ended = Signal(str, str)
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        *,
-        subject: str,
-        serves: bool = False,
-        parent: QObject | None = None,
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, command: Sequence[str], *, subject: str, serves: bool = False) -> None:
+        super().__init__()
         self._command, self._subject, self._serves = tuple(command), subject, serves
         self._process: QProcess | None = None
         self._last_message: Message | None = None

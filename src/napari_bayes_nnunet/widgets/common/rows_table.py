@@ -133,14 +133,9 @@ class RowsTable(QTableView):
     row_opened = Signal(object)
 
     def __init__(
-        self,
-        columns: Sequence[Column],
-        parent: QWidget | None = None,
-        *,
-        rows_shown: int = ROWS_SHOWN,
-        is_steady: bool = False,
+        self, columns: Sequence[Column], *, rows_shown: int = ROWS_SHOWN, is_steady: bool = False
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self._rows_shown = rows_shown
         self._fewest_rows = rows_shown if is_steady else 1
         self._columns = tuple(columns)

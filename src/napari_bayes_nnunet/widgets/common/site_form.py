@@ -40,8 +40,8 @@ class SiteForm(QWidget):
     `set_folder` tests the intervals in the background, and says so if they do not hold.
     """
 
-    def __init__(self, settings: Settings, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
         self._settings, self._folder = settings, Path()
         self._work = LongWork(self)
         self.button = explained(QPushButton("Calibrate for this site"), CALIBRATE_HELP)

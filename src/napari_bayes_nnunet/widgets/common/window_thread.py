@@ -23,7 +23,7 @@ class Turns(QObject):
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self._steps: Generator[None, None, None] = _no_steps()
+        self._steps: Generator[None, None, None] = (None for _ in ())
         self._timer = single_shot(self, self._on_turn, PAUSE_MS)
 
     @property
@@ -73,10 +73,6 @@ def _followed(
     action()
 
 
-def _no_steps() -> Generator[None, None, None]:
-    yield from ()
-
-
 def single_shot(parent: QObject, action: Callable[[], object], ms: int = 0) -> QTimer:
     """Return a timer that calls ``action`` once, ``ms`` after it is started."""
     timer = QTimer(parent)
@@ -86,10 +82,12 @@ def single_shot(parent: QObject, action: Callable[[], object], ms: int = 0) -> Q
     return timer
 
 
-def after_frame(show: Callable[[], None], parent: QObject) -> QSignalThrottler:
+def after_frame(
+    show: Callable[[], None], parent: QObject, ms: int = LISTS_AFTER_MS
+) -> QSignalThrottler:
     """Return a throttler that calls ``show`` soon after a trigger, when the image is drawn."""
     soon = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, parent)
-    soon.setTimeout(LISTS_AFTER_MS)
+    soon.setTimeout(ms)
     soon.triggered.connect(show)
     return soon
 

@@ -84,8 +84,8 @@ class CarriedStrip(QWidget):
     shown_changed = Signal(bool)
     room_changed = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.title = MessageLabel()
         self.title.setWordWrap(False)  # or the area would make the strip higher than its place
         self.keep_button = explained(QPushButton(), CARRIED_HELP)

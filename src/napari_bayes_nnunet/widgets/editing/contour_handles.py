@@ -63,19 +63,13 @@ class ContourHandles(QObject):
     applied = Signal(object)
     cancelled = Signal()
 
-    def __init__(
-        self,
-        viewer: Any,
-        image: Image,
-        parent: QObject | None = None,
-        *,
-        linger_ms: int = LINGER_MS,
-    ) -> None:
+    def __init__(self, viewer: Any, image: Image, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._image = viewer, image
         self.is_active = False
-        self._later = single_shot(self, self._remove_layers, linger_ms)
-        self._place: Place = (None, 0)
+        self._later = single_shot(self, self._remove_layers, LINGER_MS)
+        self.place: Place = (None, 0)
+        """(phase, z) of the slice that is being edited or was edited last."""
         self._bent = NO_CURVE
         self._before: list[BentCurve] = []
         self._chosen: int | None = None
@@ -101,16 +95,11 @@ class ContourHandles(QObject):
         """(m, 2) closed curve, the first point not repeated."""
         return self._bent.curve
 
-    @property
-    def place(self) -> Place:
-        """(phase, z) of the slice that is being edited or was edited last."""
-        return self._place
-
     def start(self, bent: BentCurve, *, place: Place, color: str) -> None:
         """Edit a contour with at least 3 handles, cancelling any other edit."""
         self.cancel()
         self._bent, self.is_active = bent, True
-        self._place, self._before, self._chosen = place, [], None
+        self.place, self._before, self._chosen = place, [], None
         red, green, blue, alpha = map(float, transform_color(color)[0])
         self._color = (red, green, blue, alpha)
         self._active = self._viewer.layers.selection.active
@@ -142,11 +131,6 @@ class ContourHandles(QObject):
         """Undo one change of the handles."""
         if self.is_active and self._before:
             self._show(self._before.pop(), None)
-
-    def move_handle(self, index: int, point: ArrayLike) -> None:
-        """Move a handle to (y, x) in voxels."""
-        if self.is_active:
-            self._change(self._bent.move(index, point), chosen=index)
 
     def add_handle(self, point: ArrayLike) -> None:
         """Add a handle where the curve is nearest to (y, x) in voxels."""
@@ -180,7 +164,7 @@ class ContourHandles(QObject):
     def _draw(self) -> None:
         """Draw curve and handles in their layers."""
         if self._curve is not None:
-            self._curve.draw([Line(self.curve, self._color)], self._place)
+            self._curve.draw([Line(self.curve, self._color)], self.place)
         if self._points is not None:
             # Only changes by tools of napari are taken over, see `_on_napari_changed`.
             with self._points.events.data.blocker():
@@ -196,7 +180,7 @@ class ContourHandles(QObject):
 
     def _in_image(self) -> NDArray[np.float64]:
         """Return (k, D) handles in voxels of the image."""
-        index = np.tile(index_of(self._place), (len(self._bent.at), 1))
+        index = np.tile(index_of(self.place), (len(self._bent.at), 1))
         return np.hstack([index, self._bent.handles])
 
     def _show_layers(self) -> None:
@@ -337,7 +321,7 @@ class ContourHandles(QObject):
 
     def _is_shown(self) -> bool:
         """Return whether the edited slice is on screen."""
-        is_on_screen = shown_place(self._viewer, self._image) == self._place
+        is_on_screen = shown_place(self._viewer, self._image) == self.place
         return self.is_active and is_on_screen and shows_slices(self._viewer)
 
     def _voxel(self, event: Any) -> NDArray[np.float64]:

@@ -137,8 +137,8 @@ class CorrectionForm(QWidget):
     brush_limited = Signal(object)  # entropy in bit, None for no limit
     copy_requested = Signal(str)  # one of COPIES
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.structures = StructureChips()
         self.locks = LockBoxes()
         self.level = LevelSlider()

@@ -137,7 +137,8 @@ class Corrections(QObject):
         self._session = session
         self._layer = layer
         self._preview_tool = ""  # of the preview of the session, "" without one
-        self._alternative = 0  # the one on screen, from 1
+        self.shown_alternative = 0
+        """Number, from 1, of the alternative on screen; 0 for the current labels."""
         # Place and label → level set last, and the (Y, X) mask drawn at it.
         self._levels: dict[tuple[Place, int], tuple[float, Mask]] = {}
         self._tool = self._reopened = ""
@@ -147,7 +148,7 @@ class Corrections(QObject):
         self.undone_labels: set[int] = set()
         self.is_showing = False
         self.threshold: float | None = None
-        self.watch = EditWatch(viewer, layer, self, limit=self._may_paint)
+        self.watch = EditWatch(viewer, layer, self._may_paint, self)
         self.watch.changed.connect(self._on_changed)
         # First, so that a preview is accepted before anything else acts on the press.
         viewer.mouse_drag_callbacks.insert(0, self._on_press)
@@ -161,11 +162,6 @@ class Corrections(QObject):
     def is_level_preview(self) -> bool:
         """Whether a level is shown but not yet accepted: the reader may be moving the slider."""
         return self._preview_tool == LEVEL
-
-    @property
-    def shown_alternative(self) -> int:
-        """Number, from 1, of the alternative on screen; 0 for the current labels."""
-        return self._alternative
 
     def margin_at(self, place: Place, label: int) -> float | None:
         """Return the level at which a structure is drawn in a slice, 0 if it is as predicted.
@@ -212,11 +208,11 @@ class Corrections(QObject):
             self.said.emit(NO_POSTERIOR)
             return
         base = self._base(place, ALTERNATIVE)
-        number = (self._alternative + step) % (len(alternatives) + 1)
+        number = (self.shown_alternative + step) % (len(alternatives) + 1)
         # Number 0 returns to the labels under the preview.
         labels = base if number == 0 else self._keep_locked(base, alternatives[number - 1].labels)
         self._show(place, base, labels, ALTERNATIVE)
-        self._alternative = number
+        self.shown_alternative = number
 
     def accept_preview(self, tool: str = "") -> None:
         """Keep the preview of this tool, or of any tool, as one undo step."""
@@ -237,7 +233,7 @@ class Corrections(QObject):
 
         Returns a sentence if an answer of the models was on screen, else "".
         """
-        preview, shown, number = self._session.preview, self._preview_tool, self._alternative
+        preview, shown, number = self._session.preview, self._preview_tool, self.shown_alternative
         if preview is None or tool not in ("", shown):
             return ""
         self._forget()
@@ -630,7 +626,7 @@ class Corrections(QObject):
 
     def _forget(self) -> None:
         """Forget the preview; the layer is not changed."""
-        self._session.preview, self._preview_tool, self._alternative = None, "", 0
+        self._session.preview, self._preview_tool, self.shown_alternative = None, "", 0
         self.preview_ended.emit()
 
     def _write(self, place: Place, labels: Plane, *, refresh: bool = True) -> None:

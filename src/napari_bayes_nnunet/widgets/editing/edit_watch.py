@@ -53,12 +53,7 @@ class EditWatch(QObject):
     changed = Signal(object, bool)
 
     def __init__(
-        self,
-        viewer: Any,
-        layer: Labels,
-        parent: QObject | None = None,
-        *,
-        limit: Limit | None = None,
+        self, viewer: Any, layer: Labels, limit: Limit, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
         self.limit = limit
@@ -142,8 +137,8 @@ class EditWatch(QObject):
     def _on_painted(self) -> None:
         strokes, self._strokes = self._strokes, 0
         changes = self._changes() if strokes else []
-        if changes and self.limit is not None:
-            changes = self._limited(changes, strokes, self.limit)
+        if changes:
+            changes = self._limited(changes, strokes)
         self._emit(changes, painted=True)
 
     def _on_drawn(self) -> None:
@@ -179,9 +174,9 @@ class EditWatch(QObject):
         self._layer.data = self._array
         self._is_reverting = False
 
-    def _limited(self, changes: list[SliceChange], strokes: int, limit: Limit) -> list[SliceChange]:
+    def _limited(self, changes: list[SliceChange], strokes: int) -> list[SliceChange]:
         """Revert the last strokes in voxels outside the limit; return the remaining changes."""
-        allowed = [limit(change) for change in changes]
+        allowed = [self.limit(change) for change in changes]
         if all(mask.all() for mask in allowed):
             return changes
         limited = [_part(change, mask) for change, mask in zip(changes, allowed, strict=True)]

@@ -42,8 +42,8 @@ class LevelSlider(QWidget):
     level_moved = Signal(float)
     level_released = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.slider = _Slider(Qt.Orientation.Horizontal)
         self.slider.setRange(-SLIDER_STEPS, SLIDER_STEPS)
         self.slider.setSingleStep(5)

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from ...core.counts import format_count
 from ..common.dock import ThemeFont
+from ..common.plotting import faint
 from ..reading.slice_table import APEX, BASE, small_font
 
 STRIP_HELP: Final = (
@@ -81,29 +82,25 @@ class PresenceStrip(QWidget):
 
     slice_chosen = Signal(int)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._presence: SlicePresence | None = None
+    def __init__(self) -> None:
+        super().__init__()
+        self.presence: SlicePresence | None = None
+        """The slices shown, None if there are none."""
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Slices with the structure")
         self.setAccessibleDescription(STRIP_HELP)
         ThemeFont(self)
 
-    @property
-    def presence(self) -> SlicePresence | None:
-        """The slices shown, None if there are none."""
-        return self._presence
-
     def set_presence(self, presence: SlicePresence | None) -> None:
         """Show these slices."""
-        self._presence = presence
+        self.presence = presence
         self.update()
 
     def cell_rect(self, z: int) -> QRect:
         """Return the rectangle of a slice, px, from the top of its bar to its number."""
-        assert self._presence is not None
+        assert self.presence is not None
         left, width = self._room()
-        column = self._presence.order.index(z)
+        column = self.presence.order.index(z)
         return QRect(left + column * width, 0, width, self.height())
 
     def sizeHint(self) -> QSize:
@@ -118,8 +115,8 @@ class PresenceStrip(QWidget):
         """Show the slice under the mouse as a tooltip."""
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
             z, text = self._slice_at(event.pos()), STRIP_HELP
-            if self._presence is not None and z is not None:
-                text = f"{self._presence.reading(z)}\n{STRIP_HELP}"
+            if self.presence is not None and z is not None:
+                text = f"{self.presence.reading(z)}\n{STRIP_HELP}"
             QToolTip.showText(event.globalPos(), text, self)
             return True
         return bool(super().event(event))
@@ -132,7 +129,7 @@ class PresenceStrip(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw bars, numbers, the line of the slices that have the structure, base and apex."""
-        presence = self._presence
+        presence = self.presence
         if presence is None or not len(presence.drawn):
             return
         painter = QPainter(self)
@@ -151,11 +148,11 @@ class PresenceStrip(QWidget):
 
     def _draw_bar(self, painter: QPainter, presence: SlicePresence, z: int, room: QRect) -> None:
         bar = QRect(room.left(), 0, max(room.width() - 1, 1), BAR_HEIGHT)
-        painter.fillRect(bar, _with_alpha(self._ink(), _TRACK))
+        painter.fillRect(bar, faint(self._ink(), _TRACK))
         if presence.shares is not None:
             color = QColor(presence.color)
             bar.setTop(BAR_HEIGHT - round(BAR_HEIGHT * float(presence.shares[z])))
-            painter.fillRect(bar, color if presence.drawn[z] else _with_alpha(color, _UNDRAWN))
+            painter.fillRect(bar, color if presence.drawn[z] else faint(color, _UNDRAWN))
         if presence.beyond is not None:
             height = round(BAR_HEIGHT * float(presence.beyond[z]))
             beyond = QRect(room.left(), 0, bar.width(), height)
@@ -193,8 +190,8 @@ class PresenceStrip(QWidget):
 
     def _draw_ends(self, painter: QPainter) -> None:
         left, width = self._room()
-        assert self._presence is not None
-        right = left + width * len(self._presence.drawn) + _GAP
+        assert self.presence is not None
+        right = left + width * len(self.presence.drawn) + _GAP
         painter.setPen(self._ink())
         vertical = Qt.AlignmentFlag.AlignVCenter
         painter.drawText(
@@ -204,7 +201,7 @@ class PresenceStrip(QWidget):
 
     def _room(self) -> tuple[int, int]:
         """Return where the first slice begins and the width of a slice, px."""
-        presence, metrics = self._presence, self._metrics()
+        presence, metrics = self.presence, self._metrics()
         count = len(presence.drawn) if presence is not None else 0
         named = presence is not None and presence.base_first is not None
         left, right = (
@@ -224,7 +221,7 @@ class PresenceStrip(QWidget):
         return fitting | {presence.current}
 
     def _slice_at(self, point: QPoint) -> int | None:
-        slices = self._presence.order if self._presence is not None else ()
+        slices = self.presence.order if self.presence is not None else ()
         return next((z for z in slices if self.cell_rect(z).contains(point)), None)
 
     def _ink(self) -> QColor:
@@ -232,9 +229,3 @@ class PresenceStrip(QWidget):
 
     def _metrics(self) -> QFontMetrics:
         return QFontMetrics(small_font(self.font()))
-
-
-def _with_alpha(color: QColor, alpha: int) -> QColor:
-    changed = QColor(color)
-    changed.setAlpha(alpha)
-    return changed

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Final
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QLineEdit, QPushButton, QWidget
 
-from ..common.dock import ThemeFont
+from ..common.dock import ThemeFont, row_layout
 from ..layers.keys import short_key
 
 COMMENT_HINT = "Comment on this slice"
@@ -36,15 +36,14 @@ class SliceButtons(QWidget):
     requested = Signal(str)
     comment_changed = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.buttons = {action: QPushButton() for action in SLICE_BUTTONS}
         self.comment = QLineEdit()
         self.comment.setPlaceholderText(COMMENT_HINT)
         self.comment.setToolTip("Saved in the study. Press Return to go back to the image.")
         ThemeFont(self.comment)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
+        row = row_layout(self)
         row.setSpacing(4)
         for action, button in self.buttons.items():
             text, _, help_text = SLICE_BUTTONS[action]

@@ -23,8 +23,8 @@ class StructureChips(QWidget):
 
     structure_chosen = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.chips: dict[str, QToolButton] = {}
         self._group = QButtonGroup(self)
         self._grid = _grid_in(self)
@@ -75,8 +75,8 @@ class LockBoxes(QWidget):
 
     protection_toggled = Signal(str, bool)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.boxes: dict[str, QCheckBox] = {}
         self._grid = _grid_in(self)
 

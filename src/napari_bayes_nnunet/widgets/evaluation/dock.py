@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton
 
 from ...app.evaluation.evaluate import EvaluationProgress
 from ...app.evaluation.request import (
@@ -21,7 +21,7 @@ from ...app.evaluation.request import (
 from ...app.messages import StageStarted
 from ...core.counts import format_count
 from ..common.dialogs import ask_to_replace
-from ..common.dock import DockContent, FittingScrollArea, MessageLabel, column_layout
+from ..common.dock import DockContent, MessageLabel
 from ..common.levels import Level
 from ..common.long_work import LongWork, Steps
 from ..common.progress_row import ProgressRow
@@ -73,19 +73,12 @@ class EvaluationWidget(DockContent):
         self.results.set_outcome(None)
         self.status.show_message("")
         self._set_running(True)
-        self.job.start(partial(run_evaluation, request), self._on_finished, self._on_failed)
+        failed = partial(self._end, level="blocking")
+        self.job.start(partial(run_evaluation, request), self._on_finished, failed)
 
     def _lay_out(self) -> None:
-        content = QWidget()
-        column = QVBoxLayout(content)
-        for part in (
-            self.form, self.hint, self.evaluate_button, self.progress, self.status, self.results,
-        ):  # fmt: skip
-            column.addWidget(part)
-        column.addStretch(1)
-        # Long case names are shortened, so that they do not widen the dock.
-        self._area = FittingScrollArea(content)
-        column_layout(self, self._area)
+        below = self.evaluate_button, self.progress, self.status, self.results
+        self._area = self._lay_out_page(self.form, self.hint, *below)
 
     def _connect(self) -> None:
         self.form.changed.connect(self._on_changed)
@@ -98,7 +91,7 @@ class EvaluationWidget(DockContent):
         self._looking.drop()
         self.preview, self._problem = None, ""
         request = self.form.request()
-        self.form.patient.show_example("")
+        self.form.patient.example.show_message("")
         if request is not None:
             work = partial(_preview_steps, request)
             self._looking.start(work, self._on_previewed, self._on_problem)
@@ -107,7 +100,7 @@ class EvaluationWidget(DockContent):
     def _on_previewed(self, preview: EvaluationPreview) -> None:
         self.preview = preview
         case = preview.cases[0]
-        self.form.patient.show_example(f"{case} → {preview.patient_of[case]}")
+        self.form.patient.example.show_message(f"{case} → {preview.patient_of[case]}")
         self._show_readiness()
 
     def _on_problem(self, sentence: str) -> None:
@@ -144,9 +137,6 @@ class EvaluationWidget(DockContent):
         self.results.set_outcome(outcome)
         # Scroll after the layout, because results below a long form would go unnoticed.
         QTimer.singleShot(0, self._show_results)
-
-    def _on_failed(self, sentence: str) -> None:
-        self._end(sentence, "blocking")
 
     def _end(self, sentence: str, level: Level = "fine") -> None:
         self._set_running(False)

@@ -39,14 +39,14 @@ class MethodsForm(QWidget):
     @property
     def methods(self) -> dict[str, Path]:
         """Name → folder of each row that has a folder; the others are compared with the first."""
-        return {row.name: row.path for row in self.rows if row.path is not None}
+        return {row.name: path for row in self.rows if (path := row.folder.path) is not None}
 
     @property
     def problem(self) -> str:
         """A sentence on what is missing or wrong, "" if nothing is."""
-        if self.rows[0].path is None:
+        if self.rows[0].folder.path is None:
             return NO_PREDICTIONS
-        if any(row.path is None for row in self.rows):
+        if any(row.folder.path is None for row in self.rows):
             return NO_OTHERS
         names = [row.name for row in self.rows]
         duplicate = next((name for name in names if names.count(name) > 1), "")
@@ -122,13 +122,8 @@ class MethodRow(QWidget):
         folder = labelled_row("Compare" if removable else "Folder", self.folder)
         column_layout(self, folder, labelled_row("Name", self.name_edit, self.remove_button))
         self.folder.chosen.connect(self._on_chosen)
-        self.name_edit.textChanged.connect(self._on_name_changed)
-        self.remove_button.clicked.connect(self._on_remove_clicked)
-
-    @property
-    def path(self) -> Path | None:
-        """The folder, None if the field is empty."""
-        return self.folder.path
+        self.name_edit.textChanged.connect(self.changed)
+        self.remove_button.clicked.connect(lambda: self.remove_requested.emit(self))
 
     @property
     def own_name(self) -> str:
@@ -138,7 +133,7 @@ class MethodRow(QWidget):
     @property
     def name(self) -> str:
         """Name of the method, "" if it has neither a name nor a folder."""
-        return self.own_name or _folder_name(self.path)
+        return self.own_name or _folder_name(self.folder.path)
 
     def choose(self, path: Path | None, name: str = "") -> None:
         """Set folder and name as if the user had entered them."""
@@ -148,12 +143,6 @@ class MethodRow(QWidget):
     def _on_chosen(self, path: Path | None) -> None:
         self.name_edit.setPlaceholderText(_folder_name(path) or _NAME_HINT)
         self.changed.emit()
-
-    def _on_name_changed(self, _: str) -> None:
-        self.changed.emit()
-
-    def _on_remove_clicked(self) -> None:
-        self.remove_requested.emit(self)
 
 
 def _folder_name(path: Path | None) -> str:
@@ -230,8 +219,8 @@ class EvaluationForm(QWidget):
         chosen = {"labels": self.labels.path, "images": self.images.path}
         if self._has_own_report:
             chosen["report"] = self.report.path
-        rows = [row for row in self.methods.rows if row.path is not None]
-        methods = [{"name": row.own_name, "folder": str(row.path)} for row in rows]
+        rows = [row for row in self.methods.rows if row.folder.path is not None]
+        methods = [{"name": row.own_name, "folder": str(row.folder.path)} for row in rows]
         return {"methods": methods, **{k: str(path) for k, path in chosen.items() if path}}
 
     def set_folders(self, saved: Mapping[str, Any]) -> None:
@@ -265,7 +254,7 @@ class EvaluationForm(QWidget):
         )
 
     def _on_methods_changed(self) -> None:
-        predictions = self.methods.rows[0].path
+        predictions = self.methods.rows[0].folder.path
         if not self._has_own_report:
             self.report.set_path(None if predictions is None else default_report(predictions))
         self.changed.emit()

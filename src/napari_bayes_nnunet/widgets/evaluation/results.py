@@ -7,7 +7,6 @@ from pathlib import Path
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
-    QHBoxLayout,
     QHeaderView,
     QLabel,
     QPushButton,
@@ -19,7 +18,7 @@ from ...app.evaluation.request import CALIBRATION, DICE, EvaluationOutcome
 from ...app.evaluation.tables import Table, TableCell
 from ...core.heart.structures import structure_title
 from ..common.dialogs import NOT_OPENED, open_path
-from ..common.dock import CollapsibleSection, MessageLabel, column_layout, heading
+from ..common.dock import CollapsibleSection, MessageLabel, column_layout, heading, share_row
 from ..common.rows_table import Column, Row, RowsTable
 
 
@@ -119,9 +118,7 @@ class EvaluationResults(QWidget):
         self.setVisible(outcome is not None)
 
     def _lay_out(self) -> None:
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.report_button, 3)
-        buttons.addWidget(self.folder_button, 2)
+        buttons = share_row(None, {self.report_button: 3, self.folder_button: 2})
         column_layout(
             self,
             *(heading("Result"), self.summary, buttons, self.problem, self.table, self.caption),

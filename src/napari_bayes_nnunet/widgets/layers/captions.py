@@ -82,9 +82,7 @@ class CanvasCaption:
         self._provisional: frozenset[Phase] = frozenset()
         self._note = self._title = ""
         self._units = ""
-        look = {"font_size": _FONT_SIZE, "color": "white", "box_color": SHADE}
-        self.text = TextOverlay(position="top_left", **look)
-        self.title = TextOverlay(position="bottom_right", **look)
+        self.text, self.title = _text_at("top_left"), _text_at("bottom_right")
         self.bar = self._make_bar()
 
     def show(self) -> Generator[None, None, None]:
@@ -210,6 +208,10 @@ class CanvasCaption:
         if is_covered(self._viewer, self._image):
             return False
         return all(units[axis].is_compatible_with("millimeter") for axis in dims.displayed)
+
+
+def _text_at(position: str, size: int = _FONT_SIZE) -> TextOverlay:
+    return TextOverlay(position=position, font_size=size, color="white", box_color=SHADE)
 
 
 class ResultCaption(CanvasCaption):
@@ -344,16 +346,9 @@ class FrontCaption:
         self._viewer = viewer
         self._docks = 0
         self._is_hidden = False
-        self._strip = TextOverlay(
-            position="top_left", font_size=_FONT_SIZE, color="white", box_color=SHADE
-        )
+        self._strip = _text_at("top_left")
         put_overlay(viewer, STRIP_KEY, self._strip)
-        self._overlays = {
-            edge: TextOverlay(
-                position=position, font_size=LETTER_SIZE, color="white", box_color=SHADE
-            )
-            for edge, position in EDGES.items()
-        }
+        self._overlays = {edge: _text_at(at, LETTER_SIZE) for edge, at in EDGES.items()}
         for edge, overlay in self._overlays.items():
             put_overlay(viewer, _key(edge), overlay)
         dims, turned = viewer.dims.events, viewer.scene.camera.events.orientation

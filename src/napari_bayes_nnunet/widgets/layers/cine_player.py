@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -40,17 +39,9 @@ class CinePlayer(QObject):
     playing_changed = Signal(bool)
     stepped = Signal()
 
-    def __init__(
-        self,
-        viewer: Any,
-        layer: Image,
-        parent: QObject | None = None,
-        *,
-        now: Callable[[], float] = perf_counter,
-    ) -> None:
+    def __init__(self, viewer: Any, layer: Image, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._now = now
         self._layer = layer
         self._frame_time = layer_frame_time(layer) or BEAT / self.count
         self._first = 0
@@ -130,12 +121,12 @@ class CinePlayer(QObject):
 
     def _begin_at(self, phase: int) -> None:
         self._first = self._expected = phase
-        self._started = self._now()
+        self._started = perf_counter()
 
     def _elapsed(self) -> float:
         """Return the time since playback started, ms."""
         # Rounding of the clock must not delay a phase.
-        return (self._now() - self._started) * 1000 + 1e-3
+        return (perf_counter() - self._started) * 1000 + 1e-3
 
     def _time_to_next(self) -> int:
         """Return the time until the next phase begins, ms."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypeAlias
 
 from napari import current_viewer
 from qtpy.QtCore import QSize, Qt
@@ -16,7 +15,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QListWidget,
     QListWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -31,12 +29,12 @@ from ...io.dicom.examination import (
 )
 from ...io.dicom.reader import read_study_date, read_thumbnail
 from ...io.dicom.series import Stack
+from ..common.dock import page_layout
 from ..common.form import NarrowComboBox
 from ..common.settings import Settings
 from ..common.wording import in_the_window
 from .study_card import THUMBNAIL_SIDE, AliasForm, make_thumbnail
 
-ReadPicture: TypeAlias = Callable[[Stack], Any]
 SEVERAL_CANDIDATES = "Several series could be the short-axis cine. Choose the one to open."
 NO_CANDIDATE = "None of these series looks like a short-axis cine. Choose the one to open."
 CHANGE_VIEWS = "Choose the short axis in the list, and the long axes below it."
@@ -50,9 +48,8 @@ class StackChooser(QDialog):
     """List of stacks, each with a description and a picture of its middle slice.
 
     The selected one is the short axis; the boxes below have the stack of each long axis, at first
-    those of ``views``, or as `classify_series` finds them. ``read_picture`` returns (Y, X)
-    intensities of a stack or raises DataError. The user's own names and, if the user wants them,
-    the dates of the studies are shown too.
+    those of ``views``, or as `classify_series` finds them. The user's own names and, if the
+    user wants them, the dates of the studies are shown too.
     """
 
     def __init__(
@@ -60,7 +57,6 @@ class StackChooser(QDialog):
         stacks: Sequence[Stack],
         *,
         views: Sequence[SeriesView] = (),
-        read_picture: ReadPicture = read_thumbnail,
         settings: Settings | None = None,
         parent: QWidget | None = None,
     ) -> None:
@@ -79,7 +75,6 @@ class StackChooser(QDialog):
         self.buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel
         )
-        column = QVBoxLayout(self)
         self.notes = AliasForm(self._settings)
         self.boxes = {kind: NarrowComboBox() for kind in LONG_AXIS_KINDS}
         self._long_axes = QWidget()
@@ -87,10 +82,9 @@ class StackChooser(QDialog):
         for kind, box in self.boxes.items():
             boxes.addRow(kind, box)
             box.activated.connect(partial(self._on_chosen, kind))
-        for part in (self.question, self.list, self._long_axes, self.notes, self.buttons):
-            column.addWidget(part)
+        page_layout(self, self.question, self.list, self._long_axes, self.notes, self.buttons)
         for stack in self._stacks:
-            self.list.addItem(_make_item(stack, read_picture))
+            self.list.addItem(_make_item(stack))
         row = next((r for r, v in enumerate(views) if v.view == SHORT_AXIS_VIEW), None)
         self.list.setCurrentRow(_first_readable(self._stacks) if row is None else row)
         self._on_row_changed(self.list.currentRow())
@@ -177,10 +171,10 @@ def describe_stack(stack: Stack) -> str:
     return "\n".join(lines)
 
 
-def _make_item(stack: Stack, read_picture: ReadPicture) -> QListWidgetItem:
+def _make_item(stack: Stack) -> QListWidgetItem:
     item = QListWidgetItem()
     try:
-        item.setIcon(QIcon(make_thumbnail(read_picture(stack))))
+        item.setIcon(QIcon(make_thumbnail(read_thumbnail(stack))))
     except DataError as error:
         item.setToolTip(in_the_window(error))
     if stack.problem:

@@ -202,7 +202,7 @@ class StructureContours:
     def _watch(self, layer: Labels) -> Connections:
         events, watched = layer.events, Connections()
         watched.connect(self.draw, events.set_data, events.paint)
-        watched.connect(self._on_stroke, events.labels_update)
+        watched.connect(self._stroke.throttle, events.labels_update)
         watched.connect(self._on_shown, events.visible)
         watched.connect(self._show_labels, events.mode)
         return watched
@@ -219,9 +219,6 @@ class StructureContours:
     def _on_shown(self) -> None:
         self._show_labels()
         self.draw()
-
-    def _on_stroke(self) -> None:
-        self._stroke.throttle()
 
     def _on_press(self, viewer: Any, event: Any) -> Iterator[None]:
         """Show the labels themselves while the reader paints in them."""

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from napari.layers import Image, Layer
@@ -24,8 +25,6 @@ from ...core.types import Place
 from ...io.images.geometry import Geometry
 from .metadata import layer_geometry, layer_spacing, layer_voxels
 
-Vertical = Literal["down", "up"]
-Horizontal = Literal["right", "left"]
 PlaneIndex = tuple[int | slice, ...]
 """Index of a plane: a slice for each displayed axis, a number for each slider."""
 Box = list[tuple[float, float]]
@@ -46,29 +45,23 @@ WHOLE = 0.95
 
 
 @dataclass(frozen=True)
-class StackOrientation:
-    """``order`` of the spatial axes (z, y, x) = (0, 1, 2), slider first, and their directions."""
+class PlaneOrientation:
+    """Display of (Y, X) slices: transposed first, then turned over along each side."""
 
-    order: tuple[int, int, int] = (0, 1, 2)
-    vertical: Vertical = "down"
-    horizontal: Horizontal = "right"
+    transposed: bool = False
+    is_upside_down: bool = False
+    is_mirrored: bool = False
 
 
-def find_orientation(geometry: Geometry) -> StackOrientation:
+def find_orientation(geometry: Geometry) -> PlaneOrientation:
     """Return the usual view of the slices; as they are held if their orientation is unknown."""
     if geometry.letters is None:
-        return StackOrientation()
+        return PlaneOrientation()
     # Columns of the affine are (x, y, z). Only its directions are used: its scale may be wrong.
     steps = geometry.affine[:3, :3].T[::-1]
     directions = steps / np.linalg.norm(steps, axis=1, keepdims=True)
-    best = max(
-        product(((1, 2), (2, 1)), (1, -1), (1, -1)),
-        key=lambda way: _score(directions, *way),
-    )
-    (rows, columns), down, right = best
-    return StackOrientation(
-        (0, rows, columns), "down" if down > 0 else "up", "right" if right > 0 else "left"
-    )
+    ways = (PlaneOrientation(*way) for way in product((False, True), repeat=3))
+    return max(ways, key=partial(_score, directions))
 
 
 def fit_sliders(viewer: Any, image: Image) -> None:
@@ -81,21 +74,6 @@ def fit_sliders(viewer: Any, image: Image) -> None:
     ranges = [(0.0, 0.0, 1.0)] * (dims.ndim - image.ndim) + [tuple(map(float, r)) for r in own]
     if [tuple(known) for known in dims.range] != ranges:
         dims.range = tuple(ranges)
-
-
-@dataclass(frozen=True)
-class PlaneOrientation:
-    """Display of (Y, X) slices: transposed first, then turned over along each side."""
-
-    transposed: bool = False
-    is_upside_down: bool = False
-    is_mirrored: bool = False
-
-    @classmethod
-    def of(cls, view: StackOrientation) -> PlaneOrientation:
-        """Return how the slices lie in the view of a stack."""
-        is_turned = view.order[1:] == (2, 1)
-        return cls(is_turned, view.vertical == "up", view.horizontal == "left")
 
 
 def shown_orientation(viewer: Any) -> PlaneOrientation:
@@ -121,8 +99,10 @@ def show_in_reading_orientation(viewer: Any, layer: Image) -> None:
         return
     view = find_orientation(geometry)
     first = viewer.dims.ndim - 3
-    viewer.dims.order = (*range(first), *(first + axis for axis in view.order))
-    viewer.scene.camera.orientation2d = (view.vertical, view.horizontal)
+    plane = (first + 2, first + 1) if view.transposed else (first + 1, first + 2)
+    viewer.dims.order = (*range(first + 1), *plane)
+    vertical = "up" if view.is_upside_down else "down"
+    viewer.scene.camera.orientation2d = (vertical, "left" if view.is_mirrored else "right")
     fit_view(viewer, layer)
 
 
@@ -146,9 +126,7 @@ def _show_slices(viewer: Any, layer: Image) -> None:
 
 def current_phase(viewer: Any, layer: Image) -> int:
     """Return the displayed phase of a cine, from 1."""
-    # From the point in the world, because napari's steps need not be those of this layer.
-    time = layer.world_to_data(viewer.dims.point[-layer.ndim :])[0]
-    return int(np.clip(round(float(time)), 0, layer_voxels(layer).shape[0] - 1)) + 1
+    return shown_place(viewer, layer)[0] or 1
 
 
 def go_to_phase(viewer: Any, layer: Image, phase: int) -> None:
@@ -293,15 +271,15 @@ def shown_plane(viewer: Any, layer: Layer) -> PlaneIndex:
     return tuple(slice(None) if a in displayed else int(i) for a, i in enumerate(index))
 
 
-def _score(
-    directions: np.ndarray[Any, np.dtype[np.float64]], axes: tuple[int, int], down: int, right: int
-) -> float:
-    rows, columns = (directions[axis] for axis in axes)
-    return float(down * (rows @ DOWN) + right * (columns @ TO_THE_RIGHT))
+def _score(directions: NDArray[np.float64], way: PlaneOrientation) -> float:
+    rows, columns = directions[:0:-1] if way.transposed else directions[1:]
+    down, right = float(rows @ DOWN), float(columns @ TO_THE_RIGHT)
+    return (-down if way.is_upside_down else down) + (-right if way.is_mirrored else right)
 
 
 def shown_place(viewer: Any, layer: Layer) -> Place:
     """Return phase and slice of the viewer's point in a (Z, Y, X) or (T, Z, Y, X) layer."""
+    # From the point in the world, because napari's steps need not be those of this layer.
     voxel = layer.world_to_data(viewer.dims.point[-layer.ndim :])
     *phase, z = (
         min(max(round(float(at)), 0), size - 1)

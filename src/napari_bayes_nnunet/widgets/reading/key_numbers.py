@@ -50,8 +50,8 @@ class KeyNumbers(QWidget):
     of the prediction. ``head`` is that line, with room at its end.
     """
 
-    def __init__(self, parent: QWidget | None = None, *, in_review: bool = True) -> None:
-        super().__init__(parent)
+    def __init__(self, *, in_review: bool = True) -> None:
+        super().__init__()
         self._in_review = in_review
         self.caption = LevelLabel(" ", level="done", style="padding: 0")
         self.table = NumbersTable(titles=KEY_NUMBERS, dense=True, is_prediction=not in_review)
@@ -59,10 +59,6 @@ class KeyNumbers(QWidget):
         self.head = row_layout(None, self.caption, wide=self.caption)
         column_layout(self, self.head, self.table, self.doubt).setSpacing(0)
         self.set_numbers({}, {})
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        """Return the texts in the row of ``name``."""
-        return self.table.texts(name)
 
     def set_numbers(
         self,

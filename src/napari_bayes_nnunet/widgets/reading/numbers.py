@@ -23,12 +23,12 @@ from ...app.review.report_numbers import (
     interval_level,
 )
 from ...core.heart.ef_contributions import Contribution
-from ...core.heart.function import Comparison, Measured, Patient
+from ...core.heart.function import Comparison, Measured
 from ...core.heart.normal_ranges import HIGH
 from ...core.metrics.conformal import Coverage
 from ...io import DataError
 from ...io.heart.normal_ranges import NO_RANGES, PETERSEN, read_normal_ranges
-from ..common.dialogs import Choose, choose_csv
+from ..common.dialogs import choose_csv
 from ..common.dock import (
     ContentScrollArea,
     LevelLabel,
@@ -76,9 +76,9 @@ class NumbersForm(QWidget):
     cell_chosen = Signal(object, int)
     ranges_chosen = Signal(object)
 
-    def __init__(self, settings: Settings | None = None, *, ask_csv: Choose = choose_csv) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self._settings, self._ask_csv = settings or Settings(), ask_csv
+        self._settings = settings
         self._contributions: tuple[Contribution, ...] = ()
         self.nothing = MessageLabel(NO_NUMBERS)
         self.numbers = NumbersTable()
@@ -120,10 +120,6 @@ class NumbersForm(QWidget):
         self.nothing.show_message("" if numbers else NO_NUMBERS)
         self.numbers.set_numbers(numbers, predicted, open_slices)
 
-    def set_patient(self, patient: Patient, header: Patient = Patient()) -> None:  # noqa: B008
-        """Show the data of the patient, and which of them the DICOM ``header`` has."""
-        self.patient.set_patient(patient, header)
-
     def _show_ranges(self) -> None:
         kept = self._settings.kept.normal_ranges
         self.ranges.set_choices({kept: Path(kept).name, **RANGES})
@@ -131,7 +127,7 @@ class NumbersForm(QWidget):
 
     def _on_ranges_activated(self) -> None:
         # Only the entry for another file has no value.
-        choice = self.ranges.currentData() or self._ask_csv(self, CHOOSE_RANGES, "")
+        choice = self.ranges.currentData() or choose_csv(self, CHOOSE_RANGES, "")
         self.problem.show_message("")
         try:
             self.ranges_chosen.emit(read_normal_ranges(choice or self._settings.kept.normal_ranges))
@@ -245,20 +241,19 @@ class NumbersTable(QWidget):
 
     def __init__(
         self,
-        parent: QWidget | None = None,
         *,
         titles: Mapping[str, str] | None = None,
         dense: bool = False,
         is_prediction: bool = False,
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self._titles = titles or {}
         self._value_title = PREDICTION_TITLE if is_prediction else HEADINGS[VALUE][0]
         self._dense = dense
         self._widest = WIDEST_TEXTS if dense else WIDEST_TEXTS | LATER_TEXTS
         if is_prediction:  # which does not change
             self._widest = {**self._widest, CHANGED: []}
-        self._lines: dict[str, list[QLabel]] = {}
+        self.lines: dict[str, list[QLabel]] = {}
         """Name → labels of its row."""
         self._level: Coverage | None = None
         self._grid = QGridLayout(self)
@@ -269,18 +264,13 @@ class NumbersTable(QWidget):
         self._timer = single_shot(self, self._end_highlight, FLASH_MS)
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the numbers, from top to bottom."""
-        return tuple(self._lines)
-
-    @property
     def highlighted(self) -> set[str]:
         """The names of the highlighted numbers."""
-        return {name for name, row in self._lines.items() if row[VALUE].styleSheet() == FLASH}
+        return {name for name, row in self.lines.items() if row[VALUE].styleSheet() == FLASH}
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return the texts of ``name`` from left to right."""
-        return tuple(label.text() for label in self._lines[name])
+        return tuple(label.text() for label in self.lines[name])
 
     def set_numbers(
         self,
@@ -290,7 +280,7 @@ class NumbersTable(QWidget):
     ) -> None:
         """Show ``numbers``, whether they are reviewed, and their change since ``predicted``."""
         level = interval_level([*numbers.values(), *(predicted or {}).values()])
-        if (list(numbers), level) != (list(self._lines), self._level):
+        if (list(numbers), level) != (list(self.lines), self._level):
             self._level = level
             self._make_lines(numbers)
         self._end_highlight()
@@ -302,13 +292,13 @@ class NumbersTable(QWidget):
         if (item := self._grid.itemAtPosition(0, BESIDE)) is not None:
             titles = (n.comparison.title for n in numbers.values() if self._shows(n.comparison))
             item.widget().setText(next(titles, ""))
-            has_changed = any(row[CHANGED].text() for row in self._lines.values())
+            has_changed = any(row[CHANGED].text() for row in self.lines.values())
             self._grid.itemAtPosition(0, CHANGED).widget().setText(CHANGE if has_changed else "")
 
     def _fill(
         self, name: str, measured: Measured, predicted: Measured | None, open_slices: int | None
     ) -> None:
-        row, value = self._lines[name], format_number(measured)
+        row, value = self.lines[name], format_number(measured)
         # The first value of a row is no change.
         if row[VALUE].text() not in ("", value):
             row[VALUE].setStyleSheet(FLASH)
@@ -337,13 +327,13 @@ class NumbersTable(QWidget):
 
     def _end_highlight(self) -> None:
         for name in self.highlighted:
-            self._lines[name][VALUE].setStyleSheet(BOLD)
+            self.lines[name][VALUE].setStyleSheet(BOLD)
 
     def _make_lines(self, names: Mapping[str, Measured]) -> None:
         while (item := self._grid.takeAt(0)) is not None:
             # A layout only lets go of its widgets, which would stay on screen.
             item.widget().deleteLater()
-        self._lines = {}
+        self.lines = {}
         headings = [*HEADINGS]
         headings[VALUE] = self._value_title, HEADINGS[VALUE][1]
         if self._level:
@@ -361,8 +351,8 @@ class NumbersTable(QWidget):
             line = [self._make_label(column) for column in range(len(HEADINGS))]
             line[NAME].setText(self._titles.get(name, name))
             line[VALUE].setStyleSheet(BOLD)
-            self._lines[name] = line
-            for column, label in enumerate(self._lines[name]):
+            self.lines[name] = line
+            for column, label in enumerate(self.lines[name]):
                 self._grid.addWidget(label, row, column, _side(column))
 
     def _make_label(self, column: int) -> QLabel:

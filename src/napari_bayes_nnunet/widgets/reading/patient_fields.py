@@ -22,21 +22,17 @@ class PatientFields(DataForm):
     patient_changed = Signal(Patient)
 
     def __init__(self) -> None:
-        self._patient = Patient()
+        self.patient = Patient()
+        """Patient with the valid values."""
         self._header: dict[str, Any] = {}
         super().__init__(Patient)
         self.changed.connect(self._on_edited)
         for field in self:
             field.left.connect(self._on_left)
 
-    @property
-    def patient(self) -> Patient:
-        """Patient with the valid values."""
-        return self._patient
-
     def set_patient(self, patient: Patient, header: Patient = Patient()) -> None:  # noqa: B008
         """Show ``patient`` without a signal, and which of the values the DICOM ``header`` has."""
-        self._patient, self._header = patient, asdict(header)
+        self.patient, self._header = patient, asdict(header)
         with self.changed.blocked():
             self.update(asdict(patient))
         self.show_problems({})
@@ -58,8 +54,8 @@ class PatientFields(DataForm):
             if is_valid:
                 field.show_problem("")
         patient = Patient(**values)
-        if patient != self._patient:
-            self._patient = patient
+        if patient != self.patient:
+            self.patient = patient
             self._show_sources()
             self.patient_changed.emit(patient)
 

@@ -139,13 +139,14 @@ class ReviewPicture(QObject):
         self._place: Place | None = None
         self._left: tuple[Center, Center] | None = None  # centre before and after `centre_on`
         self._fitted = KeptFit(viewer, self.edited, self._fit_heart)
-        self._is_closing = self._is_lost = False
+        self._is_closing = self.is_lost = False
+        """Whether the user has removed the image or the edited labels."""
         self._soon = QSignalDebouncer(parent=self)  # one step can move several sliders
         self._soon.setTimeout(0)
         self._soon.triggered.connect(self._on_moved)
         self._sliders_soon = after_frame(self._move_sliders, self)
         self._connections = Connections()
-        self._connections.connect(self._on_point, viewer.dims.events.point)
+        self._connections.connect(self._soon.throttle, viewer.dims.events.point)
         self._connections.connect(self._on_removed, viewer.layers.events.removed)
         self._connections.connect(self._on_inserted, viewer.layers.events.inserted)
         self._connections.connect(self._on_grid, viewer.canvas.grid.events.enabled)
@@ -184,11 +185,6 @@ class ReviewPicture(QObject):
         self._shown = SegmentationResult.from_study(study)
         yield from steps_to_put(viewer, self.image, self._shown, visible=False)
         self._show_only_edited()
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether the user has removed the image or the edited labels."""
-        return self._is_lost
 
     @property
     def place(self) -> Place:
@@ -404,9 +400,6 @@ class ReviewPicture(QObject):
         if layer is not None and layer.visible != shown:
             layer.visible = shown
 
-    def _on_point(self) -> None:
-        self._soon.throttle()
-
     def _move_sliders(self) -> None:
         dims = self._viewer.dims
         # The event that `go_to` has held back.
@@ -447,7 +440,7 @@ class ReviewPicture(QObject):
         if self._is_closing or event.value not in (self.edited, self.image):
             return
         # Told once, even if napari is removing all layers.
-        self._is_closing = self._is_lost = True
+        self._is_closing = self.is_lost = True
         self.lost.emit("edited labels" if event.value is self.edited else "voxels of the image")
 
 

@@ -21,8 +21,8 @@ PLACE_AND_ACCEPTED = "{place} · {done} of {total} accepted{mark}"
 class ReviewProgressPanel(QWidget):
     """Position in the queue, accepted slices, and a bar of the uncertain volume in them."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.slices = QLabel()
         self.bar = ProgressBar()
         self.bar.setRange(0, BAR_STEPS)

@@ -47,8 +47,8 @@ class QueueForm(QWidget):
     changed = Signal()
     noted = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.scores = explained(NarrowComboBox(), SCORE_HELP)
         self.structures = explained(NarrowComboBox(), STRUCTURE_HELP)
         self.phases_switch = explained(QCheckBox("All phases"), PHASES_HELP)
@@ -91,10 +91,6 @@ class QueueForm(QWidget):
         """Offer these structures, and keep the chosen structure if it is one of them."""
         texts: dict[str | None, str] = {None: ALL_STRUCTURES} | {name: name for name in names}
         self.structures.set_choices(texts, {name: structure_title(name) for name in names})
-
-    def set_structure(self, name: str | None) -> None:
-        """Choose a structure, or all for None."""
-        self.structures.choose(name)
 
     def set_phases(self, count: int) -> None:
         """Set the number of phases; the switch is hidden unless there are more than two."""

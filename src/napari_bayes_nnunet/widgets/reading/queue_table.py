@@ -68,9 +68,10 @@ class QueueTable(QWidget):
 
     row_chosen = Signal(object, int)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._items: tuple[QueueRow, ...] = ()
+    def __init__(self) -> None:
+        super().__init__()
+        self.items: tuple[QueueRow, ...] = ()
+        """The rows, in the order of the queue."""
         self._row_numbers: dict[tuple[int | None, int], int] = {}
         self._current: tuple[int | None, int] | None = None
         self.table = _QueueRows(QUEUE_COLUMNS, rows_shown=MOST_SHOWN)
@@ -82,14 +83,9 @@ class QueueTable(QWidget):
         self.table.row_chosen.connect(self._on_row_chosen)
         self.set_items(())
 
-    @property
-    def items(self) -> tuple[QueueRow, ...]:
-        """The rows, in the order of the queue."""
-        return self._items
-
     def set_items(self, items: Sequence[QueueRow], unit: str = "") -> None:
         """Show ``items`` with scores in ``unit``, and keep the current row."""
-        self._items = tuple(items)
+        self.items = tuple(items)
         self._row_numbers = {(item.phase, item.z): row for row, item in enumerate(items)}
         top = max((item.score for item in items), default=0.0)
         scrolled = self.table.verticalScrollBar().value()
@@ -126,7 +122,7 @@ class QueueTable(QWidget):
 
     def _on_row_chosen(self, row: Row | None) -> None:
         if row is not None:
-            item = self._items[self.table.currentIndex().row()]
+            item = self.items[self.table.currentIndex().row()]
             self._current = (item.phase, item.z)
             self.row_chosen.emit(item.phase, item.z)
 

@@ -18,6 +18,7 @@ from ...io.images.geometry import make_geometry
 from ..common.dock import column_layout, explained
 from ..common.form import NarrowComboBox
 from ..common.grey import grey_image, grey_levels
+from ..common.plotting import faint
 from ..common.settings import Settings
 from ..layers.viewing import PlaneOrientation, find_orientation
 from .other_phase import OtherPhase, PictureBeside
@@ -74,7 +75,7 @@ class LongAxisView(PictureBeside):
         grid = make_geometry(
             (1, *plane.voxels.shape[1:]), (thickness, *plane.spacing), affine=plane.affine
         )
-        self._orientation = PlaneOrientation.of(find_orientation(grid))
+        self._orientation = find_orientation(grid)
         self.update()
 
     def lie(self) -> QTransform:
@@ -126,8 +127,7 @@ class LongAxisView(PictureBeside):
         for z in range(stack.slices):
             ends = cutting_line(numbers, z, (rows, columns))
             if ends is not None:
-                color = QColor(LINE_COLOR)
-                color.setAlpha(255 if z == shown else FAINT_LINE)
+                color = faint(QColor(LINE_COLOR), 255 if z == shown else FAINT_LINE)
                 painter.setPen(QPen(color, BOLD_PX if z == shown else THIN_PX))
                 first, last = (lie.map(QPointF(x, y)) for y, x in ends.tolist())
                 painter.drawLine(first, last)

@@ -286,10 +286,6 @@ class SliceTable(QTableView):
         keep = QItemSelectionModel.SelectionFlag.NoUpdate
         self.selectionModel().setCurrentIndex(self.slice_model.cell(self._current), keep)
 
-    def reading(self, phase: Phase, z: int) -> str:
-        """Return slice, phase, score and state as text."""
-        return self.slice_model.reading(phase, z)
-
     def cell_rect(self, phase: Phase, z: int) -> QRect:
         """Return the rectangle of a cell, px; an empty one if there is none."""
         cell = self.visualRect(self.slice_model.cell((phase, z)))

@@ -40,8 +40,8 @@ class StopPanel(QWidget):
     target_changed = Signal(float, int)
     finish_requested = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.was_changed = False
         """Whether the reader has changed the target."""
         self.text = MessageLabel()

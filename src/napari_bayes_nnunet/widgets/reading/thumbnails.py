@@ -70,11 +70,6 @@ class Thumbnails(SliceTable):
         """The phase of each row."""
         return self.slice_model.phases
 
-    @property
-    def is_drawing(self) -> bool:
-        """Whether some pictures are not drawn yet."""
-        return bool(self._waiting)
-
     def set_pictures(self, pictures: SlicePictures) -> None:
         """Draw these pictures."""
         self._pictures = pictures
@@ -87,7 +82,7 @@ class Thumbnails(SliceTable):
         super().set_current(phase, z)
         # Only another slice is scrolled to, so that the reader may look elsewhere in the strip.
         if self.current not in (before, None):
-            self.setAccessibleDescription(self.reading(*self.current))
+            self.setAccessibleDescription(self.slice_model.reading(*self.current))
             self.current_moved.emit(self.cell_rect(*self.current))
 
     def refresh(self) -> None:

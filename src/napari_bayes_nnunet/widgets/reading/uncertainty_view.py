@@ -180,9 +180,6 @@ class OutlineLayers(QObject):
 
     def _change(self, view: UncertaintyView) -> None:
         self._view = view
-        self._show()
-
-    def _show(self) -> None:
         if self._image not in self._viewer.layers:
             return
         self._is_showing = True

@@ -24,7 +24,7 @@ class ViewForm(QWidget):
 
     view_chosen = Signal(object)
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__()
         self._settings = settings
         self.views = explained(NarrowComboBox(), "")
@@ -58,11 +58,10 @@ class ViewForm(QWidget):
 
     def _choose(self, view: UncertaintyView) -> None:
         self.set_view(view)
-        if self._settings is not None:
-            # Version 0.2.0 kept the names of the views in capitals.
-            self._settings.keep(uncertainty_view=view.key.upper())
+        # Version 0.2.0 kept the names of the views in capitals.
+        self._settings.keep(uncertainty_view=view.key.upper())
         self.view_chosen.emit(view)
 
     def _kept(self) -> UncertaintyView:
-        name = self._settings.kept.uncertainty_view if self._settings is not None else ""
+        name = self._settings.kept.uncertainty_view
         return next((view for view in VIEWS if view.key == name.lower()), DEFAULT_VIEW)

@@ -47,8 +47,8 @@ class VolumePlot(QWidget):
 
     phases_changed = Signal(int, int)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._proposal: tuple[int, int] | None = None
         self.plot = CurvesPlot()
         self.legend = Legend("Volume")
@@ -137,8 +137,8 @@ class PhaseBox(NarrowComboBox):
 
     chosen = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent, letters=1)  # the space for an icon fits a second digit
+    def __init__(self) -> None:
+        super().__init__(letters=1)  # the space for an icon fits a second digit
         self.currentIndexChanged.connect(self.chosen)
 
     @property
@@ -186,20 +186,6 @@ class CurvesPlot(EpochPlot):
     def landmarks(self) -> tuple[int | None, int | None]:
         """The phases of the lines ED and ES; None for a hidden line."""
         return self._lines[ED].phase, self._lines[ES].phase
-
-    @property
-    def proposal(self) -> tuple[int, ...]:
-        """The phases of the dotted lines."""
-        return tuple(round(line.value()) for line in self._proposed if line.isVisible())
-
-    def curve(self, structure: Structure) -> dict[int, float]:
-        """Return the drawn volumes, mL, by phase."""
-        phases, volumes = self._drawn[structure].line.getData()
-        return dict(zip(phases.tolist(), volumes.tolist(), strict=True))
-
-    def provisional(self, structure: Structure) -> list[int]:
-        """Return the phases whose dots are open."""
-        return self._drawn[structure].open_dots
 
     def draw(
         self,
@@ -270,11 +256,6 @@ class _Curve:
         self._dots = pg.ScatterPlotItem(size=_DOT, brush=color, pen=None)
         self._circles = pg.ScatterPlotItem(size=_DOT + 2, brush=None, pen=color)
         self.items = self.line, self._dots, self._circles
-
-    @property
-    def open_dots(self) -> list[int]:
-        """The phases with an open dot."""
-        return [round(phase) for phase in self._circles.getData()[0]]
 
     def recolor(self, foreground: QColor) -> None:
         """Draw in a colour that is readable next to texts in this one."""

@@ -47,7 +47,7 @@ from ..reading.thumbnails import NO_LANDMARKS
 from ..reading.uncertainty_view import OutlineLayers
 from .export import ReviewExporter
 from .forms import WALL, ReviewForms
-from .saver import EVERY_MS, StudySaver
+from .saver import StudySaver
 from .view import NOT_SEGMENTED, ReviewView
 
 WAS_HIDDEN: Final = "The image or the labels were hidden. Check the slice, then repeat the action."
@@ -93,19 +93,13 @@ class ReviewController(QObject):
     lost = Signal(str)
 
     def __init__(
-        self,
-        viewer: Any,
-        opened: OpenedStudy,
-        forms: ReviewForms,
-        *,
-        every_ms: int = EVERY_MS,
-        parent: QObject | None = None,
+        self, viewer: Any, opened: OpenedStudy, forms: ReviewForms, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self.session, self._window = opened.session, opened.window
         self.forms = forms
-        self.saver = StudySaver(self.session, opened.lock, every_ms=every_ms, parent=self)
+        self.saver = StudySaver(self.session, opened.lock, self)
         self.picture = ReviewPicture(viewer, opened, display=forms.display.display, parent=self)
         image, edited = self.picture.image, self.picture.edited
         self.corrections = Corrections(viewer, self.session, edited, parent=self)
@@ -416,8 +410,8 @@ class ReviewController(QObject):
             self._followed.connect,
         )
         connect(self._on_turned, viewer.dims.events.order, camera.orientation)
-        connect(self._on_seen, camera.zoom, camera.center, viewer.canvas.events.size)
-        connect(self._on_contrast, self.picture.image.events.contrast_limits)
+        connect(self._view_soon.throttle, camera.zoom, camera.center, viewer.canvas.events.size)
+        connect(self._other_soon.throttle, self.picture.image.events.contrast_limits)
         connect(self._on_mode, self.picture.edited.events.mode)
 
     def make_pictures(
@@ -454,12 +448,6 @@ class ReviewController(QObject):
         whole, window = np.ones(image.data.shape[-2:], bool), tuple(image.contrast_limits)
         self.forms.other.set_pictures(self.make_pictures(around=whole, window=window))
         self.view.show_view()
-
-    def _on_seen(self, event: object = None) -> None:
-        self._view_soon.throttle()
-
-    def _on_contrast(self, event: object = None) -> None:
-        self._other_soon.throttle()
 
     # Before an action
 

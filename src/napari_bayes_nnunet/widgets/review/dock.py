@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -32,13 +32,12 @@ from ...app.review.export import export_files
 from ...core.counts import format_count
 from ...io import DataError
 from ...io.dicom.files import may_hold_dicom
-from ...io.known_archives import KnownArchive
 from ...io.study.info import is_study
 from ...io.study.readings import list_readings
 from ..archive.archive_work import ArchiveWork
 from ..archive.send import ask_to_send, send_study
 from ..common.background import UNEXPECTED_ERROR, Background
-from ..common.dialogs import Choose, ask_to_replace, ask_to_save, choose_folder, choose_image
+from ..common.dialogs import ask_to_replace, ask_to_save, choose_folder, choose_image
 from ..common.dock import (
     CollapsibleSection,
     DockContent,
@@ -68,7 +67,7 @@ from .controller import ReviewController
 from .forms import ReviewForms
 from .messages import NO_STUDY, ReviewMessages
 from .open_study import open_study
-from .saver import EVERY_MS, NOT_SAVED
+from .saver import NOT_SAVED
 from .study_list import StudyList
 from .view import READ_ONLY
 from .window_layout import ReadingLayout, ThumbnailDock
@@ -151,8 +150,7 @@ class ReviewWidget(FolderDrop, DockContent):
     """Dock that opens and closes studies; a `ReviewController` handles the open one.
 
     Case, save state, numbers, the buttons of the queue and the line of messages never scroll, and
-    no message moves them. ``ask_folder`` and ``ask_image`` ask the reader; ``every_ms`` is the
-    interval of saving. Dialogs start in ``start_folder``, by default the folder that holds the
+    no message moves them. Dialogs start in ``start_folder``, by default the folder that holds the
     study; the one to open a study starts next to the study opened last. ``study_shown`` is emitted
     when a study is open.
     """
@@ -165,12 +163,6 @@ class ReviewWidget(FolderDrop, DockContent):
         self,
         napari_viewer: Any,
         *,
-        every_ms: int = EVERY_MS,
-        ask_folder: Choose = choose_folder,
-        ask_image: Choose = choose_image,
-        may_replace: Callable[[QWidget, Sequence[str]], bool] = ask_to_replace,
-        may_save: Callable[[QWidget, str], bool] = ask_to_save,
-        ask_send: Callable[..., KnownArchive | None] = ask_to_send,
         settings: Settings | None = None,
         start_folder: Path | None = None,
     ) -> None:
@@ -178,18 +170,12 @@ class ReviewWidget(FolderDrop, DockContent):
         self._viewer = napari_viewer
         self._given_start = start_folder
         self._opened: Path | None = None
-        self._ask_folder = ask_folder
-        self._ask_image = ask_image
-        self._may_replace = may_replace
-        self._may_save = may_save
-        self._ask_to_send = ask_send
         self._sending = ArchiveWork(self)
         self._settings = open_settings(settings)
         self._layout = ReadingLayout()
         self._reads = self._settings.kept.reading_layout
         self._thumbnails = ThumbnailDock(napari_viewer, self._settings, self)
         self.messages = ReviewMessages(napari_viewer, self)
-        self._every_ms = every_ms
         self._arrived: list[Any] = []  # new or shown layers that may be of another heart
         self._opening: Path | None = None  # the study that is being read or shown
         self._note = ""
@@ -368,9 +354,7 @@ class ReviewWidget(FolderDrop, DockContent):
         controller: ReviewController | None = None
         try:
             yield
-            controller = ReviewController(
-                self._viewer, opened, forms, every_ms=self._every_ms, parent=self
-            )
+            controller = ReviewController(self._viewer, opened, forms, self)
             yield from controller.open()
         except BaseException:
             if controller is not None:
@@ -681,7 +665,7 @@ class ReviewWidget(FolderDrop, DockContent):
         if images is None:
             return
         doubt = describe_open_slices(controller.session, controller.session.phases)
-        if doubt and not self._may_save(self, f"{doubt} {SAID_IN_DICOM}"):
+        if doubt and not ask_to_save(self, f"{doubt} {SAID_IN_DICOM}"):
             return
         chosen = self._choose_output(CHOOSE_DICOM_OUTPUT)
         names = self._dicom_names(controller)
@@ -702,7 +686,7 @@ class ReviewWidget(FolderDrop, DockContent):
         is_hidden = self._hide_patient is not None and self._hide_patient.isChecked()
         patient = PATIENT_HIDDEN if is_hidden else session.study.patient.identity
         *names, _table = self._dicom_names(controller)
-        known = self._ask_to_send(self, patient, names, doubt, self._settings)
+        known = ask_to_send(self, patient, names, doubt, self._settings)
         if known is None:
             return
         self.messages.show(SENDING.format(archive=known.name))
@@ -753,7 +737,7 @@ class ReviewWidget(FolderDrop, DockContent):
     def _may_write(self, files: Sequence[Path]) -> bool:
         """Return whether no file exists, or the reader agrees to replace the files."""
         names = [file.name for file in files if file.exists()]
-        return not names or self._may_replace(self, names)
+        return not names or ask_to_replace(self, names)
 
     @property
     def _start_folder(self) -> str:
@@ -764,12 +748,12 @@ class ReviewWidget(FolderDrop, DockContent):
         return str(self._given_start or (Path(study).parent if study else ""))
 
     def _choose_folder(self, title: str, start: str = "") -> str:
-        return self._ask_folder(self, title, start or self._start_folder)
+        return choose_folder(self, title, start or self._start_folder)
 
     def _on_open_clicked(self) -> None:
         opened = self._opened  # else a closed study in a temporary folder could not be found
         start = self._start_folder if opened is None else str(opened.parent)
-        chosen = self._ask_folder(self, CHOOSE_STUDY, start)
+        chosen = choose_folder(self, CHOOSE_STUDY, start)
         if chosen:
             self.take_dropped(Path(chosen))
 
@@ -794,7 +778,7 @@ class ReviewWidget(FolderDrop, DockContent):
     def _on_image_clicked(self) -> None:
         assert self.controller is not None
         folder = self.controller.session.study.folder
-        chosen = self._ask_image(self, CHOOSE_IMAGE, self._start_folder)
+        chosen = choose_image(self, CHOOSE_IMAGE, self._start_folder)
         if chosen:
             self.open(folder, image=Path(chosen))
 

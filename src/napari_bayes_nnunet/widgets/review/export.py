@@ -9,7 +9,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QMenu, QPushButton, QWidget
+from qtpy.QtWidgets import QMenu, QPushButton
 
 from ...app.evaluation.readings import compare_study
 from ...app.review.accepted_slices import describe_open_slices
@@ -52,18 +52,12 @@ NOTHING_SAVED = "Save something first; this opens its folder."
 
 
 class SaveButton(QPushButton):
-    """Button with a menu of all that can be saved; ``reported`` carries the outcome.
-
-    ``open_path`` opens a folder and returns False on failure.
-    """
+    """Button with a menu of all that can be saved; ``reported`` carries the outcome."""
 
     reported = Signal(str)
 
-    def __init__(
-        self, parent: QWidget | None = None, *, open_path: Callable[[Path], bool] = open_path
-    ) -> None:
-        super().__init__("Save", parent)
-        self._open_path = open_path
+    def __init__(self) -> None:
+        super().__init__("Save")
         self._folder: Path | None = None
         self.message = ""
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -99,7 +93,7 @@ class SaveButton(QPushButton):
 
     def show_page(self, page: Path) -> None:
         """Show a page in the browser."""
-        is_open = self._open_path(page)
+        is_open = open_path(page)
         self.show_message((COMPARED if is_open else NOT_OPENED).format(path=page))
 
     def _add(self, text: str, help_text: str) -> QAction:
@@ -109,7 +103,7 @@ class SaveButton(QPushButton):
 
     def _on_folder_wanted(self) -> None:
         folder = self._folder
-        if folder is not None and not (folder.exists() and self._open_path(folder)):
+        if folder is not None and not (folder.exists() and open_path(folder)):
             self.show_message(NOT_OPENED.format(path=folder))
 
 

@@ -50,8 +50,8 @@ class ReviewForms(QWidget):
     the bottom of the window, in place of the heat grid, and ``carried`` in place of these.
     """
 
-    def __init__(self, parent: QWidget | None = None, *, settings: Settings | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, *, settings: Settings | None = None) -> None:
+        super().__init__()
         self._settings = settings or Settings()
         self.key_numbers = KeyNumbers()
         self.reader = ReaderButton()
@@ -76,13 +76,13 @@ class ReviewForms(QWidget):
             self.stop.set_target(target.points, target.level)
         self.guide = MessageLabel()
         self.corrections = CorrectionForm()
-        self.display = DisplayForm(settings, fill_key=KEYS["outline or fill"])
+        self.display = DisplayForm(self._settings, fill_key=KEYS["outline or fill"])
         self.napari_wheel = explained(QCheckBox(WHEEL), WHEEL_HELP)
         self.napari_wheel.setChecked(self._settings.kept.napari_wheel)
         self.napari_wheel.toggled.connect(lambda is_on: self._settings.keep(napari_wheel=is_on))
-        self.view = ViewForm(settings)
+        self.view = ViewForm(self._settings)
         self.volumes = VolumePlot()
-        self.numbers = NumbersForm(settings)
+        self.numbers = NumbersForm(self._settings)
         self.wall = WallForm()
         self.export = SaveButton()
         self.sections: dict[str, CollapsibleSection] = {}

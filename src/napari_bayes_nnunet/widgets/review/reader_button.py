@@ -8,7 +8,7 @@ from typing import Final
 
 from qtpy.QtCore import QSize, Qt, Signal, SignalInstance
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QMenu, QSizePolicy, QWidget
+from qtpy.QtWidgets import QMenu, QSizePolicy
 
 from ...app.review.session import ReviewSession
 from ...io.study.readings import Reading, is_blind, list_readings
@@ -43,8 +43,8 @@ class ReaderButton(ElidingButton):
     reading_chosen = Signal(object)
     compare_requested = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Reader", parent, mode=Qt.TextElideMode.ElideRight)
+    def __init__(self) -> None:
+        super().__init__("Reader", mode=Qt.TextElideMode.ElideRight)
         self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.setStyleSheet("padding: 0 4px")  # it stands in a line of text
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)

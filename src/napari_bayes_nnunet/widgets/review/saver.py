@@ -44,19 +44,15 @@ class StudySaver(QObject):
     other_found = Signal(str)
 
     def __init__(
-        self,
-        session: ReviewSession,
-        lock: BaseFileLock | None,
-        *,
-        every_ms: int = EVERY_MS,
-        parent: QObject | None = None,
+        self, session: ReviewSession, lock: BaseFileLock | None, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
         self._session = session
         self._background = Background(self)
         self._unsaved = self._has_work = False
         self._saving = self._saves_work = False
-        self._save_again = self._has_saved = False
+        self._save_again = self.has_saved = False
+        """Whether work was saved since the study was opened."""
         self._writing = threading.Lock()
         # Numbers of saves, so that no old save replaces a newer one.
         self._started = self._written = 0
@@ -66,7 +62,7 @@ class StudySaver(QObject):
             self.destroyed.connect(lock.release)  # the window is gone, the process may live on
         self._known = dict(session.study.work)
         self._timer = QTimer(self)
-        self._timer.setInterval(every_ms)
+        self._timer.setInterval(EVERY_MS)
         self._timer.timeout.connect(self.save)
         self._timer.start()
 
@@ -79,11 +75,6 @@ class StudySaver(QObject):
     def has_unsaved(self) -> bool:
         """Whether there are changes that are not on the disk yet."""
         return self._unsaved or self._saving
-
-    @property
-    def has_saved(self) -> bool:
-        """Whether work was saved since the study was opened."""
-        return self._has_saved
 
     def note_change(self, *, is_work: bool = True) -> None:
         """Note that there are changes to save; a step to another slice is not work."""
@@ -123,7 +114,7 @@ class StudySaver(QObject):
             self._keep()
             raise DataError(NO_MEMORY) from error
         self._unsaved = self._saving = False  # a save in the thread is on the disk or outdated
-        self._has_saved |= self._has_work or self._saves_work
+        self.has_saved |= self._has_work or self._saves_work
 
     def close(self) -> None:
         """Save changes now and release the study. Raises DataError if saving fails."""
@@ -188,7 +179,7 @@ class StudySaver(QObject):
     def _on_saved(self, _: None) -> None:
         self._saving = False
         if self._saves_work:
-            self._has_saved = True
+            self.has_saved = True
             self.saved.emit(SAVED.format(datetime.now()))
         if self._has_work:  # since this save began
             self.changed.emit()

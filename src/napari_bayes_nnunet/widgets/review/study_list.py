@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 
 from ...io.study.summary import StudySummary, list_studies, read_study_thumbnail, summarise_study
 from ..common.background import Background
-from ..common.dock import MessageLabel, column_layout, explained, row_layout
+from ..common.dock import MessageLabel, column_layout, explained, row_layout, share_row
 from ..common.folder_drop import FolderDrop
 from ..common.folder_row import FolderRow
 from ..common.levels import Level
@@ -45,28 +45,17 @@ WARNING, UNKNOWN = "⚠", "–"
 
 
 class StudyList(FolderDrop, QWidget):
-    """List of studies; ``study_chosen`` carries the folder of the study to open.
-
-    ``list_studies`` returns the studies of a folder for a reader, the worst first, in a thread.
-    """
+    """List of studies; ``study_chosen`` carries the folder of the study to open."""
 
     study_chosen = Signal(object)
 
-    def __init__(
-        self,
-        *,
-        settings: Settings | None = None,
-        list_studies: Callable[[Path, str], Sequence[StudySummary]] = list_studies,
-        read_picture: Callable[[Path], Any] = read_study_thumbnail,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, *, settings: Settings | None = None) -> None:
+        super().__init__()
         self._settings = settings or Settings()
-        self._list_studies = list_studies
-        self._read_picture = read_picture
         self._background = Background(self)
         self._pictures = Background(self)
-        self._studies: list[StudySummary] = []
+        self.studies: list[StudySummary] = []
+        """Listed studies, from top to bottom."""
         self._is_hidden = False
         self.folder = FolderRow("Folder of studies", hint=_HINT)
         self.table = RowsTable(_COLUMNS, rows_shown=_ROWS_SHOWN)
@@ -88,11 +77,6 @@ class StudyList(FolderDrop, QWidget):
         self.notes.changed.connect(self._on_notes_changed)
         self.set_folder(None)
 
-    @property
-    def studies(self) -> list[StudySummary]:
-        """Listed studies, from top to bottom."""
-        return self._studies
-
     def set_folder(self, folder: Path | None) -> None:
         """List the studies of ``folder``."""
         self.folder.set_path(folder)
@@ -107,12 +91,12 @@ class StudyList(FolderDrop, QWidget):
         self._background = self._background.replaced()
         self.detail.show_message("" if folder is None else SEARCHING)
         if folder is not None:
-            work = partial(self._list_studies, folder, self._settings.kept.reader)
+            work = partial(list_studies, folder, self._settings.kept.reader)
             self._background.run(work, self._on_listed, self.detail.show_message)
 
     def update_study(self, folder: Path) -> None:
         """Read the review of a listed study again, in a thread; its row stays where it is."""
-        if any(study.folder == folder for study in self._studies):
+        if any(study.folder == folder for study in self.studies):
             work = partial(summarise_study, folder, self._settings.kept.reader)
             self._background.run(work, self._on_summarised)
 
@@ -133,8 +117,7 @@ class StudyList(FolderDrop, QWidget):
         about = column_layout(None, None, self.notes, self.date, None)
         row_layout(self.card, self.picture, about).setStretchFactor(about, 1)
         self.card.hide()
-        row = row_layout(None, self.open_button, self.refresh_button, wide=self.refresh_button)
-        row.setStretchFactor(self.open_button, 2)
+        row = share_row(None, {self.open_button: 2, self.refresh_button: 1})
         column_layout(self, self.folder, self.table, self.card, self.detail, row, self.site)
 
     def _on_listed(self, studies: Sequence[StudySummary]) -> None:
@@ -143,14 +126,14 @@ class StudyList(FolderDrop, QWidget):
         self.detail.show_message("" if studies else NO_STUDIES)
 
     def _on_summarised(self, study: StudySummary) -> None:
-        for row, listed in enumerate(self._studies):
+        for row, listed in enumerate(self.studies):
             if listed.folder == study.folder:
-                self._studies[row] = study
+                self.studies[row] = study
                 self.table.replace_row(row, self._make_row(row))
 
     def _show(self, studies: list[StudySummary]) -> None:
         chosen = self._chosen()
-        self._studies = studies
+        self.studies = studies
         self._case_counts = Counter(study.patient or study.case for study in studies)
         self._show_rows()
         self.table.setVisible(bool(studies))
@@ -159,10 +142,10 @@ class StudyList(FolderDrop, QWidget):
             self.table.selectRow(folders.index(chosen.folder))
 
     def _show_rows(self) -> None:
-        self.table.set_rows([self._make_row(row) for row in range(len(self._studies))])
+        self.table.set_rows([self._make_row(row) for row in range(len(self.studies))])
 
     def _make_row(self, row: int) -> Row:
-        study = self._studies[row]
+        study = self.studies[row]
         if self._is_hidden:
             nameless = make_study_row(study, name=STUDY_NUMBER.format(number=row + 1))
             return replace(nameless, help="\n".join(_problems(study)))
@@ -183,7 +166,7 @@ class StudyList(FolderDrop, QWidget):
         self.picture.clear()
         if study is not None and not study.problem:
             show = partial(self._on_picture_read, study)
-            self._pictures.run(partial(self._read_picture, study.folder), show, lambda _: None)
+            self._pictures.run(partial(read_study_thumbnail, study.folder), show, lambda _: None)
 
     def _on_picture_read(self, study: StudySummary, pixels: Any) -> None:
         if study is self._chosen() and pixels is not None:
@@ -202,7 +185,7 @@ class StudyList(FolderDrop, QWidget):
 
     def _chosen(self) -> StudySummary | None:
         row = self.table.currentIndex().row()
-        return self._studies[row] if 0 <= row < len(self._studies) else None
+        return self.studies[row] if 0 <= row < len(self.studies) else None
 
     def _on_row_chosen(self, row: Row | None) -> None:
         study = self._chosen() if row is not None else None

@@ -198,7 +198,7 @@ class ReviewView:
         """Show the settings of the review and the structures and phases of the study."""
         session, state, forms = self._session, self._session.state, self._forms
         forms.queue.set_structures(list(session.structures))
-        forms.queue.set_structure(state.structure)
+        forms.queue.structures.choose(state.structure)
         forms.queue.set_phases(len(session.phases))
         forms.queue.set_switches(
             all_phases=state.all_phases, leave_out_borders=state.leave_out_border
@@ -212,7 +212,7 @@ class ReviewView:
         )
         for overview in forms.overviews:
             overview.set_ends(session.base_is_first)
-        forms.numbers.set_patient(state.patient, session.study.patient.values)
+        forms.numbers.patient.set_patient(state.patient, session.study.patient.values)
         forms.numbers.as_muscle.setChecked(state.papillary_as_muscle)
         forms.numbers.as_muscle.setEnabled(session.voxels is not None)
         forms.numbers.by_valve.setChecked(state.by_valve_plane)

@@ -17,11 +17,9 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QFileDialog,
-    QHBoxLayout,
     QMainWindow,
     QMessageBox,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -64,17 +62,17 @@ from ..common.display_form import DisplayForm
 from ..common.dock import (
     CollapsibleSection,
     DockContent,
-    FittingScrollArea,
     MessageLabel,
     column_layout,
     heading,
     line,
     raise_dock,
+    row_layout,
 )
 from ..common.folder_drop import FolderDrop
 from ..common.process import JobProcess
 from ..common.settings import Display, Settings, existing, open_settings
-from ..common.window_thread import ShortCollections, Turns
+from ..common.window_thread import ShortCollections, Turns, single_shot
 from ..common.wording import in_the_window
 from ..layers.captions import FrontCaption, ResultCaption
 from ..layers.front import bring_to_front, is_set_aside, set_aside
@@ -231,9 +229,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._held: WeakSet[SegmentationResult] = WeakSet()
         self._makes_study = False
         self.child = child or InferenceChild()
-        self._patience = QTimer(self)
-        self._patience.setSingleShot(True)
-        self._patience.setInterval(STOP_WITHIN_MS)
+        self._patience = single_shot(self, self._on_patience_lost, STOP_WITHIN_MS)
         self.cohort = JobProcess(cohort_command, subject=COHORT_SUBJECT)
         self.cohort_window: CohortWindow | None = None
         self._settings = open_settings(settings)
@@ -258,29 +254,15 @@ class SegmentWidget(FolderDrop, DockContent):
         self._on_ensemble_changed(None)
 
     def _lay_out(self) -> None:
-        content = QWidget()
-        column = QVBoxLayout(content)
-        details = self._lay_out_details()
-        for title, form in (
-            ("Ensemble", self.ensemble),
-            ("Image", self.image),
-            ("", self.run),
-            ("Picture", self.display),
-        ):
-            head = QHBoxLayout()
-            head.addWidget(heading(title) if title else line(), 1)
-            column.addLayout(head)
-            if form is self.image:
-                head.addWidget(self.archive_button)
-            if form is self.run:
-                column.addWidget(self.chosen_options)
-            column.addWidget(form)
-        # What changes its height is last, so that no control moves.
-        last = self.run.maps, details, line(), self.run.outcome
-        for part in last:
-            column.addWidget(part)
-        column.addStretch(1)
-        column_layout(self, FittingScrollArea(content))
+        image, details = heading("Image"), self._lay_out_details()
+        self._lay_out_page(
+            *(heading("Ensemble"), self.ensemble),
+            *(row_layout(None, image, self.archive_button, wide=image), self.image),
+            *(line(), self.chosen_options, self.run),
+            *(heading("Picture"), self.display),
+            # What changes its height is last, so that no control moves.
+            *(self.run.maps, details, line(), self.run.outcome),
+        )
         self.setAcceptDrops(True)
 
     def _lay_out_details(self) -> CollapsibleSection:
@@ -315,7 +297,6 @@ class SegmentWidget(FolderDrop, DockContent):
         self.display.changed.connect(self._show_display)
         self.child.message_received.connect(self._on_message)
         self.child.died.connect(self._on_child_died)
-        self._patience.timeout.connect(self._on_patience_lost)
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
         # They are not Qt children of this widget, so that they still exist when it is destroyed.
         self.destroyed.connect(self.child.close)
@@ -580,7 +561,7 @@ class SegmentWidget(FolderDrop, DockContent):
             job.shown.append(phase)
         self._show_grown(job, phase)
         if job is self._job:
-            self.run.show_progress(stage)
+            self.run.progress.show_stage(stage)
 
     def _show_grown(self, job: _Job, phase: int | None) -> None:
         """Show what has arrived; the first time in steps, between which the window answers."""

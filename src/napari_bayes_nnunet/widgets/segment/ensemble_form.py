@@ -10,7 +10,6 @@ from pathlib import Path
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
-    QHBoxLayout,
     QPushButton,
     QWidget,
 )
@@ -21,7 +20,7 @@ from ...core.counts import format_count
 from ...core.heart.structures import structure_colors
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ..common.background import Background
-from ..common.dock import MessageLabel, column_layout
+from ..common.dock import MessageLabel, column_layout, row_layout
 from ..common.form import NarrowComboBox
 from ..common.rows_table import Column, Row, RowsTable
 from ..common.settings import Settings, existing
@@ -112,10 +111,8 @@ class EnsembleForm(QWidget):
             "Choose a training of this plugin, an nnU-Net result folder with several checkpoints "
             "or folds, or a folder with several trainings."
         )
-        row = QHBoxLayout()
-        row.addWidget(self.folders, 1)
-        row.addWidget(self.choose_button)
-        row.addWidget(self.zip_button)
+        buttons = self.choose_button, self.zip_button
+        row = row_layout(None, self.folders, *buttons, wide=self.folders)
         column_layout(self, row, self.summary, self.problems)
         column_layout(self.members, self.kind, self.table)
 

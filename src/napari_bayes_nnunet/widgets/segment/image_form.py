@@ -15,11 +15,11 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from ...app import AppError
 from ...app.prediction.output_files import FILE_NAMES, INFO_CFG
@@ -32,7 +32,7 @@ from ...io.dataset.phase_pairs import examination_of, phase_order
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import CardiacPhases, Volume
 from ..common.dialogs import ask_to_segment
-from ..common.dock import ThemeFont, column_layout, form_layout, row_label
+from ..common.dock import ThemeFont, column_layout, form_layout, row_label, row_layout, share_row
 from ..common.eliding_button import ElidingButton
 from ..common.form import DecimalKeys, NarrowComboBox, WheelGuard
 from ..common.wording import in_the_window
@@ -260,10 +260,7 @@ class ImageForm(QWidget):
         self.phase_numbers.hide()
         self.hint.setWordWrap(True)
         phases = QWidget()
-        row = QHBoxLayout(phases)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.phases, 1)
-        row.addWidget(self.phase_numbers, 1)
+        share_row(phases, {self.phases: 1, self.phase_numbers: 1})
         self._channel_rows = form_layout()
         self._rows = form_layout()
         self._rows.addRow(row_label("Voxel, mm"), self.spacing)
@@ -283,15 +280,14 @@ class ImageForm(QWidget):
         for channel, combo in enumerate(self.channels):
             kept = chosen[channel] if channel < len(chosen) else None
             # The choice is announced once, when the lists of all channels are filled.
-            combo.blockSignals(True)
-            combo.clear()
-            for layer in layers:
-                combo.addItem(layer.name, layer)
-            if not layers:
-                combo.addItem(NO_IMAGE_OPEN, None)
-            index = layers.index(kept) if kept in layers else min(channel, len(layers) - 1)
-            combo.setCurrentIndex(max(index, 0))
-            combo.blockSignals(False)
+            with signals_blocked(combo):
+                combo.clear()
+                for layer in layers:
+                    combo.addItem(layer.name, layer)
+                if not layers:
+                    combo.addItem(NO_IMAGE_OPEN, None)
+                index = layers.index(kept) if kept in layers else min(channel, len(layers) - 1)
+                combo.setCurrentIndex(max(index, 0))
 
     def _on_layers_changed(self, event: object = None) -> None:
         self._list_layers([combo.currentData() for combo in self.channels])
@@ -512,8 +508,7 @@ class SpacingRow(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
+        row = row_layout(self)
         self.boxes = [QDoubleSpinBox() for _ in range(3)]
         for box, axis in zip(self.boxes, "zyx", strict=True):
             box.setDecimals(3)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
 from ...app.messages import Message
 from ...core.command import python_command
@@ -28,10 +28,8 @@ class InferenceChild(JobProcess):
 
     died = Signal(str)
 
-    def __init__(
-        self, command: Sequence[str] = WORKER_COMMAND, *, parent: QObject | None = None
-    ) -> None:
-        super().__init__(command, subject=SUBJECT, serves=True, parent=parent)
+    def __init__(self, command: Sequence[str] = WORKER_COMMAND) -> None:
+        super().__init__(command, subject=SUBJECT, serves=True)
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self.ended.connect(self._on_ended)
 

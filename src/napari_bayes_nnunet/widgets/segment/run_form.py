@@ -11,7 +11,6 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QButtonGroup,
     QCheckBox,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QRadioButton,
@@ -26,7 +25,7 @@ from ...app.segmentation.result import FEWEST_FOR_LOOKS
 from ...core.ensemble.maps import ENTROPY, MAPS, UncertaintyMap
 from ...core.heart.structures import CARDIAC
 from ...core.heart.volume_curve import VolumeCurve
-from ..common.dock import LevelLabel, MessageLabel, column_layout
+from ..common.dock import LevelLabel, MessageLabel, column_layout, row_layout, share_row
 from ..common.eliding_button import ElidingButton
 from ..common.progress_row import ProgressRow
 from ..layers.result import ResultNumbers
@@ -122,10 +121,6 @@ class RunForm(QWidget):
         if self._is_running:
             self.progress.show_stage(StageStarted(text=text))
 
-    def show_progress(self, stage: StageStarted) -> None:
-        """Show the number of finished members."""
-        self.progress.show_stage(stage)
-
     def show_folder_progress(self, count: str) -> None:
         """Show the progress of a cohort, such as "3 of 60"; "" if none is running."""
         self.folder_button.setText(f"{A_FOLDER} {count}" if count else A_FOLDER)
@@ -197,22 +192,17 @@ class RunForm(QWidget):
         )
 
     def _lay_out(self) -> None:
-        buttons = QHBoxLayout()
         sides = QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum
         self.segment_button.setSizePolicy(*sides)  # napari's disabled buttons are higher
-        buttons.addWidget(self.segment_button, 3)
-        buttons.addWidget(self.stop_button, 1)
-        below = QHBoxLayout()
-        below.addWidget(self.review_button, 2)
-        below.addWidget(self.save_button, 1)
+        buttons = share_row(None, {self.segment_button: 3, self.stop_button: 1})
+        below = share_row(None, {self.review_button: 2, self.save_button: 1})
         for part in (self.progress.text, self.progress.bar):
             policy = part.sizePolicy()
             policy.setRetainSizeWhenHidden(True)  # a run moves no control
             part.setSizePolicy(policy)
         self.progress.show()
-        column = column_layout(self, buttons, self.progress, below)
-        for part in (self.folder_button, self.maps, self.outcome):
-            column.addWidget(part)
+        last = self.folder_button, self.maps, self.outcome
+        column_layout(self, buttons, self.progress, below, *last)
         column_layout(self.maps, *self.map_boxes.values())
         texts = self.status, self.warnings, self.results, self.scale, self.more
         column_layout(self.outcome, *texts)
@@ -339,10 +329,7 @@ class ResultBlock(QWidget):
         self.remove_button = QPushButton("Remove")
         self.remove_button.setToolTip(REMOVE_HELP)
         self.numbers = KeyNumbers(in_review=False)
-        row = QHBoxLayout(self.head)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.show_button, 1)
-        row.addWidget(self.remove_button)
+        row_layout(self.head, self.show_button, self.remove_button, wide=self.show_button)
         column_layout(self, self.head, self.numbers).setSpacing(0)
 
     def set_numbers(self, numbers: ResultNumbers) -> None:

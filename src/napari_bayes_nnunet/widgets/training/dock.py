@@ -10,7 +10,7 @@ from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QWidget
 
 from ...app.training.progress import NOTHING_YET, TrainingProgress
 from ...app.training.request import TrainingRequest
@@ -18,7 +18,7 @@ from ...app.training.run_state import RunState, read_run_state
 from ...core.command import BAYES_NNUNET
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord
 from ..common.background import Background
-from ..common.dock import DockContent, FittingScrollArea, MessageLabel, column_layout, raise_dock
+from ..common.dock import DockContent, MessageLabel, raise_dock, row_layout
 from ..common.form import NarrowComboBox
 from ..common.settings import Settings, open_settings
 from .new_training_form import NewTrainingForm
@@ -67,10 +67,7 @@ class RunChooser(QWidget):
             "Choose the folder of a training to follow, even if it was started in a terminal or on "
             "a server."
         )
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.runs, 1)
-        row.addWidget(self.choose_button)
+        row_layout(self, self.runs, self.choose_button, wide=self.runs)
 
     def _row(self, path: Path, *, at: int) -> int:
         """Return the row of a run, which is inserted ``at`` a row unless it is there."""
@@ -200,13 +197,8 @@ class TrainingWidget(DockContent):
             form.setVisible(form is page)
 
     def _lay_out(self) -> None:
-        content = QWidget()
-        column = QVBoxLayout(content)
-        for part in (self.chooser, self.error, self.new, self.form):
-            column.addWidget(part)
-        column.addStretch(1)
+        self._lay_out_page(self.chooser, self.error, self.new, self.form)
         self._show_page(self.new)
-        column_layout(self, FittingScrollArea(content))
 
     def _connect(self) -> None:
         self.chooser.new_requested.connect(self.show_new)

@@ -79,25 +79,18 @@ class NewTrainingForm(QWidget):
         return ""
 
     def _lay_out(self) -> None:
-        column = column_layout(self)
-        for title, form in (
-            ("1  Data", self.data),
-            ("2  Check", self.preflight),
-            ("3  Schedule", self.schedule),
-        ):
-            column.addWidget(heading(title))
-            if form is self.schedule:
-                column.addWidget(self.advice)
-            column.addWidget(form)
-        column.addWidget(heading("4  Start"))
         self.output.setToolTip(
             "Output folder for members, curves and log. It is an nnU-Net model folder, which the "
             "Segment dock opens as an ensemble."
         )
-        column.addLayout(form_layout(Ensemble=self.output))
-        column.addWidget(self.missing)
-        column.addWidget(self.start_button)
-        column.addStretch(1)
+        output = form_layout(Ensemble=self.output)
+        column_layout(
+            self,
+            *(heading("1  Data"), self.data),
+            *(heading("2  Check"), self.preflight),
+            *(heading("3  Schedule"), self.advice, self.schedule),
+            *(heading("4  Start"), output, self.missing, self.start_button, None),
+        )
 
     def _connect(self) -> None:
         self.data.dataset_changed.connect(self._on_dataset_changed)
@@ -173,7 +166,7 @@ class NewTrainingForm(QWidget):
 
     def _propose_preset(self) -> None:
         """Choose Quick look for a CPU, and Paper again for a GPU, unless the user has decided."""
-        values, is_slow = self.schedule.values(), self.preflight.has_only_a_cpu
+        values, is_slow = self.schedule.values(), self.preflight.devices.is_cpu
         if not self._proposes or values is None or not self.schedule.is_preset:
             return
         preset = values.settings.preset
@@ -184,7 +177,7 @@ class NewTrainingForm(QWidget):
     def _advice(self) -> str:
         """Return why a preset is proposed, or why it is slow."""
         values = self.schedule.values()
-        if values is None or not self.preflight.has_only_a_cpu:
+        if values is None or not self.preflight.devices.is_cpu:
             return ""
         if values.settings.preset == "paper":
             return SLOW

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...core.heart.structures import structure_colors
 from ...io.ensemble.run_folder import EpochReport
+from ..common.dock import column_layout
 from ..common.plotting import EPOCH_AXIS, MEMBER_COLOR, MORE, EpochPlot, Legend, pen, pg, readable
 from .schedule_plot import SchedulePlot
 
@@ -146,8 +147,7 @@ class TrainingPlots(QWidget):
         rate_legend = QLabel(f"Learning rate {MORE} &nbsp; {kept} &nbsp; {planned}")
         loss_legend = Legend("Loss")
         loss_legend.set_colors(LOSS_COLORS)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_layout(self)
         column.setSpacing(2)
         for label, plot, text in (
             (rate_legend, self.rate_plot, RATE_HELP),

@@ -149,16 +149,6 @@ class PreflightForm(QWidget):
         plan = self._plan
         return plan is not None and plan.values is not None and plan.values.add_cycle
 
-    @property
-    def device(self) -> str:
-        """The name of a device, or "auto" for the fastest."""
-        return self.devices.device
-
-    @property
-    def has_only_a_cpu(self) -> bool:
-        """Whether the training would run on the CPU, as far as the devices are known."""
-        return self.devices.is_cpu
-
     def set_dataset(self, dataset: RawDataset | None) -> None:
         """Check ``dataset`` in the background, and discard the last result."""
         self._checking.drop()
@@ -303,7 +293,7 @@ class PreflightForm(QWidget):
                 dataset=dataset.path,
                 output=plan.output,
                 fold=self.fold if plan.names_fold else None,
-                device=self.device,
+                device=self.devices.device,
                 add_cycle=True,
             )
         return TrainingRequest(
@@ -314,7 +304,7 @@ class PreflightForm(QWidget):
             split=self.split,
             patient=self.patient,
             labels=self.label_names,
-            device=self.device,
+            device=self.devices.device,
             **(plan.values.given if plan.values else {}),
         )
 
@@ -337,7 +327,7 @@ class PreflightForm(QWidget):
         if preflight.rows:
             first = preflight.rows[0]
             example = f"{first.check.name} → {first.patient}"
-            self.patients.show_example(f"{example}; {patients_text(preflight)}.")
+            self.patients.example.show_message(f"{example}; {patients_text(preflight)}.")
         self.patients.set_given(self._continues_run)
         self.split_text.show_message(_split_text(preflight, self.split))
         self.split_text.setToolTip(str(preflight.split_file or ""))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 
 import numpy as np
-from qtpy.QtCore import QAbstractItemModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor, QImage, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QTableWidgetItem,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from ...app.dataset.label_example import LabelExample
 from ...core.heart.structures import HEART_STRUCTURES, lacks_lv, structure_colors
@@ -106,14 +107,6 @@ class NameDelegate(QStyledItemDelegate):
         editor.activated.connect(lambda _: self.commitData.emit(editor))
         return editor
 
-    def setEditorData(self, editor: QWidget, index: QModelIndex) -> None:
-        """Show the current name."""
-        editor.setEditText(str(index.data()))
-
-    def setModelData(self, editor: QWidget, model: QAbstractItemModel, index: QModelIndex) -> None:
-        """Store the name."""
-        model.setData(index, editor.currentText())
-
 
 class StructureNames(QWidget):
     """A picture above a small table value → name. ``changed`` is emitted when a name is edited."""
@@ -153,17 +146,16 @@ class StructureNames(QWidget):
         """
         self._kept = {}
         # Filling the table is no edit by the user.
-        self.table.blockSignals(True)
-        self.table.setRowCount(len(names))
-        for row, (value, name) in enumerate(sorted(names.items())):
-            number, title = QTableWidgetItem(str(value)), QTableWidgetItem(name)
-            number.setFlags(Qt.ItemFlag.ItemIsEnabled)
-            if value == 0:
-                title.setText(_BACKGROUND)
-                title.setFlags(Qt.ItemFlag.NoItemFlags)
-            self.table.setItem(row, 0, number)
-            self.table.setItem(row, 1, title)
-        self.table.blockSignals(False)
+        with signals_blocked(self.table):
+            self.table.setRowCount(len(names))
+            for row, (value, name) in enumerate(sorted(names.items())):
+                number, title = QTableWidgetItem(str(value)), QTableWidgetItem(name)
+                number.setFlags(Qt.ItemFlag.ItemIsEnabled)
+                if value == 0:
+                    title.setText(_BACKGROUND)
+                    title.setFlags(Qt.ItemFlag.NoItemFlags)
+                self.table.setItem(row, 0, number)
+                self.table.setItem(row, 1, title)
         header = self.table.horizontalHeader().sizeHint().height()
         rows = min(max(len(names), 1), ROWS_SHOWN)
         self.table.setFixedHeight(header + rows * (ROW_HEIGHT + 2) + 4)
@@ -204,14 +196,13 @@ class StructureNames(QWidget):
         folded = [name.casefold() for name in names.values()]
         sentences = []
         # A mark changes its item, which is no edit either.
-        self.table.blockSignals(True)
-        for row, (value, name) in enumerate(names.items()):
-            sentence = EMPTY.format(value=value) if not name else ""
-            if name and folded.count(name.casefold()) > 1:
-                sentence = TWICE.format(name=name)
-            self._mark(self.table.item(row, 1), sentence, FIXED if value == 0 else "")
-            sentences += [sentence] if sentence else []
-        self.table.blockSignals(False)
+        with signals_blocked(self.table):
+            for row, (value, name) in enumerate(names.items()):
+                sentence = EMPTY.format(value=value) if not name else ""
+                if name and folded.count(name.casefold()) > 1:
+                    sentence = TWICE.format(name=name)
+                self._mark(self.table.item(row, 1), sentence, FIXED if value == 0 else "")
+                sentences += [sentence] if sentence else []
         self.problem_text.show_message(sentences[0] if sentences else "")
         lacking = UNNAMED_LV if any(names) and lacks_lv(names.values()) else ""
         kept = NAMES_KEPT if any(names) and names == self._kept else ""

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QPushButton
+from qtpy.QtWidgets import QPushButton
 
 from ...core.counts import format_count
 from ...core.problems import Statement
 from ...core.types import Phase
 from ...io.dataset.raw_dataset import RawDataset
-from ..common.dock import column_layout, form_layout
+from ..common.dock import column_layout, form_layout, share_row
 from ..common.folder_drop import FolderDrop
 from ..common.folder_row import FolderRow
 from ..common.long_work import Steps
@@ -125,9 +125,7 @@ class StudiesForm(FolderDrop, WorkForm):
         self.refresh_button.setToolTip("Search the folder again, for example after a review.")
 
     def _lay_out(self) -> None:
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.add_button, 2)
-        buttons.addWidget(self.refresh_button, 1)
+        buttons = share_row(None, {self.add_button: 2, self.refresh_button: 1})
         rows, shown = form_layout(Studies=self.folder), (self.table, self.detail, self.target)
         column_layout(self, rows, *shown, buttons, self.summary, self.progress)
         self.setAcceptDrops(True)
