@@ -5,11 +5,9 @@ from __future__ import annotations
 import errno
 import gzip
 import os
-import random
-import signal
+import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -61,7 +59,6 @@ from ...helpers.data.studies import CINE, VOLUME, made_image, made_info, made_po
 
 ACCEPTED = Decision(state="accepted", edited=True)
 BEGUN = ReviewState(decisions={(None, 1): ACCEPTED})
-FORKS = pytest.mark.skipif(sys.platform == "win32", reason="forks")
 
 
 @pytest.fixture
@@ -448,95 +445,37 @@ class TestBadDays:
             save_review(folder, BEGUN)
 
 
-WRITES_FOR_EVER = """
-import os, sys, time
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from tests.helpers.data.studies import made_info, made_posterior
-from napari_bayes_nnunet.io.study.study import write_study
-
-folder = Path(sys.argv[1])
-
-def write_for_ever():
+def test_a_write_killed_anywhere_leaves_a_study_or_none(folder, tmp_path):
     info = made_info(folder.parent / "heart_image.nii.gz")
-    posterior = made_posterior()
-    print("begins", flush=True)
-    while True:
-        write_study(folder, info, {None: posterior})
-        time.sleep(0.02)
+    sizes: dict[Path, int] = {}
+    killed: list[Path] = []
 
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        print(os.getpid(), flush=True)
-        write_for_ever()
-        os._exit(1)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
+    def copy_changes(_: Any, event: str, __: Any) -> None:
+        """Copy the folder after each call that has changed it, as a kill would leave it."""
+        nonlocal sizes
+        if event == "c_return":
+            now = {file: file.stat().st_size for file in folder.rglob("*")}
+            if now != sizes:
+                sizes = now
+                killed.append(shutil.copytree(folder, tmp_path / f"killed {len(killed)}"))
 
-
-class Saver:
-    """Process that writes a study for ever, in forks of a process that has imported everything."""
-
-    def __init__(self, folder: Path) -> None:
-        root = Path(__file__).parents[3]
-        command = [sys.executable, "-c", WRITES_FOR_EVER, str(folder), str(root)]
-        self._parent = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
-        )
-
-    def killed_after(self, seconds: float) -> None:
-        assert self._parent.stdin is not None
-        assert self._parent.stdout is not None
-        self._parent.stdin.write("\n")
-        self._parent.stdin.flush()
-        child = int(self._parent.stdout.readline())
-        assert self._parent.stdout.readline() == "begins\n"
-        time.sleep(seconds)
-        os.kill(child, signal.SIGKILL)
-        assert int(self._parent.stdout.readline()) == -signal.SIGKILL
-
-    def close(self) -> None:
-        self._parent.communicate()
-
-
-@pytest.fixture
-def saver(folder: Path) -> Iterator[Saver]:
-    made = Saver(folder)
-    yield made
-    made.close()
-
-
-def seconds_of(work: Callable[[], None]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-@FORKS
-def test_a_killed_write_leaves_a_study_or_none(folder, saver):
-    info = made_info(folder.parent / "heart_image.nii.gz")
-    longest = 3 * seconds_of(lambda: write_study(folder, info, {None: made_posterior()}))
-    dice = random.Random(8)
-    complete = 0
-    for _ in range(30):
-        saver.killed_after(dice.uniform(0, longest))
-        if is_study(folder):
-            study = read_study(folder)
+    sys.setprofile(copy_changes)
+    try:
+        write_study(folder, info, {None: made_posterior()})
+    finally:
+        sys.setprofile(None)
+    complete = [*filter(is_study, killed)]
+    assert 0 < len(complete) < len(killed)
+    for copy in killed:
+        if copy in complete:
+            study = read_study(copy)
             assert study.problems == ()
             assert_same(study.posteriors[None], made_posterior())
-            complete += 1
         else:
-            with refusal(NOT_A_STUDY, folder=folder, file="study.json"):
-                read_study(folder)
-        check_replaceable(folder)
-    assert 0 < complete < 30
-    write_study(folder, info, {None: made_posterior()})
-    assert not [name for name in files(folder) if "writing" in name or "unfinished" in name]
+            with refusal(NOT_A_STUDY, folder=copy, file="study.json"):
+                read_study(copy)
+        write_study(copy, info, {None: made_posterior()})
+        assert not [name for name in files(copy) if "writing" in name or "unfinished" in name]
 
 
 def test_a_drive_that_fails_is_reported(folder, monkeypatch):
