@@ -103,14 +103,12 @@ def test_the_review_starts_at_the_worst_slice(review) -> None:
     assert review.viewer.layers.selection.active is review.layer
 
 
-def test_the_review_continues_at_the_last_slice(make_review, tmp_path) -> None:
-    folder = make_cine(tmp_path / "heart")
+def test_the_review_continues_at_the_last_slice(make_review, folder) -> None:
     save_review(folder, ReviewState(current=(2, 1)))
     assert make_review(folder).controller.picture.place == (2, 1)
 
 
-def test_a_missing_saved_slice_is_ignored(make_review, tmp_path) -> None:
-    folder = make_cine(tmp_path / "heart")
+def test_a_missing_saved_slice_is_ignored(make_review, folder) -> None:
     decisions = {(ED, 40): Decision(state="accepted"), (9, 0): Decision(state="flagged")}
     save_review(folder, ReviewState(score="gross-errors", current=(9, 40), decisions=decisions))
     assert make_review(folder).controller.picture.place == WORST
@@ -448,8 +446,7 @@ def test_an_unsegmented_phase_disables_the_tools(review) -> None:
     assert form.level.isEnabled()
 
 
-def test_a_missing_posterior_disables_level_and_alternatives(make_review, tmp_path) -> None:
-    folder = make_cine(tmp_path / "heart")
+def test_a_missing_posterior_disables_level_and_alternatives(make_review, folder) -> None:
     posterior_file(folder, ES).unlink()
     review = make_review(folder)
     assert {phase for phase, _ in review.queue} == {ED}
@@ -1465,8 +1462,7 @@ def test_only_one_tool_has_the_mouse(review) -> None:
     assert not review.forms.corrections.buttons["scribble"].isChecked()
 
 
-def test_strokes_need_a_posterior(make_review, tmp_path) -> None:
-    folder = make_cine(tmp_path / "heart")
+def test_strokes_need_a_posterior(make_review, folder) -> None:
     posterior_file(folder, ED).unlink()
     review = make_review(folder)
     review.controller.picture.show_slice(WORST)

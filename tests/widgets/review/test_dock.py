@@ -93,11 +93,6 @@ def asked() -> Asked:
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
-    return make_cine(tmp_path / "heart")
-
-
-@pytest.fixture
 def make_dock(qtbot, asked, settings) -> Iterator[Callable[..., ReviewWidget]]:
     """Return a function that makes a dock, by default without a window."""
     made: list[ReviewWidget] = []

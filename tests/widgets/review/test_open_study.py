@@ -85,8 +85,7 @@ def test_a_changed_image_is_rejected(folder) -> None:
     assert problem.endswith(ON_BLACK)
 
 
-def test_a_damaged_image_is_rejected(tmp_path) -> None:
-    folder = make_cine(tmp_path / "heart")
+def test_a_damaged_image_is_rejected(folder) -> None:
     image_of(folder).write_bytes(image_of(folder).read_bytes()[:100])
     opened = open_study(folder)
     assert opened.image is None
@@ -125,8 +124,7 @@ def test_a_missing_chosen_image_is_rejected(folder, tmp_path) -> None:
         open_study(folder, image=tmp_path / "nothing.nii.gz")
 
 
-def test_an_image_without_file_is_in_the_study(tmp_path) -> None:
-    folder = make_cine(tmp_path / "heart")
+def test_an_image_without_file_is_in_the_study(folder) -> None:
     own = image_of(folder).read_bytes()
     text = (folder / "study.json").read_text()
     start = text.index('"image": {')

@@ -24,18 +24,8 @@ from napari_bayes_nnunet.widgets.review import saver as module
 from napari_bayes_nnunet.widgets.review.saver import EVERY_MS, NOT_SAVED, OTHER_WORK, StudySaver
 
 from ...helpers.checks.problems import says
-from ...helpers.data.cines import ED, ES, LV, RV, WORST, make_cine
+from ...helpers.data.cines import ED, ES, LV, RV, WORST
 from ..conftest import NEVER
-
-
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    return make_cine(tmp_path / "heart")
-
-
-@pytest.fixture
-def session(folder) -> ReviewSession:
-    return ReviewSession(read_study(folder))
 
 
 @pytest.fixture

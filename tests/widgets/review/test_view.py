@@ -57,8 +57,7 @@ def test_the_grid_has_one_column_per_phase(review) -> None:
     assert grid.cell_rect(2, 0).isEmpty()
 
 
-def test_a_missing_posterior_leaves_a_gap(make_review, tmp_path) -> None:
-    folder = make_cine(tmp_path / "heart")
+def test_a_missing_posterior_leaves_a_gap(make_review, folder) -> None:
     posterior_file(folder, ES).unlink()
     grid = make_review(folder).forms.grid
     assert not grid.cell_rect(ES, 0).isEmpty()
@@ -121,8 +120,7 @@ def test_findings_are_shown_until_their_cause_is_corrected(review) -> None:
     assert not any(row.findings for row in review.forms.table.items)
 
 
-def test_new_study_starts_with_the_slices_of_findings(make_review, tmp_path) -> None:
-    folder = make_cine(tmp_path / "heart")
+def test_new_study_starts_with_the_slices_of_findings(make_review, folder) -> None:
     study = read_study(folder)
     study.edited[ES - 1, 1][study.edited[ES - 1, 1] == 3] = 2  # the LV returns in the next slice
     save_work(folder, study.edited, study.info.geometry, study.review)
@@ -351,8 +349,7 @@ def test_reasons_match_phase_and_posterior(review, make_review, tmp_path) -> Non
     assert lost.controller.view.why_not("contour") == lost.controller.view.why_not("accept") == ""
 
 
-def test_the_forms_show_the_saved_settings(make_review, tmp_path) -> None:
-    folder = make_cine(tmp_path / "heart")
+def test_the_forms_show_the_saved_settings(make_review, folder) -> None:
     first = make_review(folder)
     form = first.forms.queue
     form.structures.setCurrentIndex(form.structures.findData("LV"))

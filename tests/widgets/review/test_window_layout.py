@@ -22,11 +22,6 @@ from ...helpers.windows.settling import settle
 NEVER = 1_000_000
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return make_cine(tmp_path / "heart")
-
-
 def thumbnail_docks(dock: ReviewWidget) -> list[QDockWidget]:
     QApplication.processEvents()
     docks = dock._viewer.window._qt_window.findChildren(QDockWidget)
