@@ -120,16 +120,6 @@ def test_without_changes_nothing_is_written(make_saver, disk, qtbot) -> None:
     assert disk.labels == []
 
 
-def test_a_preview_is_not_saved(make_saver, session, folder, qtbot) -> None:
-    saver = make_saver()
-    session.preview = WORST, session.labels_in(WORST).copy()
-    session.labels_in(WORST)[:] = LV
-    saver.note_change()
-    saver.save()
-    wait(saver, qtbot)
-    assert np.array_equal(on_disk(folder).labels, session.study.prediction)
-
-
 def test_edits_during_a_save_are_saved_next(make_saver, session, disk, folder, qtbot) -> None:
     saver = make_saver()
     disk.go_on.clear()
@@ -286,36 +276,17 @@ def test_a_window_that_is_gone_keeps_no_lock(qapp, session, folder) -> None:
     assert not saver.read_only  # the Python object lives on
 
 
-def test_a_failed_save_now_raises_and_retries(make_saver, session, disk, folder, qtbot) -> None:
-    saver = make_saver(every_ms=40)
-    edit(session)
-    saver.note_change()
-    disk.fails = True
-    with pytest.raises(DataError, match="Disk full"):
-        saver.save_now()
-    disk.fails = False
-    wait(saver, qtbot)
-    assert np.array_equal(on_disk(folder).labels, session.labels)
-
-
 def test_a_locked_study_is_never_written(make_saver, session, disk) -> None:
     first, second = make_saver(), make_saver(every_ms=5)
     assert not first.read_only
     assert second.read_only
     edit(session)
     second.note_change()
+    assert not second.has_unsaved
     second.save()
     second.save_now()
     second.close()
     assert disk.labels == []
-
-
-def test_a_locked_study_has_nothing_unsaved(make_saver) -> None:
-    make_saver()
-    second = make_saver()
-    second.note_change(is_work=False)
-    assert second.read_only
-    assert not second.has_unsaved
 
 
 def test_a_missing_folder_is_reported(make_saver, session, folder, qtbot) -> None:

@@ -15,7 +15,6 @@ from napari_bayes_nnunet.core.metrics.conformal import RemainingChange
 from napari_bayes_nnunet.core.review.queue import review_queue
 from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.io.study.study import read_study, save_work
-from napari_bayes_nnunet.widgets.editing.corrections import NO_POSTERIOR
 from napari_bayes_nnunet.widgets.editing.level_slider import (
     ANSWER_SHOWN,
     EDITED_BY_HAND,
@@ -34,7 +33,7 @@ from napari_bayes_nnunet.widgets.review.view import (
     ONE_PHASE,
 )
 
-from ...helpers.data.cines import ED, ES, WORST, make_cine
+from ...helpers.data.cines import ED, ES, WORST
 from ...helpers.windows.reviewing import Review, predicted
 
 
@@ -329,7 +328,7 @@ def test_the_volume_of_the_structure_is_updated(review) -> None:
     assert " 0.0 mL" in value.text()
 
 
-def test_reasons_match_phase_and_posterior(review, make_review, tmp_path) -> None:
+def test_reasons_match_the_phase(review) -> None:
     why_not = review.controller.view.why_not
     edits = [part for part in EDITS if part not in ("bring back", "valve plane")]
     assert {why_not(part) for part in (*edits, "accept", "play", "ED or ES")} == {""}
@@ -337,16 +336,6 @@ def test_reasons_match_phase_and_posterior(review, make_review, tmp_path) -> Non
     review.controller.picture.show_slice((2, 0))
     assert {why_not(part) for part in (*EDITS, "accept")} == {NOT_SEGMENTED}
     assert why_not("play") == why_not("ED or ES") == ""
-    folder = make_cine(tmp_path / "lost")
-    posterior_file(folder, ED).unlink()
-    lost = make_review(folder)
-    lost.controller.picture.show_slice((ED, 1))
-    assert (
-        lost.controller.view.why_not("level")
-        == lost.controller.view.why_not("alternatives")
-        == NO_POSTERIOR
-    )
-    assert lost.controller.view.why_not("contour") == lost.controller.view.why_not("accept") == ""
 
 
 def test_the_forms_show_the_saved_settings(make_review, folder) -> None:
