@@ -166,7 +166,7 @@ MOST_TEST_LINES = {
     "zip named and pages": 11,
     "one image of a review": -28,
     "one rule for a damaged calibration": -1,
-    "lighter tests": -301,
+    "lighter tests": -346,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import errno
 import gzip
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +53,9 @@ from napari_bayes_nnunet.io.study.study import (
     write_study,
 )
 
-from ...helpers.checks.problems import says
+from ...helpers.checks.problems import says, says_only
 from ...helpers.data.studies import CINE, VOLUME, made_image, made_info, made_posterior, make_study
+from ...helpers.processes.kills import killed_anywhere
 
 ACCEPTED = Decision(state="accepted", edited=True)
 BEGUN = ReviewState(decisions={(None, 1): ACCEPTED})
@@ -73,13 +73,9 @@ def assert_same(posterior: StoredPosterior, expected: StoredPosterior) -> None:
     np.testing.assert_equal(posterior.maps, expected.maps)
 
 
-@contextmanager
-def refusal(template: str, **values: object) -> Iterator[None]:
+def refusal(template: str, **values: object) -> Any:
     """Expect a DataError with this template and these values."""
-    with pytest.raises(DataError) as caught:
-        yield
-    assert caught.value.statement.template == template
-    assert caught.value.values == values
+    return pytest.raises(DataError, check=says_only(template, **values))
 
 
 def files(folder: Path) -> set[str]:
@@ -447,23 +443,8 @@ class TestBadDays:
 
 def test_a_write_killed_anywhere_leaves_a_study_or_none(folder, tmp_path):
     info = made_info(folder.parent / "heart_image.nii.gz")
-    sizes: dict[Path, int] = {}
-    killed: list[Path] = []
-
-    def copy_changes(_: Any, event: str, __: Any) -> None:
-        """Copy the folder after each call that has changed it, as a kill would leave it."""
-        nonlocal sizes
-        if event == "c_return":
-            now = {file: file.stat().st_size for file in folder.rglob("*")}
-            if now != sizes:
-                sizes = now
-                killed.append(shutil.copytree(folder, tmp_path / f"killed {len(killed)}"))
-
-    sys.setprofile(copy_changes)
-    try:
-        write_study(folder, info, {None: made_posterior()})
-    finally:
-        sys.setprofile(None)
+    write = partial(write_study, info=info, posteriors={None: made_posterior()})
+    killed = killed_anywhere(lambda: write(folder), folder, tmp_path / "killed")
     complete = [*filter(is_study, killed)]
     assert 0 < len(complete) < len(killed)
     for copy in killed:
@@ -474,7 +455,7 @@ def test_a_write_killed_anywhere_leaves_a_study_or_none(folder, tmp_path):
         else:
             with refusal(NOT_A_STUDY, folder=copy, file="study.json"):
                 read_study(copy)
-        write_study(copy, info, {None: made_posterior()})
+        write(copy)
         assert not [name for name in files(copy) if "writing" in name or "unfinished" in name]
 
 
