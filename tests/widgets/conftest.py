@@ -38,7 +38,7 @@ from napari_bayes_nnunet.widgets.segment.inference_child import InferenceChild
 from napari_bayes_nnunet.widgets.training import watch
 
 from ..helpers import HELPERS
-from ..helpers.data.cines import ED, ES, make_cine
+from ..helpers.data.cines import ED, ES, folder, make_cine, session
 from ..helpers.data.models import plans
 from ..helpers.processes.thread_child import ThreadChild
 from ..helpers.windows.own_app import own_app
@@ -53,7 +53,7 @@ from ..helpers.windows.reviewing import (
 )
 from ..helpers.windows.settling import settle
 
-__all__ = ["kept_reviews", "make_review", "module_bot", "review"]
+__all__ = ["folder", "kept_reviews", "make_review", "module_bot", "review", "session"]
 
 NEVER = 1_000_000
 """Interval of a timer that never fires in a test, ms."""

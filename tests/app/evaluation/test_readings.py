@@ -50,8 +50,7 @@ def dice_of(a: np.ndarray, b: np.ndarray) -> float:
     return 2 * int((a & b).sum()) / int(a.sum() + b.sum())
 
 
-def test_differences_are_those_of_the_voxels(tmp_path: Path) -> None:
-    folder = make_cine(tmp_path / "heart")
+def test_differences_are_those_of_the_voxels(folder: Path) -> None:
     anna, ben = read(folder, "Anna", 1), read(folder, "Ben", 4)
     found = {d[1:7]: d for d in compare_readings(folder).differences}
     counts = [int((labels[ED - 1] == LV).sum()) for labels in (anna, ben)]
@@ -76,8 +75,7 @@ def test_differences_are_those_of_the_voxels(tmp_path: Path) -> None:
     )
 
 
-def test_earlier_version_is_compared_with_the_latest(tmp_path: Path) -> None:
-    folder = make_cine(tmp_path / "heart")
+def test_earlier_version_is_compared_with_the_latest(folder: Path) -> None:
     for added in (1, 2):
         read(folder, "Anna", added)
     pairs = compare_readings(folder).pairs
@@ -99,8 +97,7 @@ def test_unfinished_reader_keeps_the_study_out(tmp_path: Path) -> None:
         open_reading(tmp_path / "two", "Anna")  # Ben's reading is parked
 
 
-def test_contours_of_other_phases_are_not_compared(tmp_path: Path) -> None:
-    folder = make_cine(tmp_path / "heart")
+def test_contours_of_other_phases_are_not_compared(folder: Path) -> None:
     read(folder, "Anna", 1)
     read(folder, "Ben", 2, ed=ES)
     comparison = compare_readings(folder)
@@ -133,8 +130,7 @@ def test_command_summarises_a_cohort(tmp_path: Path) -> None:
     assert (tmp_path / "report.csv").read_text() == "mine"
 
 
-def test_page_of_a_study_lies_next_to_its_readings(tmp_path: Path) -> None:
-    folder = make_cine(tmp_path / "heart")
+def test_page_of_a_study_lies_next_to_its_readings(folder: Path) -> None:
     read(folder, "Anna", 1)
     page = compare_study(folder)
     assert page.parent == folder / READINGS

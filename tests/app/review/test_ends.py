@@ -10,16 +10,10 @@ from napari_bayes_nnunet.app.review import ends as module
 from napari_bayes_nnunet.app.review.ends import End, EndStep, ShapeSource, move_end
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.io.images.geometry import Geometry
-from napari_bayes_nnunet.io.study.study import read_study
 
-from ...helpers.data.cines import ED, LV, MYO, RV, SHAPE, drawn, make_cine
+from ...helpers.data.cines import ED, LV, MYO, RV, SHAPE, drawn
 
 BASE, APEX, MIDDLE = (ED, 0), (ED, 3), (ED, 2)
-
-
-@pytest.fixture
-def session(tmp_path) -> ReviewSession:
-    return ReviewSession(read_study(make_cine(tmp_path / "heart")))
 
 
 def clear(session: ReviewSession, label: int, *slices: int, prediction: bool = False) -> None:

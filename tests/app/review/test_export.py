@@ -33,16 +33,6 @@ from ...helpers.data.cines import ED, ES, LV, SHAPE, SPACING, WORST, accept, ima
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
-    return make_cine(tmp_path / "heart")
-
-
-@pytest.fixture
-def session(folder) -> ReviewSession:
-    return ReviewSession(read_study(folder))
-
-
-@pytest.fixture
 def image(folder) -> Volume:
     return read_volume(image_of(folder))
 

@@ -32,16 +32,6 @@ from ...helpers.data.cines import (
 )
 
 
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    return make_cine(tmp_path / "heart")
-
-
-@pytest.fixture
-def session(folder) -> ReviewSession:
-    return ReviewSession(read_study(folder))
-
-
 def queue_of(session: ReviewSession) -> list:
     return session.queue(session.scores())
 
@@ -353,8 +343,7 @@ def clock(monkeypatch) -> list[float]:
     return now
 
 
-def test_log_has_time_tool_and_changed_voxels(clock, folder) -> None:
-    session = ReviewSession(read_study(folder))
+def test_log_has_time_tool_and_changed_voxels(clock, session) -> None:
     session.look_at(WORST)
     clock[0] = 12.0
     edit(session, WORST, tool="level")
@@ -371,8 +360,7 @@ def test_log_has_time_tool_and_changed_voxels(clock, folder) -> None:
     assert session.take_log() == []
 
 
-def test_short_views_and_absences_are_not_logged(clock, folder) -> None:
-    session = ReviewSession(read_study(folder))
+def test_short_views_and_absences_are_not_logged(clock, session) -> None:
     session.look_at(WORST)
     clock[0] = 0.5
     session.look_at((ED, 0))
@@ -442,8 +430,7 @@ def test_finding_vanishes_when_accepted_or_its_cause_is_corrected(session) -> No
     assert session.findings() == []
 
 
-def test_slices_are_checked_in_the_phases_of_the_queue(folder) -> None:
-    session = ReviewSession(read_study(folder))
+def test_slices_are_checked_in_the_phases_of_the_queue(session) -> None:
     edit(session, (ED, 1), label=LV)  # a piece of LV without myocardium
     faults = {Fault.PIECES, Fault.OPEN_WALL}
     assert {finding.fault for finding in session.findings()} == faults
@@ -478,8 +465,7 @@ def test_small_removed_pieces_are_no_findings(tmp_path: Path) -> None:
     assert places == [(ED, 3)]
 
 
-def test_usual_range_of_the_mass_comes_from_the_calibration(folder) -> None:
-    session = ReviewSession(read_study(folder))
+def test_usual_range_of_the_mass_comes_from_the_calibration(session) -> None:
     session._mass_range = MassRange(low=0.1, high=0.2)
     assert [f.fault for f in session.findings()] == [Fault.MASS]
 

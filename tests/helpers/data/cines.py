@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
@@ -17,7 +18,7 @@ from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
 from napari_bayes_nnunet.io.study.info import SourceImage, StudyInfo
 from napari_bayes_nnunet.io.study.review_state import ReviewState, write_review
-from napari_bayes_nnunet.io.study.study import write_study
+from napari_bayes_nnunet.io.study.study import read_study, write_study
 
 from .dicoms import write_cine
 from .posteriors import posterior_of
@@ -120,3 +121,15 @@ def accept(session: ReviewSession, *phases: int | None, slices: range = range(SH
 def image_of(folder: Path) -> Path:
     """Return the path of the image of a study made by `make_cine`."""
     return folder.parent / f"{folder.name}_image.nii.gz"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return the folder of a made study."""
+    return make_cine(tmp_path / "heart")
+
+
+@pytest.fixture
+def session(folder: Path) -> ReviewSession:
+    """Return the session of the study in ``folder``."""
+    return ReviewSession(read_study(folder))

@@ -5,11 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
-import subprocess
-import sys
 import threading
 from dataclasses import replace as changed
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +42,7 @@ from napari_bayes_nnunet.io.images.nifti import Volume, read_labels, read_volume
 
 from ...helpers.checks.problems import says, says_only
 from ...helpers.data.hearts import LABELS, make_dataset
+from ...helpers.processes.kills import killed_anywhere
 
 ORIGIN = {"study": "S7", "reader": "A", "date": "2026-11-25", "source_sha256": "00ff"}
 ACDC = Path(__file__).parents[4] / "shared" / "data" / "acdc"
@@ -271,36 +270,6 @@ def test_another_window_that_does_not_end(data, image, monkeypatch):
 # Interruptions
 
 
-KILLED = """
-import os, sys
-from pathlib import Path
-import numpy as np
-from napari_bayes_nnunet.io.dataset.corrected_cases import add_training_case
-from napari_bayes_nnunet.io.images.nifti import read_volume
-
-image = read_volume(sys.argv[1])
-replace, left = os.replace, 0
-
-def replace_or_die(source, target):
-    global left
-    if not left:
-        os.kill(os.getpid(), 9)
-    left -= 1
-    replace(source, target)
-
-os.replace = replace_or_die
-for left, data in enumerate(sys.argv[2:]):
-    child = os.fork()
-    if not child:
-        add_training_case(
-            Path(data), name="patient002_frame07", images=[image],
-            labels=np.ones(image.shape, np.uint8), names={"RV": 1}, origin={"reader": "A"},
-        )
-        os._exit(0)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-
-
 def test_full_disk(data, image, monkeypatch):
     before, reason = files(data), os.strerror(errno.ENOSPC)
 
@@ -313,25 +282,20 @@ def test_full_disk(data, image, monkeypatch):
     assert files(data) == before
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_a_kill_at_any_file_keeps_the_dataset(data, tmp_path, image):
     freeze(data)
-    copies = [shutil.copytree(data, tmp_path / f"copy {n}") for n in range(6)]
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(image.source), *map(str, copies)],
-        capture_output=True, check=True, text=True,
-    )  # fmt: skip
-    assert done.stdout.split() == ["-9"] * 5 + ["0"], done.stderr
+    new = partial(add, name="patient002_frame07", labels=np.ones(image.shape, np.uint8))
+    copies = killed_anywhere(lambda: new(data, image), data, tmp_path / "killed")
+    assert len(copies) > 5
     for copy in copies:
         dataset = read_dataset(copy)
         splits = frozen(copy)
         names = [case.name for case in dataset.cases]
         is_added = "patient002_frame07" in names
-        assert dataset.corrections == ({"patient002_frame07": {"reader": "A"}} if is_added else {})
+        assert dataset.corrections == ({"patient002_frame07": ORIGIN} if is_added else {})
         assert not any("patient002_frame07" in split.validation for split in splits)
         if copy is not copies[-1]:  # adding it again completes it
-            again = {"labels": np.ones(image.shape, np.uint8), "origin": {"reader": "A"}}
-            add(copy, image, name="patient002_frame07", **again)
+            new(copy, image)
         assert len(read_dataset(copy).cases) == read_dataset(copy).json["numTraining"] == 7
         assert sum("patient002_frame07" in split.train for split in frozen(copy)) == 2
         check_labels(read_dataset(copy))

@@ -5,14 +5,11 @@ from __future__ import annotations
 import errno
 import gzip
 import os
-import random
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +51,12 @@ from napari_bayes_nnunet.io.study.study import (
     write_study,
 )
 
-from ...helpers.checks.problems import says
+from ...helpers.checks.problems import says, says_only
 from ...helpers.data.studies import CINE, VOLUME, made_image, made_info, made_posterior, make_study
+from ...helpers.processes.kills import killed_anywhere
 
 ACCEPTED = Decision(state="accepted", edited=True)
 BEGUN = ReviewState(decisions={(None, 1): ACCEPTED})
-FORKS = pytest.mark.skipif(sys.platform == "win32", reason="forks")
 
 
 @pytest.fixture
@@ -74,13 +71,9 @@ def assert_same(posterior: StoredPosterior, expected: StoredPosterior) -> None:
     np.testing.assert_equal(posterior.maps, expected.maps)
 
 
-@contextmanager
-def refusal(template: str, **values: object) -> Iterator[None]:
+def refusal(template: str, **values: object) -> Any:
     """Expect a DataError with this template and these values."""
-    with pytest.raises(DataError) as caught:
-        yield
-    assert caught.value.statement.template == template
-    assert caught.value.values == values
+    return pytest.raises(DataError, check=says_only(template, **values))
 
 
 def files(folder: Path) -> set[str]:
@@ -447,95 +440,22 @@ class TestBadDays:
             write_review(folder, BEGUN)
 
 
-WRITES_FOR_EVER = """
-import os, sys, time
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from tests.helpers.data.studies import made_info, made_posterior
-from napari_bayes_nnunet.io.study.study import write_study
-
-folder = Path(sys.argv[1])
-
-def write_for_ever():
+def test_a_write_killed_anywhere_leaves_a_study_or_none(folder, tmp_path):
     info = made_info(folder.parent / "heart_image.nii.gz")
-    posterior = made_posterior()
-    print("begins", flush=True)
-    while True:
-        write_study(folder, info, {None: posterior})
-        time.sleep(0.02)
-
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        print(os.getpid(), flush=True)
-        write_for_ever()
-        os._exit(1)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
-class Saver:
-    """Process that writes a study for ever, in forks of a process that has imported everything."""
-
-    def __init__(self, folder: Path) -> None:
-        root = Path(__file__).parents[3]
-        command = [sys.executable, "-c", WRITES_FOR_EVER, str(folder), str(root)]
-        self._parent = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
-        )
-
-    def killed_after(self, seconds: float) -> None:
-        assert self._parent.stdin is not None
-        assert self._parent.stdout is not None
-        self._parent.stdin.write("\n")
-        self._parent.stdin.flush()
-        child = int(self._parent.stdout.readline())
-        assert self._parent.stdout.readline() == "begins\n"
-        time.sleep(seconds)
-        os.kill(child, signal.SIGKILL)
-        assert int(self._parent.stdout.readline()) == -signal.SIGKILL
-
-    def close(self) -> None:
-        self._parent.communicate()
-
-
-@pytest.fixture
-def saver(folder: Path) -> Iterator[Saver]:
-    made = Saver(folder)
-    yield made
-    made.close()
-
-
-def seconds_of(work: Callable[[], None]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-@FORKS
-def test_a_killed_write_leaves_a_study_or_none(folder, saver):
-    info = made_info(folder.parent / "heart_image.nii.gz")
-    longest = 3 * seconds_of(lambda: write_study(folder, info, {None: made_posterior()}))
-    dice = random.Random(8)
-    complete = 0
-    for _ in range(30):
-        saver.killed_after(dice.uniform(0, longest))
-        if is_study(folder):
-            study = read_study(folder)
+    write = partial(write_study, info=info, posteriors={None: made_posterior()})
+    killed = killed_anywhere(lambda: write(folder), folder, tmp_path / "killed")
+    complete = [*filter(is_study, killed)]
+    assert 0 < len(complete) < len(killed)
+    for copy in killed:
+        if copy in complete:
+            study = read_study(copy)
             assert study.problems == ()
             assert_same(study.posteriors[None], made_posterior())
-            complete += 1
         else:
-            with refusal(NOT_A_STUDY, folder=folder, file="study.json"):
-                read_study(folder)
-        check_replaceable(folder)
-    assert 0 < complete < 30
-    write_study(folder, info, {None: made_posterior()})
-    assert not [name for name in files(folder) if "writing" in name or "unfinished" in name]
+            with refusal(NOT_A_STUDY, folder=copy, file="study.json"):
+                read_study(copy)
+        write(copy)
+        assert not [name for name in files(copy) if "writing" in name or "unfinished" in name]
 
 
 def test_a_drive_that_fails_is_reported(folder, monkeypatch):

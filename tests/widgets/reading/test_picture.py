@@ -47,11 +47,6 @@ from ...helpers.windows.settling import settle
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
-    return make_cine(tmp_path / "heart")
-
-
-@pytest.fixture
 def make_picture(viewer, folder) -> Callable[..., ReviewPicture]:
     made: list[ReviewPicture] = []
 

@@ -13,7 +13,6 @@ from skimage.measure import grid_points_in_poly
 
 from napari_bayes_nnunet.app.report.pictures import SMALLEST_MM, crop_around
 from napari_bayes_nnunet.app.review.session import ReviewSession
-from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.layers.viewing import PlaneOrientation, shown_orientation
 from napari_bayes_nnunet.widgets.reading.slice_pictures import CROP_MARGIN_MM, SlicePictures
 
@@ -27,11 +26,6 @@ ORIENTATIONS = [PlaneOrientation(*flags) for flags in product((False, True), rep
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_cine(tmp_path_factory.mktemp("studies") / "heart")
-
-
-@pytest.fixture
-def session(folder: Path) -> ReviewSession:
-    return ReviewSession(read_study(folder))
 
 
 VOXELS = voxels_of(CINE.shape)

@@ -15,7 +15,6 @@ from qtpy.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QPalette, QPixmap
 from qtpy.QtWidgets import QApplication, QToolTip
 
 from napari_bayes_nnunet.app.review.session import ReviewSession
-from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.common.levels import ON_DARK
 from napari_bayes_nnunet.widgets.layers.viewing import PlaneOrientation
 from napari_bayes_nnunet.widgets.reading import thumbnails as thumbnails_module
@@ -40,11 +39,6 @@ WINDOW = (0.0, 400.0)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_cine(tmp_path_factory.mktemp("studies") / "heart")
-
-
-@pytest.fixture
-def session(folder: Path) -> ReviewSession:
-    return ReviewSession(read_study(folder))
 
 
 @pytest.fixture

@@ -94,11 +94,6 @@ def asked() -> Asked:
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
-    return make_cine(tmp_path / "heart")
-
-
-@pytest.fixture
 def make_dock(qtbot, asked, settings, monkeypatch) -> Iterator[Callable[..., ReviewWidget]]:
     """Return a function that makes a dock, by default without a window."""
     made: list[ReviewWidget] = []
@@ -338,14 +333,6 @@ def test_unsaved_changes_are_shown_at_once(dock, folder, qtbot) -> None:
     qtbot.waitUntil(lambda: dock.messages.saved.text().startswith("Saved"))
 
 
-def test_changes_are_saved_automatically(dock, folder, monkeypatch, qtbot) -> None:
-    monkeypatch.setattr(study_saver, "EVERY_MS", 30)
-    open_in(dock, folder, qtbot)
-    labels = edit(dock)
-    qtbot.waitUntil(lambda: not dock.controller.saver.has_unsaved)
-    assert np.array_equal(read_study(folder).edited, labels)
-
-
 def test_a_failed_save_is_shown_until_success(dock, folder, monkeypatch, qtbot) -> None:
     monkeypatch.setattr(study_saver, "EVERY_MS", 30)
     open_in(dock, folder, qtbot)
@@ -516,34 +503,6 @@ def test_closing_again_tries_to_save_again(dock, folder, qtbot, monkeypatch) -> 
 # Damaged and changed files
 
 
-def test_truncated_corrections_are_kept(dock, folder, qtbot) -> None:
-    file = folder / EDITED
-    file.write_bytes(file.read_bytes()[:150])
-    dock.open(folder)
-    ended(dock, qtbot)
-    assert dock.controller is None
-    assert EDITED in dock.messages.line.message
-    assert len(file.read_bytes()) == 150
-
-
-def test_corrections_on_another_grid_are_rejected(dock, folder, qtbot) -> None:
-    other = make_geometry((4, *SHAPE), (9.0, *SPACING[1:]), frame_time=46)
-    write_image(folder / EDITED, np.zeros(other.shape, np.uint8), other)
-    dock.open(folder)
-    ended(dock, qtbot)
-    assert dock.controller is None
-    assert EDITED in dock.messages.line.message
-
-
-def test_a_moved_image_is_found(dock, tmp_path, qtbot) -> None:
-    folder = make_cine(tmp_path / "one" / "heart")
-    (tmp_path / "one").rename(tmp_path / "two")
-    open_in(dock, tmp_path / "two" / "heart", qtbot)
-    assert dock.messages.line.notice(PROBLEMS) == ""
-    assert dock.image_button.isHidden()
-    assert not folder.exists()
-
-
 def test_a_changed_image_leaves_labels_on_black(dock, folder, qtbot) -> None:
     write_image(image_of(folder), np.ones(CINE.shape, np.int16), CINE)
     open_in(dock, folder, qtbot)
@@ -618,25 +577,21 @@ def test_a_second_window_is_read_only(make_dock, folder, qtbot) -> None:
     assert np.array_equal(read_study(folder).edited, labels)
 
 
-@pytest.mark.parametrize("which", ["edited", "image"])
+@pytest.mark.parametrize("which", ["edited", "image", "all"])
 def test_removing_a_layer_saves_and_closes(dock, folder, qtbot, which: str) -> None:
     open_in(dock, folder, qtbot)
     labels = edit(dock)
-    dock._viewer.layers.remove(getattr(dock.controller.picture, which))
+    layers = dock._viewer.layers
+    if which == "all":
+        layers.clear()
+    else:
+        layers.remove(getattr(dock.controller.picture, which))
     qtbot.waitUntil(lambda: dock.controller is None)
+    assert list(layers) == []
     assert ALL_SAVED in dock.messages.line.message
     assert np.array_equal(read_study(folder).edited, labels)
     open_in(dock, folder, qtbot)
     assert np.array_equal(dock.controller.session.labels, labels)
-
-
-def test_all_layers_can_be_removed_at_once(dock, folder, qtbot) -> None:
-    open_in(dock, folder, qtbot)
-    labels = edit(dock)
-    dock._viewer.layers.clear()
-    qtbot.waitUntil(lambda: dock.controller is None)
-    assert np.array_equal(read_study(folder).edited, labels)
-    assert list(dock._viewer.layers) == []
 
 
 def test_renamed_layers_are_still_saved(dock, folder, qtbot) -> None:

@@ -38,18 +38,13 @@ from napari_bayes_nnunet.widgets.review.saver import OTHER_WORK
 from napari_bayes_nnunet.widgets.review.view import NOT_SEGMENTED
 from napari_bayes_nnunet.widgets.review.window_layout import LAYER_DOCKS, THUMBNAIL_TITLE
 
-from ...helpers.data.cines import ED, ES, make_cine
+from ...helpers.data.cines import ED, ES
 from ...helpers.data.studies import make_study
 from ...helpers.windows.reviewing import open_in, press
 from ...helpers.windows.settling import settle
 
 WITH_TEXT = (QAbstractButton, QLabel)
 CONTROLS = (QAbstractButton, QComboBox, QAbstractSlider, QLineEdit)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return make_cine(tmp_path / "heart")
 
 
 @pytest.fixture

@@ -76,21 +76,16 @@ def test_a_missing_image_leaves_labels_on_black(folder) -> None:
     assert ON_BLACK in problem
 
 
-def test_a_changed_image_is_rejected(folder) -> None:
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_changed_image_is_rejected(folder, damaged) -> None:
     write_image(image_of(folder), np.ones(CINE.shape, np.int16), CINE)
+    if damaged:
+        image_of(folder).write_bytes(image_of(folder).read_bytes()[:100])
     opened = open_study(folder)
     assert opened.image is None
     (problem,) = opened.problems
     assert image_of(folder).name in problem
     assert problem.endswith(ON_BLACK)
-
-
-def test_a_damaged_image_is_rejected(tmp_path) -> None:
-    folder = make_cine(tmp_path / "heart")
-    image_of(folder).write_bytes(image_of(folder).read_bytes()[:100])
-    opened = open_study(folder)
-    assert opened.image is None
-    assert len(opened.problems) == 1
 
 
 def test_a_chosen_image_must_have_the_grid(folder, tmp_path) -> None:
@@ -125,8 +120,7 @@ def test_a_missing_chosen_image_is_rejected(folder, tmp_path) -> None:
         open_study(folder, image=tmp_path / "nothing.nii.gz")
 
 
-def test_an_image_without_file_is_in_the_study(tmp_path) -> None:
-    folder = make_cine(tmp_path / "heart")
+def test_an_image_without_file_is_in_the_study(folder) -> None:
     own = image_of(folder).read_bytes()
     text = (folder / "study.json").read_text()
     start = text.index('"image": {')
@@ -142,21 +136,6 @@ def test_an_image_without_file_is_in_the_study(tmp_path) -> None:
     assert found.image is not None
 
 
-def test_truncated_corrections_are_kept(folder) -> None:
-    file = folder / EDITED
-    cut = file.read_bytes()[:200]
-    file.write_bytes(cut)
-    with pytest.raises(DataError, match=EDITED):
-        open_study(folder)
-    assert file.read_bytes() == cut
-
-
-def test_corrections_on_another_grid_are_rejected(folder) -> None:
-    write_labels(folder / EDITED, np.zeros(VOLUME.shape, np.uint8), VOLUME)
-    with pytest.raises(DataError, match=EDITED):
-        open_study(folder)
-
-
 def test_corrections_with_labels_above_255_are_rejected(folder) -> None:
     write_labels(folder / EDITED, np.full(CINE.shape, 300, np.uint16), CINE)
     with pytest.raises(DataError) as caught:
@@ -170,11 +149,6 @@ def test_a_missing_posterior_is_a_problem(folder) -> None:
     (problem,) = opened.problems
     assert "phase 3" in problem
     assert opened.session.posterior_in(WORST) is not None
-
-
-def test_a_folder_without_study_is_rejected(tmp_path) -> None:
-    with pytest.raises(DataError):
-        open_study(tmp_path)
 
 
 def test_a_study_opens_with_the_chosen_ranges(folder, tmp_path) -> None:

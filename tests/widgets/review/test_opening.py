@@ -28,11 +28,6 @@ BY_HAND_MS = 10**6
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return make_cine(tmp_path / "heart")
-
-
-@pytest.fixture
 def make_dock(qtbot: Any, settings: Any) -> Iterator[Callable[[Any], ReviewWidget]]:
     """Return a function that makes a dock whose steps are done by `step`, after the first."""
     made: list[ReviewWidget] = []

@@ -77,10 +77,7 @@ def bytes_of(*files: Path) -> list[bytes]:
     return [file.read_bytes() for file in files]
 
 
-def test_study_is_read_twice_under_two_names(
-    dock: ReviewWidget, tmp_path: Path, qtbot: Any
-) -> None:
-    folder = make_cine(tmp_path / "heart")
+def test_study_is_read_twice_under_two_names(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
     files = folder / EDITED, folder / REVIEW
     dock.open(folder)
     is_open(dock, qtbot)
@@ -197,8 +194,7 @@ def test_no_answer_changes_nothing(dock: ReviewWidget, tmp_path: Path, qtbot: An
     assert not dock.is_opening
 
 
-def test_reading_of_another_stays_hidden_while_the_study_is_locked(tmp_path: Path) -> None:
-    folder = make_cine(tmp_path / "heart")
+def test_reading_of_another_stays_hidden_while_the_study_is_locked(folder: Path) -> None:
     open_study(folder, reader="Anna").dismiss()
     with open_study_lock(folder):
         assert open_study(folder, reader="Anna").session.state.reader == "Anna"

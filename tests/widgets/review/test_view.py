@@ -15,7 +15,6 @@ from napari_bayes_nnunet.core.metrics.conformal import RemainingChange
 from napari_bayes_nnunet.core.review.queue import review_queue
 from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.io.study.study import read_study, save_work
-from napari_bayes_nnunet.widgets.editing.corrections import NO_POSTERIOR
 from napari_bayes_nnunet.widgets.editing.level_slider import (
     ANSWER_SHOWN,
     EDITED_BY_HAND,
@@ -34,7 +33,7 @@ from napari_bayes_nnunet.widgets.review.view import (
     ONE_PHASE,
 )
 
-from ...helpers.data.cines import ED, ES, WORST, make_cine
+from ...helpers.data.cines import ED, ES, WORST
 from ...helpers.windows.curves import provisional
 from ...helpers.windows.reviewing import Review, predicted
 
@@ -58,8 +57,7 @@ def test_the_grid_has_one_column_per_phase(review) -> None:
     assert grid.cell_rect(2, 0).isEmpty()
 
 
-def test_a_missing_posterior_leaves_a_gap(make_review, tmp_path) -> None:
-    folder = make_cine(tmp_path / "heart")
+def test_a_missing_posterior_leaves_a_gap(make_review, folder) -> None:
     posterior_file(folder, ES).unlink()
     grid = make_review(folder).forms.grid
     assert not grid.cell_rect(ES, 0).isEmpty()
@@ -122,8 +120,7 @@ def test_findings_are_shown_until_their_cause_is_corrected(review) -> None:
     assert not any(row.findings for row in review.forms.table.items)
 
 
-def test_new_study_starts_with_the_slices_of_findings(make_review, tmp_path) -> None:
-    folder = make_cine(tmp_path / "heart")
+def test_new_study_starts_with_the_slices_of_findings(make_review, folder) -> None:
     study = read_study(folder)
     study.edited[ES - 1, 1][study.edited[ES - 1, 1] == 3] = 2  # the LV returns in the next slice
     save_work(folder, study.edited, study.info.geometry, study.review)
@@ -332,7 +329,7 @@ def test_the_volume_of_the_structure_is_updated(review) -> None:
     assert " 0.0 mL" in value.text()
 
 
-def test_reasons_match_phase_and_posterior(review, make_review, tmp_path) -> None:
+def test_reasons_match_the_phase(review) -> None:
     why_not = review.controller.view.why_not
     edits = [part for part in EDITS if part not in ("bring back", "valve plane")]
     assert {why_not(part) for part in (*edits, "accept", "play", "ED or ES")} == {""}
@@ -340,20 +337,9 @@ def test_reasons_match_phase_and_posterior(review, make_review, tmp_path) -> Non
     review.controller.picture.show_slice((2, 0))
     assert {why_not(part) for part in (*EDITS, "accept")} == {NOT_SEGMENTED}
     assert why_not("play") == why_not("ED or ES") == ""
-    folder = make_cine(tmp_path / "lost")
-    posterior_file(folder, ED).unlink()
-    lost = make_review(folder)
-    lost.controller.picture.show_slice((ED, 1))
-    assert (
-        lost.controller.view.why_not("level")
-        == lost.controller.view.why_not("alternatives")
-        == NO_POSTERIOR
-    )
-    assert lost.controller.view.why_not("contour") == lost.controller.view.why_not("accept") == ""
 
 
-def test_the_forms_show_the_saved_settings(make_review, tmp_path) -> None:
-    folder = make_cine(tmp_path / "heart")
+def test_the_forms_show_the_saved_settings(make_review, folder) -> None:
     first = make_review(folder)
     form = first.forms.queue
     form.structures.setCurrentIndex(form.structures.findData("LV"))

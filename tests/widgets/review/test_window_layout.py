@@ -20,11 +20,6 @@ from ...helpers.windows.reviewing import open_in, press
 from ...helpers.windows.settling import settle
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return make_cine(tmp_path / "heart")
-
-
 def thumbnail_docks(dock: ReviewWidget) -> list[QDockWidget]:
     QApplication.processEvents()
     docks = dock._viewer.window._qt_window.findChildren(QDockWidget)
