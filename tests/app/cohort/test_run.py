@@ -41,7 +41,7 @@ from napari_bayes_nnunet.io.search.studies import StudyInput
 from napari_bayes_nnunet.io.study.patient import PATIENT_FILE
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.io.study.summary import list_studies
-from tests.helpers.checks.problems import says
+from tests.helpers.checks.problems import says, says_only
 from tests.helpers.data.cohorts import (
     in_this_process,
     made_request,
@@ -332,9 +332,8 @@ def test_cohort_of_two_ensembles_is_refused(ensemble, tree, run, tmp_path):
         assert caught.value.statement.template == MIXTURE
         assert caught.value.values["difference"].template == MADE_WITH_OTHER
         assert caught.value.remedies == tuple(map(Remedy, (Action.OTHER_OUTPUT, *helps)))
-    with pytest.raises(AppError) as caught:  # the rows of all other studies would stay
+    with pytest.raises(AppError, check=says(MIXTURE)):  # the rows of all other studies would stay
         run_here(other, [volume], output, overwrite=True)
-    assert caught.value.statement.template == MIXTURE
     assert files(output) == files(run[0])
     find_cohort(request_of(other, tree, output, overwrite=True))
     find_cohort(made_request(ensemble, [volume], output, overwrite=True))
@@ -468,9 +467,8 @@ class TestWhileItRuns:
         work = lambda task: next(rows)(task.study)  # noqa: E731
         steps = run_cohort(request, find_cohort(request), in_this_process, work=work)
         next(steps)
-        with pytest.raises(AppError) as caught:
+        with pytest.raises(AppError, check=says(CONNECTION_LOST)):
             next(steps)
-        assert caught.value.statement.template == CONNECTION_LOST
         assert len(table(tmp_path / "out")) == 1
 
     def test_studies_that_seem_finished_come_first(self, ensemble, tree, tmp_path):
@@ -496,9 +494,8 @@ class TestRefused:
         assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)
 
     def test_invalid_phases(self, ensemble, tree, tmp_path):
-        with pytest.raises(AppError) as caught:
+        with pytest.raises(AppError, check=says_only(text="first")):
             find_cohort(request_of(ensemble, tree, tmp_path / "out", phases="first"))
-        assert caught.value.values == {"text": "first"}
 
     def test_a_table_that_cannot_be_written(self, ensemble, tree, tmp_path):
         request = request_of(ensemble, tree, tmp_path / "out")

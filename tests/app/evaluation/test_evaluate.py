@@ -45,7 +45,7 @@ from napari_bayes_nnunet.io.evaluation.references import (
 from napari_bayes_nnunet.io.images.nifti import read_labels, write_labels
 from napari_bayes_nnunet.sample_data import CINE, ED_LABELS, ES_LABELS
 
-from ...helpers.checks.problems import says
+from ...helpers.checks.problems import says, says_only
 from ...helpers.data.evaluations import (
     STRUCTURES,
     answer,
@@ -168,9 +168,8 @@ def test_unnamed_prediction_is_numbered_like_reference(predictions, labels):
 def test_labels_without_any_names_are_refused(predictions, labels):
     without(predictions, "*.json")
     (labels.parent / "dataset.json").unlink()
-    with pytest.raises(AppError) as caught:
+    with pytest.raises(AppError, check=says_only(predictions=predictions, labels=labels)):
         run(predictions, labels)
-    assert caught.value.values == {"predictions": predictions, "labels": labels}
 
 
 def test_reference_without_rv_evaluates_other_structures(tmp_path, predictions):
@@ -237,9 +236,8 @@ def test_a_prediction_is_never_compared_with_itself(tmp_path, predictions, link)
         folder.mkdir()
         for case in CASES:
             (folder / f"{case}_gt.nii.gz").symlink_to(predictions / f"{case}.nii.gz")
-    with pytest.raises(AppError) as caught:
+    with pytest.raises(AppError, check=says_only(file=predictions / f"{CASES[0]}.nii.gz")):
         run(predictions, folder)
-    assert caught.value.values == {"file": predictions / f"{CASES[0]}.nii.gz"}
 
 
 def test_probabilities_with_missing_class_are_refused(predictions, labels):
@@ -289,9 +287,8 @@ def test_methods_without_common_structure_are_refused(predictions, labels, tmp_p
         "predictions": other,
         "structures": "liver, spleen, kidney",
     }
-    with pytest.raises(AppError) as caught:
+    with pytest.raises(AppError, check=says_only(methods="with and liver")):
         finish(evaluate_methods({"with": predictions, "liver": other}, labels))
-    assert caught.value.values == {"methods": "with and liver"}
 
 
 def test_undefined_predicted_label_is_refused(predictions, labels):
@@ -323,14 +320,13 @@ def test_methods_are_compared_on_common_cases(predictions, labels, tmp_path):
     assert [c.case for c in multi.cases] == [c.case for c in other.cases] == [CASES[0], CASES[2]]
     assert multi.notes == (f"{NOT_IN_COMMON}: p1_frame09 (1).",)
     assert other.notes == ()
-    with pytest.raises(AppError) as caught:
+    with pytest.raises(AppError, check=says_only(methods="a and b")):
         keep_common_cases(
             [
                 MethodEvaluation(name="a", cases=multi.cases[:1]),
                 MethodEvaluation(name="b", cases=multi.cases[1:]),
             ]
         )
-    assert caught.value.values == {"methods": "a and b"}
 
 
 def test_common_case_has_one_phase_in_all_methods(predictions, labels, tmp_path):

@@ -43,6 +43,7 @@ from napari_bayes_nnunet.io.images.nifti import write_labels
 from napari_bayes_nnunet.io.study.review_state import write_review
 from napari_bayes_nnunet.io.study.study import read_study
 
+from ...helpers.checks.problems import says, says_only
 from ...helpers.data.cines import ED, ES, LV, accept, image_of, make_cine, write_dicoms
 from ...helpers.data.dicoms import TO_APEX
 
@@ -242,9 +243,8 @@ def test_phases_outside_the_queue_count_as_open(images: Path, tmp_path: Path) ->
 def test_output_folder_and_images_are_checked(study: Path, images: Path, tmp_path: Path) -> None:
     session = ReviewSession(read_study(study))
     before = sorted(images.rglob("*"))
-    with pytest.raises(AppError) as refused:
+    with pytest.raises(AppError, check=says_only(folder=images, contents="images")):
         export_session(session, images, images)
-    assert refused.value.values == {"folder": images, "contents": "images"}
     assert sorted(images.rglob("*")) == before
     write_dicoms(tmp_path / "other", seed=2)
     with pytest.raises(DataError) as caught:
@@ -252,9 +252,8 @@ def test_output_folder_and_images_are_checked(study: Path, images: Path, tmp_pat
     assert caught.value.values["case"] == CASE
     assert caught.value.values["expected"] == read_study(study).info.geometry
     image_of(study).unlink()
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, check=says(NOT_COMPARABLE)):
         export_session(ReviewSession(read_study(study)), images, tmp_path / "out")
-    assert caught.value.statement.template == NOT_COMPARABLE
     assert not (tmp_path / "out").exists()
 
 

@@ -33,7 +33,7 @@ from napari_bayes_nnunet.widgets.layers.metadata import (
 )
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 
-from ...helpers.checks.problems import says
+from ...helpers.checks.problems import says, says_only
 from ...helpers.data import dicoms
 from ...helpers.data.dicoms import write_cine
 from ..conftest import CINE, VOLUME, image_layer
@@ -122,9 +122,8 @@ def test_phases_come_from_the_info_cfg(tmp_path: Path) -> None:
     file = tmp_path / "Info.cfg"
     for ed, es in ((1, 9), (2, 2)):
         file.write_text(f"ED: {ed}\nES: {es}\n")
-        with pytest.raises(DataError) as error:
+        with pytest.raises(DataError, check=says_only(file=file, ed=ed, es=es)):
             read_layer_phases(layer)
-        assert error.value.values == {"file": file, "ed": ed, "es": es}
     (tmp_path / "Info.cfg").write_text("ED: one\n")
     with pytest.raises(DataError) as error:
         read_layer_phases(layer)
@@ -229,9 +228,8 @@ def test_voxels_that_cannot_be_loaded_are_reported(tmp_path: Path) -> None:
 
 def test_complex_voxels_are_refused(tmp_path: Path) -> None:
     image = ImageInput(channels=(np.ones((2, 3, 4), complex),), spacing=ONE)
-    with pytest.raises(DataError) as error:
+    with pytest.raises(DataError, check=says_only(type="complex128")):
         image.write(tmp_path / "image.npy")
-    assert error.value.values == {"type": "complex128"}
 
 
 def test_an_image_larger_than_its_limit_is_refused(
@@ -240,13 +238,11 @@ def test_an_image_larger_than_its_limit_is_refused(
     huge = da.zeros((100, 1000, 2000, 2000), dtype=np.float32)
     image = ImageInput(channels=(huge,), spacing=ONE)
     monkeypatch.setattr(image_input.shutil, "disk_usage", lambda path: Usage(2**50))
-    with pytest.raises(AppError) as error:
+    with pytest.raises(AppError, check=says_only(size=pytest.approx(1490.1, abs=0.1), free=8)):
         image.write(tmp_path / "image.npy")
-    assert error.value.values == {"size": pytest.approx(1490.1, abs=0.1), "free": 8}
     monkeypatch.setattr(image_input.shutil, "disk_usage", lambda path: Usage(2**30))
-    with pytest.raises(AppError) as error:
+    with pytest.raises(AppError, check=says_only(size=pytest.approx(1490.1, abs=0.1), free=1)):
         image.write(tmp_path / "image.npy")
-    assert error.value.values == {"size": pytest.approx(1490.1, abs=0.1), "free": 1}
     assert list(tmp_path.iterdir()) == []
 
 
@@ -266,10 +262,8 @@ class Usage:
 def test_channels_must_have_one_grid(tmp_path: Path) -> None:
     first = image_layer(tmp_path)
     check_same_grid([first, image_layer(tmp_path, name="other")])
-    with pytest.raises(AppError) as error:
+    with pytest.raises(AppError, check=says_only(first="heart", second="small")):
         check_same_grid([first, grey(3, 4, 5, name="small")])
-    assert error.value.values == {"first": "heart", "second": "small"}
     moved = make_geometry(VOLUME.shape, VOLUME.spacing, affine=VOLUME.affine + np.eye(4) * 9)
-    with pytest.raises(AppError) as error:
+    with pytest.raises(AppError, check=says_only(first="heart", second="moved")):
         check_same_grid([first, image_layer(tmp_path, moved, "moved")])
-    assert error.value.values == {"first": "heart", "second": "moved"}
