@@ -554,21 +554,6 @@ class Ensemble:
             if plan.checks_stability_after(image.done):
                 image.check_stability(self._whole_slices(image.image))
 
-    def member_probabilities(
-        self,
-        image: Image,
-        spacing: Spacing,
-        members: Sequence[Member],
-        *,
-        mirroring: Mirroring = "full",
-        should_stop: Callable[[], bool] = lambda: False,
-    ) -> Iterator[Any]:
-        """Yield each member's softmax (C, Z, Y, X) float32, a tensor on the device."""
-        passes = [ForwardPass((member,)) for member in members]
-        return self.pass_probabilities(
-            image, spacing, passes, mirroring=mirroring, should_stop=should_stop
-        )
-
     def pass_probabilities(
         self,
         image: Image,
