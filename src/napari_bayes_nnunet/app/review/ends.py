@@ -89,7 +89,7 @@ def slice_to_change(
         if not outwards:
             raise AppError(NOWHERE, structure=name)
         return place
-    at_start = _is_first(session, end)
+    at_start = (end is End.BASE) == (session.base_is_first is not False)
     limit = int(having[0] if at_start else having[-1])
     # Inwards it is the last slice of the structure itself that loses it.
     z = limit + (-1 if at_start else 1) * outwards
@@ -148,11 +148,6 @@ def _vanish(session: ReviewSession, place: Place, label: int, end: End) -> EndSt
         place=place,
         labels=remove_at_end(labels, label, walls=walls, protected=session.protected_labels),
     )
-
-
-def _is_first(session: ReviewSession, end: End) -> bool:
-    """Return whether an end is that of the first slice."""
-    return (end is End.BASE) == (session.base_is_first is not False)
 
 
 def walls_of(session: ReviewSession, label: int) -> Collection[int]:

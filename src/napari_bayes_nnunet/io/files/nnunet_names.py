@@ -122,7 +122,8 @@ def regions_of(content: Mapping[str, Any]) -> dict[str, tuple[int, tuple[int, ..
     DataError with a clause.
     """
     labels = content.get("labels")
-    if not isinstance(labels, dict) or not any(map(_is_region, labels.values())):
+    values = labels.values() if isinstance(labels, dict) else ()
+    if not any(isinstance(value, list) and len(value) > 1 for value in values):
         return {}
     parts = {n: v if isinstance(v, list) else [v] for n, v in labels.items() if n != "ignore"}
     regions = {name: part for name, part in parts.items() if part != [0]}
@@ -140,10 +141,6 @@ def regions_of(content: Mapping[str, Any]) -> dict[str, tuple[int, tuple[int, ..
         name: (label, tuple(part))
         for label, (name, part) in zip(order, regions.items(), strict=True)
     }
-
-
-def _is_region(value: object) -> bool:
-    return isinstance(value, list) and len(value) > 1
 
 
 def channel_names(content: Mapping[str, Any]) -> list[str]:
