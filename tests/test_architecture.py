@@ -94,7 +94,7 @@ MOST_CODE = {
     "lighter l1": -54,
     "one image of a review": -40,
     "one rule for a damaged calibration": -5,
-    "lighter t1": -118,
+    "lighter t1": -135,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -167,7 +167,7 @@ MOST_TEST_LINES = {
     "zip named and pages": 11,
     "one image of a review": -28,
     "one rule for a damaged calibration": -1,
-    "lighter t1": 3,
+    "lighter t1": -7,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

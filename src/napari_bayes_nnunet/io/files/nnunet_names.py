@@ -122,8 +122,9 @@ def regions_of(content: Mapping[str, Any]) -> dict[str, tuple[int, tuple[int, ..
     DataError with a clause.
     """
     labels = content.get("labels")
-    values = labels.values() if isinstance(labels, dict) else ()
-    if not any(isinstance(value, list) and len(value) > 1 for value in values):
+    if not isinstance(labels, dict) or not any(
+        isinstance(value, list) and len(value) > 1 for value in labels.values()
+    ):
         return {}
     parts = {n: v if isinstance(v, list) else [v] for n, v in labels.items() if n != "ignore"}
     regions = {name: part for name, part in parts.items() if part != [0]}
