@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from napari_bayes_nnunet.app.segmentation.calibration import chosen_temperature
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.methods import choose_members
+from napari_bayes_nnunet.app.segmentation.methods import ForwardPass, choose_members
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior, apply_temperature
 from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliability_bins
@@ -82,7 +82,8 @@ def evaluate_case(ensemble: Ensemble, folder: Path, case: str) -> dict[str, dict
         for method, count in METHODS.items()
     }
     members = sorted(set().union(*chosen.values()), key=lambda member: member.path)
-    softmaxes = ensemble.member_probabilities(voxels, channels[0].spacing, members)
+    passes = [ForwardPass((member,)) for member in members]
+    softmaxes = ensemble.pass_probabilities(voxels, channels[0].spacing, passes)
     means = method_means(zip(members, softmaxes, strict=True), chosen)
     settings = SegmentationSettings(
         method=CALIBRATED, members=METHODS[CALIBRATED], mirroring="full"

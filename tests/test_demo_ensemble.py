@@ -13,6 +13,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 import napari_bayes_nnunet
 from napari_bayes_nnunet import Ensemble, dice, find_ensemble, read_volume
 from napari_bayes_nnunet.app.segmentation.calibration import find_image_rule, keeps_largest
+from napari_bayes_nnunet.app.segmentation.methods import ForwardPass
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.types import Spacing
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member
@@ -106,7 +107,7 @@ def test_a_member_equals_nnunets_own_predictor(precise, heart, exported):
     ensemble, tolerance, least = precise
     member = ensemble.folder.usable_members[-1]
     labels, probabilities = exported(member)
-    (own,) = map(np.asarray, ensemble.member_probabilities(*heart, [member]))
+    (own,) = map(np.asarray, ensemble.pass_probabilities(*heart, [ForwardPass((member,))]))
     assert np.abs(own - probabilities).max() <= tolerance
     scores = dice(own.argmax(0), labels, ensemble.structures)
     assert min(scores.values()) >= least

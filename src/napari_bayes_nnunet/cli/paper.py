@@ -80,10 +80,11 @@ def prepare_command(release: str, folder: Path, output: Path) -> None:
     groups.csv lists vendor, centre, pathology and phase of every case.
     """
     from ..app.terminal import drain_with_bar
-    from ..paper.releases.prepare import prepare_dataset, prepared_text
+    from ..paper.releases.prepare import prepare_dataset
 
     steps = prepare_dataset(release, folder, output)
-    click.echo(prepared_text(drain_with_bar(steps, lambda step: ("Cases", *step))))
+    sentences = drain_with_bar(steps, lambda step: ("Cases", *step))
+    click.echo("\n".join(sentences))
 
 
 @click.command("trajectory", cls=Command, short_help="Draw the path of a training.")

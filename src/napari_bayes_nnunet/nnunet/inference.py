@@ -417,8 +417,7 @@ class Predictor:
         if image.cutout is not None:
             return self._activated(image.cutout.resample(logits)).permute(0, *back)
         properties = image.properties
-        resampled = self._resample(logits[image.unpad], properties)
-        probabilities = self._activated(resampled)
+        probabilities = self._activated(self._resample(logits[image.unpad], image))
         whole = properties["shape_before_cropping"]
         box = tuple(slice(*edges) for edges in properties["bbox_used_for_cropping"])
         if tuple(probabilities.shape[1:]) != tuple(whole):
@@ -477,21 +476,21 @@ class Predictor:
             patch=self.patch_size,
         )
 
-    def _resample(self, logits: torch.Tensor, properties: dict[str, Any]) -> torch.Tensor:
-        shape = tuple(properties["shape_after_cropping_and_before_resampling"])
+    def _resample(self, logits: torch.Tensor, image: PreparedImage) -> torch.Tensor:
+        """Resample the logits of an image, which have no padding."""
+        shape = tuple(image.properties["shape_after_cropping_and_before_resampling"])
         if tuple(logits.shape[1:]) == shape:
             return logits
-        current, spacing = self._spacings(properties)
-        function = self._configuration.resampling_fn_probabilities
-        if self._resamples_slices(function, current, spacing, shape, len(logits[0])):
+        if self._resamples_in_slices(image):
             slices = logits.transpose(0, 1)
             size = shape[1:]
             resized = torch.nn.functional.interpolate(
                 slices, size=size, mode="bilinear", align_corners=False
             )
             return resized.transpose(0, 1)
+        function = self._configuration.resampling_fn_probabilities
         return torch.as_tensor(
-            function(logits.cpu(), shape, current, spacing), device=logits.device
+            function(logits.cpu(), shape, *self._spacings(image.properties)), device=logits.device
         )
 
     def _spacings(self, properties: dict[str, Any]) -> tuple[list[float], list[float]]:
@@ -501,29 +500,19 @@ class Predictor:
         return current if len(current) == 3 else [spacing[0], *current], spacing
 
     def _resamples_in_slices(self, image: PreparedImage) -> bool:
-        """Return whether the logits of an image are resampled slice by slice, bilinearly."""
-        shape = tuple(image.properties["shape_after_cropping_and_before_resampling"])
-        function = self._configuration.resampling_fn_probabilities
-        spacings = self._spacings(image.properties)
-        return self._resamples_slices(function, *spacings, shape, image.data.shape[1])
-
-    def _resamples_slices(
-        self,
-        function: Any,
-        current: list[float],
-        spacing: list[float],
-        shape: tuple[int, ...],
-        slices: int,
-    ) -> bool:
-        """Return whether nnU-Net's resampling is bilinear in each slice.
+        """Return whether nnU-Net's resampling of an image's logits is bilinear in each slice.
 
         Then one batched call does the same, equal to 4e-4 in logits and 4 to 20 times faster.
         """
+        function = self._configuration.resampling_fn_probabilities
         resampling = getattr(function, "func", None)
         options = getattr(function, "keywords", {})
         if getattr(resampling, "__name__", "") != "resample_data_or_seg_to_shape":
             return False
-        _, axis = determine_do_sep_z_and_axis(options.get("force_separate_z"), current, spacing)
+        spacings = self._spacings(image.properties)
+        _, axis = determine_do_sep_z_and_axis(options.get("force_separate_z"), *spacings)
+        slices = image.unpad[1].stop - image.unpad[1].start
+        shape = image.properties["shape_after_cropping_and_before_resampling"]
         return bool(options.get("order") == 1 and slices == shape[0] and axis in (None, 0))
 
     def _in_full_precision(self) -> None:

@@ -14,6 +14,7 @@ from napari_bayes_nnunet.app.prediction.output_files import INFO_CFG
 from napari_bayes_nnunet.app.prediction.predict import has_study, predict
 from napari_bayes_nnunet.app.prediction.request import PredictionRequest
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.methods import ForwardPass
 from napari_bayes_nnunet.app.segmentation.result import stored_posterior
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.maps import MAPS
@@ -64,7 +65,8 @@ class TestMembers:
         image = made_image((4, 20, 24))
         steps = ensemble.steps(image, SPACING, SegmentationSettings(), keep_members=True)
         result = drain(steps)
-        listed = ensemble.member_probabilities(image, SPACING, result.members)
+        passes = [ForwardPass((member,)) for member in result.members]
+        listed = ensemble.pass_probabilities(image, SPACING, passes)
         expected = [np.asarray(most_probable(p)) for p in listed]
         assert [m["epoch"] for m in result.report()["members"]] == [1, 2, 3, 4]
         np.testing.assert_array_equal(result.member_labels, expected)

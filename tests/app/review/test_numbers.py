@@ -122,7 +122,7 @@ def test_interval_never_widens_when_a_slice_is_accepted(posteriors, labels) -> N
     bounds = tuple(2 * spread for spread in spreads)
     rule = RemainingChange(spreads=spreads, bounds_80=bounds, bounds_90=bounds, patients=16)
     numbers = StudyNumbers(posteriors, labels, SPACING, STRUCTURES, {"LV EDV": rule, "LV EF": RULE})
-    numbers._edited = phases
+    numbers.volumes = phases
     accepted: list[Place] = []
     widths, spreads_left = [half_width(numbers, "LV EDV")], [4.0]
     for z in range(3):

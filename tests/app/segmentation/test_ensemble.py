@@ -43,7 +43,8 @@ def ensemble(tmp_path_factory) -> Ensemble:
 def test_maps_are_those_of_the_mean(ensemble):
     image = made_image((4, 40, 50))
     result = ensemble.segment(image, SPACING)
-    members = list(ensemble.member_probabilities(image, SPACING, ensemble.folder.usable_members))
+    passes = [ForwardPass((member,)) for member in ensemble.folder.usable_members]
+    members = list(ensemble.pass_probabilities(image, SPACING, passes))
     mean = np.mean([np.asarray(p) for p in members], axis=0)
     np.testing.assert_allclose(result.probabilities, mean, atol=1e-6)
     np.testing.assert_array_equal(result.labels, mean.argmax(axis=0))
@@ -143,9 +144,9 @@ def test_mean_weights_are_those_of_one_network(ensemble):
         image, SPACING, [ForwardPass(members)], mirroring="none"
     )
     np.testing.assert_array_equal(result.probabilities, np.asarray(expected))
+    passes = [ForwardPass((member,)) for member in members]
     single = [
-        np.asarray(p)
-        for p in ensemble.member_probabilities(image, SPACING, members, mirroring="none")
+        np.asarray(p) for p in ensemble.pass_probabilities(image, SPACING, passes, mirroring="none")
     ]
     assert not np.allclose(result.probabilities, np.mean(single, axis=0), atol=1e-4)
     assert len(result.members) == 4
@@ -250,7 +251,8 @@ def test_stable_result_stops_further_members(tmp_path, monkeypatch):
     assert (len(report["members"]), report["members_asked"]) == (3, 9)
     assert report["until_stable"] is True
     assert report["members_by_slice"] == [3, 3, 3]
-    expected = [p.numpy() for p in ensemble.member_probabilities(image, SPACING, result.members)]
+    passes = [ForwardPass((member,)) for member in result.members]
+    expected = [p.numpy() for p in ensemble.pass_probabilities(image, SPACING, passes)]
     np.testing.assert_allclose(result.probabilities, np.mean(expected, axis=0), atol=1e-6)
     for labels, probabilities in zip(result.member_labels, expected, strict=True):
         np.testing.assert_array_equal(labels, probabilities.argmax(axis=0))
@@ -322,7 +324,7 @@ def test_a_new_job_starts_without_the_steps_down_of_the_last(tmp_path, job):
         "phases_at_once": lambda: ensemble.phases_at_once(image, "none"),
         "first_looks": lambda: next(ensemble.first_looks(image[:, None], SPACING)),
         "probabilities": lambda: next(
-            ensemble.member_probabilities(image, SPACING, ensemble.folder.members)
+            ensemble.pass_probabilities(image, SPACING, [ForwardPass(ensemble.folder.members[:1])])
         ),
         "features": lambda: ensemble.heart_look(image, SPACING),
     }

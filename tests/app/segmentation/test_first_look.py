@@ -16,6 +16,7 @@ from napari_bayes_nnunet.app.messages import SegmentImage
 from napari_bayes_nnunet.app.remote.store import BUILT_IN_FOLDER
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.member_predictions import PreparedImages
+from napari_bayes_nnunet.app.segmentation.methods import ForwardPass
 from napari_bayes_nnunet.app.segmentation.result import FirstLook, order_after
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.app.worker import Worker
@@ -64,8 +65,8 @@ def test_only_the_first_phase_is_seen_whole(ensemble, cine, monkeypatch) -> None
     assert sum(seen[1:]) == 2  # one patch for each of the others
     member = ensemble.checks.student
     for phase, look in enumerate(looks):
-        (whole,) = ensemble.member_probabilities(
-            cine[:, phase], SPACING, [member], mirroring="none"
+        (whole,) = ensemble.pass_probabilities(
+            cine[:, phase], SPACING, [ForwardPass((member,))], mirroring="none"
         )
         expected = volumes_ml(np.asarray(whole).argmax(axis=0), SPACING, ensemble.structures)
         assert look.volumes["LV"] == look.cavity == pytest.approx(expected["LV"], rel=0.05)
@@ -185,7 +186,9 @@ def test_the_student_looks_first(with_student, ensemble, cine) -> None:
     other = Ensemble(with_student, device="cpu", precision="full")
     (look,) = other.first_looks(cine[:, :1], SPACING)
     first = ensemble.folder.usable_members[0]  # epoch 395, which plays the student
-    (whole,) = ensemble.member_probabilities(cine[:, 0], SPACING, [first], mirroring="none")
+    (whole,) = ensemble.pass_probabilities(
+        cine[:, 0], SPACING, [ForwardPass((first,))], mirroring="none"
+    )
     np.testing.assert_array_equal(look.labels, np.asarray(whole).argmax(axis=0))
 
 

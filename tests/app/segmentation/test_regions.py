@@ -20,7 +20,11 @@ from napari_bayes_nnunet.app.segmentation.calibrate import calibrate
 from napari_bayes_nnunet.app.segmentation.calibration import NOT_OF_REGIONS, uncalibrated_notes
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.inspection import inspection_text
-from napari_bayes_nnunet.app.segmentation.methods import NOT_FOR_REGIONS, refused_methods
+from napari_bayes_nnunet.app.segmentation.methods import (
+    NOT_FOR_REGIONS,
+    ForwardPass,
+    refused_methods,
+)
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.ensemble.maps import MAPS
@@ -67,11 +71,11 @@ def test_one_member_predicts_as_nnunet_does(model: Path) -> None:
 
 def test_members_are_averaged_region_by_region(model: Path) -> None:
     image, ensemble = made_image((3, 40, 36)), Ensemble(model, device="cpu", precision="full")
-    members = ensemble.folder.members
+    passes = [ForwardPass((member,)) for member in ensemble.folder.members]
     each = np.stack(
         [
             np.asarray(p)
-            for p in ensemble.member_probabilities(image, SPACING, members, mirroring="none")
+            for p in ensemble.pass_probabilities(image, SPACING, passes, mirroring="none")
         ]
     )
     result = ensemble.segment(image, SPACING, **PLAIN)

@@ -39,10 +39,13 @@ def test_slices_done_and_uncertain_volume_reviewed():
 
 
 def test_phases_nobody_reviewed():
-    found = measure_progress(QUEUE, reviewed={}, uncertainty={1: np.array([10.0, 20, 30])})
+    nothing = {phase: np.zeros(3, bool) for phase in (1, 8)}
+    found = measure_progress(QUEUE, reviewed=nothing, uncertainty={1: np.array([10.0, 20, 30])})
     assert (found.done, found.total, found.uncertain_share) == (0, 3, 0.0)
 
 
 def test_where_nothing_is_uncertain_all_was_reviewed():
-    found = measure_progress([], reviewed={}, uncertainty={None: np.zeros(3)})
+    found = measure_progress(
+        [], reviewed={None: np.zeros(3, bool)}, uncertainty={None: np.zeros(3)}
+    )
     assert (found.done, found.total, found.uncertain_share) == (0, 0, 1.0)

@@ -25,9 +25,7 @@ from napari_bayes_nnunet.paper.releases.prepare import (
     NO_FOLDS,
     NO_TRAINING_CASES,
     OVERLAP,
-    PreparedDataset,
     prepare_dataset,
-    prepared_text,
 )
 from napari_bayes_nnunet.paper.releases.release import MISSING_FILE
 
@@ -50,7 +48,7 @@ from ...helpers.data.releases import (
 READERS = [SimpleITKIO, NibabelIO, NibabelIOWithReorient]
 
 
-def make(release: str, source: Path, output: Path) -> PreparedDataset:
+def make(release: str, source: Path, output: Path) -> list[str]:
     return finish(prepare_dataset(release, source, output))[1]
 
 
@@ -99,7 +97,7 @@ def test_acdc(acdc, tmp_path):
         assert image.voxels.dtype == np.int16
         assert np.array_equal(labels.voxels, labels_of(number).T)
         assert image.geometry.same_grid(labels.geometry)
-    assert prepared.notes == ()
+    assert len(prepared) == 1
     assert files_below(acdc) == before
 
 
@@ -170,7 +168,7 @@ def test_mnms(tmp_path):
         *("A5C2D2_frame01.nii.gz", "A5C2D2_frame04.nii.gz"),
         *("D1K2P5_frame01.nii.gz", "D1K2P5_frame04.nii.gz"),
     ]
-    (note,) = prepared.notes
+    _, note = prepared
     assert "Training/Unlabeled" in note
     assert "C2U4V1" in note
     assert files_below(root) == before
@@ -220,7 +218,7 @@ def test_a_single_patient_has_no_folds(tmp_path):
     acdc_patient(tmp_path / "one" / "patient001")
     prepared = make("acdc", tmp_path / "one", tmp_path / "d")
     assert not (tmp_path / "d" / "splits_final.json").exists()
-    assert prepared.notes == (NO_FOLDS,)
+    assert prepared[1:] == [NO_FOLDS]
 
 
 def test_phases_with_empty_labels_are_left_out(tmp_path):
@@ -228,11 +226,11 @@ def test_phases_with_empty_labels_are_left_out(tmp_path):
     mnms_patient(root / "Training" / "Labeled" / "B1D0Q7", labelled=(1,))
     mnms_patient(root / "Validation" / "A5C2D2", labelled=(2,))
     prepared = make("mnms", root, tmp_path / "d")
-    assert (prepared.training_cases, prepared.held_out_cases, prepared.patients) == (3, 2, 3)
-    assert prepared.notes[1:] == tuple(
+    assert "5 cases of 3 patients, 3 to train on and 2 held out" in prepared[0]
+    assert prepared[2:] == [
         EMPTY_PHASE.format(phase=phase, patient=patient, file=f"{patient}_sa_gt.nii.gz")
         for phase, patient in (("ES", "B1D0Q7"), ("ED", "A5C2D2"), ("ES", "A5C2D2"))
-    )
+    ]
     assert read_dataset(tmp_path / "d").json["numTraining"] == 3
     assert "A5C2D2_frame01" not in read_groups(tmp_path / "d")
     assert "A5C2D2" not in (tmp_path / "d" / "patients.csv").read_text(encoding="utf-8")
@@ -242,15 +240,13 @@ def test_the_text_has_counts_and_notes(acdc, tmp_path):
     acdc_patient(acdc / "testing" / "patient102", labelled=False)
     info = acdc / "testing" / "patient101" / "Info.cfg"
     info.write_text("ED: 1\nES: 4\n", encoding="utf-8")
-    prepared = make("acdc", acdc, tmp_path / "d")
-    counts, note = prepared_text(prepared).splitlines()
+    counts, note = make("acdc", acdc, tmp_path / "d")
     folder = str(tmp_path / "d")
     assert counts.startswith(folder)
     assert re.findall(r"\d+", counts.removeprefix(folder))[:4] == ["6", "3", "4", "2"]
     groups = "ED 3, ES 3", "DCM 2, HCM 2, unknown 2", "testing 2, training 4"
     assert all(group in counts for group in groups)
     assert "patient102" in note
-    assert note == prepared.notes[0]
 
 
 @pytest.mark.parametrize("where", [".", "ACDC", "training/patient001/d", ".."])

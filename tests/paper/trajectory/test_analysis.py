@@ -57,7 +57,7 @@ def test_all_epochs_of_all_layers(analysis):
     assert analysis.members.tolist() == [*PLATEAU, *(CYCLES + PLATEAU), *(2 * CYCLES + PLATEAU)]
     assert analysis.cycles.tolist() == [0] * CYCLES + [1] * CYCLES + [2] * CYCLES
     assert [layer.name for layer in analysis.layers] == list(LAYERS)
-    assert (analysis.name, analysis.fold, analysis.is_whole) == ("made run", "0", True)
+    assert (analysis.name, analysis.fold) == ("made run", "0")
     assert len(analysis.reports) == 3 * CYCLES
     assert analysis.drawn.name == LAST
 
@@ -114,7 +114,6 @@ def test_a_map_is_reproducible_and_groups_cycles():
 def test_members_are_analysed_without_a_trajectory(trained_run):
     found = analyse_trajectory(trained_run)
     assert found.members.tolist() == found.epochs.tolist() == [2, 3, 6, 7, 10, 11]
-    assert not found.is_whole
     assert list(found.cycles) == [0, 0, 1, 1, 2, 2]
     maps = found.maps
     assert maps.epochs is None

@@ -60,7 +60,6 @@ def members_alone(analysis: TrajectoryAnalysis) -> TrajectoryAnalysis:
         analysis,
         epochs=analysis.members,
         is_member=np.ones(len(kept), bool),
-        is_whole=False,
         layers=tuple(layers),
         maps=replace(analysis.maps, epochs=None),
     )

@@ -105,14 +105,6 @@ def study_row(
     )
 
 
-def earlier_row(output: Path, case: str) -> StudyRow:
-    """Return the row of a 3D image that an earlier run has segmented, from its report.
-
-    Raises DataError for a damaged report, and FileNotFoundError.
-    """
-    return study_row(case, "done", {None: read_report(output / f"{case}.json")})
-
-
 def paired_row(row: StudyRow, pair: PhasePair) -> StudyRow:
     """Return the row of ED or ES with what both have together, of which ED gets the numbers."""
     function = pair.measured if row.case == pair.ed else {}
@@ -185,7 +177,9 @@ class CohortSummary:
         pairs = read_pairs(folder, cases)
         for case in cases:
             with suppress(DataError, FileNotFoundError):
-                row = self._single.get(case) or earlier_row(folder, case)
+                row = self._single.get(case)
+                if row is None:  # an earlier run has segmented it
+                    row = study_row(case, "done", {None: read_report(folder / f"{case}.json")})
                 row = paired_row(row, pairs[case]) if case in pairs else row
                 if case in self._single:
                     self._rows[case] = row

@@ -246,7 +246,7 @@ def evaluate_case(
     changed, so uncertainty about such a structure still counts. A disagreement of 0 everywhere, as
     from a single model, counts as missing.
 
-    Raises InputError if the shapes do not match.
+    Raises InputError if the probabilities lack a structure.
     """
     maps = {
         name: values
@@ -254,7 +254,6 @@ def evaluate_case(
         if (values := (maps or {}).get(name)) is not None
         and not (entry.needs_members and not values.any())
     }
-    _check_shapes(reference, {"labels": labels, **maps})
     judged = JudgedCase(
         labels=number_labels(labels, structures.values()),
         reference=number_labels(reference, structures.values()),
@@ -299,17 +298,6 @@ def structure_means(numbers: Mapping[str, Mapping[str, float]]) -> dict[str, flo
         name = f"mean_{column}" if column == "expected_dice" else column  # not in cases.csv
         means[name] = math.fsum(known) / len(known) if known else math.nan
     return means
-
-
-def _check_shapes(reference: LabelMap, others: Mapping[str, NDArray[Any]]) -> None:
-    for name, values in others.items():
-        if values.shape != reference.shape:
-            raise InputError(
-                "Expected {name} of shape {expected} (z, y, x) like the reference, found {found}.",
-                name=name,
-                expected=reference.shape,
-                found=values.shape,
-            )
 
 
 def number_labels(labels: LabelMap, values: Iterable[int | None]) -> NDArray[np.uint8]:

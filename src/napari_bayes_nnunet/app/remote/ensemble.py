@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import weakref
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
@@ -84,15 +84,12 @@ class RemoteEnsemble(Ensemble):
 
     @property
     def is_on_card(self) -> bool:
-        """False: what this computer prepares meanwhile would not be used."""
+        """False, so nothing is prepared ahead: what this computer prepares would not be used."""
         return False
 
     def phases_at_once(self, image: Image, mirroring: Mirroring = "full") -> int:
         """Return how many phases are sent together."""
         return MOST_AT_ONCE
-
-    def prepare_ahead(self, images: Iterable[Image], spacing: Spacing) -> None:
-        """Do nothing."""
 
     def first_looks(
         self,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.editing.alternatives import Alternative
-from ...core.editing.presence import add_structure, remove_at_end, slices_with
+from ...core.editing.presence import add_structure, remove_at_end, shapes_of, slices_with
 from ...core.types import Phase, Place
 from ...io.study.arrays import select_phase
 from .. import AppError
@@ -89,7 +89,7 @@ def slice_to_change(
         if not outwards:
             raise AppError(NOWHERE, structure=name)
         return place
-    at_start = _is_first(session, end)
+    at_start = (end is End.BASE) == (session.base_is_first is not False)
     limit = int(having[0] if at_start else having[-1])
     # Inwards it is the last slice of the structure itself that loses it.
     z = limit + (-1 if at_start else 1) * outwards
@@ -117,28 +117,25 @@ def without_atria(session: ReviewSession, phase: Phase) -> dict[Place, NDArray[n
 def _appear(session: ReviewSession, place: Place, label: int) -> EndStep:
     """Return the labels of a slice with the structure. Raises AppError if nothing is known."""
     (phase, z), name = place, session.structure_name(label)
-    volume = select_phase(session.labels, phase)
     predicted = Alternative(labels=session.predicted_in(place), members=())
-    shapes = [predicted, *session.alternatives_in(place)]
-    seen = next((shape for shape in shapes if (shape.labels == label).any()), None)
-    if seen is None and not (volume == label).any():
+    alternatives = [predicted, *session.alternatives_in(place)]
+    shapes = shapes_of(label, alternatives, select_phase(session.labels, phase), z)
+    if not shapes:
         raise AppError(NOTHING_KNOWN, structure=name, slice=z + 1)
     labels = add_structure(
-        volume,
-        z,
+        session.labels_in(place),
+        shapes[0].labels,
         label=label,
-        alternatives=shapes,
         walls=walls_of(session, label),
         protected=session.protected_labels,
     )
     if not (labels == label).any():
         raise AppError(UNDER_LOCKED, structure=name, slice=z + 1)
-    source = ShapeSource.NEIGHBOUR if seen is None else ShapeSource.MEMBERS
-    if seen is predicted:
+    members = len(shapes[0].members)
+    source = ShapeSource.MEMBERS if members else ShapeSource.NEIGHBOUR
+    if shapes[0] is predicted:
         source = ShapeSource.PREDICTION
-    return EndStep(
-        place=place, labels=labels, source=source, members=len(seen.members) if seen else 0
-    )
+    return EndStep(place=place, labels=labels, source=source, members=members)
 
 
 def _vanish(session: ReviewSession, place: Place, label: int, end: End) -> EndStep:
@@ -151,11 +148,6 @@ def _vanish(session: ReviewSession, place: Place, label: int, end: End) -> EndSt
         place=place,
         labels=remove_at_end(labels, label, walls=walls, protected=session.protected_labels),
     )
-
-
-def _is_first(session: ReviewSession, end: End) -> bool:
-    """Return whether an end is that of the first slice."""
-    return (end is End.BASE) == (session.base_is_first is not False)
 
 
 def walls_of(session: ReviewSession, label: int) -> Collection[int]:

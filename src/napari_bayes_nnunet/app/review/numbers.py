@@ -17,7 +17,6 @@ from ...core.heart.function import Intervals, Measured, Patient, heart_function
 from ...core.heart.measurements import volumes_ml, voxel_ml
 from ...core.heart.slice_volumes import (
     PhaseVolumes,
-    VolumesByPhase,
     heart_structures,
     label_volumes,
 )
@@ -31,7 +30,8 @@ class StudyNumbers:
     """Volumes, function and progress for the prediction and for the edited labels.
 
     ``labels``: phase (from 1, or None) → edited (Z, Y, X); ``spacing`` (z, y, x) in mm. ``rules``
-    give the intervals. ``looks`` (phase → labels) are provisional, and only in `shown_curves`.
+    give the intervals. ``volumes`` are those in the edited labels. ``looks`` (phase → labels) are
+    provisional, and only in `shown_curves`.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class StudyNumbers:
             phase: PhaseVolumes.from_labels(posterior.prediction, posterior, spacing, structures)
             for phase, posterior in posteriors.items()
         }
-        self._edited = {
+        self.volumes = {
             phase: replace(
                 volumes,
                 labels=label_volumes(labels[phase], spacing, structures),
@@ -70,31 +70,26 @@ class StudyNumbers:
         """Update the volumes for the new (Y, X) ``labels`` of slice ``z``."""
         ml = voxel_ml(self._spacing)
         for structure, label in self._labels.items():
-            counts = self._edited[phase].labels[structure]
+            counts = self.volumes[phase].labels[structure]
             counts[z] = np.count_nonzero(labels == label) * ml
 
     def snapshot(self) -> StudyNumbers:
         """Return a copy that later changes do not affect."""
         other = copy.copy(self)
         # Nothing else changes during a review.
-        other._edited = {
+        other.volumes = {
             phase: replace(
                 volumes,
                 labels={name: values.copy() for name, values in volumes.labels.items()},
                 reviewed=volumes.reviewed.copy(),
             )
-            for phase, volumes in self._edited.items()
+            for phase, volumes in self.volumes.items()
         }
         return other
 
     def set_reviewed(self, phase: Phase, z: int, reviewed: bool) -> None:
         """Set whether slice ``z`` is reviewed, so that its labels have no spread."""
-        self._edited[phase].reviewed[z] = reviewed
-
-    @property
-    def volumes(self) -> VolumesByPhase:
-        """Volumes in the edited labels."""
-        return self._edited
+        self.volumes[phase].reviewed[z] = reviewed
 
     def measured(
         self, ed: Phase, es: Phase, patient: Patient, accepted: Sequence[Place] = ()
@@ -115,7 +110,7 @@ class StudyNumbers:
     ) -> list[dict[str, Measured]]:
         """Return the numbers after 0, 1 … of these slices were reviewed, with the labels as now."""
         # The numbers need no other phases, of which a cine has many.
-        volumes = {p: v for p, v in self._edited.items() if p in (ed, es, None)}
+        volumes = {p: v for p, v in self.volumes.items() if p in (ed, es, None)}
         phases = {p: replace(v, reviewed=v.reviewed.copy()) for p, v in volumes.items()}
         measure = partial(heart_function, phases, ed=ed, es=es, patient=patient, rules=self.rules)
         measured = [place for place in places if place[0] in phases]
@@ -134,13 +129,13 @@ class StudyNumbers:
 
     def curves(self) -> list[VolumeCurve]:
         """Return the volume curves of LV and RV that have at least two phases."""
-        curves = [volume_curve(self._edited, structure=side) for side in ("LV", "RV")]
+        curves = [volume_curve(self.volumes, structure=side) for side in ("LV", "RV")]
         return [curve for curve in curves if len(curve.phases) > 1]
 
     def shown_curves(self) -> list[VolumeCurve]:
         """Return the curves through the provisional phases too, which are never ED or ES."""
         # A phase that was segmented since it was looked at is no longer provisional.
-        every = {**self._looks, **self._edited}
+        every = {**self._looks, **self.volumes}
         return [
             replace(
                 volume_curve(every, structure=curve.structure, provisional=self._looks),
@@ -154,7 +149,7 @@ class StudyNumbers:
         """Return the slices that make the EF of the LV uncertain, largest contribution first."""
         if ed is None or es is None:
             return []
-        return ef_contributions(self._edited, ed=ed, es=es)
+        return ef_contributions(self.volumes, ed=ed, es=es)
 
     def progress(self, queue: Iterable[tuple[Phase, int]]) -> ReviewProgress:
         """Return how much of the queue and of the uncertain volume of its phases is reviewed."""
@@ -162,7 +157,7 @@ class StudyNumbers:
         phases = {phase for phase, _ in cells}
         return measure_progress(
             cells,
-            reviewed={phase: self._edited[phase].reviewed for phase in phases},
+            reviewed={phase: self.volumes[phase].reviewed for phase in phases},
             uncertainty={phase: self._uncertainty[phase] for phase in phases},
         )
 

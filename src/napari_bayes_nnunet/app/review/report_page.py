@@ -211,13 +211,8 @@ def list_decisions(review: ReviewOutcome) -> list[str]:
 
 def _decisions(review: ReviewOutcome) -> Iterator[tuple[str, Decision]]:
     """Yield the title of each slice with a decision, in the order of phases and slices."""
-    for place, decision in sorted(review.decisions.items(), key=_in_order):
-        yield review.place(*place), decision
-
-
-def _in_order(item: tuple[Place, Decision]) -> tuple[int, int]:
-    (phase, z), _ = item
-    return phase or 0, z
+    for phase, z in sorted(review.decisions, key=lambda place: (place[0] or 0, place[1])):
+        yield review.place(phase, z), review.decisions[phase, z]
 
 
 def _usage(use: UseSummary | None) -> Iterator[str]:

@@ -26,7 +26,7 @@ from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...io.ensemble.fingerprint import CALIBRATION_FILE
 from ...io.files.atomic import null_for_nan, write_json
-from ...io.files.checksum import may_be_same
+from ...io.files.checksum import file_state, may_be_same
 from ...io.files.json_files import parse_json, reading_json
 from ...io.study.case_report import CalibrationRules
 from .. import AppError
@@ -320,19 +320,8 @@ def find_image_rule(folder: EnsembleFolder) -> tuple[ImageRule, Member] | None:
 def _read(model: Path) -> _File:
     """Return the calibrations of the ensemble in ``model``, none if it has no file."""
     with suppress(FileNotFoundError):
-        return _read_file(model / CALIBRATION_FILE, _state(model / CALIBRATION_FILE))
+        return _read_file(model / CALIBRATION_FILE, file_state(model / CALIBRATION_FILE))
     return _File(format=_FORMAT, calibrations=[])
-
-
-def _state(file: Path) -> tuple[int, int, int]:
-    try:
-        stat = file.stat()
-    except FileNotFoundError:
-        raise
-    except OSError:  # such as a loop of links, which is reported when the file is read
-        return 0, 0, 0
-    # A file that was replaced in the same tick of the clock may have the same size.
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 @lru_cache(maxsize=16)

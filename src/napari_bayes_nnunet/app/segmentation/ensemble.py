@@ -148,10 +148,6 @@ class PassPlan:
             return len(self.order)
         return count_modes(self.chosen)
 
-    def checks_stability_after(self, done: int) -> bool:
-        """Return whether to check stability after ``done`` passes."""
-        return self.settings.until_stable and done % stability_interval(self.chosen) == 0
-
     def made_passes(self, done: int) -> list[ForwardPass]:
         """Return the first ``done`` passes, in the order of the members."""
         made = set(self.order[:done])
@@ -551,23 +547,9 @@ class Ensemble:
             # One member of each mode has now seen the whole image.
             if image.done == plan.first < len(plan.order):
                 image.image.cutout = self._window(image.image, image.found)
-            if plan.checks_stability_after(image.done):
-                image.check_stability(self._whole_slices(image.image))
-
-    def member_probabilities(
-        self,
-        image: Image,
-        spacing: Spacing,
-        members: Sequence[Member],
-        *,
-        mirroring: Mirroring = "full",
-        should_stop: Callable[[], bool] = lambda: False,
-    ) -> Iterator[Any]:
-        """Yield each member's softmax (C, Z, Y, X) float32, a tensor on the device."""
-        passes = [ForwardPass((member,)) for member in members]
-        return self.pass_probabilities(
-            image, spacing, passes, mirroring=mirroring, should_stop=should_stop
-        )
+            if plan.settings.until_stable and image.done % stability_interval(plan.chosen) == 0:
+                prepared = self._members.prepared(image.image)
+                image.check_stability(self._predictor.whole_slices(prepared))
 
     def pass_probabilities(
         self,
@@ -706,10 +688,6 @@ class Ensemble:
             return None
         prepared = self._members.prepared(image)
         return find_window(self._predictor, prepared, found, prepared.order[axis])
-
-    def _whole_slices(self, image: InputImage) -> Cutout | None:
-        """Return all of an image, None if its slices cannot be computed one by one."""
-        return self._predictor.whole_slices(self._members.prepared(image))
 
     def _with_wide_window(
         self, image: InputImage, probabilities: Any, ask: Callable[[list[InputImage]], list[Any]]

@@ -21,6 +21,7 @@ from ...core.heart.surroundings import find_heart
 from ...core.types import LabelMap, VoxelBox
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...io.ensemble.student_folder import find_student
+from ...io.files.checksum import file_state
 from ...io.files.disk import RESERVE
 from ...nnunet import Stopped
 from .image_kind import HeartLook
@@ -320,9 +321,10 @@ class MemberPredictor:
         network = self._predictor.network
         # Rounding differs between devices and number types, and a cutout has other voxels.
         computed = f"{network.device} {network.dtype} {image.cutout}"
-        return cache_key(
-            image.digest, self._plans, forward_pass, files, mirroring=mirroring, computed=computed
-        )
+        turn = None if forward_pass.turn is None else forward_pass.turn % MIRRORS
+        seed = forward_pass.dropout_seed
+        parts = (image.digest, self._plans, files, seed, turn, mirroring, computed)
+        return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
     def open(self, members: tuple[Member, ...]) -> _Opened:
         """Return the mean weights of the members, which are read only once."""
@@ -358,8 +360,8 @@ LIMIT = 2**30
 """Bytes: 30 members with 4 classes for two phases of 12 x 256 x 256 voxels take 720 MiB."""
 MIRRORS = 8
 """Number of mirrored copies of a 3D image, after which they repeat; also a multiple of 1, 2, 4."""
-Files = tuple[tuple[str, int, int], ...]
-"""Path, time of the last change in ns, and size of each."""
+Files = tuple[tuple[str, int, int, int], ...]
+"""Path and `file_state` of each."""
 
 
 class PredictionCache:
@@ -370,7 +372,7 @@ class PredictionCache:
         self._limit = limit
 
     def find(self, key: str) -> NDArray[np.float32] | None:
-        """Return the probabilities of a `cache_key`, or None if they are not in the cache."""
+        """Return the probabilities of a key, or None if they are not in the cache."""
         file = self._file(key)
         try:
             probabilities: NDArray[np.float32] = np.load(file)
@@ -420,33 +422,6 @@ def image_digest(image: NDArray[Any], spacing: tuple[float, ...]) -> str:
     return digest.hexdigest()
 
 
-def cache_key(
-    image: str,
-    network: str,
-    forward_pass: ForwardPass,
-    files: Files,
-    *,
-    mirroring: str,
-    computed: str,
-) -> str:
-    """Return the key of a pass over an image, given its digest and the plans of the network.
-
-    ``files`` identify the weights, so that a replaced member gets another key. ``computed`` names
-    the device and the number type.
-    """
-    turn = None if forward_pass.turn is None else forward_pass.turn % MIRRORS
-    parts = (image, network, files, forward_pass.dropout_seed, turn, mirroring, computed)
-    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
-
-
 def member_files(members: Sequence[Member]) -> Files:
-    """Return the current state of the members' files; time and size of a missing file are 0."""
-    return tuple(_file(member.path) for member in members)
-
-
-def _file(path: Path) -> tuple[str, int, int]:
-    try:
-        stat = path.stat()
-    except OSError:
-        return str(path), 0, 0
-    return str(path), stat.st_mtime_ns, stat.st_size
+    """Return the current state of the members' files."""
+    return tuple((str(member.path), *file_state(member.path)) for member in members)

@@ -44,7 +44,8 @@ def apply_level(
     forth accumulates nothing. Voxels given up take the most probable of the other classes. Voxels
     of ``protected`` structures neither change nor are gained; background is always allowed.
     """
-    grown = level_ranks(slice_, label) >= _rank_of(margin)
+    # Rounding may put a margin of n steps slightly above n.
+    grown = level_ranks(slice_, label) >= math.ceil(margin * LEVEL_STEPS - 1e-6)
     if label in protected:
         return labels.copy()
     fixed = structure_mask(labels, protected)
@@ -71,11 +72,6 @@ def level_ranks(slice_: SlicePosterior, label: int) -> _Ranks:
     never = ~predicted & ((stored[label] < _FLOOR) | removed)
     ranks[never] = _NEVER
     return np.asarray(ranks, np.int16)
-
-
-def _rank_of(margin: float) -> int:
-    # Rounding may put a margin of n steps slightly above n.
-    return math.ceil(margin * LEVEL_STEPS - 1e-6)
 
 
 def _allowed(slice_: SlicePosterior, refused: Collection[int]) -> list[int]:

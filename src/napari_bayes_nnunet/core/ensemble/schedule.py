@@ -195,10 +195,6 @@ class RestartSchedule:
         """Return t_c = t mod T_c."""
         return epoch % self.cycle_length
 
-    def is_in_plateau(self, epoch: int) -> bool:
-        """Return whether ``epoch`` lies in the plateau of its cycle."""
-        return self.epoch_in_cycle(epoch) >= self.plateau_start
-
     def learning_rate(self, epoch: int) -> float:
         """Return the learning rate of ``epoch`` (Eq. 4).
 
@@ -270,9 +266,10 @@ class MemberSelection:
 
     def keeps(self, schedule: RestartSchedule, epoch: int) -> bool:
         """Return whether the weights at the end of ``epoch`` become a member."""
-        before_end = schedule.cycle_length - 1 - schedule.epoch_in_cycle(epoch)
+        in_cycle = schedule.epoch_in_cycle(epoch)
+        before_end = schedule.cycle_length - 1 - in_cycle
         return (
-            schedule.is_in_plateau(epoch)
+            in_cycle >= schedule.plateau_start
             and before_end % self.step == 0
             and before_end // self.step < self.per_cycle
         )

@@ -35,7 +35,8 @@ def ef_contributions(
     The list is empty without an EF or a spread: for one member, different numbers of members in ED
     and ES, or a missing structure or phase.
     """
-    if ed == es or not all(_has_structure(phases, phase, structure) for phase in (ed, es)):
+    known = [phase for phase in (ed, es) if phase in phases]
+    if ed == es or len(known) < 2 or any(phases[p].total(structure) is None for p in known):
         return []
     open_ed, open_es = (_if_reviewed(phases, phase, structure) for phase in (ed, es))
     if len(open_ed) != len(open_es):
@@ -54,10 +55,6 @@ def ef_contributions(
         if points > _ROUNDING
     ]
     return sorted(contributions, key=lambda part: -part.points)
-
-
-def _has_structure(phases: VolumesByPhase, phase: int, structure: Structure) -> bool:
-    return phase in phases and phases[phase].total(structure) is not None
 
 
 def _if_reviewed(phases: VolumesByPhase, phase: int, structure: Structure) -> Values:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..editing.closed_curve import Points
-from ..editing.smooth_contours import smooth_contours
+from ..editing.smooth_contours import contour_around
 from ..types import Mask
 from .measurements import Structure
 from .plausibility import OPEN_SHARE, open_share
@@ -114,9 +114,10 @@ def measure_wall(
     if not cavity.any() or open_share(cavity, whole & ~cavity) > OPEN_SHARE:
         return None
     scale = np.asarray(spacing, np.float64)
-    inside, outside = (_contour(mask) * scale for mask in (cavity, whole))
+    inside, outside = (contour_around(mask) * scale for mask in (cavity, whole))
     centre = np.argwhere(cavity).mean(axis=0)
-    rays = _rays(_ANGLES)
+    angles = np.radians(_ANGLES)
+    rays = np.stack([np.sin(angles), np.cos(angles)], axis=1)
     origins = np.tile(centre * scale, (CHORDS, 1))
     radius = (_reach(origins, rays, inside) + _reach(origins, rays, outside)) / 2
     middle = origins + radius[:, None] * rays
@@ -223,17 +224,6 @@ def _degrees(points: NDArray[Any], centre: Sequence[float] | _Values, scale: Any
     """Return the degrees of (…, 2) points in voxels about the centre, from x towards y."""
     offsets = (points - np.asarray(centre)) * np.asarray(scale)
     return np.asarray(np.degrees(np.arctan2(offsets[..., 0], offsets[..., 1])))
-
-
-def _rays(degrees: NDArray[Any]) -> Points:
-    """Return (n, 2) unit vectors (y, x)."""
-    angles = np.radians(degrees)
-    return np.stack([np.sin(angles), np.cos(angles)], axis=1)
-
-
-def _contour(mask: Mask) -> Points:
-    """Return the longest smooth contour of a (Y, X) mask, in voxels."""
-    return max(smooth_contours(mask.astype(np.uint8), [1])[1], key=len)
 
 
 def _reach(origins: Points, directions: Points, contour: Points) -> _Values:

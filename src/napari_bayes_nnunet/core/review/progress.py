@@ -48,13 +48,9 @@ def measure_progress(
     phase. Reviewed slices outside the queue count for the uncertain volume, not as done. Without
     any uncertainty, all of it counts as reviewed.
     """
-    done = [bool(phase in reviewed and reviewed[phase][z]) for phase, z in queue]
+    done = [bool(reviewed[phase][z]) for phase, z in queue]
     total = sum(float(bits.sum()) for bits in uncertainty.values())
-    seen = sum(
-        float(bits[reviewed[phase]].sum())
-        for phase, bits in uncertainty.items()
-        if phase in reviewed
-    )
+    seen = sum(float(bits[reviewed[phase]].sum()) for phase, bits in uncertainty.items())
     return ReviewProgress(
         done=sum(done),
         total=len(done),

@@ -6,6 +6,7 @@ each finds the wrong voxels.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -29,11 +30,6 @@ class Boxed:
     posterior: StoredPosterior
     spacing: tuple[float, float, float]
     leave_out_border: bool
-
-    @property
-    def voxel_mm2(self) -> float:
-        """Area of a voxel in its slice, mm²."""
-        return self.spacing[1] * self.spacing[2]
 
     @cached_property
     def prediction(self) -> NDArray[np.uint8]:
@@ -134,4 +130,5 @@ def area_spread(votes: Votes) -> SliceScores:
 def _sum(values: NDArray[Any], mask: Mask, votes: Votes) -> SliceScores:
     """Return the (z,) sum of ``values`` (z, y, x) inside ``mask``, times the area of a voxel."""
     total = values.sum(axis=(1, 2), where=mask, dtype=np.float64)
-    return np.asarray(total * votes.boxed.voxel_mm2, dtype=np.float64)
+    _, *sides = votes.boxed.spacing
+    return np.asarray(total * math.prod(sides), dtype=np.float64)

@@ -146,7 +146,8 @@ def read_dataset(path: Path) -> RawDataset:
         if not (path / folder).is_dir():
             raise DataError(NOT_A_DATASET, folder=path, missing=folder)
     count = len(channel_names(content))
-    labels = sorted(f for f in (path / "labelsTr").iterdir() if _is_data(f, ending))
+    visible = (f for f in (path / "labelsTr").iterdir() if not f.name.startswith("."))
+    labels = sorted(f for f in visible if f.name.endswith(ending))
     cases = tuple(_case(path, label, ending, count) for label in labels)
     if not cases:
         raise DataError(NO_LABEL_FILES, folder=path / "labelsTr", ending=excerpt(ending))
@@ -283,10 +284,6 @@ def _read_dataset_json(path: Path) -> dict[str, Any]:
     except DataError as error:
         raise DataError(UNUSABLE_JSON, file=file, reason=error) from error
     return content
-
-
-def _is_data(file: Path, ending: str) -> bool:
-    return file.name.endswith(ending) and not file.name.startswith(".")
 
 
 def _case(path: Path, label: Path, ending: str, channels: int) -> TrainingCase:

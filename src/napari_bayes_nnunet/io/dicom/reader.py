@@ -191,7 +191,8 @@ def read_stack(
     Raises DataError, which names the stack in the words of ``describe``, if slices or phases are
     missing, or if pixels cannot be read.
     """
-    title = _capitalised(describe(stack))
+    title = describe(stack)
+    title = title[:1].upper() + title[1:]
     if stack.problem:
         raise DataError(
             "{stack} cannot be read, because {problem}. Export the series again.",
@@ -273,10 +274,6 @@ def _notes_on_files(images: Sequence[DicomImage]) -> tuple[Statement, ...]:
         for template, count in counts.items()
         if count
     )
-
-
-def _capitalised(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def read_pixels(images: Sequence[DicomImage]) -> NDArray[Any]:

@@ -363,7 +363,8 @@ def _join_parts(parts: Sequence[list[DicomImage]]) -> list[list[DicomImage]]:
         smaller = len(group_by_position(repeat)) < len(group_by_position(stack)) / 2
         is_later = repeat[0].acquired > stack[0].acquired
         same = is_later and _words(repeat[0]) == _words(stack[0])
-        if smaller and same and _share_all_positions(repeat, stack):
+        shares = (_share_position(of_slice, stack) for of_slice in group_by_position(repeat))
+        if smaller and same and all(shares):
             further.remove(repeat)
             stack = _replace_slices(stack, repeat)
     # Within one series gaps are reported, not explained away.
@@ -397,10 +398,6 @@ def _share_position(images: Sequence[DicomImage], others: Sequence[DicomImage]) 
         min(abs(mm - position) for position in other_positions) < SAME_SLICE
         for mm in _positions(images)
     )
-
-
-def _share_all_positions(images: Sequence[DicomImage], others: Sequence[DicomImage]) -> bool:
-    return all(_share_position(of_slice, others) for of_slice in group_by_position(images))
 
 
 def _replace_slices(stack: Sequence[DicomImage], repeat: Sequence[DicomImage]) -> list[DicomImage]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files.atomic import replacing
+from ..files.checksum import file_state
 from ..files.limits import DAMAGED_NPZ, ArrayHeader, read_npz
 
 KEPT_CASES: Final = ".calibration"
@@ -69,18 +69,9 @@ class UnfinishedCalibration:
             self._folder.rmdir()
 
     def _file(self, files: Sequence[Path]) -> Path:
-        states = [(str(file), *_state(file)) for file in files]
+        states = [(str(file), *file_state(file)[:2]) for file in files]
         case = hashlib.blake2b(str(states).encode(), digest_size=16).hexdigest()
         return self._folder / f"{self._name}-{case}.npz"
-
-
-def _state(file: Path) -> tuple[int, int]:
-    """Return size and time of the last change; that of a missing file is 0."""
-    try:
-        stat = os.stat(file)
-    except OSError:
-        return 0, 0
-    return stat.st_size, stat.st_mtime_ns
 
 
 def _check_size(name: str, header: ArrayHeader) -> None:

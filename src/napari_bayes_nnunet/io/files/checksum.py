@@ -24,3 +24,16 @@ def may_be_same(first: str | None, second: str | None) -> bool:
 def sha256_of_files(files: Iterable[Path]) -> str:
     """Return a SHA-256 of several files, whatever their names and their order."""
     return hashlib.sha256("".join(sorted(map(sha256, files))).encode()).hexdigest()
+
+
+def file_state(file: Path) -> tuple[int, int, int]:
+    """Return numbers that change with the content of a file, all 0 if it is missing.
+
+    They are its size, the time of its last change in ns and, because a file that was replaced in
+    the same tick of the clock may have the same size, its inode.
+    """
+    try:
+        stat = file.stat()
+    except OSError:
+        return 0, 0, 0
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino

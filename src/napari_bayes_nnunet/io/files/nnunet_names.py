@@ -122,7 +122,9 @@ def regions_of(content: Mapping[str, Any]) -> dict[str, tuple[int, tuple[int, ..
     DataError with a clause.
     """
     labels = content.get("labels")
-    if not isinstance(labels, dict) or not any(map(_is_region, labels.values())):
+    if not isinstance(labels, dict) or not any(
+        isinstance(value, list) and len(value) > 1 for value in labels.values()
+    ):
         return {}
     parts = {n: v if isinstance(v, list) else [v] for n, v in labels.items() if n != "ignore"}
     regions = {name: part for name, part in parts.items() if part != [0]}
@@ -140,10 +142,6 @@ def regions_of(content: Mapping[str, Any]) -> dict[str, tuple[int, tuple[int, ..
         name: (label, tuple(part))
         for label, (name, part) in zip(order, regions.items(), strict=True)
     }
-
-
-def _is_region(value: object) -> bool:
-    return isinstance(value, list) and len(value) > 1
 
 
 def channel_names(content: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,28 +42,14 @@ NO_TRAINING_CASES: Final = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class PreparedDataset:
-    """Content of a new dataset.
-
-    ``groups``: group → value → number of cases. ``notes`` has a sentence for everything left out.
-    """
-
-    folder: Path
-    training_cases: int
-    held_out_cases: int
-    patients: int
-    groups: Mapping[str, Mapping[str, int]]
-    notes: tuple[str, ...]
-
-
 def prepare_dataset(
     release: str, source: Path, output: Path
-) -> Generator[tuple[int, int], None, PreparedDataset]:
+) -> Generator[tuple[int, int], None, list[str]]:
     """Write the labelled ED and ES phases of the ``release`` ("acdc", "mnms") in ``source``.
 
     Yields (done, total) cases. ``output`` appears when it is complete, so an interruption leaves
-    nothing. ``source`` is only read. Phases without labels are left out and noted.
+    nothing. ``source`` is only read. Returns a sentence on the content of the dataset, and one for
+    everything that was left out, such as phases without labels.
 
     Raises AppError or DataError if ``output`` may not be written, or if a file of the release is
     missing, damaged or unexpected.
@@ -85,25 +70,7 @@ def prepare_dataset(
         _write_tables(content, cases, building)
         notes += _write_splits(cases, building)
         write_json(building / "dataset.json", _dataset_json(content, cases))
-    return _prepared(output, cases, (*content.notes, *notes))
-
-
-def prepared_text(prepared: PreparedDataset) -> str:
-    """Return the content of the dataset and its notes, one sentence per line."""
-    cases = prepared.training_cases + prepared.held_out_cases
-    counts = "; ".join(
-        f"{name}: {', '.join(f'{value} {count}' for value, count in sorted(values.items()))}"
-        for name, values in prepared.groups.items()
-    )
-    return "\n".join(
-        [
-            f"{prepared.folder} has {format_count(cases, 'case')} of "
-            f"{format_count(prepared.patients, 'patient')}, "
-            f"{prepared.training_cases} to train on and {prepared.held_out_cases} held out. "
-            f"Cases by group: {counts}.",
-            *prepared.notes,
-        ]
-    )
+    return [_summary(output, cases), *content.notes, *notes]
 
 
 def _check_output(output: Path, source: Path) -> None:
@@ -181,17 +148,19 @@ def _dataset_json(release: Release, cases: list[ReleaseCase]) -> dict[str, Any]:
     }
 
 
-def _prepared(output: Path, cases: list[ReleaseCase], notes: tuple[str, ...]) -> PreparedDataset:
+def _summary(output: Path, cases: list[ReleaseCase]) -> str:
+    """Return the content of the dataset in one line."""
     groups: dict[str, Counter[str]] = {}
     for case in cases:
         for name, value in _all_groups(case).items():
             groups.setdefault(name, Counter())[value or "unknown"] += 1
+    counts = "; ".join(
+        f"{name}: {', '.join(f'{value} {count}' for value, count in sorted(values.items()))}"
+        for name, values in groups.items()
+    )
     held_out = sum(case.held_out for case in cases)
-    return PreparedDataset(
-        folder=output,
-        training_cases=len(cases) - held_out,
-        held_out_cases=held_out,
-        patients=len({case.patient for case in cases}),
-        groups=groups,
-        notes=notes,
+    return (
+        f"{output} has {format_count(len(cases), 'case')} of "
+        f"{format_count(len({case.patient for case in cases}), 'patient')}, "
+        f"{len(cases) - held_out} to train on and {held_out} held out. Cases by group: {counts}."
     )

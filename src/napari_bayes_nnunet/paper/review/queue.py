@@ -91,11 +91,9 @@ class QueueEvaluation:
     errors: Mapping[Errors, int]
     notes: tuple[str, ...]
 
-    def find_result(
-        self, errors: Errors, order: str, *, leaves_out_border: bool = False
-    ) -> OrderResult:
-        """Return the result of one order."""
-        wanted = (errors, order, leaves_out_border)
+    def find_result(self, errors: Errors, order: str) -> OrderResult:
+        """Return the result of one order, with the border of the heart."""
+        wanted = (errors, order, False)
         return next(r for r in self.results if (r.errors, r.order, r.leaves_out_border) == wanted)
 
 

@@ -89,7 +89,7 @@ class LayerMaps:
 class TrajectoryAnalysis:
     """Trajectory of a training. ``epochs`` (E,) are those whose weights are known.
 
-    ``is_member`` (E,) marks members; ``is_whole`` says if epochs between members are known too.
+    ``is_member`` (E,) marks members.
     ``layers`` are all layers, in the order of the network; ``maps`` are those of the layer
     ``drawn_name``. ``reports`` are the finished epochs of the fold in progress.jsonl.
     """
@@ -99,7 +99,6 @@ class TrajectoryAnalysis:
     schedule: RestartSchedule
     epochs: NDArray[np.int64]
     is_member: NDArray[np.bool_]
-    is_whole: bool
     layers: tuple[LayerDistances, ...]
     drawn_name: str
     maps: LayerMaps
@@ -145,19 +144,23 @@ def analyse_trajectory(run: Path, *, fold: str = "0") -> TrajectoryAnalysis:
             needed=FEWEST_EPOCHS,
         )
     length = record.schedule.cycle_length
+    weights, cycles = trajectory.layers[drawn], trajectory.epochs // length
+    has_map = np.count_nonzero(is_member) >= FEWEST_EPOCHS
     return TrajectoryAnalysis(
         name=record.name or resolve_links(run).name,
         fold=fold,
         schedule=record.schedule_of(fold),
         epochs=trajectory.epochs,
         is_member=is_member,
-        is_whole=not is_member.all(),
         layers=tuple(
-            _layer(name, weights, trajectory.epochs, is_member, length)
-            for name, weights in trajectory.layers.items()
+            _layer(name, of_layer, trajectory.epochs, is_member, length)
+            for name, of_layer in trajectory.layers.items()
         ),
         drawn_name=drawn,
-        maps=_maps(trajectory.layers[drawn], is_member, trajectory.epochs // length),
+        maps=LayerMaps(
+            epochs=None if is_member.all() else map_weights(weights, cycles),
+            members=map_weights(weights[is_member], cycles[is_member]) if has_map else None,
+        ),
         reports=_reports(folder, fold),
     )
 
@@ -227,16 +230,6 @@ def _mean(values: NDArray[np.float64]) -> float:
     return float(finite.mean()) if len(finite) else math.nan
 
 
-def _maps(
-    weights: NDArray[np.float32], is_member: NDArray[np.bool_], cycles: NDArray[np.int64]
-) -> LayerMaps:
-    enough = np.count_nonzero(is_member) >= FEWEST_EPOCHS
-    return LayerMaps(
-        epochs=None if is_member.all() else map_weights(weights, cycles),
-        members=map_weights(weights[is_member], cycles[is_member]) if enough else None,
-    )
-
-
 def _reports(folder: RunFolder, fold: str) -> tuple[EpochDone, ...]:
     try:
         lines = read_small(folder.progress)
@@ -247,17 +240,15 @@ def _reports(folder: RunFolder, fold: str) -> tuple[EpochDone, ...]:
     return progress_of(messages_in(lines)).reports_of.get(fold, ())
 
 
-def with_control(
-    analysis: TrajectoryAnalysis, run: Path, *, fold: str | None = None
-) -> TrajectoryAnalysis:
+def with_control(analysis: TrajectoryAnalysis, run: Path) -> TrajectoryAnalysis:
     """Return the analysis with map and modes of the same epochs in another training, the control.
 
     The training ``run`` should differ only in its learning rates (train --schedule poly
-    --keep-trajectory). ``fold`` is by default that of the analysis. Raises AppError if the run has
+    --keep-trajectory). Raises AppError if the run has
     restarts or lacks an epoch or a layer, DataError if it kept no trajectory.
     """
     _check_never_restarted(run)
-    control = read_trajectory(RunFolder(run).trajectory(fold or analysis.fold))
+    control = read_trajectory(RunFolder(run).trajectory(analysis.fold))
     missing = np.setdiff1d(analysis.members, control.epochs)
     if len(missing):
         raise AppError(MISSING_EPOCH, run=run, epoch=int(missing[0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...app.report.figures import DPI, GRID, INK, METHOD_COLORS, MUTED
 from ...core.heart.structures import structure_colors
-from .analysis import FEWEST_EPOCHS, LayerMaps, TrajectoryAnalysis, WeightMap
+from .analysis import FEWEST_EPOCHS, TrajectoryAnalysis, WeightMap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +25,6 @@ _FAINTEST: Final = 0.25
 _ALL_EPOCHS: Final = "All epochs"
 _CONTROL: Final = "Without restarts"
 _MEMBERS: Final = "Members"
-ONLY_MEMBERS: Final = "Only the members were kept."
 TOO_FEW_MEMBERS: Final = "Too few members for a t-SNE ({count})"
 NO_DICE: Final = "Not known"
 
@@ -40,7 +40,7 @@ def draw_trajectory(analysis: TrajectoryAnalysis) -> Figure:
     letters = iter("abcde")
     for column, (title, draw) in enumerate(drawn.items()):
         panel = style_panel(figure.add_subplot(grid[:, column]), next(letters), title)
-        draw(panel, analysis.maps, analysis)
+        draw(panel, analysis)
     rates = style_panel(figure.add_subplot(grid[0, -1]), next(letters), "Learning rate")
     dice = style_panel(figure.add_subplot(grid[1, -1], sharex=rates), next(letters), "Pseudo Dice")
     _draw_rates(rates, analysis)
@@ -52,13 +52,11 @@ def draw_trajectory(analysis: TrajectoryAnalysis) -> Figure:
     return figure
 
 
-def _maps_of(analysis: TrajectoryAnalysis) -> dict[str, Callable[..., None]]:
+def _maps_of(analysis: TrajectoryAnalysis) -> dict[str, Callable[[Axes, TrajectoryAnalysis], None]]:
     """Return title → function that draws a map, for the maps that the analysis has."""
-    return {
-        **({_ALL_EPOCHS: _draw_epochs} if analysis.is_whole else {}),
-        **({_CONTROL: _draw_control} if analysis.maps.control is not None else {}),
-        _MEMBERS: _draw_members,
-    }
+    known = {_ALL_EPOCHS: analysis.maps.epochs, _CONTROL: analysis.maps.control}
+    lines = {title: partial(_draw_line, of_all) for title, of_all in known.items() if of_all}
+    return {**lines, _MEMBERS: _draw_members}
 
 
 def cycle_colors(analysis: TrajectoryAnalysis) -> list[Any]:
@@ -71,21 +69,8 @@ def cycle_colors(analysis: TrajectoryAnalysis) -> list[Any]:
     )  # fmt: skip
 
 
-def _draw_epochs(panel: Axes, maps: LayerMaps, analysis: TrajectoryAnalysis) -> None:
-    """Draw all epochs in a line; the colours grow stronger within a cycle."""
-    if maps.epochs is None:
-        _write(panel, ONLY_MEMBERS)
-    else:
-        _draw_line(panel, maps.epochs, analysis)
-
-
-def _draw_control(panel: Axes, maps: LayerMaps, analysis: TrajectoryAnalysis) -> None:
-    """Draw the same epochs of the training without restarts, in the same colours."""
-    if maps.control is not None:
-        _draw_line(panel, maps.control, analysis)
-
-
-def _draw_line(panel: Axes, weight_map: WeightMap, analysis: TrajectoryAnalysis) -> None:
+def _draw_line(weight_map: WeightMap, panel: Axes, analysis: TrajectoryAnalysis) -> None:
+    """Draw epochs in a line; the colours grow stronger within a cycle."""
     x, y = weight_map.points.T
     panel.plot(x, y, color=INK, lw=0.8, ls=(0, (1, 1.6)), zorder=2)
     colors = _epoch_colors(analysis)
@@ -97,8 +82,8 @@ def _draw_line(panel: Axes, weight_map: WeightMap, analysis: TrajectoryAnalysis)
     _label_end(panel, "last", weight_map.points[-FEWEST_EPOCHS:])
 
 
-def _draw_members(panel: Axes, maps: LayerMaps, analysis: TrajectoryAnalysis) -> None:
-    weight_map = maps.members
+def _draw_members(panel: Axes, analysis: TrajectoryAnalysis) -> None:
+    weight_map = analysis.maps.members
     if weight_map is None:
         _write(panel, TOO_FEW_MEMBERS.format(count=len(analysis.members)))
         return

@@ -135,7 +135,7 @@ def trajectory_text(analysis: TrajectoryAnalysis) -> str:
     layer = analysis.drawn
     epochs = (
         f"{format_count(len(analysis.epochs), 'epoch')} known"
-        if analysis.is_whole
+        if analysis.maps.epochs
         else ONLY_MEMBERS_KNOWN
     )
     cycles = len(np.unique(analysis.cycles[analysis.is_member]))
