@@ -94,7 +94,7 @@ MOST_CODE = {
     "lighter l1": -54,
     "one image of a review": -40,
     "one rule for a damaged calibration": -5,
-    "lighter t2": -278,
+    "lighter t2": -275,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
