@@ -68,7 +68,7 @@ def test_progress_shows_member_and_time_left(form) -> None:
     assert form.progress.bar.maximum() == 0
     assert form.progress.text.text() == "Loading the ensemble…"
     stage = StageStarted(text="Member 4 of 30", done=4, total=30, eta_seconds=21)
-    form.progress.show_stage(stage)
+    form.show_progress(stage)
     assert "4 of 30, 21 s" in form.progress.text.text()
     assert (form.progress.bar.value(), form.progress.bar.maximum()) == (4, 30)
 

@@ -561,7 +561,7 @@ class SegmentWidget(FolderDrop, DockContent):
             job.shown.append(phase)
         self._show_grown(job, phase)
         if job is self._job:
-            self.run.progress.show_stage(stage)
+            self.run.show_progress(stage)
 
     def _show_grown(self, job: _Job, phase: int | None) -> None:
         """Show what has arrived; the first time in steps, between which the window answers."""

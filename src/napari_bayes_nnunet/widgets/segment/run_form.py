@@ -121,6 +121,10 @@ class RunForm(QWidget):
         if self._is_running:
             self.progress.show_stage(StageStarted(text=text))
 
+    def show_progress(self, stage: StageStarted) -> None:
+        """Show the number of finished members."""
+        self.progress.show_stage(stage)
+
     def show_folder_progress(self, count: str) -> None:
         """Show the progress of a cohort, such as "3 of 60"; "" if none is running."""
         self.folder_button.setText(f"{A_FOLDER} {count}" if count else A_FOLDER)

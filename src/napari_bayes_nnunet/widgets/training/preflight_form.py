@@ -149,6 +149,11 @@ class PreflightForm(QWidget):
         plan = self._plan
         return plan is not None and plan.values is not None and plan.values.add_cycle
 
+    @property
+    def device(self) -> str:
+        """The name of a device, or "auto" for the fastest."""
+        return self.devices.device
+
     def set_dataset(self, dataset: RawDataset | None) -> None:
         """Check ``dataset`` in the background, and discard the last result."""
         self._checking.drop()
@@ -293,7 +298,7 @@ class PreflightForm(QWidget):
                 dataset=dataset.path,
                 output=plan.output,
                 fold=self.fold if plan.names_fold else None,
-                device=self.devices.device,
+                device=self.device,
                 add_cycle=True,
             )
         return TrainingRequest(
@@ -304,7 +309,7 @@ class PreflightForm(QWidget):
             split=self.split,
             patient=self.patient,
             labels=self.label_names,
-            device=self.devices.device,
+            device=self.device,
             **(plan.values.given if plan.values else {}),
         )
 
