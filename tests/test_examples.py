@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import doctest
-from pathlib import Path
 
 import pytest
 
@@ -13,9 +12,7 @@ OBJECTS = {name: getattr(package, name) for name in package.__all__ if name != "
 
 
 @pytest.mark.parametrize("name", OBJECTS)
-def test_example_gives_what_it_shows(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hearts: Path
-) -> None:
+def test_example_gives_what_it_shows(name, tmp_path, monkeypatch, hearts) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "Dataset001_Hearts").symlink_to(hearts)
     (example,) = doctest.DocTestFinder(recurse=False).find(OBJECTS[name], name)

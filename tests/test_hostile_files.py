@@ -398,9 +398,7 @@ def segment_and_export(place: Place, command: str) -> tuple[bool, str]:
     list(pairs()),
     ids=lambda value: value if isinstance(value, str) else f"{value.file}-{value.threat}"[:60],
 )
-def test_no_file_runs_code(
-    check: Check, command: str, place: Place, warm_command: WarmCommand
-) -> None:
+def test_no_file_runs_code(check, command, place, warm_command) -> None:
     PAYLOADS[check.proof](place)
     before = set(os.listdir(place.path))
     succeeded, text = run_command(command, check, place, warm_command)
@@ -423,7 +421,7 @@ def test_no_file_runs_code(
 
 
 @pytest.mark.parametrize("kind", ["pickle", "array", "checkpoint"])
-def test_the_payload_of_a_pickle_works(kind: str, tmp_path: Path) -> None:
+def test_the_payload_of_a_pickle_works(kind, tmp_path) -> None:
     """A payload that touches nothing would prove nothing."""
     place = Place(tmp_path)
     file = tmp_path / "file"

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
-import pytest
 
 import napari_bayes_nnunet
 from napari_bayes_nnunet.core.heart.patient_record import PatientRecord
@@ -54,9 +53,7 @@ def test_files_of_0_2_0_have_this_form() -> None:
     assert [file for file, name in files if not is_valid(file, name)] == []
 
 
-def test_new_files_have_this_form(
-    tmp_path: Path, trained_run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_new_files_have_this_form(tmp_path, trained_run, monkeypatch) -> None:
     monkeypatch.setattr(known_archives, "archives_file", lambda: tmp_path / "archives.json")
     keep_archive(KnownArchive(name="Ward", url="https://archive.example/dicom-web"))
     Settings(tmp_path / "settings.json").keep(reader="Doe, Jane")

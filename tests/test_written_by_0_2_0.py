@@ -23,8 +23,6 @@ from napari_bayes_nnunet.io.study.info import find_image
 from napari_bayes_nnunet.io.study.study import open_study_lock, read_study, save_work
 from napari_bayes_nnunet.io.study.usage_log import USE_LOG, read_use
 
-from .helpers.processes.warm_command import WarmCommand
-
 WRITTEN = Path(__file__).parent / "fixtures" / "written_by_0_2_0"
 EXPECTED: dict[str, Any] = json.loads((WRITTEN / "expected.json").read_text(encoding="utf-8"))
 ASKED = EXPECTED["asked"]
@@ -64,7 +62,7 @@ def epochs_reported_in(run: Path) -> list[int]:
     return [line["epoch"] for line in map(json.loads, lines) if line["kind"] == "epoch"]
 
 
-def test_study_opens_with_its_review(copy: Path, study: Path) -> None:
+def test_study_opens_with_its_review(copy, study) -> None:
     found, expected = read_study(study), EXPECTED["study"]
     session = ReviewSession(found)
     state = session.state
@@ -84,7 +82,7 @@ def test_study_opens_with_its_review(copy: Path, study: Path) -> None:
     assert session.score == expected["score"]
 
 
-def test_study_has_the_same_arrays_and_numbers(study: Path) -> None:
+def test_study_has_the_same_arrays_and_numbers(study) -> None:
     found, expected = read_study(study), EXPECTED["study"]
     session = ReviewSession(found)
     assert sha256_of(found.edited) == expected["edited_sha256"]
@@ -102,7 +100,7 @@ def test_study_has_the_same_arrays_and_numbers(study: Path) -> None:
     assert rows == expected["use_log"]
 
 
-def test_review_is_continued_and_saved(study: Path) -> None:
+def test_review_is_continued_and_saved(study) -> None:
     session = ReviewSession(read_study(study))
     with open_study_lock(study):
         session.decide((1, 0), "accepted")
@@ -115,14 +113,14 @@ def test_review_is_continued_and_saved(study: Path) -> None:
 
 
 @pytest.mark.parametrize("run", ["run", "finished_run"])
-def test_inspect_lists_the_members(copy: Path, run: str) -> None:
+def test_inspect_lists_the_members(copy, run) -> None:
     content = json.loads(command("inspect", copy / run, "--json"))
     listed = [(member["epoch"], member["cycle"]) for member in content["members"]]
     assert listed == [(m["epoch"], m["cycle"]) for m in EXPECTED[run]["members"]]
     assert content["usable_members"] == len(listed)
 
 
-def test_predict_gives_the_labels_of_the_study(copy: Path, study: Path, tmp_path: Path) -> None:
+def test_predict_gives_the_labels_of_the_study(copy, study, tmp_path) -> None:
     image = copy / "study" / "image" / "cine.nii.gz"
     command(
         *("predict", copy / "finished_run", image, "-o", tmp_path / "again", "--save", "study"),
@@ -133,9 +131,7 @@ def test_predict_gives_the_labels_of_the_study(copy: Path, study: Path, tmp_path
     assert abs(again.entropy - before.entropy).max() < 0.01
 
 
-def test_continued_cohort_leaves_finished_studies_alone(
-    copy: Path, warm_command: WarmCommand, tmp_path: Path
-) -> None:
+def test_continued_cohort_leaves_finished_studies_alone(copy, warm_command, tmp_path) -> None:
     output, expected = copy / "cohort" / "output", EXPECTED["cohort"]
     asked = (copy / "finished_run", copy / "cohort" / "images", "-o", output, *ASKED)
     done = warm_command.run("predict", *asked, "--continue", "--jsonl", folder=tmp_path)
@@ -161,9 +157,7 @@ def test_continued_cohort_leaves_finished_studies_alone(
         ("finished_run", "--add-cycle", EXPECTED["finished_run"]["members_after_one_more_cycle"]),
     ],
 )
-def test_training_is_continued(
-    run: str, flag: str, members: list[int], copy: Path, warm_command: WarmCommand, tmp_path: Path
-) -> None:
+def test_training_is_continued(run, flag, members, copy, warm_command, tmp_path) -> None:
     folder = copy / run
     record = json.loads((folder / "ensemble.json").read_text(encoding="utf-8"))
     record["iterations_per_epoch"] = 4  # of 40

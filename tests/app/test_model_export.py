@@ -58,7 +58,7 @@ def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_zip_file_of_nnunet_segments_as_its_folder(exported: Path) -> None:
+def test_zip_file_of_nnunet_segments_as_its_folder(exported) -> None:
     image = made_image((3, 40, 36))
     of_zip, of_folder = (
         Ensemble(path, device="cpu").segment(image, (6.0, 1.5, 1.5), mirroring="none")
@@ -75,7 +75,7 @@ def test_zip_file_of_nnunet_segments_as_its_folder(exported: Path) -> None:
     assert weights.name in answer.output
 
 
-def test_processes_that_unpack_at_once_share_one_folder(exported: Path) -> None:
+def test_processes_that_unpack_at_once_share_one_folder(exported) -> None:
     with ThreadPoolExecutor(4) as workers:
         found = [*workers.map(lambda _: find_ensemble(exported).members[0].path, range(8))]
     assert len({*found}) == 1
@@ -105,9 +105,7 @@ def entry(
         (entry("large.json"), bytes(2**26 + 1), IS_TOO_LARGE),
     ],
 )
-def test_harmful_entries_are_refused(
-    exported: Path, made: zipfile.ZipInfo, content: bytes, reason: str
-) -> None:
+def test_harmful_entries_are_refused(exported, made, content, reason) -> None:
     with zipfile.ZipFile(exported, "a") as archive:
         archive.writestr(made, content)
     before = {*exported.parent.rglob("*")}
@@ -116,7 +114,7 @@ def test_harmful_entries_are_refused(
     assert {*exported.parent.rglob("*")} == before
 
 
-def test_damaged_zip_files_are_refused(exported: Path) -> None:
+def test_damaged_zip_files_are_refused(exported) -> None:
     whole = exported.read_bytes()
     middle = whole.index(b"PK\x03\x04", 1) // 2
     for damaged in (b"", whole[:-30], whole[:middle] + b"damaged" + whole[middle + 7 :]):
@@ -126,23 +124,21 @@ def test_damaged_zip_files_are_refused(exported: Path) -> None:
     assert not [*exported.parent.glob("cache/**/*.pth")]
 
 
-def test_zip_file_without_a_training_is_named(exported: Path) -> None:
+def test_zip_file_without_a_training_is_named(exported) -> None:
     with zipfile.ZipFile(exported, "w") as archive:
         archive.writestr("notes.txt", "no model")
     with pytest.raises(DataError, check=lambda problem: problem.values["folder"] == exported):
         find_ensemble(exported)
 
 
-def test_zip_file_larger_than_the_disk_is_refused(
-    exported: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_zip_file_larger_than_the_disk_is_refused(exported, monkeypatch) -> None:
     monkeypatch.setattr(model_zip, "RESERVE", 2**60)
     with pytest.raises(DataError, check=says(NO_ROOM_TO_UNPACK, file=exported)):
         find_ensemble(exported)
 
 
 def test_nnunet_installs_an_exported_run_and_predicts_alike(
-    trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained_run, tmp_path, monkeypatch
 ) -> None:
     file = tmp_path / "run.zip"
     arguments = ["export-model", str(trained_run), "-o", str(file), "--dataset", "Dataset120_heart"]
@@ -166,7 +162,7 @@ def test_nnunet_installs_an_exported_run_and_predicts_alike(
     assert len(find_ensemble(file).members) == len(find_ensemble(trained_run).members)
 
 
-def test_only_one_training_is_exported_under_a_name_of_nnunet(tmp_path: Path) -> None:
+def test_only_one_training_is_exported_under_a_name_of_nnunet(tmp_path) -> None:
     for seed in ("a", "b"):
         make_model(tmp_path / seed, members=1)
     output = tmp_path / "out.zip"

@@ -152,9 +152,7 @@ def seg_of(exported: Path, role: str) -> Path:
 
 @pytest.mark.parametrize("exported", [0.5], indirect=True, ids=["stack"])
 @pytest.mark.parametrize("role", ["ED", "ES"])
-def test_labels_of_each_phase_are_drawn_in_place(
-    exported: Path, opened: Callable[[str], Any], role: str
-) -> None:
+def test_labels_of_each_phase_are_drawn_in_place(exported, opened, role) -> None:
     file = seg_of(exported, role)
     header, labels = dcmread(file), read_seg(file).voxels
     page = opened(f"{role}, phase")
@@ -183,9 +181,7 @@ def test_labels_of_each_phase_are_drawn_in_place(
 
 @pytest.mark.parametrize("exported", [0.0], indirect=True, ids=["4D"])
 @pytest.mark.parametrize(("modality", "is_whole"), [("RTSTRUCT", True), ("SEG", False)])
-def test_only_contours_are_whole_in_a_4d_cine(
-    exported: Path, opened: Callable[..., Any], modality: str, is_whole: bool
-) -> None:
+def test_only_contours_are_whole_in_a_4d_cine(exported, opened, modality, is_whole) -> None:
     """If the part of SEG fails with a newer OHIF, docs/how-to/dicom.md has good news to tell."""
     labels = read_seg(seg_of(exported, "ED")).voxels
     page = opened("ED, phase", modality)

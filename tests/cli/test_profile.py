@@ -75,7 +75,7 @@ def ef_of(study: Path) -> float:
 # Made and learnt
 
 
-def test_made_profile_is_read_back(tmp_path: Path) -> None:
+def test_made_profile_is_read_back(tmp_path) -> None:
     file = tmp_path / "site.json"
     options = ("--es-base", "LV=1,rv=0.5", "--offset", "MYO=-0.5", "--papillary-as-muscle")
     said = run("profile", "make", "-o", file, *options).output
@@ -92,11 +92,11 @@ def test_made_profile_is_read_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options", [("--es-base", "LV=9"), ("--es-base", "MYO=1"), ("--offset", "LA=1")]
 )
-def test_impossible_profile_is_a_wrong_option(tmp_path: Path, options: tuple[str, str]) -> None:
+def test_impossible_profile_is_a_wrong_option(tmp_path, options) -> None:
     assert run("profile", "make", "-o", tmp_path / "site.json", *options).exit_code == 2
 
 
-def test_profile_is_learnt_from_reviewed_studies(tmp_path: Path) -> None:
+def test_profile_is_learnt_from_reviewed_studies(tmp_path) -> None:
     studies = tmp_path / "studies"
     for number in range(3):
         reviewed(studies / f"p{number}", lower=1)
@@ -113,7 +113,7 @@ def test_profile_is_learnt_from_reviewed_studies(tmp_path: Path) -> None:
     ("bound", "sentences"), [(1, (VOID, SITE_WIDTH)), (90, (HOLDS, SITE_WIDTH))]
 )
 def test_nine_studies_tell_whether_intervals_hold_and_have_their_own(
-    tmp_path: Path, bound: float, sentences: tuple[str, ...]
+    tmp_path, bound, sentences
 ) -> None:
     studies = tmp_path / "studies"
     for number in range(9):  # one reader agrees with the ensemble, so nothing else is learnt
@@ -132,7 +132,7 @@ def test_nine_studies_tell_whether_intervals_hold_and_have_their_own(
     assert profile.calibration == calibration_checksum(report["calibration"])
 
 
-def test_each_scanner_has_its_own_test_and_intervals(tmp_path: Path) -> None:
+def test_each_scanner_has_its_own_test_and_intervals(tmp_path) -> None:
     for number in range(9):
         reviewed(tmp_path / "studies" / f"a{number}", lower=number % 2, scanner="A 1")
     for number in range(2):
@@ -149,7 +149,7 @@ def test_each_scanner_has_its_own_test_and_intervals(tmp_path: Path) -> None:
     assert profile.intervals_for("another", "A 1") is None
 
 
-def test_intervals_are_those_of_the_ensemble_when_learnt_again(tmp_path: Path) -> None:
+def test_intervals_are_those_of_the_ensemble_when_learnt_again(tmp_path) -> None:
     profile = {"name": "wide", "intervals": {"LV EF": [90, 90], "LV ESV": [90, 90]}}
     for number in range(3):
         reviewed(tmp_path / "plain" / f"p{number}", lower=1)
@@ -159,7 +159,7 @@ def test_intervals_are_those_of_the_ensemble_when_learnt_again(tmp_path: Path) -
     assert plain.void
 
 
-def test_study_has_the_intervals_of_the_site(tmp_path: Path) -> None:
+def test_study_has_the_intervals_of_the_site(tmp_path) -> None:
     study = read_study(reviewed(tmp_path / "study", lower=0, scanner="A 1"))
     ensemble = ReviewSession(study).numbers.rules
     calibration = calibration_checksum(study.info.reports[1]["calibration"])
@@ -174,21 +174,21 @@ def test_study_has_the_intervals_of_the_site(tmp_path: Path) -> None:
     assert all(with_site(study, other) is study for other in others)
 
 
-def test_eight_studies_have_no_intervals_of_their_own(tmp_path: Path) -> None:
+def test_eight_studies_have_no_intervals_of_their_own(tmp_path) -> None:
     for number in range(8):
         reviewed(tmp_path / "studies" / f"p{number}", lower=0)
     run("profile", "learn", tmp_path / "studies", "-o", tmp_path / "site.json")
     assert read_profile(tmp_path / "site.json").intervals == {}
 
 
-def test_intervals_of_two_calibrations_are_not_compared(tmp_path: Path) -> None:
+def test_intervals_of_two_calibrations_are_not_compared(tmp_path) -> None:
     for number in range(9):
         reviewed(tmp_path / "studies" / f"p{number}", lower=0, bound=1 + number)
     said = run("profile", "learn", tmp_path / "studies", "-o", tmp_path / "site.json").output
     assert OTHER_CALIBRATIONS in said
 
 
-def test_one_reviewed_study_is_too_few(tmp_path: Path) -> None:
+def test_one_reviewed_study_is_too_few(tmp_path) -> None:
     reviewed(tmp_path / "studies" / "p", lower=1)
     outcome = run("profile", "learn", tmp_path / "studies", "-o", tmp_path / "site.json")
     assert outcome.exit_code == 1
@@ -239,9 +239,7 @@ def report(output: Path, name: str) -> dict[str, Any]:
     return content
 
 
-def test_labels_and_numbers_are_those_of_the_profile(
-    model: Path, cine: Path, wide: Path, tmp_path: Path
-) -> None:
+def test_labels_and_numbers_are_those_of_the_profile(model, cine, wide, tmp_path) -> None:
     assert predict(model, cine, tmp_path / "plain").exit_code == 0
     outcome = predict(model, cine, tmp_path / "drawn", "--profile", wide)
     assert outcome.exit_code == 0, outcome.output
@@ -260,9 +258,7 @@ def test_labels_and_numbers_are_those_of_the_profile(
         assert len(lv[0]) - len(lv[1]) == (1 if phase == 3 else 0)
 
 
-def test_continue_refuses_results_of_another_profile(
-    model: Path, cine: Path, wide: Path, tmp_path: Path
-) -> None:
+def test_continue_refuses_results_of_another_profile(model, cine, wide, tmp_path) -> None:
     output = tmp_path / "out"
     assert predict(model, cine, output, "--profile", wide).exit_code == 0
     again = predict(model, cine, output, "--profile", wide, "--continue")
@@ -272,16 +268,14 @@ def test_continue_refuses_results_of_another_profile(
     assert WIDE.recipe in other.output
 
 
-def test_image_of_unknown_phase_keeps_its_base(model: Path, wide: Path, tmp_path: Path) -> None:
+def test_image_of_unknown_phase_keeps_its_base(model, wide, tmp_path) -> None:
     image = write_volume(tmp_path / "heart.nii.gz")
     outcome = predict(model, image, tmp_path / "out", "--profile", wide)
     assert BASE_STAYS.format(profile="wide") in outcome.output
     assert BASE_STAYS.format(profile="wide") in report(tmp_path / "out", "heart")["notes"]
 
 
-def test_learnt_profile_that_draws_nothing_is_only_said(
-    model: Path, cine: Path, tmp_path: Path
-) -> None:
+def test_learnt_profile_that_draws_nothing_is_only_said(model, cine, tmp_path) -> None:
     learnt = replace(WIDE, learnt_from=2, learnt=("At ES your LV begins lower.",))
     write_profile(tmp_path / "learnt.json", learnt)
     assert predict(model, cine, tmp_path / "plain").exit_code == 0
@@ -296,7 +290,7 @@ def test_learnt_profile_that_draws_nothing_is_only_said(
 
 @pytest.mark.parametrize(("scanner", "ensemble"), [("", ""), ("A 1", ""), ("", "another")])
 def test_intervals_of_the_site_are_those_of_its_calibration_and_scanner(
-    model: Path, cine: Path, tmp_path: Path, scanner: str, ensemble: str
+    model, cine, tmp_path, scanner, ensemble
 ) -> None:
     is_own = not (scanner or ensemble)  # a NIfTI file is of an unknown scanner
     assert predict(model, cine, tmp_path / "plain").exit_code == 0
@@ -323,9 +317,7 @@ def test_intervals_of_the_site_are_those_of_its_calibration_and_scanner(
     assert other.exit_code == 1
 
 
-def test_cohort_names_the_profile_and_writes_no_studies(
-    model: Path, cine: Path, wide: Path, tmp_path: Path
-) -> None:
+def test_cohort_names_the_profile_and_writes_no_studies(model, cine, wide, tmp_path) -> None:
     output = tmp_path / "out"
     outcome = predict(model, cine.parent, output, "--profile", wide)
     assert outcome.exit_code == 0, outcome.output
@@ -335,9 +327,7 @@ def test_cohort_names_the_profile_and_writes_no_studies(
     assert predict(model, cine.parent, output, "--continue", "--save", "").exit_code == 1
 
 
-def test_study_is_not_drawn_by_a_profile(
-    model: Path, cine: Path, wide: Path, tmp_path: Path
-) -> None:
+def test_study_is_not_drawn_by_a_profile(model, cine, wide, tmp_path) -> None:
     outcome = predict(model, cine, tmp_path / "out", "--profile", wide, "--save", "study")
     assert outcome.exit_code == 1
     assert PROFILE_AND_STUDY.format(profile="wide") in outcome.output
@@ -346,9 +336,7 @@ def test_study_is_not_drawn_by_a_profile(
 @pytest.mark.parametrize(
     "site", [WIDE, SiteProfile(name="wide", intervals={"": {"LV EF": (1, 2)}})]
 )
-def test_another_computer_does_not_know_the_profile(
-    model: Path, tmp_path: Path, site: SiteProfile
-) -> None:
+def test_another_computer_does_not_know_the_profile(model, tmp_path, site) -> None:
     elsewhere = replace(SETTINGS, device="ssh://user@server")
     request = PredictionRequest(images=(), output=tmp_path, settings=elsewhere, profile=site)
     with pytest.raises(AppError, check=says(PROFILE_ELSEWHERE, profile="wide")):
@@ -356,12 +344,12 @@ def test_another_computer_does_not_know_the_profile(
 
 
 @pytest.mark.parametrize("widths", [(2.0, 1.0), (0.0, 0.0)])
-def test_impossible_intervals_of_a_profile_raise(widths: tuple[float, float]) -> None:
+def test_impossible_intervals_of_a_profile_raise(widths) -> None:
     with pytest.raises(ValueError, match="half-width"):
         SiteProfile(name="site", intervals={"": {"LV EF": widths}})
 
 
-def test_missing_profile_is_named(model: Path, cine: Path, tmp_path: Path) -> None:
+def test_missing_profile_is_named(model, cine, tmp_path) -> None:
     missing = tmp_path / "none.json"
     outcome = predict(model, cine, tmp_path / "out", "--profile", missing)
     assert outcome.exit_code == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.methods import ForwardPass
-from napari_bayes_nnunet.core.choices import DropoutPlacement
 from napari_bayes_nnunet.core.ensemble.training_settings import TrainingSettings
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import PLANS_ENTRY
 from napari_bayes_nnunet.nnunet import ModelError
@@ -78,7 +76,7 @@ def test_equal_slices_have_equal_logits() -> None:
 
 
 @pytest.mark.parametrize(("name", "dimension"), [("2d", 2), ("3d_fullres", 3)])
-def test_mirrors_commute_with_a_pass(name: str, dimension: int) -> None:
+def test_mirrors_commute_with_a_pass(name, dimension) -> None:
     network = make_network(name=name)
     batch = patches(2, dimension=dimension)
     mirrors = mirrors_of("full", tuple(range(dimension)))
@@ -122,7 +120,7 @@ def test_a_dropped_channel_is_a_constant_and_the_others_stay() -> None:
 
 
 @pytest.mark.parametrize("shape", [(2, 40, 5, 6), (2, 40, 3, 5, 6)])
-def test_channels_are_dropped_whole_and_scaled(shape: tuple[int, ...]) -> None:
+def test_channels_are_dropped_whole_and_scaled(shape) -> None:
     kind = torch.nn.Dropout2d if len(shape) == 4 else torch.nn.Dropout3d
     layer = torch.nn.Sequential(kind(p=0.25)).eval()
     with one_weight_sample(layer, seed=0):
@@ -133,7 +131,7 @@ def test_channels_are_dropped_whole_and_scaled(shape: tuple[int, ...]) -> None:
     assert 0.5 < float((mask > 0).float().mean()) < 0.95
 
 
-def test_a_pass_is_the_same_in_any_batches(tmp_path: Path) -> None:
+def test_a_pass_is_the_same_in_any_batches(tmp_path) -> None:
     ensemble = Ensemble(make_model(tmp_path, members=1, dropout=DROP), device="cpu")
     image = np.repeat(made_image((1, 60, 50)), 5, axis=0)
     (member,) = ensemble.folder.members
@@ -174,9 +172,7 @@ def chances(network: torch.nn.Module) -> dict[str, set[float]]:
 @pytest.mark.parametrize(
     ("placement", "decoder"), [("encoder", 0.0), ("everywhere", DROP), (None, DROP)]
 )
-def test_network_drops_where_its_plans_say(
-    placement: str | None, decoder: float, residual: bool
-) -> None:
+def test_network_drops_where_its_plans_say(placement, decoder, residual) -> None:
     network = make_network(placement, residual=residual)
     assert chances(network.module) == {"encoder": {DROP}, "decoder": {decoder}}
 
@@ -193,7 +189,7 @@ def test_placement_changes_passes_but_no_names() -> None:
 
 
 @pytest.mark.parametrize("placement", ["encoder", "everywhere"])
-def test_trainer_drops_where_its_settings_say(placement: DropoutPlacement) -> None:
+def test_trainer_drops_where_its_settings_say(placement) -> None:
     settings = TrainingSettings(dropout_placement=placement)
     written = plans_with(None) | {PLANS_ENTRY: json.loads(json.dumps(asdict(settings)))}
     assert read_settings(written).dropout_placement == placement
@@ -211,7 +207,7 @@ def test_settings_of_an_old_run_drop_everywhere() -> None:
     assert dropout_placement({PLANS_ENTRY: old}) == "everywhere"
 
 
-def test_unknown_placement_is_refused(tmp_path: Path) -> None:
+def test_unknown_placement_is_refused(tmp_path) -> None:
     model = make_model(tmp_path, members=1, dropout=DROP)
     written = json.loads((model / "plans.json").read_text())
     (model / "plans.json").write_text(json.dumps(written | {PLANS_ENTRY: {PLACEMENT: "skips"}}))

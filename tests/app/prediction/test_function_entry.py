@@ -12,7 +12,6 @@ from napari_bayes_nnunet.app.prediction.function_entry import read_pairs, update
 from napari_bayes_nnunet.app.prediction.output_files import with_geometry
 from napari_bayes_nnunet.app.report.number_warnings import GRIDS_DIFFER, NO_STROKE, SAME_PHASE
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.core.types import Spacing
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.study.case_report import read_report
 from tests.helpers.data.studies import made_report
@@ -45,7 +44,7 @@ def ef_of(folder: Path, cases: Iterable[str] = ENDS) -> float | None:
     return pairs[ENDS[0]].measured["LV EF"].value if pairs else None
 
 
-def test_two_images_of_one_recipe_are_a_pair(tmp_path: Path) -> None:
+def test_two_images_of_one_recipe_are_a_pair(tmp_path) -> None:
     write(tmp_path, "p_frame12", 50)
     assert ef_of(tmp_path) is None
     write(tmp_path, "p_frame01", 100)
@@ -65,7 +64,7 @@ def test_two_images_of_one_recipe_are_a_pair(tmp_path: Path) -> None:
         *({"members_asked": 1}, {"plans_sha256": "0" * 64}, {"members": None}, {"outdated": True}),
     ],
 )
-def test_report_of_another_recipe_forms_no_pair(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_report_of_another_recipe_forms_no_pair(tmp_path, changes) -> None:
     write(tmp_path, "p_frame01", 100)
     write(tmp_path, "p_frame12", 50)
     assert ef_of(tmp_path) == 50
@@ -73,7 +72,7 @@ def test_report_of_another_recipe_forms_no_pair(tmp_path: Path, changes: dict[st
     assert ef_of(tmp_path) is None
 
 
-def test_measurements_written_by_version_0_2_0_do_not_count(tmp_path: Path) -> None:
+def test_measurements_written_by_version_0_2_0_do_not_count(tmp_path) -> None:
     old = {"function": {"LV EF": {"value": 1.0}}, "function_warnings": ["Old."]}
     for case, lv in zip(ENDS, (100, 50), strict=True):
         write(tmp_path, case, lv, **old, warnings=["Dark.", "Old."])
@@ -84,7 +83,7 @@ def test_measurements_written_by_version_0_2_0_do_not_count(tmp_path: Path) -> N
     assert (alone["warnings"], "function" in alone) == (["Dark."], False)
 
 
-def test_pair_that_is_swapped_warns(tmp_path: Path) -> None:
+def test_pair_that_is_swapped_warns(tmp_path) -> None:
     write(tmp_path, "p_ED", 50, warnings=["Dark."])
     write(tmp_path, "p_ES", 100)
     pair = read_pairs(tmp_path, ["p_ED", "p_ES"])["p_ED"]
@@ -102,9 +101,7 @@ def test_pair_that_is_swapped_warns(tmp_path: Path) -> None:
         ((9, 20, 20), (10.0, 1.4063, 1.4063), 10),
     ],
 )
-def test_pair_on_different_grids_warns(
-    tmp_path: Path, shape: tuple[int, ...], spacing: Spacing, shift: float
-) -> None:
+def test_pair_on_different_grids_warns(tmp_path, shape, spacing, shift) -> None:
     def on_grid(case: str, lv: float, *grid: Any, shift: float = 0) -> str:
         affine = np.diag([1.0, 1.0, 1.0, 1.0])
         affine[2, 3] = shift
@@ -121,7 +118,7 @@ def test_pair_on_different_grids_warns(
     assert pair.warnings == (GRIDS_DIFFER.format(grids=f"{ed}; {es}"),)
 
 
-def test_cine_keeps_measurements_until_an_end_is_replaced(tmp_path: Path) -> None:
+def test_cine_keeps_measurements_until_an_end_is_replaced(tmp_path) -> None:
     def written() -> list[bool]:
         return ["function" in read(tmp_path, case) for case in ENDS]
 
@@ -141,14 +138,14 @@ def test_cine_keeps_measurements_until_an_end_is_replaced(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "changes", [{"image_sha256": "0" * 64}, {"mirroring": "none"}, {"ES": 11}, {"phases": 13}]
 )
-def test_cine_of_two_recipes_has_no_measurements(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_cine_of_two_recipes_has_no_measurements(tmp_path, changes) -> None:
     for phase, other in ((1, changes), (12, {})):
         write(tmp_path, f"p_frame{phase:02d}", 100 / phase, phase=phase, **CINE | other)
     update_function(tmp_path, "p", [1])
     assert not any("function" in read(tmp_path, case) for case in ENDS)
 
 
-def test_cine_with_one_phase_as_both_ends_warns(tmp_path: Path) -> None:
+def test_cine_with_one_phase_as_both_ends_warns(tmp_path) -> None:
     write(tmp_path, "p_frame03", 100, phase=3, phases=9, ED=3, ES=3)
     assert update_function(tmp_path, "p", [3]) == (SAME_PHASE,)
     assert read(tmp_path, "p_frame03")["warnings"] == [SAME_PHASE]

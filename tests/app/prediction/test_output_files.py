@@ -51,7 +51,7 @@ from ...helpers.data.folders import finish
 from ...helpers.data.models import made_image, make_model
 
 
-def test_a_file_that_stays_keeps_no_other(tmp_path: Path) -> None:
+def test_a_file_that_stays_keeps_no_other(tmp_path) -> None:
     """As on Windows, where a file that is open elsewhere cannot be deleted."""
     labels, report = tmp_path / "heart.nii.gz", tmp_path / "heart.json"
     labels.mkdir()  # cannot be deleted as a file
@@ -116,9 +116,7 @@ def usual(ensemble: Ensemble, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-def test_slices_on_another_axis_change_no_result(
-    ensemble: Ensemble, usual: Path, tmp_path: Path, axis: int
-) -> None:
+def test_slices_on_another_axis_change_no_result(ensemble, usual, tmp_path, axis) -> None:
     file = write_stored(tmp_path / "in/heart.nii.gz", made_image((4, 50, 40)), axis)
     outcome = segment(ensemble, file, tmp_path)
     note = SLICES_STORED.format(axis="xy"[axis])
@@ -158,9 +156,7 @@ def test_slices_on_another_axis_change_no_result(
     assert np.array_equal(prediction.probabilities, plain.probabilities)
 
 
-def test_slices_on_a_fourth_axis_change_no_result(
-    ensemble: Ensemble, usual: Path, tmp_path: Path
-) -> None:
+def test_slices_on_a_fourth_axis_change_no_result(ensemble, usual, tmp_path) -> None:
     joined = nib.Nifti1Image(made_image((4, 50, 40)).T[:, :, np.newaxis], None)
     joined.header.set_zooms((1.2, 1.9, 1.0, 8.0))
     (tmp_path / "in").mkdir()
@@ -177,7 +173,7 @@ def test_slices_on_a_fourth_axis_change_no_result(
     assert read_study_image(study.info, tmp_path / "in/heart.nii.gz").shape == (4, 50, 40)
 
 
-def test_cine_with_slices_on_x_gives_same_result(ensemble: Ensemble, tmp_path: Path) -> None:
+def test_cine_with_slices_on_x_gives_same_result(ensemble, tmp_path) -> None:
     voxels = made_image((2, 4, 50, 40))
     results = []
     for name, axis in (("usual", 2), ("other", 0)):
@@ -189,7 +185,7 @@ def test_cine_with_slices_on_x_gives_same_result(ensemble: Ensemble, tmp_path: P
     assert np.array_equal(*results)
 
 
-def test_usual_image_has_no_note_on_geometry(usual: Path) -> None:
+def test_usual_image_has_no_note_on_geometry(usual) -> None:
     report = read_report(usual)
     assert report["spacing_from"] == "pixdim"
     assert "volumes_ml_by_pixdim" not in report
@@ -197,7 +193,7 @@ def test_usual_image_has_no_note_on_geometry(usual: Path) -> None:
     assert all("Not checked" in warning for warning in report["warnings"])
 
 
-def test_affine_decides_the_volumes_and_report_has_both(ensemble: Ensemble, tmp_path: Path) -> None:
+def test_affine_decides_the_volumes_and_report_has_both(ensemble, tmp_path) -> None:
     file = write_two_sizes(tmp_path / "in/heart.nii.gz", made_image((4, 50, 40)))
     outcome = segment(ensemble, file, tmp_path)
     report = read_report(tmp_path)
@@ -220,9 +216,7 @@ def test_affine_decides_the_volumes_and_report_has_both(ensemble: Ensemble, tmp_
 
 
 @pytest.mark.parametrize(("shear", "skew"), [(0.1, None), (1.0, 0.5**0.5)])
-def test_skewed_axes_are_noted_with_their_factor(
-    tmp_path: Path, shear: float, skew: float | None
-) -> None:
+def test_skewed_axes_are_noted_with_their_factor(tmp_path, shear, skew) -> None:
     affine = np.diag([1.2, 1.9, 10, 1])
     affine[0, 2] = shear * 10
     nib.save(nib.Nifti1Image(made_image((4, 50, 40)).T, affine), tmp_path / "heart.nii")
@@ -240,14 +234,14 @@ def test_skewed_axes_are_noted_with_their_factor(
         *((7, (10.0, 1.4, 1.4), False), (60, (1.4, 1.4, 1.4), False), (3, (5.0, 1.4, 1.4), False)),
     ],
 )
-def test_unknown_distance_of_slices_is_noted(slices: int, spacing: Spacing, noted: bool) -> None:
+def test_unknown_distance_of_slices_is_noted(slices, spacing, noted) -> None:
     geometry = make_geometry((slices, 50, 40), spacing)
     notes = [str(statement(CLOSE_SLICES, change("spacing"), distance=1.0))] * noted
     assert with_geometry({}, geometry)["notes"] == notes
     assert with_geometry({}, replace(geometry, given_spacing=(10.0, 1.4, 1.4)))["notes"] == []
 
 
-def test_given_spacing_decides_and_is_kept(ensemble: Ensemble, tmp_path: Path) -> None:
+def test_given_spacing_decides_and_is_kept(ensemble, tmp_path) -> None:
     file = write_two_sizes(tmp_path / "in/heart.nii.gz", made_image((4, 50, 40)))
     given: Spacing = (6.0, 1.9, 1.2)
     segment(ensemble, file, tmp_path, spacing=given)
@@ -272,7 +266,7 @@ def test_given_spacing_decides_and_is_kept(ensemble: Ensemble, tmp_path: Path) -
         assert is_same == (spacing == given)
 
 
-def test_spacing_on_the_command_line(ensemble: Ensemble, tmp_path: Path) -> None:
+def test_spacing_on_the_command_line(ensemble, tmp_path) -> None:
     file = write_two_sizes(tmp_path / "in/heart.nii.gz", made_image((4, 50, 40)))
     words = ["predict", str(ensemble.folder.path), str(file), "-o", str(tmp_path)]
     words += ["--mirroring", "none", "--spacing"]
@@ -282,9 +276,7 @@ def test_spacing_on_the_command_line(ensemble: Ensemble, tmp_path: Path) -> None
     assert read_report(tmp_path)["spacing_mm"] == [6.0, 1.9, 1.2]
 
 
-def test_swapped_header_is_corrected_with_the_slices_first(
-    ensemble: Ensemble, tmp_path: Path
-) -> None:
+def test_swapped_header_is_corrected_with_the_slices_first(ensemble, tmp_path) -> None:
     voxels = made_image((4, 50, 40))
     straight = write_stored(tmp_path / "in/straight.nii.gz", voxels, 2)
     swapped = write_stored(tmp_path / "in/swapped.nii.gz", voxels, 1)
@@ -309,14 +301,14 @@ def test_swapped_header_is_corrected_with_the_slices_first(
 
 
 @pytest.mark.parametrize("step", [0.0, -8.0, float("nan"), float("inf")])
-def test_impossible_spacing_is_refused(ensemble: Ensemble, tmp_path: Path, step: float) -> None:
+def test_impossible_spacing_is_refused(ensemble, tmp_path, step) -> None:
     request = PredictionRequest(images=(), output=tmp_path, spacing=(step, 1.5, 1.5))
     with pytest.raises(AppError) as caught:
         check_request(ensemble.folder, request)
     assert caught.value.values["setting"] == "spacing"
 
 
-def test_evaluation_says_what_has_no_position(ensemble: Ensemble, tmp_path: Path) -> None:
+def test_evaluation_says_what_has_no_position(ensemble, tmp_path) -> None:
     for name, code in (("placed", 1), ("unplaced", 0)):
         for folder in ("labels", "predictions"):
             labels = np.zeros((4, 50, 40), np.uint8)
@@ -340,7 +332,7 @@ def assert_in_use(error: AppError, output: Path) -> None:
 
 @pytest.mark.parametrize("first", [lambda o: locked_case(o, "a"), locked_output])
 @pytest.mark.parametrize("second", [lambda o: locked_case(o, "a"), locked_output])
-def test_second_run_into_one_output_is_refused(tmp_path: Path, first, second) -> None:
+def test_second_run_into_one_output_is_refused(tmp_path, first, second) -> None:
     output = tmp_path / "out"
     with first(output):
         with pytest.raises(AppError) as caught, second(output):
@@ -351,13 +343,13 @@ def test_second_run_into_one_output_is_refused(tmp_path: Path, first, second) ->
     assert list(output.iterdir()) == []
 
 
-def test_other_cases_of_one_output_are_free(tmp_path: Path) -> None:
+def test_other_cases_of_one_output_are_free(tmp_path) -> None:
     with locked_case(tmp_path, "a"), locked_case(tmp_path, "b"):
         pass
     assert list(tmp_path.iterdir()) == []
 
 
-def test_lock_of_a_dead_process_blocks_no_run(tmp_path: Path) -> None:
+def test_lock_of_a_dead_process_blocks_no_run(tmp_path) -> None:
     code = (
         "import os, sys; from pathlib import Path\n"
         "from napari_bayes_nnunet.app.prediction.output_files import locked_output\n"
@@ -370,7 +362,7 @@ def test_lock_of_a_dead_process_blocks_no_run(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folder_that_cannot_be_written_is_not_locked(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_written_is_not_locked(tmp_path) -> None:
     (tmp_path / "out").write_text("a file")
     with locked_output(tmp_path / "out"), locked_case(tmp_path / "out", "a"):
         pass

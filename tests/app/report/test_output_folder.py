@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from ...helpers.processes.small_disk import second_path
 TABLES = {"cases.csv": "method,case", "summary.json": "{"}
 
 
-def test_folder_of_the_inputs_is_refused(tmp_path: Path) -> None:
+def test_folder_of_the_inputs_is_refused(tmp_path) -> None:
     inputs = {"images": tmp_path / "a", "reference labels": None}
     refuse_folder_of_inputs(tmp_path / "a" / "report", inputs)
     (tmp_path / "link").symlink_to(tmp_path / "a")
@@ -43,7 +42,7 @@ def test_folder_of_the_inputs_is_refused(tmp_path: Path) -> None:
         assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)
 
 
-def test_cases_of_a_dataset_are_refused(tmp_path: Path) -> None:
+def test_cases_of_a_dataset_are_refused(tmp_path) -> None:
     refuse_folder_of_inputs(tmp_path / "labelsTr", {})
     (tmp_path / "dataset.json").write_text("{}")
     refuse_folder_of_inputs(tmp_path / "predictions", {})
@@ -64,16 +63,14 @@ def test_cases_of_a_dataset_are_refused(tmp_path: Path) -> None:
         ).__enter__(),
     ],
 )
-def test_settings_in_the_current_folder_are_refused(
-    check: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_in_the_current_folder_are_refused(check, tmp_path, monkeypatch) -> None:
     (tmp_path / "matplotlibrc").write_text("text.usetex: True")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(AppError, check=says(FOREIGN_SETTINGS)):
         check(Path("report"))
 
 
-def test_inputs_at_another_path_are_refused(tmp_path: Path) -> None:
+def test_inputs_at_another_path_are_refused(tmp_path) -> None:
     (tmp_path / "labelsTr").mkdir()
     (tmp_path / "dataset.json").write_text("{}")
     with second_path(tmp_path / "labelsTr") as output:
@@ -82,7 +79,7 @@ def test_inputs_at_another_path_are_refused(tmp_path: Path) -> None:
                 refuse_folder_of_inputs(output, inputs)
 
 
-def test_files_of_others_are_not_replaced(tmp_path: Path) -> None:
+def test_files_of_others_are_not_replaced(tmp_path) -> None:
     def refused() -> str:
         with pytest.raises(AppError) as caught:
             refuse_foreign_files(tmp_path, TABLES, ["report.html"])
@@ -103,13 +100,13 @@ def test_files_of_others_are_not_replaced(tmp_path: Path) -> None:
     assert refused() == "summary.json"
 
 
-def test_report_written_on_windows_is_replaced(tmp_path: Path) -> None:
+def test_report_written_on_windows_is_replaced(tmp_path) -> None:
     (tmp_path / "summary.json").write_bytes(b'{\r\n "interval": 0.95\r\n}\r\n')
     refuse_foreign_files(tmp_path, {"summary.json": '{\n "interval": '}, [])
 
 
 @pytest.mark.parametrize("report", [".", "..", "/", "results/.."])
-def test_report_needs_a_name(report: str) -> None:
+def test_report_needs_a_name(report) -> None:
     with pytest.raises(AppError) as caught:
         report_files(Path(report), ".csv", ".png")
     assert caught.value.values["folder"] == Path(report)

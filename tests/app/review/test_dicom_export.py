@@ -70,7 +70,7 @@ def study(images: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_labels_and_numbers_are_exported(study: Path, images: Path, tmp_path: Path) -> None:
+def test_labels_and_numbers_are_exported(study, images, tmp_path) -> None:
     session = ReviewSession(read_study(study))
     files = export_session(session, images, tmp_path / "out")
     assert [file.name for file in files] == [
@@ -91,7 +91,7 @@ def test_labels_and_numbers_are_exported(study: Path, images: Path, tmp_path: Pa
     assert "Doe" not in files[3].read_text()
 
 
-def test_files_carry_patient_and_study_of_the_images(tmp_path: Path) -> None:
+def test_files_carry_patient_and_study_of_the_images(tmp_path) -> None:
     about = {
         "PatientAge": "070Y", "PatientSize": 1.7, "PatientWeight": 70.5,
         "IssuerOfPatientID": "Hospital", "StudyDescription": "Cardiac", "PatientSex": None,
@@ -110,9 +110,7 @@ def test_files_carry_patient_and_study_of_the_images(tmp_path: Path) -> None:
         assert {n: written[n].value for n in names} == {n: known[n].value for n in names}
 
 
-def test_command_lists_the_files_and_notes_open_slices(
-    study: Path, images: Path, tmp_path: Path
-) -> None:
+def test_command_lists_the_files_and_notes_open_slices(study, images, tmp_path) -> None:
     arguments = ["export-dicom", str(study), str(images), "-o", str(tmp_path / "out")]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
@@ -124,7 +122,7 @@ def test_command_lists_the_files_and_notes_open_slices(
     assert not CliRunner().invoke(main, arguments).stderr
 
 
-def test_command_writes_label_maps_and_contours(study: Path, images: Path, tmp_path: Path) -> None:
+def test_command_writes_label_maps_and_contours(study, images, tmp_path) -> None:
     arguments = ["export-dicom", str(study), str(images), "-o", str(tmp_path / "out")]
     done = CliRunner().invoke(main, [*arguments, "--labelmap", "--contours"])
     assert done.exit_code == 0, done.output
@@ -144,7 +142,7 @@ def test_command_writes_label_maps_and_contours(study: Path, images: Path, tmp_p
     assert found == [sum(len(join_holes(s[label])) for s in slices) for label in (1, 2, 3)]
 
 
-def test_command_compares_with_a_set_of_ranges(study: Path, images: Path, tmp_path: Path) -> None:
+def test_command_compares_with_a_set_of_ranges(study, images, tmp_path) -> None:
     state = read_study(study).review
     write_review(study, replace(state, patient=Patient(sex="m"), papillary_as_muscle=False))
     site = tmp_path / "site.csv"
@@ -169,7 +167,7 @@ def test_command_compares_with_a_set_of_ranges(study: Path, images: Path, tmp_pa
     assert compared("muscle")[0].startswith("Papillary muscles as muscle: ")
 
 
-def test_descriptions_say_what_was_accepted(study: Path, images: Path, tmp_path: Path) -> None:
+def test_descriptions_say_what_was_accepted(study, images, tmp_path) -> None:
     session = ReviewSession(read_study(study))
     session.decide((ED, 0), "accepted")
     *labels, report, _ = export_session(session, images, tmp_path / "out")
@@ -189,7 +187,7 @@ def test_descriptions_say_what_was_accepted(study: Path, images: Path, tmp_path:
 FLAGGED = f"Phase {ES} (ES), slice 2", "flagged. Trabekel – zu prüfen"
 
 
-def test_sr_says_what_the_report_says(study: Path, images: Path, tmp_path: Path) -> None:
+def test_sr_says_what_the_report_says(study, images, tmp_path) -> None:
     session = ReviewSession(read_study(study))
     session.numbers.rules = {"LV EF": RULE}
     session.ranges = read_normal_ranges("petersen2017")
@@ -218,7 +216,7 @@ def test_sr_says_what_the_report_says(study: Path, images: Path, tmp_path: Path)
     assert [part for part in others if part not in report] == []
 
 
-def test_series_of_end_diastole_comes_first(images: Path, tmp_path: Path) -> None:
+def test_series_of_end_diastole_comes_first(images, tmp_path) -> None:
     geometry = read_dicom(images).geometry
     folder = make_cine(tmp_path / "study", geometry=geometry, phases=(1, 2, 3), ed=3, es=1)
     *labels, _, _ = export_session(ReviewSession(read_study(folder)), images, tmp_path / "out")
@@ -229,7 +227,7 @@ def test_series_of_end_diastole_comes_first(images: Path, tmp_path: Path) -> Non
     assert phases == ["ED, phase 3 of 4", "ES, phase 1 of 4", "phase 2 of 4"]
 
 
-def test_phases_outside_the_queue_count_as_open(images: Path, tmp_path: Path) -> None:
+def test_phases_outside_the_queue_count_as_open(images, tmp_path) -> None:
     geometry = read_dicom(images).geometry
     folder = make_cine(tmp_path / "study", geometry=geometry, phases=(1, 2, 3), ed=ED, es=ES)
     session = ReviewSession(read_study(folder))
@@ -240,7 +238,7 @@ def test_phases_outside_the_queue_count_as_open(images: Path, tmp_path: Path) ->
     assert str(accepted.total) in describe_open_slices(session, session.phases)
 
 
-def test_output_folder_and_images_are_checked(study: Path, images: Path, tmp_path: Path) -> None:
+def test_output_folder_and_images_are_checked(study, images, tmp_path) -> None:
     session = ReviewSession(read_study(study))
     before = sorted(images.rglob("*"))
     with pytest.raises(AppError, check=says_only(folder=images, contents="images")):
@@ -257,7 +255,7 @@ def test_output_folder_and_images_are_checked(study: Path, images: Path, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def test_voxel_size_given_by_hand_fits_the_images(images: Path, tmp_path: Path) -> None:
+def test_voxel_size_given_by_hand_fits_the_images(images, tmp_path) -> None:
     stored = read_dicom(images).geometry
     geometry = replace(stored, given_spacing=(10.0, 1.5, 1.25))
     folder = make_cine(tmp_path / "study", geometry=geometry, ed=ED, es=ES)
@@ -267,9 +265,7 @@ def test_voxel_size_given_by_hand_fits_the_images(images: Path, tmp_path: Path) 
     assert read_seg(file).geometry.same_grid(stored.frame())
 
 
-def test_labels_that_cannot_be_read_back_are_removed(
-    study: Path, images: Path, tmp_path: Path
-) -> None:
+def test_labels_that_cannot_be_read_back_are_removed(study, images, tmp_path) -> None:
     for stack in read_stacks(images):
         for number, of_slice in enumerate(stack.slices):
             file = of_slice[ES - 1].file
@@ -283,7 +279,7 @@ def test_labels_that_cannot_be_read_back_are_removed(
     assert [file.name for file in (tmp_path / "out").iterdir()] == [f"{CASE}_frame01_seg.dcm"]
 
 
-def test_numbers_say_among_how_many_phases_ed_and_es_are(images: Path, tmp_path: Path) -> None:
+def test_numbers_say_among_how_many_phases_ed_and_es_are(images, tmp_path) -> None:
     how = {"ed": ED, "es": ES, "phases_from": FOUND_AMONG_CHOSEN}
     folder = make_cine(tmp_path / "study", geometry=read_dicom(images).geometry, **how)
     session = ReviewSession(read_study(folder))

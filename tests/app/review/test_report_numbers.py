@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -62,15 +61,13 @@ def test_large_number_has_its_interval_or_is_reviewed() -> None:
     ("unit", "ends", "text"),
     [("%", (8.64, 29.6), "8.6–29.6"), ("L/min", (0.691, 3.57), "0.69–3.57")],
 )
-def test_interval_has_decimals_of_its_number(
-    unit: str, ends: tuple[float, float], text: str
-) -> None:
+def test_interval_has_decimals_of_its_number(unit, ends, text) -> None:
     number = replace(measured("RV CO", 20), unit=unit, intervals={80: (0, 1), 90: ends})
     assert format_interval(number, interval_level([number]), to="–") == text
     assert format_interval(number, None) == format_interval(None, 90) == ""
 
 
-def test_numbers_are_written_as_csv(tmp_path: Path) -> None:
+def test_numbers_are_written_as_csv(tmp_path) -> None:
     file = tmp_path / "numbers.csv"
     write_numbers(file, BEFORE, AFTER, OPEN, state="DRAFT")
     with file.open(encoding="ascii", newline="") as stream:
@@ -99,7 +96,7 @@ def test_numbers_are_written_as_csv(tmp_path: Path) -> None:
     assert rows[0]["low"] == rows[0]["interval_percent"] == ""
 
 
-def test_ranges_and_the_second_rule_are_written_in_ascii(tmp_path: Path) -> None:
+def test_ranges_and_the_second_rule_are_written_in_ascii(tmp_path) -> None:
     file, lines = tmp_path / "numbers.csv", ("Men: 35.4 to 70.6 g/m² (mean ± 1.96 SD).",)
     beside = (
         replace(NORMAL, lines=lines, verdict="▲ high"),
@@ -115,7 +112,7 @@ def test_ranges_and_the_second_rule_are_written_in_ascii(tmp_path: Path) -> None
     assert (ef["verdict"], ef["papillary_as_muscle"], ef["by_valve_plane"]) == ("", "24.26", "")
 
 
-def test_unknown_numbers_are_empty_fields(tmp_path: Path) -> None:
+def test_unknown_numbers_are_empty_fields(tmp_path) -> None:
     file = tmp_path / "numbers.csv"
     write_numbers(file, {}, numbers(measured("LV EDVi", 60, unit="mL/m²")), {}, state="reviewed")
     assert file.read_text(encoding="ascii").splitlines()[1] == (
@@ -123,7 +120,7 @@ def test_unknown_numbers_are_empty_fields(tmp_path: Path) -> None:
     )
 
 
-def test_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+def test_file_that_cannot_be_written_is_refused(tmp_path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError) as caught:
         write_numbers(tmp_path / "file" / "out", BEFORE, AFTER, OPEN, state="")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import re
 from pathlib import Path
-from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -64,7 +63,7 @@ def thickest_mid_segment(session: ReviewSession) -> str:
     return SEGMENTS[max(range(7, 13), key=lambda n: numbers[f"AHA {n} ED"].value) - 1]
 
 
-def test_every_segment_has_its_three_numbers(session: ReviewSession) -> None:
+def test_every_segment_has_its_three_numbers(session) -> None:
     walls = measure_walls(session)
     assert list(walls.numbers) == ALL
     assert walls.notes == (DRAFT.format(slices="8 slices"), METHOD)
@@ -77,12 +76,12 @@ def test_every_segment_has_its_three_numbers(session: ReviewSession) -> None:
     assert all(number.intervals == {} for number in walls.numbers.values())
 
 
-def test_accepted_walls_are_no_draft(session: ReviewSession) -> None:
+def test_accepted_walls_are_no_draft(session) -> None:
     accept(session, ED, ES)
     assert measure_walls(session).notes == (METHOD,)
 
 
-def test_an_edit_counts_only_in_its_segment(session: ReviewSession) -> None:
+def test_an_edit_counts_only_in_its_segment(session) -> None:
     before = measure_walls(session).numbers
     thicken_the_top(session)
     after = measure_walls(session).numbers
@@ -95,7 +94,7 @@ def test_an_edit_counts_only_in_its_segment(session: ReviewSession) -> None:
     }
 
 
-def test_a_preview_counts_for_nothing(session: ReviewSession) -> None:
+def test_a_preview_counts_for_nothing(session) -> None:
     before = measure_walls(ReviewSession(session.study)).numbers
     session.preview = (ED, 1), session.labels_in((ED, 1)).copy()
     session.labels_in((ED, 1))[:] = 0
@@ -111,9 +110,7 @@ def test_a_preview_counts_for_nothing(session: ReviewSession) -> None:
         (None, "Mid anterior", False),
     ],
 )
-def test_walls_are_named_by_the_position_of_the_patient(
-    tmp_path: Path, affine: np.ndarray | None, wall: str, is_known: bool
-) -> None:
+def test_walls_are_named_by_the_position_of_the_patient(tmp_path, affine, wall, is_known) -> None:
     geometry = make_geometry(CINE.shape, SPACING, frame_time=46, affine=affine)
     folder = make_cine(tmp_path / "study", ed=ED, es=ES, geometry=geometry)
     session = ReviewSession(read_study(folder))
@@ -132,13 +129,13 @@ def test_walls_are_named_by_the_position_of_the_patient(
         ({"removed": range(4), "geometry": make_geometry(CINE.shape, SPACING)}, BASE_UNKNOWN),
     ],
 )
-def test_reason_without_numbers(tmp_path: Path, changes: dict[str, Any], note: str) -> None:
+def test_reason_without_numbers(tmp_path, changes, note) -> None:
     folder = make_cine(tmp_path / "study", **({"ed": ED, "es": ES} | changes))
     walls = measure_walls(ReviewSession(read_study(folder)))
     assert (walls.numbers, walls.notes) == ({}, (note,))
 
 
-def test_export_has_the_segments(session: ReviewSession, tmp_path: Path) -> None:
+def test_export_has_the_segments(session, tmp_path) -> None:
     accept(session, ED)
     session.labels_in((ES, 0))[session.labels_in((ES, 0)) == RV] = 0
     _, table, report = export_review(session, None, tmp_path, queue=[])
@@ -162,7 +159,7 @@ def test_export_has_the_segments(session: ReviewSession, tmp_path: Path) -> None
     assert cells[:4] == ["1", *(f"{numbers[name].value:.1f}" for name in ALL[:3])]
 
 
-def test_structured_report_has_segments_and_phases(tmp_path: Path) -> None:
+def test_structured_report_has_segments_and_phases(tmp_path) -> None:
     geometry = write_dicoms(tmp_path / "in")
     folder = make_cine(tmp_path / "study", geometry=geometry, ed=ED, es=ES)
     session = ReviewSession(read_study(folder))

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -109,7 +108,7 @@ def settings_of(method: str, **others: Any) -> SegmentationSettings:
     return SegmentationSettings(method=method, mirroring="none", window="whole", **others)
 
 
-def test_temperature_is_fitted_on_validation_cases(calibrated: Path, hearts: Path) -> None:
+def test_temperature_is_fitted_on_validation_cases(calibrated, hearts) -> None:
     ensemble = Ensemble(calibrated, device="cpu")
     held_back = read_record(calibrated / "ensemble.json").folds["0"]["validation_cases"]
     probabilities, labels = [], []
@@ -141,7 +140,7 @@ def test_temperature_is_fitted_on_validation_cases(calibrated: Path, hearts: Pat
 
 
 def test_interrupted_calibration_until_stable_is_resumed(
-    calibrated: Path, hearts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    calibrated, hearts, tmp_path, monkeypatch
 ) -> None:
     copy = tmp_path / "run"
     shutil.copytree(calibrated, copy)
@@ -163,9 +162,7 @@ def test_interrupted_calibration_until_stable_is_resumed(
     assert len(computed) == 2 * len(cases) - 1
 
 
-def test_case_that_cannot_be_segmented_is_left_out(
-    calibrated: Path, hearts: Path, tmp_path: Path
-) -> None:
+def test_case_that_cannot_be_segmented_is_left_out(calibrated, hearts, tmp_path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(calibrated, copy)
     data = tmp_path / "data"
@@ -187,9 +184,7 @@ def test_case_that_cannot_be_segmented_is_left_out(
         next(steps)
 
 
-def test_case_with_voxels_to_ignore_is_left_out(
-    calibrated: Path, hearts: Path, tmp_path: Path
-) -> None:
+def test_case_with_voxels_to_ignore_is_left_out(calibrated, hearts, tmp_path) -> None:
     data = tmp_path / "data"
     shutil.copytree(hearts, data)
     names = read_record(calibrated / "ensemble.json").folds["0"]["validation_cases"]
@@ -209,9 +204,7 @@ def test_case_with_voxels_to_ignore_is_left_out(
     assert compared.name == second.name
 
 
-def test_predict_uses_the_fitted_temperature(
-    calibrated: Path, hearts: Path, tmp_path: Path
-) -> None:
+def test_predict_uses_the_fitted_temperature(calibrated, hearts, tmp_path) -> None:
     image = read_dataset(hearts).cases[0].images[0]
     start = (calibrated, image, "-o", tmp_path)
     for given, expected, said in (
@@ -233,9 +226,7 @@ def test_predict_uses_the_fitted_temperature(
     assert "temperature 2.5" in text
 
 
-def test_predict_takes_the_window_of_the_calibration(
-    calibrated: Path, hearts: Path, tmp_path: Path
-) -> None:
+def test_predict_takes_the_window_of_the_calibration(calibrated, hearts, tmp_path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(calibrated, copy)
     content = json.loads((copy / FILE).read_text())
@@ -255,7 +246,7 @@ def test_predict_takes_the_window_of_the_calibration(
     assert result.settings.window == "whole"
 
 
-def test_temperature_that_was_not_fitted_raises(calibrated: Path) -> None:
+def test_temperature_that_was_not_fitted_raises(calibrated) -> None:
     folder = Ensemble(calibrated, device="cpu").folder
     with pytest.raises(AppError) as caught:
         fitted_temperature(folder, SegmentationSettings(method="swa"))
@@ -276,7 +267,7 @@ def test_temperature_that_was_not_fitted_raises(calibrated: Path) -> None:
     assert command.endswith("--window whole --largest-component on --until-stable")
 
 
-def test_members_of_several_folds_are_refused(tmp_path: Path, hearts: Path) -> None:
+def test_members_of_several_folds_are_refused(tmp_path, hearts) -> None:
     model = make_model(tmp_path, members=1)
     shutil.copytree(model / "fold_0", model / "fold_1")
     ensemble = Ensemble(model, device="cpu")
@@ -298,9 +289,7 @@ def deep_ensemble(
     return Ensemble(folder, device="cpu"), settings_of("deep-ensemble", members=2)
 
 
-def test_cases_that_another_training_has_seen_are_left_out(
-    trained_run: Path, hearts: Path, tmp_path: Path
-) -> None:
+def test_cases_that_another_training_has_seen_are_left_out(trained_run, hearts, tmp_path) -> None:
     fold = read_record(trained_run / "ensemble.json").folds["0"]
     (*kept, first), trained = fold["validation_cases"], fold["training_cases"]
     second = {"training_cases": [*trained[1:], first], "validation_cases": [*kept, trained[0]]}
@@ -315,7 +304,7 @@ def test_cases_that_another_training_has_seen_are_left_out(
         list(calibrate(ensemble, hearts, settings))
 
 
-def test_temperature_of_another_training_or_fold_is_not_used(calibrated: Path) -> None:
+def test_temperature_of_another_training_or_fold_is_not_used(calibrated) -> None:
     folder = Ensemble(calibrated, device="cpu").folder
     assert fitted_temperature(folder, settings_of("multi"))
     for change in ({"sha256": "0" * 64}, {"fold": "1"}):
@@ -329,24 +318,20 @@ def test_temperature_of_another_training_or_fold_is_not_used(calibrated: Path) -
     assert fitted_temperature(unknown, settings_of("multi"))
 
 
-def test_read_only_ensemble_is_refused_before_the_work(
-    calibrated: Path, hearts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_read_only_ensemble_is_refused_before_the_work(calibrated, hearts, monkeypatch) -> None:
     ensemble = Ensemble(calibrated, device="cpu")
     monkeypatch.setattr(os, "access", lambda path, mode: path != calibrated)
     with pytest.raises(AppError, check=says_only(folder=calibrated)):
         next(calibrate(ensemble, hearts, settings_of("multi")))
 
 
-def test_dataset_without_validation_cases_raises(tmp_path: Path, hearts: Path) -> None:
+def test_dataset_without_validation_cases_raises(tmp_path, hearts) -> None:
     ensemble = Ensemble(make_model(tmp_path), device="cpu")
     with pytest.raises(AppError, check=says_only(dataset=hearts, training=ensemble.folder.name)):
         list(calibrate(ensemble, hearts, settings_of("multi", members=3)))
 
 
-def test_dataset_with_other_labels_is_refused(
-    calibrated: Path, hearts: Path, tmp_path: Path
-) -> None:
+def test_dataset_with_other_labels_is_refused(calibrated, hearts, tmp_path) -> None:
     swapped = tmp_path / "swapped"
     shutil.copytree(hearts, swapped)
     content = json.loads((swapped / "dataset.json").read_text())
@@ -367,9 +352,7 @@ def test_dataset_with_other_labels_is_refused(
         None,
     ],
 )
-def test_damaged_file_is_named(
-    with_rules: Path, tmp_path: Path, change: dict[str, Any] | None
-) -> None:
+def test_damaged_file_is_named(with_rules, tmp_path, change) -> None:
     row = {} if change is None else {**rows_of(with_rules)[0], **change}
     (tmp_path / FILE).write_text(json.dumps({"format": 1, "calibrations": [row]}))
     with pytest.raises(DataError) as caught:
@@ -377,7 +360,7 @@ def test_damaged_file_is_named(
     assert FILE in str(caught.value)
 
 
-def test_newer_calibration_and_a_loop_of_links_are_refused(tmp_path: Path) -> None:
+def test_newer_calibration_and_a_loop_of_links_are_refused(tmp_path) -> None:
     (tmp_path / FILE).write_text(json.dumps({"format": 2}))
     with pytest.raises(DataError) as caught:
         read_calibrations(tmp_path)
@@ -416,7 +399,7 @@ for moment in ("fsync", "replace"):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
-def test_kill_while_saving_keeps_earlier_temperatures(calibrated: Path, tmp_path: Path) -> None:
+def test_kill_while_saving_keeps_earlier_temperatures(calibrated, tmp_path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(calibrated, copy)
     before = (copy / FILE).read_bytes()
@@ -436,7 +419,7 @@ def test_kill_while_saving_keeps_earlier_temperatures(calibrated: Path, tmp_path
         assert len(read_calibrations(copy)) == len(rows_of(calibrated))
 
 
-def test_temperature_of_the_calibration_is_the_default(calibrated: Path) -> None:
+def test_temperature_of_the_calibration_is_the_default(calibrated) -> None:
     folder = Ensemble(calibrated, device="cpu").folder
     fitted = fitted_temperature(folder, settings_of("multi"))
     assert chosen_temperature(folder, settings_of("multi")) == fitted
@@ -451,9 +434,7 @@ def test_temperature_of_the_calibration_is_the_default(calibrated: Path) -> None
     ("windows", "usual"),
     [((), "heart"), (("heart",), "heart"), (("whole", "heart"), "heart"), (("whole",), "whole")],
 )
-def test_window_is_that_of_the_calibration(
-    tmp_path: Path, windows: tuple[str, ...], usual: str
-) -> None:
+def test_window_is_that_of_the_calibration(tmp_path, windows, usual) -> None:
     folder = find_ensemble(make_model(tmp_path, members=2))
     for window in windows:
         settings = replace(settings_of("multi"), window=window)
@@ -557,10 +538,7 @@ def test_review_rules_and_mass_range_are_written_and_read(calibrated, tmp_path) 
 
 
 def test_kind_of_images_is_fitted_for_any_ensemble(
-    calibrated: Path,
-    made_dataset: Callable[..., Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    calibrated, made_dataset, tmp_path, monkeypatch
 ) -> None:
     for module in (calibrate_module, cine_rule):
         monkeypatch.setattr(module, "FEWEST_CINES", 10)
@@ -594,7 +572,7 @@ def _image_of(data: RawDataset, name: str) -> tuple[np.ndarray, tuple[float, flo
     return volume.voxels, volume.spacing
 
 
-def test_case_is_the_same_after_it_was_kept(tmp_path: Path) -> None:
+def test_case_is_the_same_after_it_was_kept(tmp_path) -> None:
     case = replace(case_of(3, "ED"), dice={"LV": math.nan}, signs={"fragments": 0.1})
     image = tmp_path / "image.nii.gz"
     image.write_bytes(b"image")
@@ -619,9 +597,7 @@ def test_case_is_the_same_after_it_was_kept(tmp_path: Path) -> None:
     assert not (tmp_path / KEPT_CASES).exists()
 
 
-def test_usual_mass_needs_many_training_patients_with_myocardium(
-    calibrated: Path, hearts: Path
-) -> None:
+def test_usual_mass_needs_many_training_patients_with_myocardium(calibrated, hearts) -> None:
     folder = Ensemble(calibrated, device="cpu").folder
     other = replace(folder, labels={"background": 0, "RV": 1, "liver": 2, "LV": 3})
     for one in (folder, other):
@@ -632,9 +608,7 @@ def reports_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
 
 
-def test_reports_of_a_calibrated_ensemble_have_intervals(
-    with_rules: Path, hearts: Path, tmp_path: Path
-) -> None:
+def test_reports_of_a_calibrated_ensemble_have_intervals(with_rules, hearts, tmp_path) -> None:
     images = [case.images[0] for case in read_dataset(hearts).cases[:2]]  # of one patient
     start = ("predict", with_rules, *images, "-o", tmp_path, "--method", "multi", *ASKED)
     code, text = run(*start)
@@ -665,9 +639,7 @@ def test_reports_of_a_calibrated_ensemble_have_intervals(
     assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
 
 
-def test_uncalibrated_results_have_no_intervals(
-    with_rules: Path, hearts: Path, tmp_path: Path
-) -> None:
+def test_uncalibrated_results_have_no_intervals(with_rules, hearts, tmp_path) -> None:
     image = read_dataset(hearts).cases[0].images[0]
     start = ("predict", with_rules, image, "-o", tmp_path, "--method", "multi", *ASKED)
     code, text = run(*start, "--uncalibrated")
@@ -679,7 +651,7 @@ def test_uncalibrated_results_have_no_intervals(
     assert "interval_90" not in report["volumes_ml"]["LV"]
 
 
-def test_other_settings_or_weights_are_said_to_be_uncalibrated(with_rules: Path) -> None:
+def test_other_settings_or_weights_are_said_to_be_uncalibrated(with_rules) -> None:
     folder = Ensemble(with_rules, device="cpu").folder
     assert calibration_notes(folder, settings_of("multi")) == ()
     (note,) = calibration_notes(folder, settings_of("single"))
@@ -691,7 +663,7 @@ def test_other_settings_or_weights_are_said_to_be_uncalibrated(with_rules: Path)
         assert calibration_notes(changed, settings_of("multi")) == (OTHER_WEIGHTS,)
 
 
-def test_sentence_on_other_settings_is_short(with_rules: Path, tmp_path: Path) -> None:
+def test_sentence_on_other_settings_is_short(with_rules, tmp_path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(with_rules, copy)
     content = json.loads((copy / FILE).read_text())

@@ -65,7 +65,7 @@ def changed_labels(hearts: Path, folder: Path, change: Any) -> Path:
     return folder
 
 
-def test_result_keeps_the_largest_piece_only(trained_run: Path, two_hearts: Path) -> None:
+def test_result_keeps_the_largest_piece_only(trained_run, two_hearts) -> None:
     kept, whole = (
         segment(trained_run, two_hearts),
         segment(trained_run, two_hearts, largest_component="off"),
@@ -95,7 +95,7 @@ def test_result_keeps_the_largest_piece_only(trained_run: Path, two_hearts: Path
     assert not stored_posterior(whole).removed.any()
 
 
-def test_report_names_what_was_removed(trained_run: Path, two_hearts: Path, tmp_path: Path) -> None:
+def test_report_names_what_was_removed(trained_run, two_hearts, tmp_path) -> None:
     def predict(*options: str) -> int:
         words = ["predict", str(trained_run), str(two_hearts), "-o", str(tmp_path)]
         words += ["--mirroring", "none", "--window", "whole", "--device", "cpu", *options]
@@ -117,7 +117,7 @@ def test_report_names_what_was_removed(trained_run: Path, two_hearts: Path, tmp_
     assert (report()["largest_component"], report()["removed"]) == ("off", None)
 
 
-def test_first_look_keeps_the_largest_piece_only(trained_run: Path, two_hearts: Path) -> None:
+def test_first_look_keeps_the_largest_piece_only(trained_run, two_hearts) -> None:
     voxels = np.asarray(nibabel.load(two_hearts).dataobj).T
     (look,) = Ensemble(trained_run, device="cpu").first_looks(voxels[None, None], SPACING)
     assert look.labels.any()
@@ -150,7 +150,7 @@ def test_members_agree_without_what_was_removed() -> None:
     assert agreement[0] == 1 > agreement[1]
 
 
-def test_training_records_that_labels_are_one_component(trained_run: Path, hearts: Path) -> None:
+def test_training_records_that_labels_are_one_component(trained_run, hearts) -> None:
     assert json.loads((trained_run / FILE).read_text())["one_component"] is True
     folder = find_ensemble(trained_run)
     assert keeps_largest(folder, SegmentationSettings())
@@ -158,9 +158,7 @@ def test_training_records_that_labels_are_one_component(trained_run: Path, heart
 
 
 @pytest.mark.parametrize("complete", [True, False])
-def test_calibration_measures_complete_labels_only(
-    trained_run: Path, hearts: Path, tmp_path: Path, complete: bool
-) -> None:
+def test_calibration_measures_complete_labels_only(trained_run, hearts, tmp_path, complete) -> None:
     def add_piece(labels: np.ndarray) -> None:
         labels[:2, :2] = 1
         if not complete:
@@ -182,9 +180,7 @@ def test_calibration_measures_complete_labels_only(
     assert kept == {"full": "on", "none": "on" if found else "off"}
 
 
-def test_ensemble_of_an_earlier_version_keeps_all_pieces(
-    trained_run: Path, two_hearts: Path, tmp_path: Path
-) -> None:
+def test_ensemble_of_an_earlier_version_keeps_all_pieces(trained_run, two_hearts, tmp_path) -> None:
     run = tmp_path / "run"
     shutil.copytree(trained_run, run, ignore=shutil.ignore_patterns("nnunet_data"))
     content = json.loads((run / FILE).read_text())

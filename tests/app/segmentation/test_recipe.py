@@ -72,7 +72,7 @@ def request(ensemble: Ensemble, **changes: Any) -> Recipe:
     return Recipe.of_request(ensemble.folder, settings, image=IMAGE)
 
 
-def test_report_has_the_recipe_of_its_request(ensemble: Ensemble, report: Content) -> None:
+def test_report_has_the_recipe_of_its_request(ensemble, report) -> None:
     files = [member.path for member in ensemble.folder.usable_members]
     assert [m["sha256"] for m in report["members"]] == [sha256(file) for file in files]
     for settings in (MULTI, replace(MULTI, method="mc-dropout")):
@@ -106,13 +106,11 @@ def test_report_has_the_recipe_of_its_request(ensemble: Ensemble, report: Conten
         (without_checksums, ""),
     ],
 )
-def test_first_difference_is_named(
-    ensemble: Ensemble, report: Content, change: Any, what: str
-) -> None:
+def test_first_difference_is_named(ensemble, report, change, what) -> None:
     assert differing(change(report), request(ensemble)) == what
 
 
-def test_values_of_a_difference_are_shown(ensemble: Ensemble, report: Content) -> None:
+def test_values_of_a_difference_are_shown(ensemble, report) -> None:
     made = Recipe.of_report(with_member(report, 0, epoch=101))
     found = made.difference(request(ensemble), Path("out/case.json"))
     training = report["members"][0]["training"]
@@ -122,21 +120,19 @@ def test_values_of_a_difference_are_shown(ensemble: Ensemble, report: Content) -
     assert found.values["requested"] == f"{training} fold 0 epoch 1"
 
 
-def test_full_precision_is_only_one_number_type(ensemble: Ensemble, report: Content) -> None:
+def test_full_precision_is_only_one_number_type(ensemble, report) -> None:
     full, half = request(ensemble, precision="full"), report | {"precision": "bfloat16"}
     assert [differing(made, full) for made in (report, half)] == ["", "another precision"]
 
 
-def test_some_members_are_unused_until_stable(ensemble: Ensemble, report: Content) -> None:
+def test_some_members_are_unused_until_stable(ensemble, report) -> None:
     stable, requested = report | {"until_stable": True}, request(ensemble, until_stable=True)
     fewer = stable | {"members": stable["members"][:1]}
     assert [differing(made, requested) for made in (stable, fewer)] == ["", ""]
     assert differing(with_member(stable, 0, epoch=101), requested) == "other members"
 
 
-def test_another_calibration_is_a_difference(
-    ensemble: Ensemble, report: Content, tmp_path: Path
-) -> None:
+def test_another_calibration_is_a_difference(ensemble, report, tmp_path) -> None:
     model = Path(shutil.copytree(ensemble.folder.path, tmp_path / "model"))
     folder = replace(ensemble.folder, path=model)
     rule = IntervalRule(bias=0.0, half_width_80=2.0, half_width_90=None, patients=5)
@@ -156,13 +152,13 @@ def test_another_calibration_is_a_difference(
 @pytest.mark.parametrize(
     "entries", [{"members": None}, {"members": [{}]}, {"temperature": 0}, {"labels": [1]}]
 )
-def test_damaged_entries_are_no_recipe(report: Content, entries: Content) -> None:
+def test_damaged_entries_are_no_recipe(report, entries) -> None:
     for damaged in (report | entries, without(report, "mirroring")):
         with pytest.raises(ValueError, match="recipe"):
             Recipe.of_report(damaged)
 
 
-def test_phases_of_one_examination_have_one_recipe(report: Content) -> None:
+def test_phases_of_one_examination_have_one_recipe(report) -> None:
     device = {"precision": "bfloat16", "image_sha256": OTHER}
     stable = report | {"until_stable": True}
     fewer = stable | {"members": stable["members"][:1]}
@@ -179,7 +175,7 @@ def test_phases_of_one_examination_have_one_recipe(report: Content) -> None:
         assert not are_of_one_examination(report, other)
 
 
-def test_digest_changes_with_recipe_and_further_values(ensemble: Ensemble) -> None:
+def test_digest_changes_with_recipe_and_further_values(ensemble) -> None:
     same = request(ensemble).digest("a")
     assert request(ensemble, device="cpu").digest("a") == same
     others = {request(ensemble).digest("b"), request(ensemble, mirroring="full").digest("a")}

@@ -34,7 +34,6 @@ from napari_bayes_nnunet.io.study.study import read_study
 from ...helpers.checks.problems import says
 from ...helpers.data.hearts import make_dataset
 from ...helpers.data.models import made_image, make_model
-from ...helpers.processes.warm_command import WarmCommand
 
 # Not in the order of the labels, so that a mixed-up order is seen.
 REGIONS = {
@@ -51,7 +50,7 @@ def model(tmp_path: Path) -> Path:
     return make_model(tmp_path, members=3, **REGIONS)
 
 
-def test_one_member_predicts_as_nnunet_does(model: Path) -> None:
+def test_one_member_predicts_as_nnunet_does(model) -> None:
     image = made_image((3, 40, 36))
     stock = nnUNetPredictor(use_mirroring=False, device=torch.device("cpu"), allow_tqdm=False)
     stock.initialize_from_trained_model_folder(str(model), (0,), "checkpoint_epoch_3.pth")
@@ -69,7 +68,7 @@ def test_one_member_predicts_as_nnunet_does(model: Path) -> None:
     np.testing.assert_allclose(result.entropy, binary.mean(axis=0), atol=1e-5)
 
 
-def test_members_are_averaged_region_by_region(model: Path) -> None:
+def test_members_are_averaged_region_by_region(model) -> None:
     image, ensemble = made_image((3, 40, 36)), Ensemble(model, device="cpu", precision="full")
     passes = [ForwardPass((member,)) for member in ensemble.folder.members]
     each = np.stack(
@@ -95,7 +94,7 @@ def test_members_are_averaged_region_by_region(model: Path) -> None:
     assert NOT_OF_REGIONS in result.findings
 
 
-def test_what_needs_one_label_a_voxel_is_off(model: Path, tmp_path: Path) -> None:
+def test_what_needs_one_label_a_voxel_is_off(model, tmp_path) -> None:
     ensemble, settings = Ensemble(model, device="cpu"), SegmentationSettings()
     image = made_image((3, 40, 36))
     with pytest.raises(AppError, check=says(NOT_FOR_REGIONS, what="temperature")):
@@ -114,9 +113,7 @@ def test_what_needs_one_label_a_voxel_is_off(model: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("few_resamples", "blank_figures")
-def test_regions_are_trained_predicted_reviewed_and_evaluated(
-    warm_command: WarmCommand, tmp_path: Path
-) -> None:
+def test_regions_are_trained_predicted_reviewed_and_evaluated(warm_command, tmp_path) -> None:
     hearts = make_dataset(tmp_path / "hearts", patients=3, frames=1, **REGIONS)
     run, out, report = (tmp_path / name for name in ("run", "out", "report"))
     small = ("--epochs", 3, "--iterations-per-epoch", 2, "--batch-size", 2)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,7 +31,7 @@ from napari_bayes_nnunet.nnunet import Stopped
 
 
 def test_request_to_stop_is_heeded_between_training_cases(
-    trained_run: Path, hearts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained_run, hearts, tmp_path, monkeypatch
 ) -> None:
     run = shutil.copytree(trained_run, tmp_path / "run")
     read = []
@@ -57,7 +56,7 @@ def test_request_to_stop_is_heeded_between_training_cases(
     assert read == ["a", "b"]
 
 
-def test_calibration_of_an_earlier_end_is_replaced(trained_run: Path, tmp_path: Path) -> None:
+def test_calibration_of_an_earlier_end_is_replaced(trained_run, tmp_path) -> None:
     """A calibration of fewer of the latest members, or of other mirrors, holds."""
     run = shutil.copytree(trained_run, tmp_path / "run")
     whole = find_ensemble(run)
@@ -82,9 +81,7 @@ def test_calibration_of_an_earlier_end_is_replaced(trained_run: Path, tmp_path: 
     assert len({len(row.members) for row in rows if row.method == "multi"}) == 2
 
 
-def test_case_that_cannot_be_segmented_is_left_out(
-    trained_run: Path, hearts: Path, tmp_path: Path
-) -> None:
+def test_case_that_cannot_be_segmented_is_left_out(trained_run, hearts, tmp_path) -> None:
     run = RunFolder(shutil.copytree(trained_run, tmp_path / "run"))
     dataset = read_dataset(shutil.copytree(hearts, tmp_path / "data"))
     before = read_record(run.record)

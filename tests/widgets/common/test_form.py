@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,7 +62,7 @@ def replace_text(form: DataForm, name: str, text: str, qtbot: Any) -> None:
     qtbot.keyClicks(editor(form, name), text)
 
 
-def test_a_form_starts_with_the_defaults_units_and_examples(form: DataForm, qtbot: Any) -> None:
+def test_a_form_starts_with_the_defaults_units_and_examples(form, qtbot) -> None:
     assert form.make(Scan) == Scan()
     assert form.make(Scan, hidden=8) == Scan(hidden=8)
     assert "hidden" not in form.asdict()
@@ -79,9 +78,7 @@ def test_a_form_starts_with_the_defaults_units_and_examples(form: DataForm, qtbo
     assert some.make(Scan, slices=4) == Scan(slices=4)
 
 
-def test_every_kind_of_field_is_edited_by_keyboard(
-    form: DataForm, tmp_path: Path, qtbot: Any
-) -> None:
+def test_every_kind_of_field_is_edited_by_keyboard(form, tmp_path, qtbot) -> None:
     replace_text(form, "slices", "12", qtbot)
     replace_text(form, "gap", "2.5", qtbot)
     replace_text(form, "weight", "64,5", qtbot)
@@ -103,7 +100,7 @@ def test_every_kind_of_field_is_edited_by_keyboard(
     assert form.above.value is None
 
 
-def test_changed_follows_every_key_and_each_update(form: DataForm, qtbot: Any) -> None:
+def test_changed_follows_every_key_and_each_update(form, qtbot) -> None:
     seen: list[int] = []
     form.changed.connect(lambda: seen.append(form.slices.value))
     replace_text(form, "slices", "120", qtbot)
@@ -113,7 +110,7 @@ def test_changed_follows_every_key_and_each_update(form: DataForm, qtbot: Any) -
     assert form.make(Scan) == Scan(slices=3, plane="la", above=0.4)
 
 
-def test_a_new_value_does_not_take_the_focus(form: DataForm, qtbot: Any) -> None:
+def test_a_new_value_does_not_take_the_focus(form, qtbot) -> None:
     form.native.activateWindow()
     editor(form, "name").setFocus()
     qtbot.waitUntil(lambda: QApplication.focusWidget() is editor(form, "name"))
@@ -125,18 +122,14 @@ def test_a_new_value_does_not_take_the_focus(form: DataForm, qtbot: Any) -> None
     ("text", "number"),
     [("1e-2", 0.01), (" 0,05 ", 0.05), ("5", 5.0), ("much", "much"), ("", None), ("  ", None)],
 )
-def test_numbers_are_read_as_people_type_them(
-    form: DataForm, text: str, number: float | str | None, qtbot: Any
-) -> None:
+def test_numbers_are_read_as_people_type_them(form, text, number, qtbot) -> None:
     qtbot.keyClicks(editor(form, "weight"), text)
     assert form.weight.value == number
 
 
 @pytest.mark.parametrize("language", ["C", "de_DE"])
 @pytest.mark.parametrize("text", ["1.5", "1,5"])
-def test_point_and_comma_are_the_decimal_point_of_a_box(
-    form: DataForm, language: str, text: str, qtbot: Any
-) -> None:
+def test_point_and_comma_are_the_decimal_point_of_a_box(form, language, text, qtbot) -> None:
     box = editor(form, "gap")
     box.setLocale(QLocale(language))
     box.selectAll()
@@ -148,9 +141,7 @@ def test_point_and_comma_are_the_decimal_point_of_a_box(
     ("text", "problem"),
     [("64", ""), ("6e", NO_NUMBER.format(text="6e")), ("0", TOO_LIGHT)],
 )
-def test_problem_is_found_and_shown_at_its_field(
-    form: DataForm, text: str, problem: str, qtbot: Any
-) -> None:
+def test_problem_is_found_and_shown_at_its_field(form, text, problem, qtbot) -> None:
     qtbot.keyClicks(editor(form, "weight"), text)
     assert form.find_problem(Scan, "weight") == problem
     if problem:
@@ -164,7 +155,7 @@ def test_problem_is_found_and_shown_at_its_field(
     assert editor(form, "weight").styleSheet() == ""
 
 
-def test_a_field_emits_left_after_editing(form: DataForm, qtbot: Any) -> None:
+def test_a_field_emits_left_after_editing(form, qtbot) -> None:
     left: list[str] = []
     for name in ("slices", "weight"):
         form[name].left.connect(left.append)
@@ -172,7 +163,7 @@ def test_a_field_emits_left_after_editing(form: DataForm, qtbot: Any) -> None:
     assert left == ["slices", "weight"]
 
 
-def test_a_unit_is_singular_after_one(qtbot: Any) -> None:
+def test_a_unit_is_singular_after_one(qtbot) -> None:
     form = DataForm(MemberSelection)
     qtbot.addWidget(form.native)
     for step, text in ((1, "1 epoch"), (2, "2 epochs")):
@@ -181,7 +172,7 @@ def test_a_unit_is_singular_after_one(qtbot: Any) -> None:
         assert form.step.value == step
 
 
-def test_the_wheel_is_left_to_the_scroll_area(form: DataForm) -> None:
+def test_the_wheel_is_left_to_the_scroll_area(form) -> None:
     for part in (*(editor(form, n) for n in ("slices", "gap", "plane")),
                  form.above.editor.box.native):  # fmt: skip
         assert not turn(part)
@@ -194,7 +185,7 @@ def listed(form: DataForm, role: Qt.ItemDataRole = Qt.ItemDataRole.DisplayRole) 
     return [box.itemData(index, role) for index in range(box.count())]
 
 
-def test_replaced_choices_keep_the_value_and_their_order(form: DataForm, qtbot: Any) -> None:
+def test_replaced_choices_keep_the_value_and_their_order(form, qtbot) -> None:
     seen: list[str] = []
     form.plane.value = "la"
     form.changed.connect(lambda: seen.append(form.plane.value))
@@ -219,7 +210,7 @@ def test_replaced_choices_keep_the_value_and_their_order(form: DataForm, qtbot: 
     assert listed(form, Qt.ItemDataRole.ToolTipRole) == [None, None]
 
 
-def test_a_button_is_placed_after_the_widget(form: DataForm, qtbot: Any) -> None:
+def test_a_button_is_placed_after_the_widget(form, qtbot) -> None:
     button = QPushButton("Fit")
     form.gap.add_button(button)
     qtbot.waitUntil(button.isVisible)

@@ -50,12 +50,12 @@ def click(table: RowsTable, number: int, qtbot: Any, *, double: bool = False) ->
     press(table.viewport(), Qt.MouseButton.LeftButton, pos=table.visualRect(index).center())
 
 
-def test_a_click_chooses_a_row(table: RowsTable, heard: Any, qtbot: Any) -> None:
+def test_a_click_chooses_a_row(table, heard, qtbot) -> None:
     click(table, 2, qtbot)
     assert heard == [ROWS[2]]
 
 
-def test_chosen_row_is_in_sight_if_the_table_is_cut_off(table: RowsTable, qtbot: Any) -> None:
+def test_chosen_row_is_in_sight_if_the_table_is_cut_off(table, qtbot) -> None:
     area = QScrollArea()
     qtbot.addWidget(area)
     area.setWidget(table)
@@ -71,7 +71,7 @@ def test_chosen_row_is_in_sight_if_the_table_is_cut_off(table: RowsTable, qtbot:
     area.takeWidget()
 
 
-def test_row_is_chosen_from_outside_without_signal(table: RowsTable, heard: Any) -> None:
+def test_row_is_chosen_from_outside_without_signal(table, heard) -> None:
     table.choose_row(30)
     assert table.currentIndex().row() == 30
     assert [index.row() for index in table.selectionModel().selectedRows()] == [30]
@@ -82,7 +82,7 @@ def test_row_is_chosen_from_outside_without_signal(table: RowsTable, heard: Any)
     assert heard == []
 
 
-def test_nothing_is_chosen_by_tabbing_in(table: RowsTable, heard: Any, qtbot: Any) -> None:
+def test_nothing_is_chosen_by_tabbing_in(table, heard, qtbot) -> None:
     QApplication.sendEvent(table, QFocusEvent(QEvent.Type.FocusIn, Qt.FocusReason.TabFocusReason))
     assert heard == []
     assert not table.currentIndex().isValid()
@@ -90,7 +90,7 @@ def test_nothing_is_chosen_by_tabbing_in(table: RowsTable, heard: Any, qtbot: An
     assert heard == [ROWS[0]]
 
 
-def test_a_double_click_and_return_open_a_row(table: RowsTable, qtbot: Any) -> None:
+def test_a_double_click_and_return_open_a_row(table, qtbot) -> None:
     opened: list[Row] = []
     table.row_opened.connect(opened.append)
     qtbot.keyClick(table, Qt.Key.Key_Return)
@@ -102,9 +102,7 @@ def test_a_double_click_and_return_open_a_row(table: RowsTable, qtbot: Any) -> N
     assert opened == [ROWS[1], ROWS[2]]
 
 
-def test_double_click_copies_path_of_file(
-    table: RowsTable, qtbot: Any, qapp: Any, monkeypatch: Any
-) -> None:
+def test_double_click_copies_path_of_file(table, qtbot, qapp, monkeypatch) -> None:
     monkeypatch.setattr(QToolTip, "showText", lambda *_: None)
     table.set_rows([Row(("heart", ""), file=Path("data") / "heart.nii.gz")])
     click(table, 0, qtbot)
@@ -112,7 +110,7 @@ def test_double_click_copies_path_of_file(
     assert qapp.clipboard().text() == str(Path("data") / "heart.nii.gz")
 
 
-def test_only_given_number_of_rows_is_in_sight(table: RowsTable) -> None:
+def test_only_given_number_of_rows_is_in_sight(table) -> None:
     assert is_in_sight(table, 3)
     assert not is_in_sight(table, 5)
     high = table.height()
@@ -120,7 +118,7 @@ def test_only_given_number_of_rows_is_in_sight(table: RowsTable) -> None:
     assert table.height() < high
 
 
-def test_model_returns_share_and_colour_of_a_row(table: RowsTable) -> None:
+def test_model_returns_share_and_colour_of_a_row(table) -> None:
     table.set_rows([Row(("a", "b"), share=0.25, level="done"), Row(("c", "d"))])
     model = table.model()
     assert [model.index(number, 1).data(SHARE_ROLE) for number in (0, 1)] == [0.25, None]
@@ -129,7 +127,7 @@ def test_model_returns_share_and_colour_of_a_row(table: RowsTable) -> None:
     assert model.index(1, 0).data(Qt.ItemDataRole.ForegroundRole) is None
 
 
-def test_last_column_without_a_scroll_bar_is_cut(table: RowsTable, qtbot: Any) -> None:
+def test_last_column_without_a_scroll_bar_is_cut(table, qtbot) -> None:
     table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     table.resize(200, table.height())
     table.set_rows([Row(("case", "long " * 20))])

@@ -27,7 +27,7 @@ from napari_bayes_nnunet.widgets.common.settings import (
 from ...helpers.processes.small_disk import hide_files
 
 
-def test_the_latest_folder_comes_first_and_only_once(tmp_path: Path) -> None:
+def test_the_latest_folder_comes_first_and_only_once(tmp_path) -> None:
     settings = Settings(tmp_path / "config" / "settings.json")
     for name in (*"abc", "a"):
         settings.put_first("recent_ensembles", Path(name))
@@ -35,7 +35,7 @@ def test_the_latest_folder_comes_first_and_only_once(tmp_path: Path) -> None:
     assert Settings(tmp_path / "config" / "settings.json").kept.recent_ensembles[0] == "a"
 
 
-def test_only_a_few_are_kept(tmp_path: Path) -> None:
+def test_only_a_few_are_kept(tmp_path) -> None:
     settings = Settings(tmp_path / "settings.json")
     for number in range(MOST_RECENT + 3):
         settings.put_first("recent_runs", Path(str(number)))
@@ -53,7 +53,7 @@ def test_only_a_few_are_kept(tmp_path: Path) -> None:
         ('{"recent_runs": [1], "study_aliases": ["a"], "thumbnails": 0}', {}),
     ],
 )  # fmt: skip
-def test_a_damaged_file_is_kept_aside(tmp_path: Path, content: str, usable: dict) -> None:
+def test_a_damaged_file_is_kept_aside(tmp_path, content, usable) -> None:
     file = tmp_path / "settings.json"
     file.write_text(content)
     Settings(file).keep(uncertainty_view="MAP")
@@ -63,7 +63,7 @@ def test_a_damaged_file_is_kept_aside(tmp_path: Path, content: str, usable: dict
     assert Settings(file).set_aside() == ""
 
 
-def test_dock_tells_user_of_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dock_tells_user_of_damaged_file(tmp_path, monkeypatch) -> None:
     shown: list[str] = []
     monkeypatch.setattr(notifications, "show_warning", shown.append)
     (tmp_path / "settings.json").write_text("{")
@@ -74,9 +74,7 @@ def test_dock_tells_user_of_damaged_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert shown == [SET_ASIDE.format(file=copy)]
 
 
-def test_damaged_file_that_stays_is_not_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_damaged_file_that_stays_is_not_replaced(tmp_path, monkeypatch) -> None:
     file = tmp_path / "settings.json"
     file.write_text("{")
 
@@ -103,7 +101,7 @@ for number in range(30):
 """
 
 
-def test_two_windows_keep_each_others_settings(tmp_path: Path) -> None:
+def test_two_windows_keep_each_others_settings(tmp_path) -> None:
     file = tmp_path / "settings.json"
     windows = [
         subprocess.Popen([sys.executable, "-c", KEEP_ALIASES, str(file), name]) for name in "ab"
@@ -112,22 +110,20 @@ def test_two_windows_keep_each_others_settings(tmp_path: Path) -> None:
     assert len(json.loads(file.read_text())["study_aliases"]) == 60
 
 
-def test_a_read_only_config_folder_is_ignored(tmp_path: Path) -> None:
+def test_a_read_only_config_folder_is_ignored(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     settings = Settings(tmp_path / "file" / "settings.json")
     settings.keep(preset="quick")
     assert settings.kept == Kept()
 
 
-def test_folders_of_a_drive_that_fails_are_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folders_of_a_drive_that_fails_are_missing(tmp_path, monkeypatch) -> None:
     assert existing(str(tmp_path)) == tmp_path
     hide_files(monkeypatch, tmp_path)
     assert existing(str(tmp_path)) is existing("") is None
 
 
-def test_each_field_is_read_as_it_was_kept(tmp_path: Path) -> None:
+def test_each_field_is_read_as_it_was_kept(tmp_path) -> None:
     settings = Settings(tmp_path / "settings.json")
     settings.keep(last_evaluation={"labels": "/a"}, stop_target=StopTarget(points=4, level=90))
     settings.keep(display=Display(fill=True), thumbnails=False)
@@ -144,7 +140,7 @@ def test_each_field_is_read_as_it_was_kept(tmp_path: Path) -> None:
     )
 
 
-def test_file_of_version_0_2_0_is_read(tmp_path: Path) -> None:
+def test_file_of_version_0_2_0_is_read(tmp_path) -> None:
     (tmp_path / "settings.json").write_text(
         '{"display": {"contours": true, "fill": true, "smooth": false}, "other_computer": '
         '{"address": "tls://a:1", "certificates": "c", "folder": ""}, "stop_target": '
@@ -159,5 +155,5 @@ def test_file_of_version_0_2_0_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems ignore XDG_CONFIG_HOME")
-def test_tests_leave_the_settings_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_tests_leave_the_settings_of_the_user(tmp_path_factory) -> None:
     assert default_path().is_relative_to(tmp_path_factory.getbasetemp())

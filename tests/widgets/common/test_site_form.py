@@ -36,9 +36,7 @@ def form(settings: Settings, qtbot: Any) -> SiteForm:
     return made
 
 
-def test_one_click_calibrates_for_the_site(
-    form: SiteForm, settings: Settings, studies: Path, qtbot: Any
-) -> None:
+def test_one_click_calibrates_for_the_site(form, settings, studies, qtbot) -> None:
     form.set_folder(studies)
     qtbot.waitUntil(lambda: bool(form.message.text()))
     assert form.message.text().splitlines() == [*void_intervals(studies)]
@@ -59,7 +57,7 @@ def test_one_click_calibrates_for_the_site(
     assert settings.kept.site_profile
 
 
-def test_stopped_calibration_changes_nothing(form: SiteForm, studies: Path, qtbot: Any) -> None:
+def test_stopped_calibration_changes_nothing(form, studies, qtbot) -> None:
     form.set_folder(studies)
     form.button.click()
     form.set_folder(studies)  # as after a study was closed
@@ -68,9 +66,7 @@ def test_stopped_calibration_changes_nothing(form: SiteForm, studies: Path, qtbo
     assert not (studies / SITE_FILE).exists()
 
 
-def test_few_studies_give_no_intervals(
-    form: SiteForm, settings: Settings, tmp_path: Path, qtbot: Any
-) -> None:
+def test_few_studies_give_no_intervals(form, settings, tmp_path, qtbot) -> None:
     for number in range(2):
         reviewed(tmp_path / f"p{number}", lower=0)
     form.set_folder(tmp_path)
@@ -79,7 +75,7 @@ def test_few_studies_give_no_intervals(
     assert not settings.kept.site_profile
 
 
-def test_missing_profile_is_a_problem_of_the_opened_study(studies: Path) -> None:
+def test_missing_profile_is_a_problem_of_the_opened_study(studies) -> None:
     opened = open_study(studies / "p0", site=str(studies / SITE_FILE))
     opened.dismiss()
     assert opened.session.site == ""

@@ -60,11 +60,11 @@ def grey(*shape: int, **attributes: Any) -> Image:
         (grey(3, 4, 5, metadata={"bayes": "of another plugin"}), True),
     ],
 )
-def test_which_layers_can_be_segmented(layer: Any, expected: bool) -> None:
+def test_which_layers_can_be_segmented(layer, expected) -> None:
     assert is_segmentable(layer) is expected
 
 
-def test_a_dicom_cine_can_be_segmented(tmp_path: Path) -> None:
+def test_a_dicom_cine_can_be_segmented(tmp_path) -> None:
     voxels = write_cine(tmp_path / "Doe")
     reader = get_reader(str(tmp_path / "Doe"))
     assert reader is not None
@@ -81,7 +81,7 @@ def test_a_dicom_cine_can_be_segmented(tmp_path: Path) -> None:
     assert np.array_equal(np.load(tmp_path / "sent.npy")[0], voxels[[1, 3]])
 
 
-def test_spacing_is_that_of_the_file(tmp_path: Path) -> None:
+def test_spacing_is_that_of_the_file(tmp_path) -> None:
     assert layer_spacing(image_layer(tmp_path)) == pytest.approx((8, 1.5, 1.25))
     assert layer_spacing(image_layer(tmp_path, CINE)) == pytest.approx((8, 1.5, 1.25))
 
@@ -96,7 +96,7 @@ def test_units_without_length_give_no_spacing() -> None:
     assert layer_spacing(grey(3, 4, 5, units=("ms", "mm", "mm"))) is None
 
 
-def test_a_cropped_layer_has_no_geometry(tmp_path: Path) -> None:
+def test_a_cropped_layer_has_no_geometry(tmp_path) -> None:
     layer = image_layer(tmp_path)
     geometry = layer_geometry(layer)
     assert geometry is not None
@@ -105,7 +105,7 @@ def test_a_cropped_layer_has_no_geometry(tmp_path: Path) -> None:
     assert layer_geometry(layer) is None
 
 
-def test_case_and_source(tmp_path: Path) -> None:
+def test_case_and_source(tmp_path) -> None:
     layer = image_layer(tmp_path)
     assert layer_case(layer) == "heart"
     assert layer_source(layer) == tmp_path / "heart.nii.gz"
@@ -114,7 +114,7 @@ def test_case_and_source(tmp_path: Path) -> None:
     assert layer_source(grey(3, 4, 5)) is None
 
 
-def test_phases_come_from_the_info_cfg(tmp_path: Path) -> None:
+def test_phases_come_from_the_info_cfg(tmp_path) -> None:
     layer = image_layer(tmp_path, CINE)
     assert read_layer_phases(layer) == (None, "")
     (tmp_path / "Info.cfg").write_text("ED: 1\nES: 4\n")
@@ -134,7 +134,7 @@ def test_phases_come_from_the_info_cfg(tmp_path: Path) -> None:
     ("text", "expected"),
     [("1,3", (1, 3)), ("3 1", (1, 3)), ("2-4", (2, 3, 4)), ("1, 3 – 4;", (1, 3, 4)), ("5", (5,))],
 )
-def test_phase_numbers(text: str, expected: tuple[int, ...]) -> None:
+def test_phase_numbers(text, expected) -> None:
     assert parse_phase_numbers(text, 5) == expected
 
 
@@ -150,7 +150,7 @@ def test_phase_numbers(text: str, expected: tuple[int, ...]) -> None:
         ("1-3,2", "2"),
     ],
 )
-def test_wrong_phase_numbers_are_refused(text: str, wrong: str) -> None:
+def test_wrong_phase_numbers_are_refused(text, wrong) -> None:
     with pytest.raises(AppError, check=says(WRONG_PHASES)) as error:
         parse_phase_numbers(text, 5)
     assert error.value.values == {"text": wrong, "count": 5}
@@ -161,7 +161,7 @@ def written(image: ImageInput, folder: Path) -> np.ndarray:
     return np.load(folder / "image.npy")
 
 
-def test_a_volume_is_written_with_its_channels_first(tmp_path: Path) -> None:
+def test_a_volume_is_written_with_its_channels_first(tmp_path) -> None:
     first, second = np.arange(24).reshape(2, 3, 4), np.full((2, 3, 4), 0.5)
     array = written(ImageInput(channels=(first, second), spacing=ONE), tmp_path)
     assert array.shape == (2, 2, 3, 4)
@@ -173,12 +173,12 @@ def test_a_volume_is_written_with_its_channels_first(tmp_path: Path) -> None:
     ("given", "stored"),
     [("bool", "uint8"), (">i2", "int16"), ("uint16", "uint16"), ("float64", "float32")],
 )
-def test_voxels_keep_usable_types(tmp_path: Path, given: str, stored: str) -> None:
+def test_voxels_keep_usable_types(tmp_path, given, stored) -> None:
     image = ImageInput(channels=(np.ones((2, 3, 4), given),), spacing=ONE)
     assert written(image, tmp_path).dtype == np.dtype(stored)
 
 
-def test_a_lazy_cine_computes_only_sent_phases(tmp_path: Path) -> None:
+def test_a_lazy_cine_computes_only_sent_phases(tmp_path) -> None:
     computed = []
 
     def load(block_info: Any = None) -> np.ndarray:
@@ -193,20 +193,20 @@ def test_a_lazy_cine_computes_only_sent_phases(tmp_path: Path) -> None:
     assert [array[0, 0, 0, 0, 0], array[0, 1, 0, 0, 0]] == [4, 1]
 
 
-def test_a_cine_without_chosen_phases_sends_all(tmp_path: Path) -> None:
+def test_a_cine_without_chosen_phases_sends_all(tmp_path) -> None:
     image = ImageInput(channels=(np.ones((3, 2, 3, 4)),), spacing=ONE)
     assert image.sent_phases == (1, 2, 3)
     assert written(image, tmp_path).shape == (1, 3, 2, 3, 4)
 
 
-def test_a_first_look_needs_all_phases(tmp_path: Path) -> None:
+def test_a_first_look_needs_all_phases(tmp_path) -> None:
     cine = np.arange(72).reshape(3, 2, 3, 4)
     image = ImageInput(channels=(cine,), spacing=ONE, phases=(3, 1), sends_all=True)
     assert image.sent_phases == (1, 2, 3)
     np.testing.assert_array_equal(written(image, tmp_path)[0], cine)
 
 
-def test_writing_stops_when_asked(tmp_path: Path) -> None:
+def test_writing_stops_when_asked(tmp_path) -> None:
     def never(block_info: Any = None) -> np.ndarray:
         raise AssertionError
 
@@ -215,7 +215,7 @@ def test_writing_stops_when_asked(tmp_path: Path) -> None:
     image.write(tmp_path / "image.npy", should_stop=lambda: True)
 
 
-def test_voxels_that_cannot_be_loaded_are_reported(tmp_path: Path) -> None:
+def test_voxels_that_cannot_be_loaded_are_reported(tmp_path) -> None:
     def broken(block: np.ndarray) -> np.ndarray:
         raise KeyError("lost slice")
 
@@ -226,15 +226,13 @@ def test_voxels_that_cannot_be_loaded_are_reported(tmp_path: Path) -> None:
     assert error.value.values["error"] == str(KeyError("lost slice"))
 
 
-def test_complex_voxels_are_refused(tmp_path: Path) -> None:
+def test_complex_voxels_are_refused(tmp_path) -> None:
     image = ImageInput(channels=(np.ones((2, 3, 4), complex),), spacing=ONE)
     with pytest.raises(DataError, check=says_only(type="complex128")):
         image.write(tmp_path / "image.npy")
 
 
-def test_an_image_larger_than_its_limit_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_image_larger_than_its_limit_is_refused(tmp_path, monkeypatch) -> None:
     huge = da.zeros((100, 1000, 2000, 2000), dtype=np.float32)
     image = ImageInput(channels=(huge,), spacing=ONE)
     monkeypatch.setattr(image_input.shutil, "disk_usage", lambda path: Usage(2**50))
@@ -247,7 +245,7 @@ def test_an_image_larger_than_its_limit_is_refused(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
-def test_a_disk_that_becomes_full_is_reported(tmp_path: Path) -> None:
+def test_a_disk_that_becomes_full_is_reported(tmp_path) -> None:
     (tmp_path / "image.npy").symlink_to("/dev/full")
     image = ImageInput(channels=(np.ones((2, 30, 40)),), spacing=ONE)
     with pytest.raises(AppError, check=says(NO_ROOM_LEFT)):
@@ -259,7 +257,7 @@ class Usage:
         self.free = free
 
 
-def test_channels_must_have_one_grid(tmp_path: Path) -> None:
+def test_channels_must_have_one_grid(tmp_path) -> None:
     first = image_layer(tmp_path)
     check_same_grid([first, image_layer(tmp_path, name="other")])
     with pytest.raises(AppError, check=says_only(first="heart", second="small")):

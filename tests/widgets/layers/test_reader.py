@@ -64,7 +64,7 @@ def layers_of(*paths: Path) -> list[Layer]:
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "A.NII.GZ"])
-def test_volume_is_image_layer_in_its_voxel_grid(tmp_path: Path, name: str) -> None:
+def test_volume_is_image_layer_in_its_voxel_grid(tmp_path, name) -> None:
     (layer,) = layers_of(image_file(tmp_path / name))
     assert isinstance(layer, Image)
     assert np.array_equal(layer.data, voxels(VOLUME))
@@ -75,7 +75,7 @@ def test_volume_is_image_layer_in_its_voxel_grid(tmp_path: Path, name: str) -> N
     assert np.array_equal(layer.translate, np.zeros(3))
 
 
-def test_a_cine_has_time_first_in_ms(tmp_path: Path) -> None:
+def test_a_cine_has_time_first_in_ms(tmp_path) -> None:
     (layer,) = layers_of(image_file(tmp_path / "a.nii.gz", CINE))
     assert layer.data.shape == (2, 3, 4, 5)
     assert layer.scale == pytest.approx([46, 8, 1.5, 1.25])
@@ -89,7 +89,7 @@ def test_cine_without_frame_time_has_steps_of_1() -> None:
     assert grid["units"] == ("ms", "mm", "mm", "mm")
 
 
-def test_metadata_holds_role_case_source_and_true_geometry(tmp_path: Path) -> None:
+def test_metadata_holds_role_case_source_and_true_geometry(tmp_path) -> None:
     path = image_file(tmp_path / "patient001_0000.nii.gz")
     (layer,) = layers_of(path)
     bayes = layer.metadata["bayes"]
@@ -112,7 +112,7 @@ def test_no_geometry_in_foreign_metadata() -> None:
 @pytest.mark.parametrize(
     "name", ["a_gt.nii.gz", "a_seg.nii", "a-labels.nii.gz", "a_mask.nii.gz", "labelsTr/a.nii.gz"]
 )
-def test_labels_by_name_or_folder(tmp_path: Path, name: str) -> None:
+def test_labels_by_name_or_folder(tmp_path, name) -> None:
     path = image_file(tmp_path / name)
     (layer,) = layers_of(path)
     assert isinstance(layer, Labels)
@@ -123,14 +123,14 @@ def test_labels_by_name_or_folder(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("values", "kind"), [([0, 1, 3], Labels), ([0, 1, 300], Image), ([0, 0.5, 1], Image)]
 )
-def test_few_whole_numbers_are_labels(tmp_path: Path, values: list[float], kind: type) -> None:
+def test_few_whole_numbers_are_labels(tmp_path, values, kind) -> None:
     array = np.resize(np.array(values), VOLUME.shape)
     write_image(tmp_path / "lv.nii.gz", array, VOLUME)
     (layer,) = layers_of(tmp_path / "lv.nii.gz")
     assert isinstance(layer, kind)
 
 
-def test_labels_by_the_intent_of_the_file(tmp_path: Path) -> None:
+def test_labels_by_the_intent_of_the_file(tmp_path) -> None:
     write_labels(tmp_path / "a.nii.gz", np.full((3, 4, 5), 300), VOLUME)
     (layer,) = layers_of(tmp_path / "a.nii.gz")
     assert isinstance(layer, Labels)
@@ -138,22 +138,22 @@ def test_labels_by_the_intent_of_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.nii", "weight.nii", "labels_of_a.nii.gz", "labelled/a.nii"])
-def test_other_whole_numbers_are_images(tmp_path: Path, name: str) -> None:
+def test_other_whole_numbers_are_images(tmp_path, name) -> None:
     assert isinstance(layers_of(image_file(tmp_path / name))[0], Image)
 
 
-def test_a_soft_mask_is_an_image(tmp_path: Path) -> None:
+def test_a_soft_mask_is_an_image(tmp_path) -> None:
     write_map(tmp_path / "a_mask.nii.gz", np.full((3, 4, 5), 0.5), VOLUME)
     assert isinstance(layers_of(tmp_path / "a_mask.nii.gz")[0], Image)
 
 
-def test_a_map_of_zeros_can_be_opened(tmp_path: Path) -> None:
+def test_a_map_of_zeros_can_be_opened(tmp_path) -> None:
     write_map(tmp_path / "a_mutual_information.nii.gz", np.zeros((3, 4, 5)), VOLUME)
     (layer,) = layers_of(tmp_path / "a_mutual_information.nii.gz")
     assert not layer.data.any()
 
 
-def test_single_bright_voxels_do_not_set_the_contrast(tmp_path: Path) -> None:
+def test_single_bright_voxels_do_not_set_the_contrast(tmp_path) -> None:
     geometry = make_geometry((10, 40, 40), (8, 1.5, 1.5))
     bright = np.random.default_rng(0).integers(0, 100, geometry.shape).astype(np.int16)
     bright[0, 0, 0] = 5000
@@ -162,26 +162,24 @@ def test_single_bright_voxels_do_not_set_the_contrast(tmp_path: Path) -> None:
     assert layer.contrast_limits[1] < 101
 
 
-def test_several_paths_are_several_layers(tmp_path: Path) -> None:
+def test_several_paths_are_several_layers(tmp_path) -> None:
     names = ("b.nii", "a.nii")
     layers = layers_of(*(image_file(tmp_path / name) for name in names))
     assert [layer.name for layer in layers] == ["b", "a"]
 
 
 @pytest.mark.parametrize("path", ["a.tif", "a.gz", "folder", "a.nii.txt", [], ["a.nii", "b.tif"]])
-def test_other_files_are_left_to_other_readers(path: Any) -> None:
+def test_other_files_are_left_to_other_readers(path) -> None:
     assert get_reader(path) is None
 
 
-def test_a_bad_file_without_window_is_an_exception(tmp_path: Path) -> None:
+def test_a_bad_file_without_window_is_an_exception(tmp_path) -> None:
     (tmp_path / "a.nii").write_bytes(b"hello")
     with pytest.raises(DataError, check=says(NO_NIFTI)):
         layers_of(tmp_path / "a.nii")
 
 
-def test_a_bad_file_in_a_window_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bad_file_in_a_window_is_reported(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("napari.current_viewer", ViewerModel)
     (tmp_path / "bad.nii").write_bytes(b"hello")
     paths = [str(tmp_path / "bad.nii"), str(image_file(tmp_path / "good.nii"))]
@@ -205,7 +203,7 @@ def study(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_study_opens_as_four_layers(study: Path) -> None:
+def test_a_study_opens_as_four_layers(study) -> None:
     layers = layers_of(study)
     assert [type(layer) for layer in layers] == [Image, Image, Labels, Labels]
     assert [layer.name for layer in layers] == [
@@ -228,7 +226,7 @@ def test_a_study_opens_as_four_layers(study: Path) -> None:
     assert edited.data[1, 0, 0, 0] == 1
 
 
-def test_corrections_of_another_reader_are_not_shown(study: Path, monkeypatch: Any) -> None:
+def test_corrections_of_another_reader_are_not_shown(study, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(study.parent))
     write_review(study, ReviewState(reader="Anna"))
     Settings().keep(reader="Ben")
@@ -239,7 +237,7 @@ def test_corrections_of_another_reader_are_not_shown(study: Path, monkeypatch: A
     assert len(layers_of(study)) == 4
 
 
-def test_the_layers_of_a_study_name_it(study: Path) -> None:
+def test_the_layers_of_a_study_name_it(study) -> None:
     layers = layers_of(study)
     metadata = [layer.metadata["bayes"] for layer in layers]
     assert [bayes["role"] for bayes in metadata] == ["image", "entropy", "prediction", "edited"]
@@ -253,7 +251,7 @@ def test_the_layers_of_a_study_name_it(study: Path) -> None:
     assert set(result_layers(viewer, layers[0])) == {"entropy", "prediction"}
 
 
-def test_labels_of_a_study_are_not_editable(study: Path) -> None:
+def test_labels_of_a_study_are_not_editable(study) -> None:
     _, _, prediction, edited = layers_of(study)
     assert not prediction.editable
     assert not edited.editable
@@ -262,14 +260,14 @@ def test_labels_of_a_study_are_not_editable(study: Path) -> None:
     assert not prediction.visible
 
 
-def test_a_study_with_its_own_image_opens(tmp_path: Path) -> None:
+def test_a_study_with_its_own_image_opens(tmp_path) -> None:
     voxels = np.arange(np.prod(STUDY_GRID.shape), dtype=np.int16).reshape(STUDY_GRID.shape)
     write_study(tmp_path / "s", made_info(None), {None: made_posterior()}, image=voxels)
     image, *_ = layers_of(tmp_path / "s")
     assert np.array_equal(image.data, voxels)
 
 
-def test_a_study_without_its_image_is_refused(tmp_path: Path) -> None:
+def test_a_study_without_its_image_is_refused(tmp_path) -> None:
     folder = make_study(tmp_path / "drawn")
     (tmp_path / "drawn_image.nii.gz").rename(tmp_path / "other.nii.gz")
     with pytest.raises(DataError) as error:
@@ -278,15 +276,13 @@ def test_a_study_without_its_image_is_refused(tmp_path: Path) -> None:
     assert error.value.values == {"image": "drawn_image.nii.gz", "folder": folder}
 
 
-def test_a_study_with_a_changed_image_is_refused(study: Path) -> None:
+def test_a_study_with_a_changed_image_is_refused(study) -> None:
     image_file(study.parent / "heart_image.nii.gz")
     with pytest.raises(DataError, check=says(CHANGED_IMAGE)):
         layers_of(study)
 
 
-def test_a_damaged_study_in_a_window_is_reported(
-    study: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_study_in_a_window_is_reported(study, monkeypatch) -> None:
     monkeypatch.setattr("napari.current_viewer", ViewerModel)
     (study / "study.json").write_text("{")
     reader = get_reader(str(study))
@@ -297,9 +293,7 @@ def test_a_damaged_study_in_a_window_is_reported(
     assert "study.json" in shown.message
 
 
-def test_a_study_in_a_window_is_said_to_open_in_review(
-    study: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_study_in_a_window_is_said_to_open_in_review(study, monkeypatch) -> None:
     monkeypatch.setattr("napari.current_viewer", ViewerModel)
     before = len(notification_manager.records)
     assert len(layers_of(study)) == 4
@@ -308,7 +302,7 @@ def test_a_study_in_a_window_is_said_to_open_in_review(
     assert shown.message == OPENS_IN_REVIEW.format(study=study.name)
 
 
-def test_other_folders_are_left_to_other_readers(tmp_path: Path) -> None:
+def test_other_folders_are_left_to_other_readers(tmp_path) -> None:
     assert get_reader(str(tmp_path)) is None
     (tmp_path / "posterior").mkdir()
     image_file(tmp_path / "a.nii.gz")
@@ -316,7 +310,7 @@ def test_other_folders_are_left_to_other_readers(tmp_path: Path) -> None:
     assert get_reader([str(tmp_path), str(tmp_path / "a.nii.gz")]) is None
 
 
-def test_a_dicom_folder_is_its_cine(tmp_path: Path) -> None:
+def test_a_dicom_folder_is_its_cine(tmp_path) -> None:
     cine = write_cine(tmp_path / "Doe", series_per_slice=True)
     (layer,) = layers_of(tmp_path / "Doe")
     assert isinstance(layer, Image)
@@ -332,14 +326,14 @@ def test_a_dicom_folder_is_its_cine(tmp_path: Path) -> None:
     assert geometry.same_grid(read_dicom(tmp_path / "Doe").geometry)
 
 
-def test_a_series_of_another_contrast_is_marked(tmp_path: Path) -> None:
+def test_a_series_of_another_contrast_is_marked(tmp_path) -> None:
     write_cine(tmp_path / "Doe")
     write_cine(tmp_path / "late", made_voxels((1, 4, 12, 10)), InversionTime=280)
     marks = [layers_of(tmp_path / name)[0].metadata["bayes"]["doubt"] for name in ("Doe", "late")]
     assert [bool(mark) for mark in marks] == [False, True]
 
 
-def test_invalid_uids_are_said_in_a_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_uids_are_said_in_a_window(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("napari.current_viewer", ViewerModel)
     with tolerant_reading():
         write_cine(tmp_path / "Doe", FrameOfReferenceUID="1.2.03")
@@ -352,16 +346,14 @@ def test_invalid_uids_are_said_in_a_window(tmp_path: Path, monkeypatch: pytest.M
     assert [str(note)] == [str(kept) for kept in layer.metadata["bayes"]["notes"]]
 
 
-def test_an_enhanced_file_is_its_cine(tmp_path: Path) -> None:
+def test_an_enhanced_file_is_its_cine(tmp_path) -> None:
     cine = write_enhanced(tmp_path / "a.dcm")
     (layer,) = layers_of(tmp_path / "a.dcm")
     assert np.array_equal(layer.data, cine)
 
 
 @pytest.mark.parametrize("accepted", [True, False])
-def test_the_user_chooses_one_of_several_cines(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accepted: bool
-) -> None:
+def test_the_user_chooses_one_of_several_cines(tmp_path, monkeypatch, accepted) -> None:
     first = write_cine(tmp_path / "a")
     write_cine(tmp_path / "b", first[::-1].copy(), series=30)
     with pytest.raises(DataError) as error:
@@ -385,7 +377,7 @@ def test_the_user_chooses_one_of_several_cines(
         assert layers == [NO_LAYER]
 
 
-def test_labels_written_as_dicom_are_a_labels_layer(tmp_path: Path) -> None:
+def test_labels_written_as_dicom_are_a_labels_layer(tmp_path) -> None:
     write_cine(tmp_path / "in")
     stack = choose_stack(read_stacks(tmp_path / "in"))
     drawn = np.ones((4, 12, 10), np.uint8)

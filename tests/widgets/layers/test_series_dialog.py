@@ -47,7 +47,7 @@ def stacks(tmp_path: Path) -> list[Stack]:
     return read_stacks(tmp_path)
 
 
-def test_series_are_listed_with_pictures(qtbot: Any, stacks: list[Stack]) -> None:
+def test_series_are_listed_with_pictures(qtbot, stacks) -> None:
     chooser = StackChooser(stacks)
     qtbot.addWidget(chooser)
     items = [chooser.list.item(row) for row in range(chooser.list.count())]
@@ -68,7 +68,7 @@ def test_series_are_listed_with_pictures(qtbot: Any, stacks: list[Stack]) -> Non
     assert enabled == [True, False, True]
 
 
-def test_an_alias_is_shown_and_kept(qtbot: Any, stacks: list[Stack], settings: Settings) -> None:
+def test_an_alias_is_shown_and_kept(qtbot, stacks, settings) -> None:
     chooser = StackChooser(stacks, settings=settings)
     qtbot.addWidget(chooser)
     chooser.show()
@@ -82,9 +82,7 @@ def test_an_alias_is_shown_and_kept(qtbot: Any, stacks: list[Stack], settings: S
     assert chooser.notes.alias.text() == ""
 
 
-def test_dates_are_shown_only_if_wanted(
-    qtbot: Any, stacks: list[Stack], settings: Settings
-) -> None:
+def test_dates_are_shown_only_if_wanted(qtbot, stacks, settings) -> None:
     chooser = StackChooser(stacks, settings=settings)
     qtbot.addWidget(chooser)
     line = STUDY_DATE.format(date=read_study_date(stacks[0]))
@@ -96,7 +94,7 @@ def test_dates_are_shown_only_if_wanted(
     assert line in again.list.item(0).text()
 
 
-def test_the_first_readable_series_is_selected(qtbot: Any, stacks: list[Stack]) -> None:
+def test_the_first_readable_series_is_selected(qtbot, stacks) -> None:
     chooser = StackChooser([stacks[1], stacks[0]])
     qtbot.addWidget(chooser)
     assert chooser.chosen is stacks[0]
@@ -104,7 +102,7 @@ def test_the_first_readable_series_is_selected(qtbot: Any, stacks: list[Stack]) 
     assert chooser.chosen is stacks[1]
 
 
-def test_a_double_click_opens_readable_series(qtbot: Any, stacks: list[Stack]) -> None:
+def test_a_double_click_opens_readable_series(qtbot, stacks) -> None:
     chooser = StackChooser(stacks)
     qtbot.addWidget(chooser)
     chooser.list.itemDoubleClicked.emit(chooser.list.item(1))
@@ -124,14 +122,14 @@ def test_an_unreadable_picture_becomes_a_tooltip(qtbot, stacks, monkeypatch) -> 
     assert chooser.list.item(0).toolTip() == "It is compressed."
 
 
-def test_the_question_depends_on_the_candidates(qtbot: Any, stacks: list[Stack]) -> None:
+def test_the_question_depends_on_the_candidates(qtbot, stacks) -> None:
     for given, question in ((stacks, SEVERAL_CANDIDATES), (stacks[2:], NO_CANDIDATE)):
         chooser = StackChooser(given)
         qtbot.addWidget(chooser)
         assert chooser.question.text() == question
 
 
-def test_long_axes_are_shown_and_changed(qtbot: Any, tmp_path: Path) -> None:
+def test_long_axes_are_shown_and_changed(qtbot, tmp_path) -> None:
     write_cine(tmp_path / "a")
     write_plane(tmp_path, 82, 0, series=20, description="4ch")
     write_plane(tmp_path, 24, 0, series=21, description="2ch")
@@ -153,7 +151,7 @@ def test_long_axes_are_shown_and_changed(qtbot: Any, tmp_path: Path) -> None:
     assert chooser.views[1].reason == NOT_CHOSEN
 
 
-def test_the_picture_keeps_its_shape(qtbot: Any) -> None:
+def test_the_picture_keeps_its_shape(qtbot) -> None:
     picture = make_thumbnail(np.arange(20 * 10).reshape(20, 10))
     assert (picture.width(), picture.height()) == (48, 96)
     image = picture.toImage()

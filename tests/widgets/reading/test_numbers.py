@@ -69,7 +69,7 @@ def click(form: NumbersForm, row: int, qtbot: Any) -> None:
     qtbot.mouseClick(form.slices.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
 
 
-def test_numbers_are_shown_before_and_after_an_edit(form: NumbersForm) -> None:
+def test_numbers_are_shown_before_and_after_an_edit(form) -> None:
     assert form.nothing.text() == NO_NUMBERS
     form.set_numbers(PREDICTED)
     assert form.nothing.isHidden()
@@ -79,7 +79,7 @@ def test_numbers_are_shown_before_and_after_an_edit(form: NumbersForm) -> None:
     assert not form.nothing.isHidden()
 
 
-def test_a_changed_patient_is_signalled(form: NumbersForm, qtbot: Any) -> None:
+def test_a_changed_patient_is_signalled(form, qtbot) -> None:
     heard: list[Patient] = []
     form.patient.patient_changed.connect(heard.append)
     form.patient.set_patient(Patient(height_cm=172))
@@ -106,7 +106,7 @@ def test_indexed_numbers_do_not_move_the_fields(qtbot: Any, settings: Settings) 
     assert top() == before
 
 
-def test_contributing_slices_are_listed(form: NumbersForm, heard: Any) -> None:
+def test_contributing_slices_are_listed(form, heard) -> None:
     assert form.slices.isHidden()
     form.set_contributions(SLICES, ed=1, es=10)
     assert [row.cells for row in form.slices.rows] == [
@@ -121,16 +121,14 @@ def test_contributing_slices_are_listed(form: NumbersForm, heard: Any) -> None:
     assert heard == []
 
 
-def test_click_and_arrow_keys_go_to_slice(form: NumbersForm, heard: Any, qtbot: Any) -> None:
+def test_click_and_arrow_keys_go_to_slice(form, heard, qtbot) -> None:
     form.set_contributions(SLICES, ed=1, es=10)
     click(form, 0, qtbot)
     qtbot.keyClick(form.slices, Qt.Key.Key_Down)
     assert heard == [(10, 0), (1, 1)]
 
 
-def test_the_same_list_again_keeps_the_chosen_row(
-    form: NumbersForm, heard: Any, qtbot: Any
-) -> None:
+def test_the_same_list_again_keeps_the_chosen_row(form, heard, qtbot) -> None:
     form.set_contributions(SLICES, ed=1, es=10)
     click(form, 1, qtbot)
     form.set_contributions(list(SLICES), ed=1, es=10)
@@ -153,7 +151,7 @@ def table(qtbot: Any) -> NumbersTable:
     return made
 
 
-def test_a_row_has_name_value_unit_and_interval(table: NumbersTable) -> None:
+def test_a_row_has_name_value_unit_and_interval(table) -> None:
     assert table.texts("LV EDV") == ("LV EDV", "142.3", "mL", "", "", "", "")
     assert table.texts("LV CO") == ("LV CO", "5.2", "mL", "", "", "", "")
     known = replace(PREDICTED["LV EF"], intervals={80: (49, 56), 90: (47.6, 59.4)})
@@ -183,7 +181,7 @@ def test_change_is_that_of_the_numbers_on_screen(table, before, now, change) -> 
     assert table.texts("LV EF")[CHANGED] == change
 
 
-def test_intervals_and_open_slices_are_explained(table: NumbersTable) -> None:
+def test_intervals_and_open_slices_are_explained(table) -> None:
     interval = replace(PREDICTED["LV EF"], intervals={90: (47.6, 59.4)})
     table.set_numbers(PREDICTED | numbers(interval), PREDICTED, {"LV EF": 9, "LV EDV": 0})
     help_text = table.lines["LV EF"][VALUE].toolTip()
@@ -195,7 +193,7 @@ def test_intervals_and_open_slices_are_explained(table: NumbersTable) -> None:
     assert REVIEWED_TEXT in table.lines["LV EDV"][VALUE].toolTip()
 
 
-def test_a_changed_value_is_highlighted(table: NumbersTable, qtbot: Any) -> None:
+def test_a_changed_value_is_highlighted(table, qtbot) -> None:
     table._timer.setInterval(50)
     assert table.highlighted == set()
     table.set_numbers(PREDICTED | numbers(measured("LV EDV", 145.0, 3.1)), PREDICTED)
@@ -207,7 +205,7 @@ def test_a_changed_value_is_highlighted(table: NumbersTable, qtbot: Any) -> None
     assert table.texts("LV EDV")[CHANGED] == "+2.7"
 
 
-def test_the_next_edit_highlights_its_own_change(table: NumbersTable) -> None:
+def test_the_next_edit_highlights_its_own_change(table) -> None:
     changed = PREDICTED | numbers(measured("LV EDV", 145.0))
     table.set_numbers(changed, PREDICTED)
     table.set_numbers(changed | numbers(measured("LV EF", 58.0)), PREDICTED)
@@ -215,13 +213,13 @@ def test_the_next_edit_highlights_its_own_change(table: NumbersTable) -> None:
     assert table.texts("LV EDV")[CHANGED] == "+2.7"
 
 
-def test_an_undone_edit_hides_the_change(table: NumbersTable) -> None:
+def test_an_undone_edit_hides_the_change(table) -> None:
     table.set_numbers(PREDICTED | numbers(measured("LV EDV", 145.0)), PREDICTED)
     table.set_numbers(PREDICTED, PREDICTED)
     assert table.texts("LV EDV")[CHANGED] == ""
 
 
-def test_other_numbers_replace_the_previous(table: NumbersTable, qtbot: Any) -> None:
+def test_other_numbers_replace_the_previous(table, qtbot) -> None:
     table.set_numbers(numbers(measured("RV EDV", 150.0)), None)
     assert table.highlighted == set()
     with pytest.raises(KeyError):
@@ -238,7 +236,7 @@ def test_names_and_headings_are_explained(table: NumbersTable) -> None:
     assert all(help_text.endswith(".") for title, help_text in HEADINGS if title)
 
 
-def test_a_range_stands_beside_its_verdict(table: NumbersTable) -> None:
+def test_a_range_stands_beside_its_verdict(table) -> None:
     number = measured("LV EDV", 240.0, math.nan)
     table.set_numbers(numbers(replace(number, comparison=replace(NORMAL, verdict="▲ high"))))
     texts = table.texts("LV EDV")
@@ -283,7 +281,7 @@ def chosen(qtbot: Any, tmp_path: Path, monkeypatch: Any) -> Any:
     return choose
 
 
-def test_chosen_normal_ranges_are_kept(chosen: Any, tmp_path: Path) -> None:
+def test_chosen_normal_ranges_are_kept(chosen, tmp_path) -> None:
     (tmp_path / "site.csv").write_text(SITE)
     kept, problem, heard = chosen(RANGES[""])
     assert (kept, problem) == (str(tmp_path / "site.csv"), "")
@@ -295,7 +293,7 @@ def test_chosen_normal_ranges_are_kept(chosen: Any, tmp_path: Path) -> None:
     assert len(heard[-1].ranges) == 40
 
 
-def test_refused_normal_ranges_change_nothing(chosen: Any, tmp_path: Path) -> None:
+def test_refused_normal_ranges_change_nothing(chosen, tmp_path) -> None:
     (tmp_path / "site.csv").write_text(SITE.replace("blood", "muscle"))
     kept, problem, heard = chosen(RANGES[""])
     assert (kept, heard) == (PETERSEN, [])

@@ -41,7 +41,7 @@ def shown_problems(fields: PatientFields) -> dict[str, str]:
     return {field.name: field.problem.text() for field in fields if not field.problem.isHidden()}
 
 
-def test_valid_values_are_emitted_at_once(fields: PatientFields, heard: Any, qtbot: Any) -> None:
+def test_valid_values_are_emitted_at_once(fields, heard, qtbot) -> None:
     qtbot.keyClicks(fields.height_cm.editor.native, "172")
     assert heard == [Patient(height_cm=172)]
     write(fields, "weight_kg", "64,5", qtbot)
@@ -51,7 +51,7 @@ def test_valid_values_are_emitted_at_once(fields: PatientFields, heard: Any, qtb
     assert shown_problems(fields) == {}
 
 
-def test_fields_say_what_came_from_the_header(fields: PatientFields, qtbot: Any) -> None:
+def test_fields_say_what_came_from_the_header(fields, qtbot) -> None:
     def from_header() -> set[str]:
         tips = {field.name: field.editor.native.toolTip() for field in fields}
         return {name for name, tip in tips.items() if tip.startswith(FROM_HEADER)}
@@ -65,7 +65,7 @@ def test_fields_say_what_came_from_the_header(fields: PatientFields, qtbot: Any)
     assert from_header() == set()
 
 
-def test_an_emptied_field_is_unknown(fields: PatientFields, heard: Any, qtbot: Any) -> None:
+def test_an_emptied_field_is_unknown(fields, heard, qtbot) -> None:
     fields.set_patient(Patient(height_cm=172, weight_kg=64))
     qtbot.keyClick(
         fields.height_cm.editor.native, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier
@@ -74,7 +74,7 @@ def test_an_emptied_field_is_unknown(fields: PatientFields, heard: Any, qtbot: A
     assert heard == [Patient(weight_kg=64)]
 
 
-def test_half_a_number_is_unknown(fields: PatientFields, heard: Any, qtbot: Any) -> None:
+def test_half_a_number_is_unknown(fields, heard, qtbot) -> None:
     fields.set_patient(Patient(height_cm=160))
     edit = fields.height_cm.editor.native
     edit.selectAll()
@@ -98,9 +98,7 @@ def test_half_a_number_is_unknown(fields: PatientFields, heard: Any, qtbot: Any)
         ("heart_rate", "6o", [NO_NUMBER.format(text="6o")]),
     ],
 )
-def test_an_invalid_value_is_explained_and_unknown(
-    fields: PatientFields, heard: Any, name: str, text: str, shown: list[str], qtbot: Any
-) -> None:
+def test_an_invalid_value_is_explained_and_unknown(fields, heard, name, text, shown, qtbot) -> None:
     fields.set_patient(Patient(sex="f", age=61, height_cm=172, weight_kg=64, heart_rate=61))
     write(fields, name, text, qtbot)
     (problem,) = shown_problems(fields).items()
@@ -110,7 +108,7 @@ def test_an_invalid_value_is_explained_and_unknown(
     assert len([value for value in vars(fields.patient).values() if value is None]) == 1
 
 
-def test_a_corrected_field_hides_its_problem(fields: PatientFields, qtbot: Any) -> None:
+def test_a_corrected_field_hides_its_problem(fields, qtbot) -> None:
     write(fields, "height_cm", "tall", qtbot)
     write(fields, "weight_kg", "heavy", qtbot)
     assert set(shown_problems(fields)) == {"height_cm", "weight_kg"}
@@ -121,7 +119,7 @@ def test_a_corrected_field_hides_its_problem(fields: PatientFields, qtbot: Any) 
     assert fields.patient == Patient(height_cm=172, weight_kg=64)
 
 
-def test_a_patient_is_shown_without_a_signal(fields: PatientFields, heard: Any) -> None:
+def test_a_patient_is_shown_without_a_signal(fields, heard) -> None:
     def shown() -> list[str]:
         return [field.editor.native.text() for field in fields if field.name != "sex"]
 
@@ -134,14 +132,14 @@ def test_a_patient_is_shown_without_a_signal(fields: PatientFields, heard: Any) 
     assert heard == []
 
 
-def test_a_chosen_sex_is_emitted(fields: PatientFields, heard: Any, qtbot: Any) -> None:
+def test_a_chosen_sex_is_emitted(fields, heard, qtbot) -> None:
     box = fields.sex.editor.native
     for key, sex in ((Qt.Key.Key_Down, "f"), (Qt.Key.Key_Down, "m"), (Qt.Key.Key_Home, None)):
         qtbot.keyClick(box, key)
         assert heard[-1] == fields.patient == Patient(sex=sex)
 
 
-def test_fields_have_tab_order_and_tooltips(fields: PatientFields, qtbot: Any) -> None:
+def test_fields_have_tab_order_and_tooltips(fields, qtbot) -> None:
     fields.native.activateWindow()
     first, second, *_ = (field.editor.native for field in fields)
     first.setFocus()

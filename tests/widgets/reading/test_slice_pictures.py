@@ -44,7 +44,7 @@ def crop_of(session: ReviewSession) -> tuple[slice, slice]:
     return crop_around(session.heart, SPACING[1:], margin_mm=CROP_MARGIN_MM)
 
 
-def test_the_heart_fills_the_picture(session: ReviewSession) -> None:
+def test_the_heart_fills_the_picture(session) -> None:
     height, width = pictures_of(session).draw((ED, 0)).grey.shape
     for size, axis, step in ((height, 0, SPACING[1]), (width, 1, SPACING[2])):
         heart = np.ptp(np.flatnonzero(session.heart.any(axis=1 - axis))) + 1
@@ -53,9 +53,7 @@ def test_the_heart_fills_the_picture(session: ReviewSession) -> None:
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_image_and_contours_lie_as_on_the_screen(
-    session: ReviewSession, orientation: PlaneOrientation
-) -> None:
+def test_image_and_contours_lie_as_on_the_screen(session, orientation) -> None:
     pictures, place = pictures_of(session, orientation), (ES, 1)
     picture = pictures.draw(place)
 
@@ -74,7 +72,7 @@ def test_image_and_contours_lie_as_on_the_screen(
     assert np.array_equal(drawn, turned(session.labels_in(place) == LV))
 
 
-def test_aspect_is_that_of_heart_in_mm(session: ReviewSession) -> None:
+def test_aspect_is_that_of_heart_in_mm(session) -> None:
     height, width = pictures_of(session).draw((ED, 0)).grey.shape
     aspect = width * SPACING[2] / (height * SPACING[1])
     assert pictures_of(session).aspect == pytest.approx(aspect)
@@ -82,7 +80,7 @@ def test_aspect_is_that_of_heart_in_mm(session: ReviewSession) -> None:
     assert transposed.aspect == pytest.approx(1 / aspect)
 
 
-def test_a_picture_is_current_until_its_labels_change(session: ReviewSession) -> None:
+def test_a_picture_is_current_until_its_labels_change(session) -> None:
     pictures = pictures_of(session)
     first, second = pictures.draw((ED, 0)), pictures.draw((ED, 1))
     session.labels_in((ED, 0))[3, 3] = LV
@@ -93,12 +91,12 @@ def test_a_picture_is_current_until_its_labels_change(session: ReviewSession) ->
     assert len(again.contours) == len(first.contours) + 1
 
 
-def test_a_constant_image_is_drawn(session: ReviewSession) -> None:
+def test_a_constant_image_is_drawn(session) -> None:
     pictures = SlicePictures(session, np.zeros(CINE.shape), (0.0, 0.0), PLAIN)
     assert not pictures.draw((ED, 0)).grey.any()
 
 
-def test_a_picture_takes_few_milliseconds(session: ReviewSession) -> None:
+def test_a_picture_takes_few_milliseconds(session) -> None:
     pictures, times = pictures_of(session), []
     for z in (0, 1, 2, 3, 0, 1, 2):
         start = thread_time()
@@ -107,7 +105,7 @@ def test_a_picture_takes_few_milliseconds(session: ReviewSession) -> None:
     assert min(times) < 0.01
 
 
-def test_the_orientation_is_that_of_the_viewer(qapp: object) -> None:
+def test_the_orientation_is_that_of_the_viewer(qapp) -> None:
     viewer = ViewerModel()
     viewer.add_image(VOXELS)
     viewer.scene.camera.orientation2d = ("up", "left")
@@ -118,7 +116,7 @@ def test_the_orientation_is_that_of_the_viewer(qapp: object) -> None:
     assert shown_orientation(viewer) == PLAIN
 
 
-def test_pictures_show_what_lies_around_a_mask(session: ReviewSession) -> None:
+def test_pictures_show_what_lies_around_a_mask(session) -> None:
     """The smallest picture shows 70 mm, here half of them beyond the corner."""
     mask = np.zeros(SHAPE[1:], bool)
     mask[0, 0] = True

@@ -97,29 +97,27 @@ def drawn_parts(strip: Thumbnails, part: QRect) -> QImage:
     return picture(strip).copy(part)
 
 
-def test_a_click_chooses_phase_and_slice(strip: Thumbnails, chosen: Any, qtbot: Any) -> None:
+def test_a_click_chooses_phase_and_slice(strip, chosen, qtbot) -> None:
     for place in ((ED, 0), (ES, 3), (ED, 2)):
         press(strip, strip.cell_rect(*place).center(), qtbot)
     assert chosen == [(ED, 0), (ES, 3), (ED, 2)]
     assert strip.current == (ED, 2)
 
 
-def test_a_click_beside_the_thumbnails_chooses_nothing(
-    strip: Thumbnails, chosen: Any, qtbot: Any
-) -> None:
+def test_a_click_beside_the_thumbnails_chooses_nothing(strip, chosen, qtbot) -> None:
     press(strip, QPoint(2, 2), qtbot)
     press(strip, strip.cell_rect(ED, 1).center(), qtbot, Qt.MouseButton.RightButton)
     assert chosen == []
 
 
-def test_ed_is_above_es_with_base_left(strip: Thumbnails) -> None:
+def test_ed_is_above_es_with_base_left(strip) -> None:
     assert strip.cell_rect(ED, 0).bottom() < strip.cell_rect(ES, 0).top()
     assert strip.cell_rect(ED, 0).right() < strip.cell_rect(ED, 3).left()
     strip.set_ends(False)
     assert strip.cell_rect(ED, 0).left() > strip.cell_rect(ED, 3).right()
 
 
-def test_arrow_keys_move_and_stop_at_ends(strip: Thumbnails, chosen: Any, qtbot: Any) -> None:
+def test_arrow_keys_move_and_stop_at_ends(strip, chosen, qtbot) -> None:
     keys = Qt.Key
     for key in (keys.Key_Right, keys.Key_Right, keys.Key_Down, keys.Key_Down, keys.Key_Left):
         qtbot.keyClick(strip, key)
@@ -131,7 +129,7 @@ def test_arrow_keys_move_and_stop_at_ends(strip: Thumbnails, chosen: Any, qtbot:
 
 
 @pytest.mark.parametrize("key", [Qt.Key.Key_N, Qt.Key.Key_A, Qt.Key.Key_K])
-def test_other_keys_are_left_to_the_window(strip: Thumbnails, chosen: Any, key: Qt.Key) -> None:
+def test_other_keys_are_left_to_the_window(strip, chosen, key) -> None:
     event = QKeyEvent(QEvent.Type.KeyPress, key, Qt.KeyboardModifier.NoModifier)
     QApplication.sendEvent(strip, event)
     assert not event.isAccepted()
@@ -157,7 +155,7 @@ def test_the_text_of_a_slice_counts_from_one(strip: Thumbnails, qtbot: Any) -> N
     assert shown == [strip.slice_model.reading(ED, 1), THUMBNAIL_HELP]
 
 
-def test_frames_have_colours_of_heat_grid_and_queue(strip: Thumbnails) -> None:
+def test_frames_have_colours_of_heat_grid_and_queue(strip) -> None:
     dark = strip.palette()
     dark.setColor(QPalette.ColorRole.Window, QColor("#262930"))
     strip.setPalette(dark)
@@ -171,7 +169,7 @@ def test_frames_have_colours_of_heat_grid_and_queue(strip: Thumbnails) -> None:
 
 
 @pytest.mark.parametrize("mark", ["accepted", "flagged", "edited"])
-def test_a_state_is_also_a_mark(strip: Thumbnails, mark: str) -> None:
+def test_a_state_is_also_a_mark(strip, mark) -> None:
     inside = strip.cell_rect(ED, 1).adjusted(INSET, INSET, -INSET, -INSET)
     before = drawn_parts(strip, inside)
     strip.set_marks({(ED, 1): {mark}})
@@ -181,7 +179,7 @@ def test_a_state_is_also_a_mark(strip: Thumbnails, mark: str) -> None:
     assert after.copy(lower) == before.copy(lower)  # in a corner, off the heart
 
 
-def test_a_light_frame_has_a_dark_edge_on_a_light_window(strip: Thumbnails) -> None:
+def test_a_light_frame_has_a_dark_edge_on_a_light_window(strip) -> None:
     worst = strip.cell_rect(ED, 1)
 
     def edge(lightness: int) -> QColor:
@@ -195,7 +193,7 @@ def test_a_light_frame_has_a_dark_edge_on_a_light_window(strip: Thumbnails) -> N
     assert edge(20).lightness() < 60 < edge(235).lightness()
 
 
-def test_the_slice_on_screen_is_outlined(strip: Thumbnails) -> None:
+def test_the_slice_on_screen_is_outlined(strip) -> None:
     before = picture(strip)
     strip.set_current(ES, 2)
     assert picture(strip) != before
@@ -207,7 +205,7 @@ def test_the_slice_on_screen_is_outlined(strip: Thumbnails) -> None:
     assert picture(strip) == before
 
 
-def test_structures_are_drawn_in_their_colours(strip: Thumbnails, session: ReviewSession) -> None:
+def test_structures_are_drawn_in_their_colours(strip, session) -> None:
     colors = pictures_of(session).colors
     assert set(colors) == set(STRUCTURES.values())
     for color in colors.values():
@@ -219,9 +217,7 @@ def test_structures_are_drawn_in_their_colours(strip: Thumbnails, session: Revie
         assert min(near) < 30
 
 
-def test_only_the_corrected_thumbnail_changes(
-    strip: Thumbnails, session: ReviewSession, monkeypatch: Any
-) -> None:
+def test_only_the_corrected_thumbnail_changes(strip, session, monkeypatch) -> None:
     drawn: list[tuple[int | None, int]] = []
     draw = SlicePictures.draw
     monkeypatch.setattr(
@@ -243,9 +239,7 @@ def test_only_the_corrected_thumbnail_changes(
     assert drawn == [(ED, 1), (ED, 1)]
 
 
-def test_a_correction_is_drawn_within_milliseconds(
-    strip: Thumbnails, session: ReviewSession
-) -> None:
+def test_a_correction_is_drawn_within_milliseconds(strip, session) -> None:
     times = []
     for step in range(12):
         session.labels_in((ED, step % SLICES))[20 + step, 20] ^= 1
@@ -255,9 +249,7 @@ def test_a_correction_is_drawn_within_milliseconds(
     assert median(times) < 0.02
 
 
-def test_pictures_are_drawn_in_steps(
-    strip: Thumbnails, session: ReviewSession, monkeypatch: Any, qtbot: Any
-) -> None:
+def test_pictures_are_drawn_in_steps(strip, session, monkeypatch, qtbot) -> None:
     monkeypatch.setattr(thumbnails_module, "STEP_MS", 0)
     waiting: list[int] = []
     strip._timer.timeout.connect(lambda: waiting.append(len(strip._waiting)))
@@ -268,9 +260,7 @@ def test_pictures_are_drawn_in_steps(
     assert len(waiting) >= 2 * SLICES - 1
 
 
-def test_nothing_is_drawn_while_hidden(
-    strip: Thumbnails, session: ReviewSession, qtbot: Any
-) -> None:
+def test_nothing_is_drawn_while_hidden(strip, session, qtbot) -> None:
     strip.hide()
     session.labels_in((ED, 0))[...] = 0
     strip.refresh()
@@ -280,7 +270,7 @@ def test_nothing_is_drawn_while_hidden(
     qtbot.waitUntil(lambda: not strip._waiting)
 
 
-def test_pictures_are_sharp_after_a_resize(strip: Thumbnails, qtbot: Any) -> None:
+def test_pictures_are_sharp_after_a_resize(strip, qtbot) -> None:
     small = strip.cell_rect(ED, 0).size()
     strip.resize(700, 240)
     assert strip.cell_rect(ED, 0).height() > small.height()
@@ -290,7 +280,7 @@ def test_pictures_are_sharp_after_a_resize(strip: Thumbnails, qtbot: Any) -> Non
         assert pixmap.size() == size * strip.devicePixelRatioF()
 
 
-def test_the_fitting_height_is_that_of_the_pictures(strip: Thumbnails) -> None:
+def test_the_fitting_height_is_that_of_the_pictures(strip) -> None:
     strip.resize(260, 400)
     height = strip.fitting_height(400)
     assert height == strip.cell_rect(ES, 0).bottom() + 1 < 400
@@ -299,7 +289,7 @@ def test_the_fitting_height_is_that_of_the_pictures(strip: Thumbnails) -> None:
     assert strip.fitting_height(100) <= 100
 
 
-def test_the_focus_is_visible(strip: Thumbnails, qtbot: Any) -> None:
+def test_the_focus_is_visible(strip, qtbot) -> None:
     before = picture(strip)
     strip.activateWindow()
     strip.setFocus()
@@ -307,7 +297,7 @@ def test_the_focus_is_visible(strip: Thumbnails, qtbot: Any) -> None:
     assert picture(strip) != before
 
 
-def test_a_volume_has_one_row_without_name(qtbot: Any) -> None:
+def test_a_volume_has_one_row_without_name(qtbot) -> None:
     strip = Thumbnails()
     qtbot.addWidget(strip)
     strip.set_scores(SCORES[:, :1], (None,), UNIT, top=20)
@@ -315,7 +305,7 @@ def test_a_volume_has_one_row_without_name(qtbot: Any) -> None:
     assert strip.slice_model.reading(None, 1) == f"Slice 2: 20.0 {UNIT}\nnot accepted"
 
 
-def test_many_slices_ask_for_more_room(qtbot: Any) -> None:
+def test_many_slices_ask_for_more_room(qtbot) -> None:
     strip = Thumbnails()
     qtbot.addWidget(strip)
     strip.set_scores(np.zeros((100, 1)), (ED,), UNIT, top=1)
@@ -333,9 +323,7 @@ def test_thinned_contours_keep_their_shape() -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(500, 140), (1500, 140), (500, 400)])
-def test_pictures_keep_their_aspect(
-    strip: Thumbnails, session: ReviewSession, width: int, height: int
-) -> None:
+def test_pictures_keep_their_aspect(strip, session, width, height) -> None:
     strip.resize(width, height)
     cell = strip.cell_rect(ED, 0).adjusted(INSET, INSET, -INSET, -INSET)
     aspect = pictures_of(session).aspect
@@ -343,7 +331,7 @@ def test_pictures_keep_their_aspect(
     assert max(cell.width(), cell.height()) >= SMALLEST_PICTURE - 1
 
 
-def test_the_higher_the_score_the_wider_the_frame(strip: Thumbnails) -> None:
+def test_the_higher_the_score_the_wider_the_frame(strip) -> None:
     def inner(phase: int, z: int) -> QColor:
         cell = strip.cell_rect(phase, z)
         return picture(strip).pixelColor(cell.left() + INSET - 3, cell.center().y())

@@ -17,7 +17,6 @@ from napari_bayes_nnunet.widgets.editing.carried_strip import IN_SIGHT, CarriedS
 from napari_bayes_nnunet.widgets.editing.corrections import NOT_KEPT
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
 from napari_bayes_nnunet.widgets.reading.thumbnails import LARGEST_PICTURE
-from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
 from ...helpers.data.cines import ED, ES, LV, MYO, RV, WORST, make_cine
 from ...helpers.windows.reviewing import Review, open_in, predicted, steps_of
@@ -61,7 +60,7 @@ def items_of(strip: CarriedStrip) -> list[Any]:
     return [strip.pictures.item(row) for row in range(strip.pictures.count())]
 
 
-def test_carried_slices_are_an_offer_until_kept_as_one_undo_step(review: Review) -> None:
+def test_carried_slices_are_an_offer_until_kept_as_one_undo_step(review) -> None:
     review.press("Shift-T")
     assert review.said == [NOTHING_TO_CARRY]
     session, strip = review.session, review.forms.carried
@@ -89,7 +88,7 @@ def test_carried_slices_are_an_offer_until_kept_as_one_undo_step(review: Review)
     assert session.edited_places() == [WORST]
 
 
-def test_phases_are_kept_or_left_one_by_one(review: Review) -> None:
+def test_phases_are_kept_or_left_one_by_one(review) -> None:
     carry(review)
     strip = review.forms.carried
     items_of(strip)[0].setCheckState(Qt.CheckState.Unchecked)
@@ -110,7 +109,7 @@ def test_phases_are_kept_or_left_one_by_one(review: Review) -> None:
     assert strip.pictures.count() == 0
 
 
-def test_a_picture_shows_its_phase(review: Review) -> None:
+def test_a_picture_shows_its_phase(review) -> None:
     carry(review)
     review.controller.player.start()
     strip = review.forms.carried
@@ -123,14 +122,14 @@ def test_a_picture_shows_its_phase(review: Review) -> None:
     assert review.controller.picture.place == OTHERS[1]
 
 
-def test_names_of_an_offer_follow_ed_and_es(review: Review) -> None:
+def test_names_of_an_offer_follow_ed_and_es(review) -> None:
     carry(review)
     review.forms.volumes.phases_changed.emit(ED, MIDDLE)
     names = [item.text() for item in items_of(review.forms.carried)]
     assert names == ["ES", f"Phase {ES}"]
 
 
-def test_nothing_is_offered_where_no_model_agrees(review: Review) -> None:
+def test_nothing_is_offered_where_no_model_agrees(review) -> None:
     labels = review.now(WORST)
     labels[0, 0] = RV
     review.controller.corrections.put_all({WORST: labels}, "paint")
@@ -140,7 +139,7 @@ def test_nothing_is_offered_where_no_model_agrees(review: Review) -> None:
     assert not review.controller.carrying.is_offering
 
 
-def test_slices_edited_meanwhile_are_offered_no_more(review: Review) -> None:
+def test_slices_edited_meanwhile_are_offered_no_more(review) -> None:
     carry(review)
     items_of(review.forms.carried)[0].setCheckState(Qt.CheckState.Unchecked)
     review.controller.corrections.remove(OTHERS[1], RV)
@@ -161,7 +160,7 @@ def test_slices_edited_meanwhile_are_offered_no_more(review: Review) -> None:
     ],
     ids=["accepted", "locked"],
 )
-def test_keeping_gives_way_to_what_the_reader_did(review: Review, settle_meanwhile: Any) -> None:
+def test_keeping_gives_way_to_what_the_reader_did(review, settle_meanwhile) -> None:
     carry(review)
     settle_meanwhile(review)
     decisions = dict(review.session.state.decisions)
@@ -171,21 +170,21 @@ def test_keeping_gives_way_to_what_the_reader_did(review: Review, settle_meanwhi
     assert review.said[-1] == module.CHANGED_MEANWHILE
 
 
-def test_an_offer_shrinks_when_a_slice_is_accepted(review: Review) -> None:
+def test_an_offer_shrinks_when_a_slice_is_accepted(review) -> None:
     carry(review)
     review.controller.picture.show_slice(OTHERS[0])
     review.press("A")
     assert review.forms.carried.ticked == OTHERS[1:]
 
 
-def test_an_offer_ends_when_its_structure_is_locked(review: Review) -> None:
+def test_an_offer_ends_when_its_structure_is_locked(review) -> None:
     carry(review)
     review.forms.corrections.locks.protection_toggled.emit("MYO", True)
     assert not review.controller.carrying.is_offering
     assert review.said[-1] == module.CHANGED_MEANWHILE
 
 
-def test_an_offer_ends_when_its_correction_is_undone(review: Review) -> None:
+def test_an_offer_ends_when_its_correction_is_undone(review) -> None:
     carry(review)
     messages: list[str] = []
     review.controller.said.connect(messages.append)
@@ -196,7 +195,7 @@ def test_an_offer_ends_when_its_correction_is_undone(review: Review) -> None:
     assert messages[-1] == module.CHANGED_MEANWHILE
 
 
-def test_carrying_accepts_no_preview(review: Review) -> None:
+def test_carrying_accepts_no_preview(review) -> None:
     thicken_wall(review.session, review.controller.corrections)
     corrected = review.now(WORST)
     review.press("Shift-T")
@@ -213,7 +212,7 @@ def test_carrying_accepts_no_preview(review: Review) -> None:
     assert steps_of(review.layer) == 2
 
 
-def test_a_level_that_is_being_moved_outlives_an_offer(review: Review) -> None:
+def test_a_level_that_is_being_moved_outlives_an_offer(review) -> None:
     thicken_wall(review.session, review.controller.corrections)
     review.press("Shift-T")
     review.controller.corrections.show_level(OTHERS[0], RV, 0.9)
@@ -224,7 +223,7 @@ def test_a_level_that_is_being_moved_outlives_an_offer(review: Review) -> None:
     assert review.forms.carried.ticked == OTHERS[1:]
 
 
-def test_nothing_is_kept_that_cannot_be_seen(review: Review) -> None:
+def test_nothing_is_kept_that_cannot_be_seen(review) -> None:
     carry(review)
     review.viewer.dims.ndisplay = 3
     review.press("Shift-T")
@@ -232,7 +231,7 @@ def test_nothing_is_kept_that_cannot_be_seen(review: Review) -> None:
     assert review.controller.carrying.is_offering
 
 
-def test_a_stroke_that_has_not_ended_is_noted(review: Review) -> None:
+def test_a_stroke_that_has_not_ended_is_noted(review) -> None:
     carry(review)
     beside = MIDDLE, WORST[1] + 1
     review.layer.paint((*index_of(beside), 0, 0), RV)
@@ -240,7 +239,7 @@ def test_a_stroke_that_has_not_ended_is_noted(review: Review) -> None:
     assert review.session.edited_places() == [WORST, OTHERS[0], beside, OTHERS[1]]
 
 
-def test_a_second_request_waits_and_an_offer_ends_with_the_review(review: Review) -> None:
+def test_a_second_request_waits_and_an_offer_ends_with_the_review(review) -> None:
     thicken_wall(review.session, review.controller.corrections)
     review.press("Shift-T")
     review.press("Shift-T")
@@ -251,7 +250,7 @@ def test_a_second_request_waits_and_an_offer_ends_with_the_review(review: Review
     assert not review.controller.carrying.is_offering
 
 
-def test_unticking_moves_no_picture(qtbot: Any) -> None:
+def test_unticking_moves_no_picture(qtbot) -> None:
     strip = CarriedStrip()
     qtbot.addWidget(strip)
     strip.show_offer("Slice 3, ED", {(phase, 2): f"Phase {phase}" for phase in range(1, 11)})
@@ -262,7 +261,7 @@ def test_unticking_moves_no_picture(qtbot: Any) -> None:
     assert strip.pictures.x() == left
 
 
-def test_many_pictures_say_how_many_are_in_sight(qtbot: Any) -> None:
+def test_many_pictures_say_how_many_are_in_sight(qtbot) -> None:
     strip = CarriedStrip()
     qtbot.addWidget(strip)
     strip.resize(700, 140)
@@ -285,7 +284,7 @@ def test_many_pictures_say_how_many_are_in_sight(qtbot: Any) -> None:
     assert not any(page.isVisible() for page in strip.pages.values())
 
 
-def test_a_dropped_picture_is_pale_and_its_box_empty(qtbot: Any) -> None:
+def test_a_dropped_picture_is_pale_and_its_box_empty(qtbot) -> None:
     strip = CarriedStrip()
     qtbot.addWidget(strip)
     strip.show_offer("Slice 3, ED", {(1, 2): "Phase 1"})
@@ -321,7 +320,7 @@ def test_a_dropped_picture_is_pale_and_its_box_empty(qtbot: Any) -> None:
 
 
 @pytest.mark.parametrize("aspect", [0.1, 10])
-def test_pictures_of_any_form_have_room_and_a_name(aspect: float, qtbot: Any) -> None:
+def test_pictures_of_any_form_have_room_and_a_name(aspect, qtbot) -> None:
     strip = CarriedStrip()
     qtbot.addWidget(strip)
     strip.show_offer("Slice 3, ED", {(20, 2): "Phase 20"})
@@ -332,9 +331,7 @@ def test_pictures_of_any_form_have_room_and_a_name(aspect: float, qtbot: Any) ->
     assert strip.pictures.gridSize().width() > max(size.width(), name)
 
 
-def test_the_offer_takes_the_place_of_the_thumbnails(
-    window_dock: ReviewWidget, tmp_path: Any, qtbot: Any
-) -> None:
+def test_the_offer_takes_the_place_of_the_thumbnails(window_dock, tmp_path, qtbot) -> None:
     open_in(window_dock, make_cine(tmp_path / "heart", phases=(ED, MIDDLE, ES)), qtbot)
     controller, forms, settings = window_dock.controller, window_dock.forms, window_dock._settings
     thicken_wall(controller.session, controller.corrections)

@@ -27,7 +27,7 @@ from qtpy.QtWidgets import (
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.study.info import LACKS_PHASES
 from napari_bayes_nnunet.widgets.common.dock import FittingScrollArea
-from napari_bayes_nnunet.widgets.common.settings import Settings, StopTarget
+from napari_bayes_nnunet.widgets.common.settings import StopTarget
 from napari_bayes_nnunet.widgets.reading.numbers import CHANGED, VALUE
 from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review import saver as study_saver
@@ -75,7 +75,7 @@ def scrolls(part: QWidget) -> bool:
     return parent is not None
 
 
-def test_what_never_scrolls_and_how_fields_are_left(dock: ReviewWidget, qtbot: Any) -> None:
+def test_what_never_scrolls_and_how_fields_are_left(dock, qtbot) -> None:
     forms = dock.forms
     fixed = (
         *(dock.title, dock.messages.saved, forms.key_numbers, dock.messages.line),
@@ -106,9 +106,7 @@ def test_what_never_scrolls_and_how_fields_are_left(dock: ReviewWidget, qtbot: A
         assert not field.hasFocus(), field
 
 
-def test_no_message_decision_or_edit_moves_a_control(
-    dock: ReviewWidget, monkeypatch: Any, qtbot: Any
-) -> None:
+def test_no_message_decision_or_edit_moves_a_control(dock, monkeypatch, qtbot) -> None:
     for section in dock.forms.sections.values():
         section.expand()
     settle(qtbot, dock, dock.controller)
@@ -161,7 +159,7 @@ def fail(*_: object) -> None:
     raise DataError("Disk full.")
 
 
-def test_numbers_and_messages_follow_the_reader(dock: ReviewWidget, qtbot: Any) -> None:
+def test_numbers_and_messages_follow_the_reader(dock, qtbot) -> None:
     numbers, controller, notice = dock.forms.key_numbers, dock.controller, dock.messages.notice
     press(dock._viewer, "A")
     assert dock.messages.line.message
@@ -197,9 +195,7 @@ def test_numbers_and_messages_follow_the_reader(dock: ReviewWidget, qtbot: Any) 
     assert NO_STUDY in dock.messages.hint.text()
 
 
-def test_missing_phases_are_said_when_the_study_opens(
-    model_dock: ReviewWidget, tmp_path: Path, qtbot: Any
-) -> None:
+def test_missing_phases_are_said_when_the_study_opens(model_dock, tmp_path, qtbot) -> None:
     dock, folder = model_dock, make_study(tmp_path / "stopped", phases=(1, 5), unfinished=(2, 3))
     open_in(dock, folder, qtbot)
     lacks = LACKS_PHASES.format(phases="phases 2, 3")
@@ -209,9 +205,7 @@ def test_missing_phases_are_said_when_the_study_opens(
     assert dock.messages.notice.overlay.visible
 
 
-def test_sections_and_target_stay_as_they_were_left(
-    dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any
-) -> None:
+def test_sections_and_target_stay_as_they_were_left(dock, folder, settings, qtbot) -> None:
     assert dock.forms.sections[QUEUE].isExpanded()
     assert not dock.forms.sections[NUMBERS].isExpanded()
     for name in (PICTURE, NUMBERS):
@@ -249,7 +243,7 @@ def docks_of(dock: ReviewWidget) -> dict[str, tuple[bool, int]]:
 
 
 def test_reading_layout_hides_docks_and_shows_tools(
-    opened_dock: ReviewWidget, shared_study: Path, qtbot: Any, monkeypatch: Any
+    opened_dock, shared_study, qtbot, monkeypatch
 ) -> None:
     dock, settings, tools = opened_dock, opened_dock._settings, opened_dock.forms.corrections.tools
     reading, controller = docks_of(dock), dock.controller  # it is on at first
@@ -299,9 +293,7 @@ def counts_from_zero(window: Any) -> list[QWidget]:
     return [part for part in (*counts, window.statusBar()) if part.isVisible()]
 
 
-def test_nothing_counts_from_zero_while_a_dock_is_open(
-    opened_dock: ReviewWidget, qtbot: Any
-) -> None:
+def test_nothing_counts_from_zero_while_a_dock_is_open(opened_dock, qtbot) -> None:
     main = opened_dock.window()
     qtbot.waitUntil(lambda: not counts_from_zero(main))
     names = [n for n in main.findChildren(QLineEdit, "axis_label") if n.isVisible()]

@@ -77,7 +77,7 @@ def bytes_of(*files: Path) -> list[bytes]:
     return [file.read_bytes() for file in files]
 
 
-def test_study_is_read_twice_under_two_names(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
+def test_study_is_read_twice_under_two_names(dock, folder, qtbot) -> None:
     files = folder / EDITED, folder / REVIEW
     dock.open(folder)
     is_open(dock, qtbot)
@@ -115,9 +115,7 @@ def test_study_is_read_twice_under_two_names(dock: ReviewWidget, folder: Path, q
     assert bytes_of(*files) == of_anna
 
 
-def test_view_names_another_reading_that_is_damaged(
-    dock: ReviewWidget, settings: Any, tmp_path: Path, qtbot: Any
-) -> None:
+def test_view_names_another_reading_that_is_damaged(dock, settings, tmp_path, qtbot) -> None:
     folder = open_as_anna(dock, settings, tmp_path, qtbot)
     finish(dock, qtbot)
     kept, damaged = (folder / READINGS / number for number in "12")
@@ -129,9 +127,7 @@ def test_view_names_another_reading_that_is_damaged(
     assert dock.controller is None
 
 
-def test_mistyped_reader_is_renamed(
-    dock: ReviewWidget, settings: Any, tmp_path: Path, qtbot: Any
-) -> None:
+def test_mistyped_reader_is_renamed(dock, settings, tmp_path, qtbot) -> None:
     folder = open_as_anna(dock, settings, tmp_path, qtbot)
     paint(dock.controller.picture.edited, (ED, 1), 3, 3, LV, qtbot)
     assert not (folder / READINGS).exists()
@@ -147,9 +143,7 @@ def test_mistyped_reader_is_renamed(
     assert dock.controller is before
 
 
-def test_open_and_save_leave_a_finished_reading_alone(
-    dock: ReviewWidget, settings: Any, tmp_path: Path, qtbot: Any
-) -> None:
+def test_open_and_save_leave_a_finished_reading_alone(dock, settings, tmp_path, qtbot) -> None:
     folder = open_as_anna(dock, settings, tmp_path, qtbot)
     finish(dock, qtbot)
     kept = sorted((folder / READINGS).rglob("*.*"))
@@ -167,9 +161,7 @@ def test_open_and_save_leave_a_finished_reading_alone(
     assert len([*(folder / READINGS).iterdir()]) > 1
 
 
-def test_known_reader_opens_the_own_reading(
-    dock: ReviewWidget, settings: Any, tmp_path: Path, qtbot: Any
-) -> None:
+def test_known_reader_opens_the_own_reading(dock, settings, tmp_path, qtbot) -> None:
     folder = open_as_anna(dock, settings, tmp_path, qtbot)
     dock.controller.accept()
     dock.close_study()
@@ -184,7 +176,7 @@ def test_known_reader_opens_the_own_reading(
     assert summarise_study(folder, "Anna").reviewed == 1
 
 
-def test_no_answer_changes_nothing(dock: ReviewWidget, tmp_path: Path, qtbot: Any) -> None:
+def test_no_answer_changes_nothing(dock, tmp_path, qtbot) -> None:
     dock.open(make_cine(tmp_path / "heart"))
     is_open(dock, qtbot)
     dock.forms.reader.ask_name = lambda *_: ""
@@ -194,7 +186,7 @@ def test_no_answer_changes_nothing(dock: ReviewWidget, tmp_path: Path, qtbot: An
     assert not dock.is_opening
 
 
-def test_reading_of_another_stays_hidden_while_the_study_is_locked(folder: Path) -> None:
+def test_reading_of_another_stays_hidden_while_the_study_is_locked(folder) -> None:
     open_study(folder, reader="Anna").dismiss()
     with open_study_lock(folder):
         assert open_study(folder, reader="Anna").session.state.reader == "Anna"

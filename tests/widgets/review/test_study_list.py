@@ -88,7 +88,7 @@ def names(study_list: StudyList) -> list[str]:
     return [study.case for study in study_list.studies]
 
 
-def test_studies_keep_their_order(study_list: StudyList) -> None:
+def test_studies_keep_their_order(study_list) -> None:
     assert names(study_list) == ["broken", "bad", "done", "good", "unknown"]
 
 
@@ -136,7 +136,7 @@ def test_studies_of_one_patient_are_told_apart(make_list, tmp_path, qtbot) -> No
     assert shown == ["DOE^J, rest", "DOE^J, stress", "ROE^R"]
 
 
-def test_a_warning_is_shown_for_its_row(study_list: StudyList, qtbot: Any) -> None:
+def test_a_warning_is_shown_for_its_row(study_list, qtbot) -> None:
     assert make_study_row(BAD).help.splitlines() == [OUT_OF_RANGE, "bad", str(BAD.folder)]
     click(study_list, 1, qtbot)
     assert study_list.detail.message == OUT_OF_RANGE
@@ -145,7 +145,7 @@ def test_a_warning_is_shown_for_its_row(study_list: StudyList, qtbot: Any) -> No
 
 
 @pytest.mark.parametrize("way", ["double click", "return", "button"])
-def test_a_study_is_opened(study_list: StudyList, heard: Any, way: str, qtbot: Any) -> None:
+def test_a_study_is_opened(study_list, heard, way, qtbot) -> None:
     click(study_list, 2, qtbot)
     assert heard == []
     if way == "double click":
@@ -157,7 +157,7 @@ def test_a_study_is_opened(study_list: StudyList, heard: Any, way: str, qtbot: A
     assert heard == [DONE.folder]
 
 
-def test_an_unusable_study_is_not_opened(study_list: StudyList, heard: Any, qtbot: Any) -> None:
+def test_an_unusable_study_is_not_opened(study_list, heard, qtbot) -> None:
     click(study_list, 0, qtbot)
     click(study_list, 0, qtbot, double=True)
     assert not study_list.open_button.isEnabled()
@@ -165,7 +165,7 @@ def test_an_unusable_study_is_not_opened(study_list: StudyList, heard: Any, qtbo
     assert heard == []
 
 
-def test_without_a_folder_buttons_are_disabled(make_list: Any) -> None:
+def test_without_a_folder_buttons_are_disabled(make_list) -> None:
     study_list = make_list()
     assert not study_list.open_button.isEnabled()
     assert not study_list.refresh_button.isEnabled()
@@ -173,14 +173,14 @@ def test_without_a_folder_buttons_are_disabled(make_list: Any) -> None:
     assert study_list.detail.message == ""
 
 
-def test_an_empty_folder_shows_a_message(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
+def test_an_empty_folder_shows_a_message(make_list, tmp_path, qtbot) -> None:
     study_list = make_list(lambda *_: [])
     study_list.set_folder(tmp_path)
     assert study_list.detail.message == SEARCHING
     qtbot.waitUntil(lambda: study_list.detail.message == NO_STUDIES)
 
 
-def test_an_unreadable_folder_shows_the_error(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
+def test_an_unreadable_folder_shows_the_error(make_list, tmp_path, qtbot) -> None:
     def fail(*_: Any) -> Sequence[StudySummary]:
         raise DataError("Unreadable folder.")
 
@@ -190,9 +190,7 @@ def test_an_unreadable_folder_shows_the_error(make_list: Any, tmp_path: Path, qt
     assert study_list.studies == []
 
 
-def test_a_hanging_folder_does_not_block_the_next(
-    make_list: Any, tmp_path: Path, qtbot: Any
-) -> None:
+def test_a_hanging_folder_does_not_block_the_next(make_list, tmp_path, qtbot) -> None:
     def listed(folder: Path, *_: Any) -> Sequence[StudySummary]:
         if folder.name == "hangs":
             free.wait(5)
@@ -209,7 +207,7 @@ def test_a_hanging_folder_does_not_block_the_next(
     assert names(study_list) == ["good"]
 
 
-def test_refreshing_keeps_the_chosen_study(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
+def test_refreshing_keeps_the_chosen_study(make_list, tmp_path, qtbot) -> None:
     results = [[BAD, GOOD], [summary("worse", 0.2), BAD, GOOD]]
     study_list = make_list(lambda *_: results.pop(0))
     study_list.set_folder(tmp_path)
@@ -221,9 +219,7 @@ def test_refreshing_keeps_the_chosen_study(make_list: Any, tmp_path: Path, qtbot
     assert study_list.open_button.isEnabled()
 
 
-def test_a_folder_is_chosen_in_a_dialog(
-    make_list: Any, tmp_path: Path, monkeypatch: Any, qtbot: Any
-) -> None:
+def test_a_folder_is_chosen_in_a_dialog(make_list, tmp_path, monkeypatch, qtbot) -> None:
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
     study_list = make_list()
     qtbot.mouseClick(study_list.folder.button, Qt.MouseButton.LeftButton)
@@ -231,7 +227,7 @@ def test_a_folder_is_chosen_in_a_dialog(
     qtbot.waitUntil(lambda: len(study_list.studies) == len(ALL))
 
 
-def test_a_folder_is_accepted_by_drop(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
+def test_a_folder_is_accepted_by_drop(make_list, tmp_path, qtbot) -> None:
     study_list = make_list()
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(tmp_path))])
@@ -242,7 +238,7 @@ def test_a_folder_is_accepted_by_drop(make_list: Any, tmp_path: Path, qtbot: Any
     qtbot.waitUntil(lambda: len(study_list.studies) == len(ALL))
 
 
-def test_a_real_folder_is_searched(qtbot: Any, tmp_path: Path) -> None:
+def test_a_real_folder_is_searched(qtbot, tmp_path) -> None:
     study_list = StudyList()
     qtbot.addWidget(study_list)
     study_list.set_folder(tmp_path)
@@ -252,7 +248,7 @@ def test_a_real_folder_is_searched(qtbot: Any, tmp_path: Path) -> None:
 # Studies told apart
 
 
-def test_a_chosen_study_shows_its_picture(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
+def test_a_chosen_study_shows_its_picture(make_list, tmp_path, qtbot) -> None:
     folder = make_study(tmp_path / "studies" / "heart")
     study_list = make_list(list_studies)
     study_list.set_folder(folder.parent)
@@ -264,9 +260,7 @@ def test_a_chosen_study_shows_its_picture(make_list: Any, tmp_path: Path, qtbot:
     assert max(picture.width(), picture.height()) == THUMBNAIL_SIDE
 
 
-def test_an_alias_replaces_the_case_in_the_list(
-    study_list: StudyList, make_list: Any, tmp_path: Path, qtbot: Any
-) -> None:
+def test_an_alias_replaces_the_case_in_the_list(study_list, make_list, tmp_path, qtbot) -> None:
     click(study_list, 3, qtbot)
     qtbot.keyClicks(study_list.notes.alias, "Tuesday, bed 4")
     qtbot.keyClick(study_list.notes.alias, Qt.Key.Key_Return)
@@ -281,7 +275,7 @@ def test_an_alias_replaces_the_case_in_the_list(
     assert again.table.model().index(3, 0).data() == "Tuesday, bed 4"
 
 
-def test_another_study_of_the_same_name_has_no_alias(make_list: Any, tmp_path: Path) -> None:
+def test_another_study_of_the_same_name_has_no_alias(make_list, tmp_path) -> None:
     pseudonym = make_pseudonym("1.2.3")
     assert alias_key(pseudonym, Path("a")) == alias_key(pseudonym, Path("b"))
     assert alias_key("dicom-heart", Path("a")) != alias_key("dicom-heart", Path("b"))
@@ -293,9 +287,7 @@ def test_another_study_of_the_same_name_has_no_alias(make_list: Any, tmp_path: P
     assert [study_list._name_of(study) for study in (mine, other)] == ["Mrs. Doe", "good"]
 
 
-def test_dates_are_shown_only_if_wanted(
-    study_list: StudyList, settings: Settings, qtbot: Any
-) -> None:
+def test_dates_are_shown_only_if_wanted(study_list, settings, qtbot) -> None:
     click(study_list, 3, qtbot)
     assert study_list.date.text() == ""
     qtbot.mouseClick(study_list.notes.dates, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))

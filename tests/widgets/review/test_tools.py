@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.layers.review_layers import find_layer
 from napari_bayes_nnunet.widgets.reading.other_phase import OtherPhase
-from napari_bayes_nnunet.widgets.review.dock import FormsArea, ReviewWidget
+from napari_bayes_nnunet.widgets.review.dock import FormsArea
 
 from ...helpers.data.cines import ED, ES, LV, RV, WORST
 from ...helpers.windows.canvas_mouse import NO_BUTTON, CanvasMouse
@@ -23,7 +23,7 @@ from ...helpers.windows.settling import settle
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
 
 
-def test_a_review_with_keys_and_mouse(window: Any, opened_dock: ReviewWidget, qtbot: Any) -> None:
+def test_a_review_with_keys_and_mouse(window, opened_dock, qtbot) -> None:
     controller, viewer = opened_dock.controller, window
     session, layer = controller.session, controller.picture.edited
     mouse = CanvasMouse(viewer, qtbot)
@@ -60,9 +60,7 @@ def test_a_review_with_keys_and_mouse(window: Any, opened_dock: ReviewWidget, qt
     assert np.array_equal(read_study(session.study.folder).edited[ED - 1, WORST[1]], painted)
 
 
-def test_mouse_and_keys_correct_and_undo(
-    window: Any, opened_dock: ReviewWidget, qtbot: Any
-) -> None:
+def test_mouse_and_keys_correct_and_undo(window, opened_dock, qtbot) -> None:
     viewer, dock = window, opened_dock
     controller, form = dock.controller, dock.forms.corrections
     session, image = controller.session, controller.picture.image
@@ -103,9 +101,7 @@ def test_mouse_and_keys_correct_and_undo(
     assert (session.labels != before).any(axis=(2, 3)).sum() == 2
 
 
-def test_tools_have_keys_and_a_pan_never_paints(
-    window: Any, opened_dock: ReviewWidget, qtbot: Any
-) -> None:
+def test_tools_have_keys_and_a_pan_never_paints(window, opened_dock, qtbot) -> None:
     viewer, dock = window, opened_dock
     controller, form = dock.controller, dock.forms.corrections
     session, edited, image = controller.session, controller.picture.edited, controller.picture.image
@@ -151,9 +147,7 @@ def test_tools_have_keys_and_a_pan_never_paints(
     assert form.buttons["brush"].isChecked()
 
 
-def test_keys_grow_and_shrink_by_undo_steps(
-    window: Any, opened_dock: ReviewWidget, qtbot: Any
-) -> None:
+def test_keys_grow_and_shrink_by_undo_steps(window, opened_dock, qtbot) -> None:
     controller = opened_dock.controller
     controller.choose_structure("RV")
     place, session = controller.view.place, controller.session
@@ -183,7 +177,7 @@ def test_keys_grow_and_shrink_by_undo_steps(
     assert area.verticalScrollBar().value() == 0
 
 
-def test_a_drag_of_push_is_one_step(window: Any, opened_dock: ReviewWidget, qtbot: Any) -> None:
+def test_a_drag_of_push_is_one_step(window, opened_dock, qtbot) -> None:
     controller, form = opened_dock.controller, opened_dock.forms.corrections
     session, image = controller.session, controller.picture.image
     mouse = CanvasMouse(window, qtbot)
@@ -227,9 +221,7 @@ def test_a_drag_of_push_is_one_step(window: Any, opened_dock: ReviewWidget, qtbo
     assert form.buttons["move"].isChecked()
 
 
-def test_a_stroke_leaves_nothing_on_the_image(
-    window: Any, opened_dock: ReviewWidget, qtbot: Any
-) -> None:
+def test_a_stroke_leaves_nothing_on_the_image(window, opened_dock, qtbot) -> None:
     controller, mouse = opened_dock.controller, CanvasMouse(window, qtbot)
     session, image, place = controller.session, controller.picture.image, (ED, 1)
     controller.picture.go_to(place)
@@ -263,7 +255,7 @@ def wheel_event(turn: int) -> QWheelEvent:
     )  # fmt: skip
 
 
-def test_ed_and_es_side_by_side(window: Any, opened_dock: ReviewWidget, qtbot: Any) -> None:
+def test_ed_and_es_side_by_side(window, opened_dock, qtbot) -> None:
     dock, other = opened_dock, opened_dock.forms.other
 
     def picture(view: OtherPhase) -> QImage:

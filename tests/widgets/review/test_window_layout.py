@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QDockWidget
 
-from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.review.window_layout import THUMBNAIL_TITLE
@@ -36,9 +34,7 @@ def toggle_thumbnails(dock: ReviewWidget, qtbot: Any) -> None:
     qtbot.mouseClick(dock.thumbnails_button, Qt.MouseButton.LeftButton)
 
 
-def test_mouse_and_keys_in_thumbnails_change_the_slice(
-    opened_dock: ReviewWidget, qtbot: Any
-) -> None:
+def test_mouse_and_keys_in_thumbnails_change_the_slice(opened_dock, qtbot) -> None:
     dock, strip = opened_dock, opened_dock.forms.thumbnails
     place = dock.controller.picture.place
     qtbot.waitUntil(lambda: not strip._waiting)
@@ -71,7 +67,7 @@ def test_mouse_and_keys_in_thumbnails_change_the_slice(
     assert strip.current == dock.controller.picture.place != (ES, 1)
 
 
-def test_thumbnails_fit_the_layout_and_can_be_closed(opened_dock: ReviewWidget, qtbot: Any) -> None:
+def test_thumbnails_fit_the_layout_and_can_be_closed(opened_dock, qtbot) -> None:
     dock, settings, camera = opened_dock, opened_dock._settings, opened_dock._viewer.scene.camera
     (shown,) = thumbnail_docks(dock)
     window = dock._viewer.window._qt_window
@@ -111,9 +107,7 @@ def test_thumbnails_fit_the_layout_and_can_be_closed(opened_dock: ReviewWidget, 
         assert dock.controller.picture.place == (ED, 0)
 
 
-def test_thumbnails_of_the_next_study(
-    opened_dock: ReviewWidget, shared_study: Path, qtbot: Any, monkeypatch: Any
-) -> None:
+def test_thumbnails_of_the_next_study(opened_dock, shared_study, qtbot, monkeypatch) -> None:
     dock, window = opened_dock, opened_dock._viewer.window._qt_window
     (shown,) = thumbnail_docks(dock)
     window.resizeDocks([shown], [210], Qt.Orientation.Vertical)
@@ -166,7 +160,7 @@ def test_without_a_window_the_heat_grid_is_shown(
     dock.close_study()
 
 
-def test_the_heat_grid_shows_more_than_two_phases(make_review: Any, tmp_path: Path) -> None:
+def test_the_heat_grid_shows_more_than_two_phases(make_review, tmp_path) -> None:
     review = make_review(make_cine(tmp_path / "heart", phases=(1, 2, 3), ed=ED, es=ES))
     forms = review.forms
     forms.show_thumbnails(True)
@@ -178,7 +172,7 @@ def test_the_heat_grid_shows_more_than_two_phases(make_review: Any, tmp_path: Pa
     assert forms.grid.isHidden()
 
 
-def test_phases_without_ed_and_es_have_no_thumbnails(make_review: Any, tmp_path: Path) -> None:
+def test_phases_without_ed_and_es_have_no_thumbnails(make_review, tmp_path) -> None:
     names = {"A": 1, "B": 2, "C": 3}
     folder = make_cine(tmp_path / "heart", phases=(1, 2, 3), structures=names)
     review = make_review(folder)
@@ -187,7 +181,7 @@ def test_phases_without_ed_and_es_have_no_thumbnails(make_review: Any, tmp_path:
     assert not review.forms.grid.isHidden()
 
 
-def test_a_volume_has_one_row_of_thumbnails(make_review: Any) -> None:
+def test_a_volume_has_one_row_of_thumbnails(make_review) -> None:
     review = make_review(phases=(None,))
     assert review.forms.thumbnails.phases == (None,)
     review.controller.picture.show_slice((None, 2))
@@ -196,7 +190,7 @@ def test_a_volume_has_one_row_of_thumbnails(make_review: Any) -> None:
     assert review.controller.picture.place == (None, 1)
 
 
-def test_thumbnails_turn_with_the_slice(review: Any) -> None:
+def test_thumbnails_turn_with_the_slice(review) -> None:
     strip = review.forms.thumbnails
     wide = strip._aspect
     order = review.viewer.dims.order
