@@ -53,23 +53,16 @@ def test_compensating_slice_is_left_out():
     assert [(part.phase, part.z) for part in found] == [(1, 0)]
 
 
-def test_another_structure():
-    ed = phase([60, 60], [[50, 60], [60, 60]], "RV")
-    es = phase([30, 30], [[30, 30], [30, 30]], "RV")
-    found = ef_contributions({1: ed, 8: es}, ed=1, es=8, structure="RV")
-    assert [(part.phase, part.z) for part in found] == [(1, 0)]
-    assert ef_contributions({1: ed, 8: es}, ed=1, es=8) == []
-
-
 @pytest.mark.parametrize(
     "phases",
     [
         {1: ED},
         {1: ED, 8: phase([0, 0, 0], [[1, 1, 1]] * 3)},
         {1: ED, 8: phase([30, 20, 5], [[30, 22, 5]])},
+        {1: phase([60, 60], [[50, 60], [60, 60]], "RV"), 8: phase([30], [[30], [30]], "RV")},
         {1: phase([60, 60], [[50, 60]]), 8: phase([30, 30], [[20, 30]])},
     ],
-    ids=["no ES", "no LV at ES", "other members at ES", "one member"],
+    ids=["no ES", "no LV at ES", "other members at ES", "no LV", "one member"],
 )
 def test_without_a_spread_nothing_adds_to_it(phases):
     assert ef_contributions(phases, ed=1, es=8) == []

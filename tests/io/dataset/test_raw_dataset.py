@@ -142,7 +142,6 @@ def test_splits_keep_patients_together_and_validate_each_once():
         assert not {patient_of(c) for c in split.train} & {patient_of(c) for c in split.validation}
         assert sorted((*split.train, *split.validation)) == CASES
     assert splits == patient_splits(CASES)
-    assert splits != patient_splits(CASES, seed=1)
 
 
 def test_few_patients_give_fewer_folds():

@@ -20,7 +20,6 @@ from napari_bayes_nnunet.io.dicom.examination import (
 )
 from napari_bayes_nnunet.io.dicom.reader import read_stacks, read_study_date
 from napari_bayes_nnunet.io.dicom.series import Stack
-from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers import series_dialog
 from napari_bayes_nnunet.widgets.layers.series_dialog import (
     CANDIDATE,

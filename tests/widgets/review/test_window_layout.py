@@ -147,9 +147,7 @@ def test_thumbnails_of_the_next_study(opened_dock, shared_study, qtbot, monkeypa
 # Without a window
 
 
-def test_without_a_window_the_heat_grid_is_shown(
-    folder: Path, settings: Settings, qtbot: Any
-) -> None:
+def test_without_a_window_the_heat_grid_is_shown(folder, settings, qtbot) -> None:
     dock = ReviewWidget(ViewerModel(), settings=settings)
     qtbot.addWidget(dock)
     dock.open(folder)

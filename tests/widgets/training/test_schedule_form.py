@@ -140,12 +140,12 @@ def test_unusual_number_is_noted_at_its_field(form: ScheduleForm) -> None:
 
 def test_corrected_number_is_no_longer_marked(form: ScheduleForm) -> None:
     type_in(form, epochs=1000)
-    assert form.plot.is_greyed
+    assert form.plot._past.opacity() < 1
     type_in(form, cycles=4)
     assert shown_problems(form) == {}
     assert form.fields["epochs"].editor.native.styleSheet() == ""
     assert numbers(form.summary.text()) == [4, 250, 100, 25]
-    assert not form.plot.is_greyed
+    assert form.plot._past.opacity() == 1
 
 
 def test_curve_follows_every_key(form: ScheduleForm, qtbot: Any) -> None:
@@ -156,7 +156,7 @@ def test_curve_follows_every_key(form: ScheduleForm, qtbot: Any) -> None:
         for key in "120":
             qtbot.keyClicks(editor, key)
             assert form.plot.curve is not None
-            sizes.append((form.plot.curve.rates.size, form.plot.is_greyed))
+            sizes.append((form.plot.curve.rates.size, form.plot._past.opacity() < 1))
     assert sizes == [(1200, True), (12, False), (120, False)]
 
 

@@ -94,12 +94,12 @@ def test_invalid_schedule_greys_the_last_curve(plot: SchedulePlot) -> None:
     plot.set_schedule(None)
     assert plot.curve is None
     plot.set_schedule(SMALL, FEW)
-    assert not plot.is_greyed
+    assert plot._past.opacity() == 1
     plot.set_schedule(None)
-    assert plot.is_greyed
+    assert plot._past.opacity() < 1
     assert plot.curve is not None
     plot.set_schedule(PAPER, MemberSelection())
-    assert not plot.is_greyed
+    assert plot._past.opacity() == 1
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .function import ejection_fraction
-from .measurements import Structure
-from .slice_volumes import Values, VolumesByPhase, standard_deviation
+from .slice_volumes import PhaseVolumes, Values, VolumesByPhase, standard_deviation
 
 _ROUNDING = 1e-9
 
@@ -22,10 +21,8 @@ class Contribution:
     points: float
 
 
-def ef_contributions(
-    phases: VolumesByPhase, *, ed: int, es: int, structure: Structure = "LV"
-) -> list[Contribution]:
-    """Return the slices whose review would narrow the spread of the EF, the largest first.
+def ef_contributions(phases: VolumesByPhase, *, ed: int, es: int) -> list[Contribution]:
+    """Return the slices whose review would narrow the spread of the LV EF, the largest first.
 
     ``points`` is the current spread minus the spread after reviewing only this slice and keeping
     its labels. Slices that add nothing are left out. So are slices whose review would widen the
@@ -33,12 +30,12 @@ def ef_contributions(
     review them. Therefore the points need not add up to the spread.
 
     The list is empty without an EF or a spread: for one member, different numbers of members in ED
-    and ES, or a missing structure or phase.
+    and ES, or without the LV or a phase.
     """
     known = [phase for phase in (ed, es) if phase in phases]
-    if ed == es or len(known) < 2 or any(phases[p].total(structure) is None for p in known):
+    if ed == es or len(known) < 2 or any(phases[p].total("LV") is None for p in known):
         return []
-    open_ed, open_es = (_if_reviewed(phases, phase, structure) for phase in (ed, es))
+    open_ed, open_es = (_if_reviewed(phases[phase]) for phase in (ed, es))
     if len(open_ed) != len(open_es):
         return []
     # The last column has no slice reviewed.
@@ -57,10 +54,9 @@ def ef_contributions(
     return sorted(contributions, key=lambda part: -part.points)
 
 
-def _if_reviewed(phases: VolumesByPhase, phase: int, structure: Structure) -> Values:
+def _if_reviewed(volumes: PhaseVolumes) -> Values:
     """Return (n, Z + 1) mL of each member if slice z were reviewed, and at the end as now."""
-    volumes = phases[phase]
-    members = volumes.of_members(structure)
+    members = volumes.of_members("LV")
     total = members.sum(axis=1, keepdims=True)
     # A review of slice z replaces each member's volume there by that of the labels.
-    return np.hstack([total + volumes.labels[structure] - members, total])
+    return np.hstack([total + volumes.labels["LV"] - members, total])

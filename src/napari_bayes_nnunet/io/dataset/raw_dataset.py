@@ -180,7 +180,6 @@ def patient_splits(
     cases: Sequence[str],
     *,
     pattern: str = DEFAULT_PATIENT,
-    seed: int = 12345,
     training_only: Collection[str] = (),
 ) -> list[Split]:
     """Return five folds in which all cases of a patient are on the same side.
@@ -196,7 +195,7 @@ def patient_splits(
         remedies = change("fold", "all"), change("patient")
         raise DataError(TOO_FEW_PATIENTS, *remedies, patient=found)
     # The patients are sorted, because the order of a set differs from process to process.
-    order = np.random.default_rng(seed).permutation(patients)
+    order = np.random.default_rng(12345).permutation(patients)
     held_back = [set(order[k :: min(FOLDS, len(patients))]) for k in range(FOLDS)]
     # Few patients leave some folds empty.
     splits = [_split(cases, set(map(str, held)), pattern) for held in held_back if held]

@@ -43,7 +43,7 @@ from .headers import (
 )
 from .limits import check_pixels, read_dicom_file
 from .series import Stack, find_stacks
-from .slices import stack_affine
+from .slices import phase_interval, stack_affine
 
 NO_DICOM = "{path} does not contain DICOM images with a position in the patient."
 NO_SHORT_AXIS = "No short-axis cine was found among {stacks}."
@@ -259,7 +259,7 @@ def stack_geometry(stack: Stack) -> Geometry:
     return make_geometry(
         (stack.phases, *shape) if stack.phases > 1 else shape,
         stack.spacing,
-        frame_time=stack.frame_time,
+        frame_time=phase_interval(stack.slices),
         affine=stack_affine(stack.slices, stack.spacing),
     )
 

@@ -28,7 +28,6 @@ from .slices import (
     join_by_time,
     latest_acquisitions,
     mean_slice_distance,
-    phase_interval,
     slice_normal,
     sort_base_to_apex,
     sort_by_time,
@@ -133,11 +132,6 @@ class Stack:
         """(z, y, x), mm; for a single slice, z is its thickness."""
         y, x = self.first.pixel_spacing
         return mean_slice_distance(self.slices), y, x
-
-    @property
-    def frame_time(self) -> float | None:
-        """Time between two phases, ms."""
-        return phase_interval(self.slices)
 
     @property
     def series_numbers(self) -> tuple[int, ...]:

@@ -69,15 +69,13 @@ def changed_voxels(
     before: NDArray[np.integer],
     after: NDArray[np.integer],
     entropy: NDArray[np.floating],
-    *,
-    threshold: float = UNCERTAIN_ABOVE,
 ) -> tuple[int, int]:
-    """Return how many labels differ inside and outside the region above ``threshold`` bit.
+    """Return how many labels differ inside and outside the region above UNCERTAIN_ABOVE bit.
 
     All three arrays have the same shape, such as (Y, X).
     """
     changed = before != after
-    inside = int(np.count_nonzero(changed & (entropy > threshold)))
+    inside = int(np.count_nonzero(changed & (entropy > UNCERTAIN_ABOVE)))
     return inside, int(np.count_nonzero(changed)) - inside
 
 

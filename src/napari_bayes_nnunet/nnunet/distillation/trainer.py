@@ -71,21 +71,6 @@ class StudentTrainer(CheckpointEnsembleTrainer):
 
     teaching: Teaching
 
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int | str,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net's own signature)
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        # The loss is that of one output, in full resolution.
-        self.enable_deep_supervision = False
-        self.num_val_iterations_per_epoch = 0
-        # Nothing exceeds this, so nnU-Net keeps no best epoch, for which it would need validation.
-        self._best_ema = math.inf
-
     @staticmethod
     def build_network_architecture(
         plans_manager: PlansManager, *arguments: Any, **options: Any
@@ -99,6 +84,11 @@ class StudentTrainer(CheckpointEnsembleTrainer):
 
     def initialize(self) -> None:
         """Build the network with the weights of the member to start from."""
+        # The loss is that of one output, in full resolution.
+        self.enable_deep_supervision = False
+        self.num_val_iterations_per_epoch = 0
+        # Nothing exceeds this, so nnU-Net keeps no best epoch, for which it would need validation.
+        self._best_ema = math.inf
         super().initialize()
         self._bare_network.load_state_dict(first_weights(self.teaching.start))
 

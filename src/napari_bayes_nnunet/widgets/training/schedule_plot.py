@@ -83,11 +83,6 @@ class SchedulePlot(EpochPlot):
             self.addItem(item, ignoreBounds=True)
         self._restart.hide()
 
-    @property
-    def is_greyed(self) -> bool:
-        """Whether the curve is greyed, because the current schedule is invalid."""
-        return bool(self._past.opacity() < 1)
-
     def set_schedule(
         self, schedule: RestartSchedule | None, selection: MemberSelection | None = None
     ) -> None:

@@ -231,7 +231,7 @@ class WatchForm(QWidget):
         self._has_record = self._is_student = False
         self.plots.set_reports(())
         self.log.clear()
-        self._show_position(NOTHING_YET)
+        self.progress.hide()
         self._enable(RunState(kind="none", text=""), NOTHING_YET)
 
     def show_error(self, sentence: str) -> None:
@@ -263,7 +263,9 @@ class WatchForm(QWidget):
     def show_run(self, state: RunState, progress: TrainingProgress) -> None:
         """Show the state of the run, and extend its curves."""
         self._is_stopping = self._is_stopping and state.may_be_running
-        self._show_position(progress)
+        if counted := counted_stage(progress):
+            self.progress.show_stage(counted)
+        self.progress.setVisible(counted is not None)
         self._enable(state, progress)
         # A stage with a total is told above the bar.
         stage = progress.stage.text if state.may_be_running and not progress.stage.total else ""
@@ -280,12 +282,6 @@ class WatchForm(QWidget):
             self.log.clear()
         if text:
             self.log.appendPlainText(text.rstrip("\n"))
-
-    def _show_position(self, progress: TrainingProgress) -> None:
-        stage = counted_stage(progress)
-        self.progress.setVisible(stage is not None)
-        if stage is not None:
-            self.progress.show_stage(stage)
 
     def _enable(self, state: RunState, progress: TrainingProgress) -> None:
         active = state.may_be_running
