@@ -6,8 +6,6 @@ import json
 import math
 import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -372,42 +370,10 @@ def test_newer_calibration_and_a_loop_of_links_are_refused(tmp_path) -> None:
     assert caught.value.values["file"] == tmp_path / FILE
 
 
-KILLED = """
-import os, sys
-from pathlib import Path
-from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.app.segmentation.calibration import (
-    Calibration, calibration_key, write_calibration
-)
-from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
-
-def die(*_, **__):
-    os.kill(os.getpid(), 9)
-
-folder = find_ensemble(Path(sys.argv[1]))
-settings = SegmentationSettings(method="multi", mirroring="none")
-for moment in ("fsync", "replace"):
-    child = os.fork()
-    if not child:
-        setattr(os, moment, die)
-        write_calibration(
-            folder, Calibration(temperature=9, cases=(), **calibration_key(folder, settings))
-        )
-        os._exit(0)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_kill_while_saving_keeps_earlier_temperatures(calibrated, tmp_path) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(calibrated, copy)
-    before = (copy / FILE).read_bytes()
-    command = [sys.executable, "-c", KILLED, str(copy)]
-    done = subprocess.run(command, capture_output=True, check=True, text=True)
-    assert done.stdout.split() == ["-9"] * 2, done.stderr
-    assert (copy / FILE).read_bytes() == before
-    folder = Ensemble(copy, device="cpu").folder
+    run = shutil.copytree(calibrated, tmp_path / "run")
+    before = (run / FILE).read_bytes()
+    folder = find_ensemble(run)
     key = calibration_key(folder, settings_of("multi"))
     fitted = Calibration(temperature=1.5, cases=(), **key)
     save = partial(write_calibration, calibration=fitted)

@@ -52,7 +52,7 @@ def strip(session: ReviewSession, qtbot: Any) -> Thumbnails:
     made.set_pictures(pictures_of(session))
     made.resize(500, 140)
     made.show()
-    qtbot.waitUntil(lambda: not made._waiting)
+    qtbot.waitUntil(lambda: not made.is_drawing)
     return made
 
 
@@ -229,7 +229,7 @@ def test_only_the_corrected_thumbnail_changes(strip, session, monkeypatch) -> No
     labels[labels == LV] = 0
     strip.refresh()
     assert drawn == [(ED, 1)]
-    assert not strip._waiting
+    assert not strip.is_drawing
     after = {z: drawn_parts(strip, strip.cell_rect(ED, z)) for z in range(SLICES)}
     assert [z for z in before if before[z] != after[z]] == [1]
     labels[...] = original  # as after an undo
@@ -256,7 +256,7 @@ def test_pictures_are_drawn_in_steps(strip, session, monkeypatch, qtbot) -> None
     strip.set_current(ES, 3)
     strip.set_pictures(pictures_of(session))
     assert strip._waiting[0] == (ES, 3)
-    qtbot.waitUntil(lambda: not strip._waiting)
+    qtbot.waitUntil(lambda: not strip.is_drawing)
     assert len(waiting) >= 2 * SLICES - 1
 
 
@@ -267,14 +267,14 @@ def test_nothing_is_drawn_while_hidden(strip, session, qtbot) -> None:
     QApplication.processEvents()
     assert strip._waiting
     strip.show()
-    qtbot.waitUntil(lambda: not strip._waiting)
+    qtbot.waitUntil(lambda: not strip.is_drawing)
 
 
 def test_pictures_are_sharp_after_a_resize(strip, qtbot) -> None:
     small = strip.cell_rect(ED, 0).size()
     strip.resize(700, 240)
     assert strip.cell_rect(ED, 0).height() > small.height()
-    qtbot.waitUntil(lambda: not strip._waiting)
+    qtbot.waitUntil(lambda: not strip.is_drawing)
     for (phase, z), pixmap in strip._pixmaps.items():
         size = strip.cell_rect(phase, z).adjusted(INSET, INSET, -INSET, -INSET).size()
         assert pixmap.size() == size * strip.devicePixelRatioF()

@@ -37,7 +37,7 @@ def toggle_thumbnails(dock: ReviewWidget, qtbot: Any) -> None:
 def test_mouse_and_keys_in_thumbnails_change_the_slice(opened_dock, qtbot) -> None:
     dock, strip = opened_dock, opened_dock.forms.thumbnails
     place = dock.controller.picture.place
-    qtbot.waitUntil(lambda: not strip._waiting)
+    qtbot.waitUntil(lambda: not strip.is_drawing)
     before = {key: pixmap.toImage() for key, pixmap in strip._pixmaps.items()}
     assert len(before) == 2 * SHAPE[0]
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:  # dicomweb-client, which is optional
     from ...io.archive import Archive
 
 Login: TypeAlias = tuple[str, str]
-"""Function of an archive's name, a sentence and a window: a login, and whether to keep it."""
 ArchiveSteps: TypeAlias = Callable[["Archive"], Any]
 """Function that returns its result, or a generator that yields (done, total) and returns it."""
 

@@ -20,8 +20,7 @@ _SMOOTH_HELP = "Interpolate the image between its voxels."
 class DisplayForm(QWidget):
     """Three switches; ``changed`` carries the new `Display`.
 
-    A form takes over what was chosen in another
-    dock when it is shown, and by `refresh`.
+    A form takes over what was chosen in another dock when it is shown, and by `refresh`.
     """
 
     changed = Signal(object)

@@ -70,6 +70,11 @@ class Thumbnails(SliceTable):
         """The phase of each row."""
         return self.slice_model.phases
 
+    @property
+    def is_drawing(self) -> bool:
+        """Whether some pictures are not drawn yet."""
+        return bool(self._waiting)
+
     def set_pictures(self, pictures: SlicePictures) -> None:
         """Draw these pictures."""
         self._pictures = pictures
