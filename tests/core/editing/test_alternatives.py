@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.core.editing import alternatives
 from napari_bayes_nnunet.core.editing.alternatives import MOST, find_alternatives
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 
@@ -11,8 +12,10 @@ from ...helpers.data.slices import HEART, LV, heart, random_labels, slice_of_mem
 EMPTY = np.zeros((64, 64), np.uint8)
 
 
-def answers(members, **options):
-    return find_alternatives(slice_of_members(members), HEART, **options)
+def answers(members, near=alternatives.NEAR):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alternatives, "NEAR", near)
+        return find_alternatives(slice_of_members(members), HEART)
 
 
 def test_equal_answers_are_one():

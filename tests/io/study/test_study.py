@@ -499,4 +499,8 @@ def test_work_of_another_program_is_copied(folder):
     write_labels(folder / "edited.nii.gz", np.ones(VOLUME.shape, np.uint8), other)
     with pytest.raises(DataError, check=says(OTHER_STUDY_GRID)):
         keep_other_work(folder, known, VOLUME)
+    (folder / "edited.nii.gz").unlink()
+    (folder / "edited.nii.gz").mkdir()  # cannot be read, also by root
+    with pytest.raises(DataError):
+        keep_other_work(folder, {}, VOLUME)
     assert [*folder.glob("other_*")] == [copy]

@@ -246,7 +246,7 @@ def evaluate_case(
     changed, so uncertainty about such a structure still counts. A disagreement of 0 everywhere, as
     from a single model, counts as missing.
 
-    Raises InputError if the probabilities lack a structure.
+    Raises InputError if the probabilities lack a structure or have another shape.
     """
     maps = {
         name: values

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.editing.alternatives import Alternative
-from ...core.editing.presence import add_structure, remove_at_end, shapes_of, slices_with
+from ...core.editing.presence import add_structure, find_shapes, remove_at_end, slices_with
 from ...core.types import Phase, Place
 from ...io.study.arrays import select_phase
 from .. import AppError
@@ -119,12 +119,12 @@ def _appear(session: ReviewSession, place: Place, label: int) -> EndStep:
     (phase, z), name = place, session.structure_name(label)
     predicted = Alternative(labels=session.predicted_in(place), members=())
     alternatives = [predicted, *session.alternatives_in(place)]
-    shapes = shapes_of(label, alternatives, select_phase(session.labels, phase), z)
+    shapes = find_shapes(label, alternatives, select_phase(session.labels, phase), z)
     if not shapes:
         raise AppError(NOTHING_KNOWN, structure=name, slice=z + 1)
     labels = add_structure(
         session.labels_in(place),
-        shapes[0].labels,
+        source=shapes[0].labels,
         label=label,
         walls=walls_of(session, label),
         protected=session.protected_labels,

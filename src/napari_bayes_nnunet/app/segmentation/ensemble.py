@@ -558,14 +558,13 @@ class Ensemble:
         passes: Iterable[ForwardPass],
         *,
         mirroring: Mirroring = "full",
-        should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Any]:
         """Yield each pass's softmax (C, Z, Y, X) float32, a tensor on the device."""
         images = [self._input(image, spacing)]
         self._start_over()
         for forward_pass in passes:
             yield from self._members.predict(
-                forward_pass, images, mirroring=mirroring, should_stop=should_stop
+                forward_pass, images, mirroring=mirroring, should_stop=lambda: False
             )
 
     def find_phases(

@@ -31,12 +31,10 @@ class Alternative:
     members: tuple[int, ...]
 
 
-def find_alternatives(
-    slice_: SlicePosterior, structures: Mapping[str, int], *, near: float = NEAR
-) -> list[Alternative]:
+def find_alternatives(slice_: SlicePosterior, structures: Mapping[str, int]) -> list[Alternative]:
     """Return the distinct segmentations of a slice, those of most members first, at most 8.
 
-    Members are grouped when the Dice of every structure (name: label) is at least ``near`` between
+    Members are grouped when the Dice of every structure (name: label) is at least `NEAR` between
     any two of a group. Two members that both lack a structure agree on it. If that leaves more than
     8 groups, the nearest are joined until there are 8. A group is represented by its medoid, the
     member with the smallest mean distance from the rest of the group, so every alternative is the
@@ -44,7 +42,7 @@ def find_alternatives(
     members, the nearest first.
     """
     distances = _distances(slice_.members, structures)
-    groups = [_medoid_first(group, distances) for group in _groups(distances, 1 - near)]
+    groups = [_medoid_first(group, distances) for group in _groups(distances, 1 - NEAR)]
     groups.sort(key=lambda group: (-len(group), distances[group[0]].mean(), group[0]))
     return [Alternative(labels=slice_.members[group[0]], members=group) for group in groups]
 

@@ -27,12 +27,12 @@ def slices_with(volume: Labels, label: int) -> NDArray[np.intp]:
     return np.flatnonzero((volume == label).any(axis=(1, 2)))
 
 
-def shapes_of(
+def find_shapes(
     label: int, alternatives: Iterable[Alternative], volume: Labels, z: int
 ) -> list[Alternative]:
-    """Return the alternatives that have a structure, then the slices of a (Z, Y, X) volume.
+    """Return the alternatives with a structure, then the slices of (Z, Y, X) labels with it.
 
-    The slice nearest to ``z`` comes first; slices have no members.
+    Of the slices, which have no members, the nearest to ``z`` comes first.
     """
     near = sorted(slices_with(volume, label), key=lambda other: abs(other - z))
     slices = (Alternative(labels=volume[other], members=()) for other in near)
@@ -41,15 +41,15 @@ def shapes_of(
 
 def add_structure(
     labels: Labels,
-    source: Labels,
     *,
+    source: Labels,
     label: int,
     walls: Collection[int] = (),
     protected: Collection[int] = (),
 ) -> Labels:
     """Return (Y, X) labels with a structure that they lack, as in ``source``.
 
-    ``walls`` are the labels of the myocardium, which comes with its cavity if the slice lacks it,
+    ``walls`` are the labels of the myocardium, which comes with its cavity if ``labels`` have none,
     as in `remove_at_end`. ``protected`` structures stay.
     """
     lacking = [wall for wall in walls if not (labels == wall).any()]

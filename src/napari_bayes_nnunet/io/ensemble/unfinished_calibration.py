@@ -69,7 +69,7 @@ class UnfinishedCalibration:
             self._folder.rmdir()
 
     def _file(self, files: Sequence[Path]) -> Path:
-        states = [(str(file), *file_state(file)[:2]) for file in files]
+        states = [(str(file), *file_state(file)) for file in files]
         case = hashlib.blake2b(str(states).encode(), digest_size=16).hexdigest()
         return self._folder / f"{self._name}-{case}.npz"
 

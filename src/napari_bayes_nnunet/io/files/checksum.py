@@ -27,10 +27,11 @@ def sha256_of_files(files: Iterable[Path]) -> str:
 
 
 def file_state(file: Path) -> tuple[int, int, int]:
-    """Return numbers that change with the content of a file, all 0 if it is missing.
+    """Return numbers that change with the content of a file, all 0 if it has none to look at.
 
     They are its size, the time of its last change in ns and, because a file that was replaced in
-    the same tick of the clock may have the same size, its inode.
+    the same tick of the clock may have the same size, its inode. A missing file has none, and
+    neither has a loop of links, which is reported when it is read.
     """
     try:
         stat = file.stat()

@@ -275,14 +275,19 @@ def keep_other_work(folder: Path, known: Mapping[str, str], geometry: Geometry) 
     """Copy a reader's work that another program has written since its checksums were ``known``.
 
     A lock does not hold on other computers that synchronise the folder. Returns the copies. Raises
-    DataError if that fails, or if the new labels are damaged or on another grid.
+    DataError if that fails, or if the new labels cannot be read or lie on another grid: they are
+    never replaced, as they may still be repaired.
     """
-    current = work_checksums(folder).items()
-    changed = [name for name, checksum in current if checksum not in ("", known.get(name, ""))]
-    if EDITED in changed:
-        read_labels_on(folder / EDITED, geometry)
-    copies = [folder / f"other_{datetime.now():%Y%m%d_%H%M%S}_{name}" for name in changed]
     with writing(folder):
+        # A file that cannot be read may be of another program, and cannot be copied.
+        changed = [
+            name
+            for name, checksum in work_checksums(folder).items()
+            if (folder / name).exists() and not (checksum and checksum == known.get(name))
+        ]
+        if EDITED in changed:
+            read_labels_on(folder / EDITED, geometry)
+        copies = [folder / f"other_{datetime.now():%Y%m%d_%H%M%S}_{name}" for name in changed]
         for name, copy in zip(changed, copies, strict=True):
             # With its time, which says when the other program wrote it.
             shutil.copy2(folder / name, copy)

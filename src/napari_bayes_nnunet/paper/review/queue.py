@@ -92,7 +92,7 @@ class QueueEvaluation:
     notes: tuple[str, ...]
 
     def find_result(self, errors: Errors, order: str) -> OrderResult:
-        """Return the result of one order, with the border of the heart."""
+        """Return the result of one order, with the border counted."""
         wanted = (errors, order, False)
         return next(r for r in self.results if (r.errors, r.order, r.leaves_out_border) == wanted)
 

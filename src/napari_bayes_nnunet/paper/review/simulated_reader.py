@@ -21,7 +21,7 @@ from ...core.editing.alternatives import Alternative, find_alternatives
 from ...core.editing.closed_curve import Points
 from ...core.editing.contour import apply_contour, contour_region
 from ...core.editing.level import apply_level
-from ...core.editing.presence import add_structure, remove_at_end, shapes_of
+from ...core.editing.presence import add_structure, find_shapes, remove_at_end
 from ...core.editing.push import MOST_MM, push_curve, push_radius
 from ...core.editing.scribble import apply_scribble
 from ...core.editing.slice_checks import Labels, pieces_at
@@ -210,8 +210,8 @@ class SimulatedReader:
                 both = basal and label == self._heart.get("LV")
                 walls = [self._heart["MYO"]] if both and "MYO" in self._heart else []
                 labels = remove_at_end(self.labels[z], label, walls=walls)
-            elif shapes := shapes_of(label, alternatives, self.labels, z):
-                labels = add_structure(self.labels[z], shapes[0].labels, label=label)
+            elif shapes := find_shapes(label, alternatives, self.labels, z):
+                labels = add_structure(self.labels[z], source=shapes[0].labels, label=label)
             else:
                 continue
             yield Correction(tool=Tool.ENDS, labels=labels, cost=DRAG_COST)

@@ -244,8 +244,8 @@ def with_control(analysis: TrajectoryAnalysis, run: Path) -> TrajectoryAnalysis:
     """Return the analysis with map and modes of the same epochs in another training, the control.
 
     The training ``run`` should differ only in its learning rates (train --schedule poly
-    --keep-trajectory). Raises AppError if the run has
-    restarts or lacks an epoch or a layer, DataError if it kept no trajectory.
+    --keep-trajectory). Raises AppError if the run has restarts or lacks an epoch or a layer,
+    DataError if it kept no trajectory.
     """
     _check_never_restarted(run)
     control = read_trajectory(RunFolder(run).trajectory(analysis.fold))

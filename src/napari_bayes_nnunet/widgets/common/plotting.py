@@ -115,7 +115,7 @@ class EpochPlot(Themed, pg.PlotWidget):
 
 
 def faint(color: QColor, alpha: int = 90) -> QColor:
-    """Return the colour with reduced opacity."""
+    """Return the colour with this opacity, 0 to 255."""
     thin = QColor(color)
     thin.setAlpha(alpha)
     return thin

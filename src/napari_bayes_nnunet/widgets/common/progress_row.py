@@ -71,7 +71,7 @@ class ProgressRow(QWidget):
         """Show a step of any job; once it is being stopped, only that of the bar."""
         if not self._is_stopping:
             eta, ending = stage.eta_seconds, "" if stage.total else "…"
-            ending = f", {duration_text(eta)} left" if eta is not None else ending
+            ending = f", {duration_text(eta)} left" if eta else ending
             self.text.setText(f"{stage.text}{ending}")
         self.bar.setRange(0, stage.total)
         self.bar.setValue(stage.done)

@@ -48,8 +48,8 @@ class StackChooser(QDialog):
     """List of stacks, each with a description and a picture of its middle slice.
 
     The selected one is the short axis; the boxes below have the stack of each long axis, at first
-    those of ``views``, or as `classify_series` finds them. The user's own names and, if the
-    user wants them, the dates of the studies are shown too.
+    those of ``views``, or as `classify_series` finds them. The user's own names and, if the user
+    wants them, the dates of the studies are shown too.
     """
 
     def __init__(

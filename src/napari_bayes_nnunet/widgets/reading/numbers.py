@@ -70,7 +70,7 @@ class NumbersForm(QWidget):
     """Numbers, patient and contributing slices.
 
     ``cell_chosen`` carries the phase and the slice (from 0) of a chosen row, ``ranges_chosen`` the
-    `NormalRanges`, which are remembered in ``settings``. ``ask_csv`` asks for a file of them.
+    `NormalRanges`, which are remembered in ``settings``.
     """
 
     cell_chosen = Signal(object, int)

@@ -139,7 +139,8 @@ class ReviewPicture(QObject):
         self._place: Place | None = None
         self._left: tuple[Center, Center] | None = None  # centre before and after `centre_on`
         self._fitted = KeptFit(viewer, self.edited, self._fit_heart)
-        self._is_closing = self.is_lost = False
+        self._is_closing = False
+        self.is_lost = False
         """Whether the user has removed the image or the edited labels."""
         self._soon = QSignalDebouncer(parent=self)  # one step can move several sliders
         self._soon.setTimeout(0)

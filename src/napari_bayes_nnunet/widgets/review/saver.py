@@ -51,7 +51,8 @@ class StudySaver(QObject):
         self._background = Background(self)
         self._unsaved = self._has_work = False
         self._saving = self._saves_work = False
-        self._save_again = self.has_saved = False
+        self._save_again = False
+        self.has_saved = False
         """Whether work was saved since the study was opened."""
         self._writing = threading.Lock()
         # Numbers of saves, so that no old save replaces a newer one.

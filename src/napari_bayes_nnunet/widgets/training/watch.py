@@ -326,7 +326,7 @@ def _button(text: str, clicked: SignalInstance, help: str = "") -> QPushButton:
 
 
 def counted_stage(progress: TrainingProgress) -> StageStarted | None:
-    """Return the share of cases, or of epochs, that are done; None before it is known."""
+    """Return the stage of the cases, or of the epochs, that are done; None before it is known."""
     if progress.stage.total:
         return progress.stage
     if not progress.reports or not progress.epochs:
@@ -336,7 +336,7 @@ def counted_stage(progress: TrainingProgress) -> StageStarted | None:
         text=f"Epoch {last.epoch + 1} of {progress.epochs} done",
         done=last.epoch + 1,
         total=progress.epochs,
-        eta_seconds=progress.eta_seconds or None,
+        eta_seconds=progress.eta_seconds,
     )
 
 
