@@ -37,7 +37,7 @@ pytestmark = [
 ]
 
 VOLUMES = 100
-WARM_UP = 20
+WARM_UP = 40
 """Volumes until all caches are full: imports, fonts, shaders, buffers of torch and of Qt."""
 EVERY = 10
 """Volumes between two measurements."""
