@@ -29,8 +29,8 @@ from ..core.counts import format_count
 from ..core.heart.patient_record import PatientRecord
 from ..core.problems import Action, Setting
 from . import DataError
-from .dicom.files import group_by_study, list_files
-from .dicom.headers import DAMAGED, DERIVED, patient_record, tolerant_reading
+from .dicom.files import list_files
+from .dicom.headers import DAMAGED, DERIVED, group_by_study, patient_record, tolerant_reading
 from .dicom.limits import read_dicom_file
 from .files.access import reading
 from .files.appearing import appearing

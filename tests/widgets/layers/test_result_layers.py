@@ -14,6 +14,7 @@ from napari.layers import Labels
 from napari.layers._layer_actions import _duplicate_layer
 from pint import UnitRegistry, application_registry
 from pint.registry import LazyRegistry
+from qtpy.QtCore import QObject
 
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.heart.structures import CARDIAC, structure_title
@@ -73,14 +74,20 @@ def test_labels_are_prepared_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(made) == 1
 
 
-def test_units_are_loaded_before_the_thread_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Background:
+def test_units_are_loaded_before_the_thread_uses_them(monkeypatch, qtbot) -> None:
+    done = []
+
+    class Background(QObject):
         def run(self, work: Callable[[], None]) -> None:
+            done.append(work)
             assert work is module.warm_up
             assert isinstance(application_registry.get(), UnitRegistry)
 
     monkeypatch.setattr(application_registry, "_registry", LazyRegistry())
-    module.prepare_labels(Background())
+    monkeypatch.setattr(module, "WARM_UP_AFTER_MS", 0)
+    background = Background()
+    module.prepare_labels(background)
+    qtbot.waitUntil(lambda: done == [module.warm_up])
 
 
 def test_layers_lie_over_their_image_on_its_grid(viewer, image, result) -> None:

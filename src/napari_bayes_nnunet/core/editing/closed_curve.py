@@ -12,7 +12,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
-from scipy.spatial.distance import cdist
 from skimage.measure import points_in_poly
 
 from ..types import Mask
@@ -125,7 +124,7 @@ def join_holes(curves: Sequence[Points]) -> list[Points]:
         if around:
             # The others lie around this one.
             outer = min(around, key=lambda curve: abs(_area(curve)))
-            distances = cdist(outer, hole)
+            distances = np.linalg.norm(outer[:, None] - hole, axis=2)
             i, j = np.unravel_index(distances.argmin(), distances.shape)
             inner = np.roll(hole, -j, axis=0)
             keyhole = np.concatenate([outer[: i + 1], inner, inner[:1], outer[i:]])

@@ -5,21 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from pydicom.errors import InvalidDicomError
-from pydicom.uid import MediaStorageDirectoryStorage
-
 from ..files.special import may_be_file
-from .headers import DAMAGED, DERIVED, tolerant_reading
-from .limits import read_dicom_file
 
 MOST_FILES_CHECKED: Final = 300
 """Files of a folder that are opened to decide if it may hold DICOM images."""
-STUDY_TAGS: Final = ["SOPClassUID", "Modality", "StudyInstanceUID"]
 _PREAMBLE: Final = 128
 _MARK: Final = b"DICM"
 _PSEUDONYM: Final = "dicom-"
@@ -42,7 +36,7 @@ def list_files(path: Path, onerror: Callable[[OSError], object] | None = None) -
 def is_dicom(file: Path) -> bool:
     """Return whether a file begins with the marks of a DICOM file."""
     try:
-        return _has_mark(file)
+        return has_mark(file)
     except OSError:
         return False
 
@@ -68,44 +62,7 @@ def hash_content(file: Path) -> str:
         return hashlib.sha256(content.read(_HASHED_BYTES)).hexdigest()
 
 
-def group_by_study(
-    files: Sequence[Path], onerror: Callable[[OSError], object] | None = None
-) -> dict[str, list[Path]]:
-    """Return the images among the files of a folder, grouped by the UID of their study.
-
-    Every file is opened, because images of different patients may be mixed; ``onerror`` is called
-    for each that cannot be opened. Images without a study UID are returned, under "", only if no
-    image has one.
-    """
-    studies: dict[str, list[Path]] = {}
-    with tolerant_reading():
-        for file in files:
-            try:
-                study = _study_of(file) if _has_mark(file) else None
-            except OSError as error:
-                if onerror is not None:
-                    onerror(error)
-                continue
-            if study is not None:
-                studies.setdefault(study, []).append(file)
-    # An image without its study's UID could be of any of the patients.
-    if len(studies) > 1:
-        studies.pop("", None)
-    return dict(sorted(studies.items()))
-
-
-def _has_mark(file: Path) -> bool:
+def has_mark(file: Path) -> bool:
+    """Return whether a file begins with the marks of DICOM. Raises OSError."""
     with file.open("rb") as content:
         return content.read(_PREAMBLE + len(_MARK))[_PREAMBLE:] == _MARK
-
-
-def _study_of(file: Path) -> str | None:
-    """Return the study UID of an image, "" if it is damaged, None if it is not an image."""
-    try:
-        header = read_dicom_file(file, stop_before_pixels=True, specific_tags=list(STUDY_TAGS))
-        kind = header.file_meta.get("MediaStorageSOPClassUID")
-        if kind == MediaStorageDirectoryStorage or header.get("Modality") in DERIVED:
-            return None
-        return str(header.get("StudyInstanceUID") or "")
-    except (InvalidDicomError, *DAMAGED):
-        return ""

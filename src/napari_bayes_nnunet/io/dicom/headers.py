@@ -10,7 +10,7 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -20,9 +20,10 @@ from typing import Any, Final, Literal, TypeAlias
 import pydicom
 from pydicom.config import disable_value_validation
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID, EnhancedMRImageStorage, MRImageStorage
+from pydicom.uid import UID, EnhancedMRImageStorage, MediaStorageDirectoryStorage, MRImageStorage
 
 from ...core.heart.patient_record import PatientRecord
+from .files import has_mark
 from .limits import MOST_FRAMES, read_dicom_file
 
 Vector: TypeAlias = tuple[float, ...]
@@ -38,6 +39,7 @@ MONOCHROME: Final = ("MONOCHROME2", "MONOCHROME1")
 ROUGH_DIRECTION: Final = 0.01
 """Largest error of the length of a direction, and of the cosine between rows and columns."""
 _SEXES: Final[dict[str, Literal["f", "m"]]] = {"F": "f", "M": "m"}
+_STUDY_TAGS: Final = ["SOPClassUID", "Modality", "StudyInstanceUID"]
 SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
 """First part of the classes of screenshots, and of images that another program has converted.
 
@@ -122,6 +124,44 @@ def images_of(file: Path) -> list[DicomImage]:
         if not _is_image(header):
             return []
         return [_image(file, header, frame) for frame in range(_frames(header))]
+
+
+def group_by_study(
+    files: Sequence[Path], onerror: Callable[[OSError], object] | None = None
+) -> dict[str, list[Path]]:
+    """Return the images among the files of a folder, grouped by the UID of their study.
+
+    Every file is opened, because images of different patients may be mixed; ``onerror`` is called
+    for each that cannot be opened. Images without a study UID are returned, under "", only if no
+    image has one.
+    """
+    studies: dict[str, list[Path]] = {}
+    with tolerant_reading():
+        for file in files:
+            try:
+                study = _study_of(file) if has_mark(file) else None
+            except OSError as error:
+                if onerror is not None:
+                    onerror(error)
+                continue
+            if study is not None:
+                studies.setdefault(study, []).append(file)
+    # An image without its study's UID could be of any of the patients.
+    if len(studies) > 1:
+        studies.pop("", None)
+    return dict(sorted(studies.items()))
+
+
+def _study_of(file: Path) -> str | None:
+    """Return the study UID of an image, "" if it is damaged, None if it is not an image."""
+    try:
+        header = read_dicom_file(file, stop_before_pixels=True, specific_tags=_STUDY_TAGS)
+        kind = header.file_meta.get("MediaStorageSOPClassUID")
+        if kind == MediaStorageDirectoryStorage or header.get("Modality") in DERIVED:
+            return None
+        return str(header.get("StudyInstanceUID") or "")
+    except (InvalidDicomError, *DAMAGED):
+        return ""
 
 
 def patient_record(header: pydicom.Dataset) -> PatientRecord:

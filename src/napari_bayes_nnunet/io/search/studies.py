@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 
 from .. import DataError
-from ..dicom.files import group_by_study, hash_content, is_dicom, make_pseudonym
+from ..dicom.files import hash_content, is_dicom, make_pseudonym
+from ..dicom.headers import group_by_study
 from ..evaluation.predictions import MAP_SUFFIXES
 from ..files.case_names import (
     CaseName,

@@ -27,11 +27,14 @@ from ...core.steps import drain
 from ...io.images.geometry import Geometry
 from ..common.background import Background
 from ..common.canvas import SHADE, make_overlay
+from ..common.window_thread import single_shot
 from .metadata import LayerData, bayes_metadata, is_copy, layer_grid, note_owner
 from .result import SegmentationResult
 
 UNCERTAINTY_MAPS: Final = {entry.title: entry for entry in MAPS.values()}
 """Role → map."""
+WARM_UP_AFTER_MS = 1000
+"""Delay of what is slow at the first labels, so that a dock opens first."""
 ROLES: Final = (*UNCERTAINTY_MAPS, "prediction")
 """From bottom to top."""
 CONTOUR_WIDTH = 1
@@ -57,10 +60,14 @@ NAME: Final = "name"
 
 
 def prepare_labels(background: Background) -> None:
-    """Do in a thread what napari does once, at its first labels; it saves half a second.
+    """Do in a thread, after a second, what napari does once: its first labels take half a second.
 
     The units are loaded before, because loading them in two threads at a time fails.
     """
+    single_shot(background, partial(_prepare, background), WARM_UP_AFTER_MS).start()
+
+
+def _prepare(background: Background) -> None:
     Affine(ndim=1)
     background.run(warm_up)
 

@@ -51,7 +51,7 @@ from ..common.dock import (
 )
 from ..common.folder_drop import FolderDrop
 from ..common.settings import Settings, existing, open_settings
-from ..common.window_thread import ShortCollections, Turns, single_shot
+from ..common.window_thread import ShortCollections, Turns
 from ..common.wording import in_the_window
 from ..layers.captions import PATIENT_HIDDEN, FrontCaption, shown_parts
 from ..layers.front import bring_to_front, hide, is_foreign, is_picture
@@ -72,8 +72,6 @@ from .study_list import StudyList
 from .view import READ_ONLY
 from .window_layout import ReadingLayout, ThumbnailDock
 
-WARM_UP_AFTER_MS = 1000
-"""Delay of slow imports, so that the dock opens first."""
 REMOVED_WHILE_OPENING = (
     "A layer of the study was removed while the study was being opened. Open the study again."
 )
@@ -182,8 +180,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._background = Background(self)
         self.turns = Turns(self)
         self._collections = ShortCollections()
-        warm_up = partial(prepare_labels, self._background)
-        single_shot(self, warm_up, WARM_UP_AFTER_MS).start()
+        prepare_labels(self._background)
         self._dicom_paths: dict[str, str] = {}  # by case
         self._save_failed_at = -math.inf
         self.controller: ReviewController | None = None
