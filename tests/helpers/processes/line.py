@@ -15,6 +15,7 @@ class Line:
     def __init__(self, to: int) -> None:
         self._to = to
         self.breaks_after = 0
+        self._counting = threading.Lock()  # of the bytes of both directions
         self._flows = threading.Event()
         self._flows.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -57,12 +58,12 @@ class Line:
         with suppress(OSError):
             while data := source.recv(1 << 16):
                 self._flows.wait()
-                left = self.breaks_after
-                target.sendall(data[: left or None])
-                if left:
+                with self._counting:
+                    left = self.breaks_after
                     self.breaks_after = max(0, left - len(data))
-                    if not self.breaks_after:
-                        self.cut()
+                target.sendall(data[: left or None])
+                if 0 < left <= len(data):
+                    self.cut()
         with suppress(OSError):
             target.shutdown(socket.SHUT_RDWR)
 
