@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.result import to_numpy
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
-from napari_bayes_nnunet.nnunet.tiles import place_windows
+from napari_bayes_nnunet.nnunet.network import place_windows
 from napari_bayes_nnunet.nnunet.weights import without_duplicates
 
 from .model import SPACING, random_ensemble, random_image

@@ -25,7 +25,8 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.command import BAYES_NNUNET
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
-from napari_bayes_nnunet.widgets.common import background, window_thread
+from napari_bayes_nnunet.widgets.common import background
+from napari_bayes_nnunet.widgets.common.process import InferenceChild
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
@@ -34,7 +35,6 @@ from napari_bayes_nnunet.widgets.review import saver as study_saver
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.segment import ensemble_form
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
-from napari_bayes_nnunet.widgets.segment.inference_child import InferenceChild
 from napari_bayes_nnunet.widgets.training import watch
 
 from ..helpers import HELPERS
@@ -162,7 +162,7 @@ def quick_results() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(background, "_POLL_MS", 2)
         patch.setattr(watch, "_POLL_MS", 50)
-        patch.setattr(window_thread, "PAUSE_MS", 0)
+        patch.setattr(background, "PAUSE_MS", 0)
         yield
 
 

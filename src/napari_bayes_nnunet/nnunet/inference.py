@@ -28,9 +28,8 @@ from . import ModelError, Stopped
 from .cutout import Cutout, cutout_around
 from .device import is_out_of_memory
 from .memory import check_image, check_patch
-from .network import Network
+from .network import Network, Tiles, TileSlices, patches_of, place_windows
 from .plans import open_plans
-from .tiles import Tiles, TileSlices, patches_of, place_windows
 from .weights import StateDict, without_duplicates
 
 # nnU-Net does not check its plans, so damaged ones end in any of these.

@@ -51,7 +51,7 @@ from tests.helpers.windows.drops import drop
 
 from ...helpers.windows.cohort_docks import fake_predict, made_settings, make_images
 from ...helpers.windows.settling import settle
-from ..segment.test_inference_child import is_alive
+from ..common.test_inference_child import is_alive
 
 
 @pytest.fixture

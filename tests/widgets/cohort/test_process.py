@@ -19,7 +19,7 @@ from napari_bayes_nnunet.widgets.common.process import (
 )
 
 from ...helpers.windows.cohort_docks import fake_predict, made_request
-from ..segment.test_inference_child import is_alive
+from ..common.test_inference_child import is_alive
 
 
 class Heard:

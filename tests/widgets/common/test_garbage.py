@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from napari.components import ViewerModel
 
-from napari_bayes_nnunet.widgets.common.window_thread import ShortCollections
+from napari_bayes_nnunet.widgets.common.background import ShortCollections
 from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 

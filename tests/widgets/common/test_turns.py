@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from qtpy.QtCore import QObject, QTimer
 
-from napari_bayes_nnunet.widgets.common.window_thread import Turns
+from napari_bayes_nnunet.widgets.common.background import Turns
 
 
 def steps(done: list[object], *names: object):

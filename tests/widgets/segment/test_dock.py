@@ -42,6 +42,7 @@ from napari_bayes_nnunet.io.study.study import OTHER_FILES, read_study
 from napari_bayes_nnunet.widgets.cohort.dialog import FROM_THE_DOCK
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.common.levels import level_color
+from napari_bayes_nnunet.widgets.common.process import NEW_PROCESS, SUBJECT
 from napari_bayes_nnunet.widgets.common.settings import Display
 from napari_bayes_nnunet.widgets.layers.front import bring_to_front
 from napari_bayes_nnunet.widgets.layers.metadata import LONG_AXES
@@ -76,7 +77,6 @@ from napari_bayes_nnunet.widgets.segment.dock import (
     STOPPED_AFTER,
 )
 from napari_bayes_nnunet.widgets.segment.image_form import NO_IMAGE_CHOSEN, OTHER_IN_FRONT
-from napari_bayes_nnunet.widgets.segment.inference_child import NEW_PROCESS, SUBJECT
 from napari_bayes_nnunet.widgets.segment.run_form import A_FOLDER, SEGMENT_IMAGE, SEGMENTING_IMAGE
 from napari_bayes_nnunet.widgets.segment.save import (
     BEGUN_STUDY,
@@ -92,8 +92,8 @@ from ...helpers.data.studies import make_study
 from ...helpers.windows.cohort_docks import fake_predict, make_images
 from ...helpers.windows.settling import settle
 from ...helpers.windows.window_time import computing_at_a_stretch
+from ..common.test_inference_child import is_alive
 from ..conftest import CINE, VOLUME, begin, choose, image_layer, make_folder, run
-from .test_inference_child import is_alive
 
 WITH_TEXT = (QAbstractButton, QLabel)
 
@@ -709,7 +709,7 @@ def test_closing_window_ends_child_and_folder(tmp_path) -> None:
         "import sys, pathlib, napari\n"
         "from qtpy.QtCore import QTimer\n"
         "from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget\n"
-        "from napari_bayes_nnunet.widgets.segment.inference_child import InferenceChild\n"
+        "from napari_bayes_nnunet.widgets.common.process import InferenceChild\n"
         "from napari_bayes_nnunet.widgets.common.settings import Settings\n"
         "viewer = napari.Viewer()\n"
         "command, cohort = [[sys.executable, script] for script in sys.argv[3:]]\n"

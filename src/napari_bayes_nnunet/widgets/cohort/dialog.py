@@ -24,7 +24,7 @@ from ...app.messages import (
     StudyDone,
 )
 from ...core.counts import format_count
-from ..common.background import Background
+from ..common.background import Background, after_frame
 from ..common.dock import MessageLabel, column_layout, form_layout, page_layout, share_row
 from ..common.folder_drop import FolderDrop
 from ..common.folder_row import FolderRow
@@ -35,7 +35,6 @@ from ..common.progress_row import ProgressRow
 from ..common.rows_table import Column, Row, RowsTable
 from ..common.settings import Settings
 from ..common.site_form import SiteForm
-from ..common.window_thread import after_frame
 from ..common.wording import in_the_window
 from .command import (
     ALL,

@@ -15,8 +15,7 @@ from ...app.review.session import ReviewSession
 from ...core.counts import format_count
 from ...core.problems import Problem
 from ...core.types import Place
-from ..common.background import Background
-from ..common.window_thread import Turns, after_frame
+from ..common.background import Background, Turns, after_frame
 from ..common.wording import in_the_window
 from ..layers.keys import key_text
 from ..reading.slice_pictures import SlicePictures, render_picture

@@ -18,8 +18,8 @@ from qtpy.QtCore import QObject, Signal
 
 from ...core.editing.closed_curve import FEWEST_POINTS, BentCurve
 from ...core.types import Place
+from ..common.background import single_shot
 from ..common.canvas import unwrap
-from ..common.window_thread import single_shot
 from ..layers.double_click import DoubleClick
 from ..layers.keys import unless_typing
 from ..layers.line_layer import Line, LineLayer

@@ -17,10 +17,10 @@ from ...core.heart.patient_record import PatientRecord
 from ...core.steps import drain
 from ...core.types import Phase
 from ...io.images.geometry import Letters
+from ..common.background import single_shot
 from ..common.canvas import SHADE, make_overlay, put_overlay, remove_overlay, unwrap
 from ..common.connections import Connections
 from ..common.dock import LINE_BREAK
-from ..common.window_thread import single_shot
 from .front import image_in_front, image_of_labels, is_covered, is_picture
 from .metadata import layer_geometry, layer_patient, layer_spacing
 from .result_layers import UNCERTAINTY_MAPS, result_layers

@@ -8,7 +8,7 @@ from typing import Any
 from napari.layers import Image
 from qtpy.QtCore import QObject, Qt, Signal
 
-from ..common.window_thread import single_shot
+from ..common.background import single_shot
 from .metadata import layer_geometry, layer_voxels
 from .viewing import current_phase
 

@@ -25,9 +25,8 @@ from ...core.ensemble.maps import ENTROPY, MAPS
 from ...core.heart.structures import structure_colors, structure_title
 from ...core.steps import drain
 from ...io.images.geometry import Geometry
-from ..common.background import Background
+from ..common.background import Background, single_shot
 from ..common.canvas import SHADE, make_overlay
-from ..common.window_thread import single_shot
 from .metadata import LayerData, bayes_metadata, is_copy, layer_grid, note_owner
 from .result import SegmentationResult
 

@@ -28,6 +28,7 @@ from ...core.heart.normal_ranges import HIGH
 from ...core.metrics.conformal import Coverage
 from ...io import DataError
 from ...io.heart.normal_ranges import NO_RANGES, PETERSEN, read_normal_ranges
+from ..common.background import single_shot
 from ..common.dialogs import choose_csv
 from ..common.dock import (
     ContentScrollArea,
@@ -42,7 +43,6 @@ from ..common.levels import Level
 from ..common.patient_pattern import labelled_row
 from ..common.rows_table import Column, Row, RowsTable
 from ..common.settings import Settings
-from ..common.window_thread import single_shot
 from ..common.wording import in_the_window
 from .patient_fields import PatientFields
 

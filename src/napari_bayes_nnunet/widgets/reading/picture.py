@@ -18,9 +18,9 @@ from ...app.review.session import ReviewSession
 from ...core.steps import drain
 from ...core.types import Place
 from ...io.images.nifti import Volume
+from ..common.background import after_frame
 from ..common.connections import Connections
 from ..common.settings import Display
-from ..common.window_thread import after_frame
 from ..layers.captions import CanvasCaption
 from ..layers.front import HIDDEN, bring_to_front, hide, is_foreign
 from ..layers.metadata import bayes_metadata, layer_data

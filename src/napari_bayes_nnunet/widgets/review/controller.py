@@ -23,9 +23,9 @@ from ...core.heart.normal_ranges import NormalRanges
 from ...core.heart.valve_plane import HingesKey
 from ...core.heart.wall import Insertions
 from ...core.types import Mask, Phase, Place
+from ..common.background import after_frame
 from ..common.connections import Connections
 from ..common.dock import DockContent
-from ..common.window_thread import after_frame
 from ..editing.brush_region import PAINTING, BrushRegion
 from ..editing.carry import Carrying
 from ..editing.contour_handles import ContourHandles

@@ -36,7 +36,7 @@ from ...io.study.info import is_study
 from ...io.study.readings import list_readings
 from ..archive.archive_work import ArchiveWork
 from ..archive.send import ask_to_send, send_study
-from ..common.background import UNEXPECTED_ERROR, Background
+from ..common.background import UNEXPECTED_ERROR, Background, ShortCollections, Turns
 from ..common.dialogs import ask_to_replace, ask_to_save, choose_folder, choose_image
 from ..common.dock import (
     CollapsibleSection,
@@ -51,7 +51,6 @@ from ..common.dock import (
 )
 from ..common.folder_drop import FolderDrop
 from ..common.settings import Settings, existing, open_settings
-from ..common.window_thread import ShortCollections, Turns
 from ..common.wording import in_the_window
 from ..layers.captions import PATIENT_HIDDEN, FrontCaption, shown_parts
 from ..layers.front import bring_to_front, hide, is_foreign, is_picture

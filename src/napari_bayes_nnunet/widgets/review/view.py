@@ -25,7 +25,7 @@ from ...core.review.queue import QueueItem
 from ...core.types import Phase, Place
 from ...io.study.arrays import select_phase
 from ...io.study.review_state import ReviewState
-from ..common.window_thread import Turns
+from ..common.background import Turns
 from ..common.wording import in_the_window
 from ..editing.correction_form import END_BUTTONS
 from ..editing.corrections import AS_PREDICTED, NO_CONTOUR, NO_POSTERIOR, NOT_HERE, Corrections

@@ -57,7 +57,7 @@ from ...io.files.access import UNWRITABLE
 from ...io.images.nifti import CardiacPhases
 from ...io.study.study import HAS_CORRECTIONS, OTHER_FILES
 from ..cohort.command import COHORT_SUBJECT, CohortSettings
-from ..common.background import Background
+from ..common.background import Background, ShortCollections, Turns, single_shot
 from ..common.display_form import DisplayForm
 from ..common.dock import (
     CollapsibleSection,
@@ -70,9 +70,8 @@ from ..common.dock import (
     row_layout,
 )
 from ..common.folder_drop import FolderDrop
-from ..common.process import JobProcess
+from ..common.process import InferenceChild, JobProcess
 from ..common.settings import Display, Settings, existing, open_settings
-from ..common.window_thread import ShortCollections, Turns, single_shot
 from ..common.wording import in_the_window
 from ..layers.captions import FrontCaption, ResultCaption
 from ..layers.front import bring_to_front, is_set_aside, set_aside
@@ -110,7 +109,6 @@ from ..layers.viewing import current_phase, go_to_phase, turn_once
 from ..reading.key_sheet import HidePatientAction, KeysAction, menu_action
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
-from .inference_child import InferenceChild
 from .method_form import MethodForm
 from .run_form import RunForm
 from .save import (

@@ -17,8 +17,6 @@ from napari_bayes_nnunet.widgets.common.process import (
     CHILD_FAILED,
     CHILD_KILLED,
     CHILD_NOT_STARTED,
-)
-from napari_bayes_nnunet.widgets.segment.inference_child import (
     NEW_PROCESS,
     SUBJECT,
     WORKER_COMMAND,
@@ -191,7 +189,7 @@ def test_a_child_does_not_outlive_a_killed_window(tmp_path) -> None:
     """The child's input closes when its parent is gone, whatever ended that."""
     script = (
         "import sys; from qtpy.QtCore import QCoreApplication\n"
-        "from napari_bayes_nnunet.widgets.segment.inference_child import InferenceChild\n"
+        "from napari_bayes_nnunet.widgets.common.process import InferenceChild\n"
         "app = QCoreApplication([]); child = InferenceChild(sys.argv[1:])\n"
         "child.message_received.connect(lambda m: print(child.pid, child.scratch, flush=True))\n"
         "child.start(); app.exec()"
