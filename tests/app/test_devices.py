@@ -27,6 +27,12 @@ def test_failed_command_is_quoted_in_the_error():
         find_devices(child(script))
 
 
+def test_a_problem_that_the_command_reports_is_the_error():
+    script = "import sys; sys.exit('Error: torch cannot be imported. Install it.')"
+    with pytest.raises(AppError, match=r"^torch cannot be imported\. Install it\.$"):
+        find_devices(child(script))
+
+
 @pytest.mark.parametrize("script", ["", "print('hello')", "print('[1, 2]')"])
 def test_command_without_a_list_raises(script):
     with pytest.raises(AppError, check=says_only(reason=NOTHING_LISTED)):

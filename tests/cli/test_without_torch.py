@@ -80,6 +80,14 @@ def test_commands_that_need_torch_name_it(run, reason, arguments):
     assert done.stderr.splitlines() == [f"Error: {NO_TORCH.format(reason=reason)}"]
 
 
+def test_worker_of_a_folder_names_it(run, reason, tmp_path):
+    make_cine(tmp_path / "in" / "study")  # with its image beside it
+    folders = (DEMO, tmp_path / "in", "-o", tmp_path / "out")
+    done = run("-m", "napari_bayes_nnunet", "predict", *folders, "--device", "cpu")
+    assert done.returncode == 1
+    assert NO_TORCH.format(reason=reason) in done.stderr
+
+
 def test_segmentation_process_names_it(run, reason, tmp_path):
     done = run("-m", "napari_bayes_nnunet.app.worker", "--scratch", tmp_path)
     assert done.returncode == 1

@@ -12,6 +12,8 @@ from . import AppError
 _COMMAND = (*BAYES_NNUNET, "devices", "--json")
 TIMEOUT = 120.0
 """Seconds; importing torch from a network drive for the first time takes more than one minute."""
+REPORTED = "Error: "
+"""Before the sentence of a problem that the command has reported, such as a missing torch."""
 NOTHING_LISTED = "the command listed none"
 
 
@@ -33,6 +35,8 @@ def find_devices(command: Sequence[str] = _COMMAND, *, timeout: float = TIMEOUT)
         if done.returncode == 0:  # only the last line, because a library may have printed before it
             return parse_json(done.stdout.strip().splitlines()[-1], dict[str, str])
         lines = done.stderr.decode(errors="replace").strip().splitlines()
+        if lines and lines[-1].startswith(REPORTED):
+            raise AppError("{problem}", problem=lines[-1].removeprefix(REPORTED))
         reason = f"exit code {done.returncode}{f': {lines[-1].strip()}' if lines else ''}"
     except subprocess.TimeoutExpired:
         reason = f"it took more than {timeout:g} s"

@@ -9,12 +9,14 @@ from traceback import walk_tb
 
 from .problems import Problem
 
-NO_TORCH = "torch cannot be imported ({reason}). Uninstall it with pip, and install it again."
+NO_TORCH = (
+    "torch cannot be imported ({reason}). Install it with pip, and uninstall a damaged one first."
+)
 
 
 @contextmanager
-def explaining_torch() -> Iterator[None]:
-    """Raise `Problem` if what is done inside fails because torch is missing or damaged."""
+def explaining_torch(kind: type[Problem] = Problem) -> Iterator[None]:
+    """Raise a ``kind`` if what is done inside fails because torch is missing or damaged."""
     try:
         yield
     except (ImportError, OSError) as error:
@@ -24,4 +26,4 @@ def explaining_torch() -> Iterator[None]:
         # A torch that is imported is whole, so the error has another cause.
         if "torch" in sys.modules or not (in_torch or is_missing):
             raise
-        raise Problem(NO_TORCH, reason=str(error).rstrip(".")) from error
+        raise kind(NO_TORCH, reason=str(error).rstrip(".")) from error

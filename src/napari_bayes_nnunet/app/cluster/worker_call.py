@@ -17,6 +17,7 @@ from distributed import WorkerPlugin, get_worker
 from ... import __version__
 from ...core.choices import Precision
 from ...core.problems import Action
+from ...core.torch_import import explaining_torch
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
@@ -153,7 +154,8 @@ class EnsembleCache(WorkerPlugin):
         if self._ensemble is None or self._loaded != key:
             self._ensemble = None
             gc.collect()  # its network is in a reference cycle and may fill most of the GPU memory
-            self._ensemble = ensemble_on(device)(folder, device=device, precision=precision)
+            with explaining_torch(AppError):
+                self._ensemble = ensemble_on(device)(folder, device=device, precision=precision)
             self._loaded = key
         return self._ensemble
 

@@ -100,8 +100,6 @@ def run_study(task: StudyTask) -> StudyRow:
     Raises DataError, ModelError or AppError if the worker cannot use the ensemble. If CUDA is
     broken it ends the process, so that Dask starts another and gives the study to any worker.
     """
-    from ...nnunet.device import is_broken
-
     settings, cache = task.request.settings, worker_cache()
     options: dict[str, Any] = {"device": settings.device, "precision": settings.precision}
     try:
@@ -110,6 +108,8 @@ def run_study(task: StudyTask) -> StudyRow:
     except (DataError, ModelError, AppError):
         raise
     except Exception as error:  # from loading, because segment_study turns errors into a row
+        from ...nnunet.device import is_broken
+
         if is_broken(error):
             os._exit(1)
         raise AppError(
