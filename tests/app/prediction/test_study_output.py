@@ -104,8 +104,7 @@ class TestVolume:
 
     def test_stored_members_match_the_maps(self, model, image, tmp_path) -> None:
         out = tmp_path / "out"
-        maps = "entropy,mutual-information,probabilities,variance"
-        finished(model, image, "-o", out, save=f"study,{maps}")
+        finished(model, image, "-o", out, save=",".join(("study", "probabilities", *MAPS)))
         posterior = read_study(out / "heart").posteriors[None]
         assert posterior.count == 4
         assert posterior.maps.keys() == MAPS.keys()

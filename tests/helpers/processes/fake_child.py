@@ -32,6 +32,7 @@ from napari_bayes_nnunet.app.messages import (
     StopJob,
     from_line,
 )
+from napari_bayes_nnunet.core.ensemble.maps import MAPS
 
 
 def read_flags(arguments: list[str]) -> argparse.Namespace:
@@ -182,8 +183,11 @@ class FakeChild:
         labels[middle] = 1 + ((phase or 1) - 1) % 3
         entropy = np.zeros(shape, np.float32)
         entropy[middle] = done / request.settings.members
-        maps = {"entropy": entropy, "mutual-information": entropy / 2}
-        maps |= {"variance": entropy / 4} if done == request.settings.members else {}
+        maps = {
+            name: entropy / 2**place
+            for place, (name, entry) in enumerate(MAPS.items())
+            if entry.is_streamed or done == request.settings.members
+        }
         return SnapshotReady(
             job=request.job,
             phase=phase,

@@ -130,9 +130,7 @@ class TestWriting:
         assert files(folder) - {"study.lock"} == {
             "study.json",
             "prediction.nii.gz",
-            "entropy.nii.gz",
-            "mutual_information.nii.gz",
-            "variance.nii.gz",
+            *(f"{entry.key}.nii.gz" for entry in MAPS.values()),
             "edited.nii.gz",
             "posterior/volume.npz",
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_bayes_nnunet.core.ensemble.maps import ENTROPY, MUTUAL_INFORMATION, VARIANCE
+from napari_bayes_nnunet.core.ensemble.maps import ENTROPY, MAPS, MUTUAL_INFORMATION
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import (
     INCLUSION,
@@ -68,7 +68,7 @@ def test_a_choice_is_remembered(form, settings, qtbot) -> None:
     again = ViewForm(settings)
     qtbot.addWidget(again)
     assert again.view == MUTUAL_INFORMATION
-    again.set_view(VARIANCE)
+    again.set_view([*MAPS.values()][-1])
     again.choose_next()
     assert again.view == NOTHING
     settings.keep(uncertainty_view="of a later version")

@@ -17,7 +17,7 @@ from napari_bayes_nnunet.app.review.comparisons import AS_MUSCLE, PAPILLARY
 from napari_bayes_nnunet.app.review.ends import IS_LOCKED
 from napari_bayes_nnunet.app.review.report_numbers import format_number
 from napari_bayes_nnunet.app.review.session import ReviewSession
-from napari_bayes_nnunet.core.ensemble.maps import ENTROPY, MUTUAL_INFORMATION, VARIANCE
+from napari_bayes_nnunet.core.ensemble.maps import MAPS
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.heart.function import Patient
 from napari_bayes_nnunet.core.heart.normal_ranges import LOW
@@ -145,9 +145,7 @@ def test_one_switch_shows_the_uncertainty(review, view) -> None:
         NOTHING: set(),
         INCLUSION: {"heart outlines"},
         MEMBER_LINES: {"heart outlines"},
-        ENTROPY: {"heart entropy, bit"},
-        MUTUAL_INFORMATION: {"heart mutual information, bit"},
-        VARIANCE: {"heart variance"},
+        **{entry: {f"heart {entry.title}" + ", bit" * bool(entry.unit)} for entry in MAPS.values()},
     }[view]
     assert visible == {"heart", "heart edited", "heart contours"} | wanted
 

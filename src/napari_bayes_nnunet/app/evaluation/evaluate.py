@@ -295,7 +295,7 @@ def known_maps(methods: Sequence[MethodEvaluation]) -> list[UncertaintyMap]:
     return [
         entry
         for entry in MAPS.values()
-        if entry.is_streamed
+        if entry.in_every_study
         or any(not math.isnan(c.number(f"mean_{entry.key}")) for m in methods for c in m.cases)
     ]
 

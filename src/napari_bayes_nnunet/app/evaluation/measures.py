@@ -266,7 +266,7 @@ CASE_SCORES: Final = (
 )
 _UNITS: Final = {"EF": "points", "mass": "g"}
 """Units of the measurements that are not volumes in mL, by the end of their names."""
-USUAL_MAPS: Final = [entry for entry in MAPS.values() if entry.is_streamed]
+USUAL_MAPS: Final = [entry for entry in MAPS.values() if entry.in_every_study]
 """Maps with measures in every evaluation; others have them if they were saved."""
 
 

@@ -23,8 +23,8 @@ class UncertaintyMap:
     included; a region has two, inside and outside. ``view`` is the entry of the switch of the
     views, with the unit, ``explained`` its tooltip. ``scale`` is a sentence on the scale up to
     ``{largest}``. A single member has 0 everywhere if the map ``needs_members``. A map that
-    ``is_streamed`` is shown after every member, others after the last one; studies of version
-    0.2.0 lack these.
+    ``is_streamed`` is shown after every member, others after the last one. Studies of version 0.2.0
+    lack the maps that are not ``in_every_study``, and an evaluation has these if they were saved.
     """
 
     name: str
@@ -37,6 +37,7 @@ class UncertaintyMap:
     scale: str
     needs_members: bool = False
     is_streamed: bool = True
+    in_every_study: bool = False
 
     @property
     def title(self) -> str:
@@ -61,6 +62,7 @@ ENTROPY: Final = UncertaintyMap(
         "Entropy: 0 if all members are certain of one class, {largest:.3g} bit if all classes are "
         "equally probable. It is not a probability of error."
     ),
+    in_every_study=True,
 )
 MUTUAL_INFORMATION: Final = UncertaintyMap(
     name="mutual-information",
@@ -78,6 +80,7 @@ MUTUAL_INFORMATION: Final = UncertaintyMap(
         "disagree."
     ),
     needs_members=True,
+    in_every_study=True,
 )
 VARIANCE: Final = UncertaintyMap(
     name="variance",

@@ -25,7 +25,7 @@ PREDICTION: Final = "prediction.nii.gz"
 EDITED: Final = "edited.nii.gz"
 FIRST_LOOK: Final = "first_look.nii.gz"
 MAP_FILES: Final = {entry.name: f"{entry.key}.nii.gz" for entry in MAPS.values()}
-NEEDED_MAPS: Final = [name for name, entry in MAPS.items() if entry.is_streamed]
+NEEDED_MAPS: Final = [name for name, entry in MAPS.items() if entry.in_every_study]
 """Maps that every study has."""
 IMAGE: Final = "image.nii.gz"
 POSTERIOR: Final = "posterior"
