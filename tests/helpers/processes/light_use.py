@@ -16,7 +16,7 @@ HEAVY = (
     "numpy",
     *("torch", "nnunetv2", "napari", "qtpy", "pandas", "matplotlib", "matplotlib.pyplot"),
     *("highdicom", "scipy", "scipy.stats", "skimage", "sklearn", "pyqtgraph", "torch._dynamo"),
-    "nnunetv2.training.nnUNetTrainer",
+    *("nnunetv2.training.nnUNetTrainer", "scipy.ndimage"),
 )
 FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
 

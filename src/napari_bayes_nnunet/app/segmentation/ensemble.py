@@ -14,8 +14,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ...core.choices import LargestComponent, Mirroring, Precision, Window
 from ...core.durations import TimeLeft
@@ -286,7 +286,7 @@ def widened_window(predictor: Predictor, window: Cutout, probabilities: Any) -> 
 
 def _largest_piece(area: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     """Return the largest piece of an area (Y, X), None without one or if another is large too."""
-    pieces, _ = ndimage.label(area, structure=np.ones((3, 3)))
+    pieces, _ = scipy.ndimage.label(area, structure=np.ones((3, 3)))
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0  # label 0 is the background
     largest = int(sizes.argmax())

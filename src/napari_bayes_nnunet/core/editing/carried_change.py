@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..types import Mask, Spacing
 from .slice_checks import Labels
@@ -89,7 +89,7 @@ def move_change(before: Labels, after: Labels, motion: Motion) -> tuple[Mask, La
 
 def sample(mask: Mask, motion: Motion) -> NDArray[np.float32]:
     """Return the (Y, X) share, 0 … 1, of a mask at the places of a motion, bilinearly."""
-    values = ndimage.map_coordinates(mask.astype(np.float32), motion, order=1, mode="nearest")
+    values = scipy.ndimage.map_coordinates(mask.astype(np.float32), motion, order=1, mode="nearest")
     return np.asarray(values, np.float32)
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 from skimage.measure import points_in_poly
 
 from ..types import Mask
@@ -93,14 +93,15 @@ def space_evenly(curve: Points) -> Points:
 def _places(curve: Points) -> NDArray[np.intp]:
     """Return the indices of the points of an evenly spaced curve that become handles."""
     points = len(curve)
-    smoothed = ndimage.gaussian_filter1d(curve, min(_SMOOTHED, points / 20), axis=0, mode="wrap")
+    width = min(_SMOOTHED, points / 20)
+    smoothed = scipy.ndimage.gaussian_filter1d(curve, width, axis=0, mode="wrap")
     y, x = (np.roll(smoothed, -1, axis=0) - smoothed).T
     directions = np.arctan2(y, x)
     turns = np.abs(np.angle(np.exp(1j * (np.roll(directions, -1) - directions))))
     few = np.clip(round(points * _SPACING / _APART), _FEWEST, _USUAL)
     # A convex curve turns once around, a crescent further.
     count = int(np.clip(round(few * turns.sum() / (2 * np.pi)), few, _MOST))
-    turning = ndimage.gaussian_filter1d(turns, points / 40, mode="wrap")
+    turning = scipy.ndimage.gaussian_filter1d(turns, points / 40, mode="wrap")
     density = 1 / points + _TURNING * turning / turning.sum()
     share = np.concatenate([[0.0], density.cumsum()])
     places = np.interp(np.arange(count) / count * share[-1], share, np.arange(points + 1))

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import ndimage
 
 from ..types import Mask
 from .closed_curve import fill_curve
@@ -79,4 +79,4 @@ def _connected_changes(passed: Mask, changes: Mask) -> Mask:
     specks if the curve is moved.
     """
     neighbours = np.ones((3, 3), np.bool_)
-    return np.asarray(ndimage.binary_propagation(passed, neighbours, mask=passed | changes))
+    return np.asarray(scipy.ndimage.binary_propagation(passed, neighbours, mask=passed | changes))

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..types import Mask
 from .slice_checks import (
@@ -39,7 +39,7 @@ def blend_slices(below: Labels, above: Labels, share: float) -> Labels:
     withdraws from the background and stays at adjacent structures, as an RV stays at the septum. A
     wall that ends together with its cavity keeps its thickness.
     """
-    boxes = ndimage.find_objects(((below > 0) | (above > 0)).astype(np.uint8))
+    boxes = scipy.ndimage.find_objects(((below > 0) | (above > 0)).astype(np.uint8))
     if not boxes:
         return np.zeros_like(below)
     ((y, x),) = boxes
@@ -100,7 +100,7 @@ class _Shapes:
         overlap = np.count_nonzero(low & high)
         if overlap >= ENOUGH_OVERLAP * min(np.count_nonzero(low), np.count_nonzero(high)):
             return np.zeros(2)
-        centroids = np.array([ndimage.center_of_mass(region) for region in (low, high)])
+        centroids = np.array([scipy.ndimage.center_of_mass(region) for region in (low, high)])
         way: NDArray[np.float64] = centroids[1] - centroids[0]
         return way
 
@@ -127,7 +127,7 @@ class _Shapes:
         larger = itertools.takewhile(lambda other: other != label, self.parents)
         neighbours = {other for other in larger if self.parents[other] == self.parents[label]}
         together = self._regions({label, *neighbours})[present]
-        outside: _Depth = ndimage.distance_transform_edt(~regions[present])
+        outside: _Depth = scipy.ndimage.distance_transform_edt(~regions[present])
         return np.where(together, signed_distance(together) - outside, _HALF - outside)
 
     def _regions(self, structures: set[int]) -> Mask:
@@ -173,8 +173,8 @@ def _border_shares(slices: Labels, label: int) -> NDArray[np.float64]:
 
 def signed_distance(mask: Mask) -> _Depth:
     """Return the distance to the border of a mask in voxels, positive inside."""
-    inside: _Depth = ndimage.distance_transform_edt(mask)
-    outside: _Depth = ndimage.distance_transform_edt(~mask)
+    inside: _Depth = scipy.ndimage.distance_transform_edt(mask)
+    outside: _Depth = scipy.ndimage.distance_transform_edt(~mask)
     return np.where(mask, inside - _HALF, _HALF - outside)
 
 
@@ -182,5 +182,5 @@ def _shifted(depth: _Depth, move: NDArray[np.float64]) -> _Depth:
     """Return a (Y, X) depth moved by (y, x) voxels."""
     if not move.any():
         return depth
-    shifted: _Depth = ndimage.shift(depth, move, order=1, mode="nearest")
+    shifted: _Depth = scipy.ndimage.shift(depth, move, order=1, mode="nearest")
     return shifted

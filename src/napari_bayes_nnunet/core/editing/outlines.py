@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 from skimage.measure import find_contours
 
 from ..ensemble.stored_posterior import SlicePosterior
@@ -26,7 +26,7 @@ def trace_outlines(map_: NDArray[Any], level: float) -> list[Points]:
     Each piece and each hole has an outline. A map that stays below the level has none. At the edge
     of the slice, outlines run outside the last voxels.
     """
-    boxes = ndimage.find_objects((map_ >= level).astype(np.uint8))
+    boxes = scipy.ndimage.find_objects((map_ >= level).astype(np.uint8))
     if not boxes:
         return []
     y, x = boxes[0]
@@ -51,7 +51,7 @@ def member_outlines(slice_: SlicePosterior, label: int) -> list[list[Points]]:
     """Return for each member the smooth outlines of its structure ``label``, if it has any."""
     masks = slice_.members == label
     outlines: list[list[Points]] = [[] for _ in masks]
-    boxes = ndimage.find_objects(masks.any(axis=0).astype(np.uint8))
+    boxes = scipy.ndimage.find_objects(masks.any(axis=0).astype(np.uint8))
     if not boxes:
         return outlines
     # All members lie side by side in one slice, which takes no longer than a few of them alone.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from .closed_curve import Points, space_evenly
 
@@ -42,7 +42,7 @@ def push_curve(curve: Points, start: Points, end: Points, radius: float) -> Poin
         centre = start + share * (end - start)
         shift = _outside(curve, centre, radius) - curve
         if shift.any():
-            shift = ndimage.gaussian_filter1d(shift, _DRAWN_ALONG, axis=0, mode="wrap")
+            shift = scipy.ndimage.gaussian_filter1d(shift, _DRAWN_ALONG, axis=0, mode="wrap")
             # Once more, because points that were drawn along may lie inside.
             curve = space_evenly(_outside(curve + shift, centre, radius))
     return curve

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..types import Mask
 
@@ -30,7 +30,7 @@ def largest_piece(mask: Mask) -> Mask:
 
     Voxels that touch only at a corner are not connected. An empty mask stays empty.
     """
-    pieces, count = ndimage.label(mask)
+    pieces, count = scipy.ndimage.label(mask)
     if count <= 1:
         return np.asarray(mask, np.bool_)
     largest: Mask = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
@@ -42,7 +42,7 @@ def pieces_at(mask: Mask, where: Mask, *, corners: bool = False) -> Mask:
 
     With ``corners``, voxels that touch only at a corner are connected.
     """
-    pieces, count = ndimage.label(mask, structure=np.ones((3, 3)) if corners else None)
+    pieces, count = scipy.ndimage.label(mask, structure=np.ones((3, 3)) if corners else None)
     is_touched = np.zeros(count + 1, np.bool_)
     is_touched[pieces[where]] = True
     # Piece 0 is what lies outside the mask.
@@ -73,7 +73,7 @@ def give_up_voxels(
     result = labels.copy()
     if (labels[voxels] > 0).any():
         # The nearest structures lie in the box of all structures, enlarged by one voxel.
-        ((y, x),) = ndimage.find_objects((labels > 0).astype(np.uint8))
+        ((y, x),) = scipy.ndimage.find_objects((labels > 0).astype(np.uint8))
         box, voxels = np.pad(labels[y, x], 1), np.pad(voxels[y, x], 1)
         result[y, x] = _given_up(box, voxels & (box > 0), protected, beside)[1:-1, 1:-1]
     return result
@@ -104,12 +104,12 @@ def _given_up(
 
 def _touching(mask: Mask, others: Mask) -> Mask:
     """Return the pieces of a mask that touch the mask ``others``."""
-    return pieces_at(mask, ndimage.binary_dilation(others))
+    return pieces_at(mask, scipy.ndimage.binary_dilation(others))
 
 
 def find_holes(labels: Labels) -> Mask:
     """Return the mask (Y, X) of background that structures separate from the surroundings."""
-    parts, _ = ndimage.label(np.pad(labels == 0, 1, constant_values=True))
+    parts, _ = scipy.ndimage.label(np.pad(labels == 0, 1, constant_values=True))
     cut_off: Mask = parts > 1  # part 1 contains the corner, so it surrounds the heart
     return cut_off[1:-1, 1:-1]
 
@@ -121,6 +121,6 @@ def nearest_labels(labels: Labels, *, known: Mask) -> Labels:
     """
     if not known.any():
         return np.zeros_like(labels)
-    y, x = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    y, x = scipy.ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
     nearest_labels: Labels = labels[y, x]
     return nearest_labels

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from ..slice_axis import find_slice_axis
 from ..types import LabelMap, Mask, Spacing
@@ -37,10 +37,10 @@ def largest_component(labels: LabelMap, spacing: Spacing) -> Mask:
     """
     kept: Mask = np.greater(labels, 0)
     # `find_objects` does not take booleans.
-    (box,) = ndimage.find_objects(kept.view(np.uint8)) or (None,)
+    (box,) = scipy.ndimage.find_objects(kept.view(np.uint8)) or (None,)
     if box is None:
         return kept
-    components, count = ndimage.label(kept[box], _TOUCHING)
+    components, count = scipy.ndimage.label(kept[box], _TOUCHING)
     if count > 1:
         sizes = np.bincount(components.ravel())
         largest = components == sizes[1:].argmax() + 1

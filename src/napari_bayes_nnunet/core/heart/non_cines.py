@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..types import LabelMap, Spacing
 
@@ -88,7 +88,7 @@ def nulled(source: Source) -> Made:
     null, gamma = source.random.uniform(0.15, 0.45), source.random.uniform(0.5, 1.5)
     made = 0.7 * np.clip((source.scaled - null) / (1 - null), 0, 1) ** gamma
     blur = source.random.uniform(0, 1.5)
-    made = ndimage.gaussian_filter(made, (0, blur, blur))
+    made = scipy.ndimage.gaussian_filter(made, (0, blur, blur))
     noise = source.random.uniform(0.01, 0.05)
     return _SCALE * _with_noise(made, noise, source.random), source.spacing
 
@@ -98,7 +98,7 @@ def long_axis(source: Source) -> Made:
     voxels, (z, step, _) = source.voxels.astype(np.float32), source.spacing
     heart = np.flatnonzero((source.labels > 0).any(axis=(0, 1)))
     # The planes have square pixels, as those of a scanner.
-    planes = np.moveaxis(ndimage.zoom(voxels, (z / step, 1, 1), order=1), 2, 0)
+    planes = np.moveaxis(scipy.ndimage.zoom(voxels, (z / step, 1, 1), order=1), 2, 0)
     apart = max(1, round(_PLANES_APART_MM / step))
     chosen = planes[heart[0] : heart[-1] + 1 : apart] if heart.size else planes[::apart]
     return chosen.copy(), (apart * step, step, step)

@@ -12,8 +12,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..types import LabelMap, Phase, Place
 from .measurements import Structure
@@ -116,7 +116,7 @@ def slice_findings(
     ``spacing`` (y, x) in mm; ``structures`` maps names to labels.
     """
     heart = heart_structures(structures)
-    drawn = ndimage.find_objects((labels > 0).astype(np.uint8))
+    drawn = scipy.ndimage.find_objects((labels > 0).astype(np.uint8))
     if not drawn:
         return []
     # A cavity at the edge of the box would lack its surroundings.
@@ -177,13 +177,13 @@ def volume_findings(
 
 def _second_piece(mask: NDArray[np.bool_]) -> int:
     """Return the voxels of the second largest connected piece of a (Y, X) mask."""
-    parts, count = ndimage.label(mask, structure=_ALL_AROUND)
+    parts, count = scipy.ndimage.label(mask, structure=_ALL_AROUND)
     return 0 if count < 2 else int(np.sort(np.bincount(parts[mask]))[-2])
 
 
 def open_share(cavity: NDArray[np.bool_], wall: NDArray[np.bool_]) -> float:
     """Return the share of the voxels around the cavity that are not wall; 0 without a cavity."""
-    around = ndimage.binary_dilation(cavity) & ~cavity
+    around = scipy.ndimage.binary_dilation(cavity) & ~cavity
     return float(np.mean(~wall[around])) if around.any() else 0.0
 
 
@@ -283,10 +283,6 @@ def _other_extremes(table: _Table, ed: int, es: int) -> Iterator[Finding]:
             yield table.finding(fault, "LV", t, chosen)
 
 
-_TOUCHING = ndimage.generate_binary_structure(3, 2)
-"""Voxels that share a face or an edge are connected."""
-
-
 def fragment_share(labels: LabelMap, structures: Iterable[int]) -> float:
     """Return the share 0 … 1 of the structures' voxels that lie in separate pieces.
 
@@ -296,7 +292,8 @@ def fragment_share(labels: LabelMap, structures: Iterable[int]) -> float:
     separate = drawn = 0
     for label in structures:
         mask = labels == label
-        parts, count = ndimage.label(mask, _TOUCHING)
+        touching = scipy.ndimage.generate_binary_structure(3, 2)  # share a face or an edge
+        parts, count = scipy.ndimage.label(mask, touching)
         if count:
             # The number 0 stands for voxels outside the mask, which are not counted here.
             sizes = np.bincount(parts[mask])

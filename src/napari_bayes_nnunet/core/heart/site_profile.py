@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..counts import format_count
 from ..editing.interpolation import signed_distance
@@ -259,7 +259,7 @@ def _moved(mask: Mask, voxels: float) -> Mask:
     if voxels < -length / (2 * math.pi):
         return np.zeros_like(mask)
     count = np.count_nonzero(mask) + length * voxels + math.pi * voxels**2
-    return _deepest(ndimage.gaussian_filter(signed_distance(mask), _SOFT), round(count))
+    return _deepest(scipy.ndimage.gaussian_filter(signed_distance(mask), _SOFT), round(count))
 
 
 def _deepest(depth: NDArray[np.float64], count: int) -> Mask:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 NEARBY_MM: Final = 15.0
 """Distance from the heart up to which a voxel belongs to its surroundings."""
@@ -20,10 +20,10 @@ def find_heart(labels: NDArray[Any]) -> NDArray[np.bool_]:
     for a ventricle, are left out. It is empty if there are no labels.
     """
     counts = np.count_nonzero(labels, axis=tuple(range(labels.ndim - 2)))
-    parts, count = ndimage.label(counts)
+    parts, count = scipy.ndimage.label(counts)
     if not count:
         return np.zeros(counts.shape, bool)
-    voxels = ndimage.sum_labels(counts, parts, index=range(1, count + 1))
+    voxels = scipy.ndimage.sum_labels(counts, parts, index=range(1, count + 1))
     return np.asarray(parts == 1 + int(np.argmax(voxels)))
 
 
@@ -34,5 +34,5 @@ def find_surroundings(heart: NDArray[np.bool_], spacing: Sequence[float]) -> NDA
     """
     if not heart.any():
         return np.ones_like(heart)
-    distance = ndimage.distance_transform_edt(~heart, sampling=spacing)
+    distance = scipy.ndimage.distance_transform_edt(~heart, sampling=spacing)
     return np.asarray(distance <= NEARBY_MM)

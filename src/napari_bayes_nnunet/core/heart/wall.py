@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..editing.closed_curve import Points
 from ..editing.smooth_contours import contour_around
@@ -142,7 +142,7 @@ def measure_wall(
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the largest piece of a (Y, X) mask: a speck elsewhere is no wall."""
-    pieces, count = ndimage.label(mask, np.ones((3, 3)))
+    pieces, count = scipy.ndimage.label(mask, np.ones((3, 3)))
     return mask if count < 2 else pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
 
 
@@ -209,7 +209,7 @@ def _mean(values: Iterable[float]) -> float:
 
 def _ends_of_septum(rv: Mask, whole: Mask, centre: _Values, scale: _Values) -> NDArray[np.intp]:
     """Return the (2, 2) first and last voxels at which the RV touches the LV, (0, 2) if none do."""
-    near = ndimage.distance_transform_edt(~whole) <= _NEAR
+    near = scipy.ndimage.distance_transform_edt(~whole) <= _NEAR
     voxels = np.argwhere(rv & near)
     if not len(voxels):
         return voxels

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from .. import InputError
 from ..ensemble.posterior import most_probable
@@ -174,7 +174,7 @@ def crop_to_foreground(
 def foreground_box(reference: NDArray[np.integer]) -> tuple[slice, ...] | None:
     """Return the smallest box around all labels above 0 of a (Z, Y, X) map; None if empty."""
     # `find_objects` does not take booleans, and a view copies nothing.
-    boxes = ndimage.find_objects((reference > 0).view(np.uint8))
+    boxes = scipy.ndimage.find_objects((reference > 0).view(np.uint8))
     return boxes[0] if boxes else None
 
 

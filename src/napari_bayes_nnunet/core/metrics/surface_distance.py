@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..types import LabelMap, Mask
 from .calibration import foreground_box
@@ -65,9 +65,9 @@ def _between_masks(a: Mask, b: Mask, spacing: Sequence[float]) -> SurfaceDistanc
 
 
 def _surface(mask: Mask) -> Mask:
-    return np.asarray(mask & ~ndimage.binary_erosion(mask), bool)
+    return np.asarray(mask & ~scipy.ndimage.binary_erosion(mask), bool)
 
 
 def _distance_from(surface: Mask, spacing: Sequence[float]) -> NDArray[np.float64]:
     """Return the distance of every voxel to the nearest voxel of the surface, mm."""
-    return np.asarray(ndimage.distance_transform_edt(~surface, sampling=spacing))
+    return np.asarray(scipy.ndimage.distance_transform_edt(~surface, sampling=spacing))

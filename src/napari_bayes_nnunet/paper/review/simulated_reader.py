@@ -14,7 +14,7 @@ from itertools import product
 from typing import Final
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from ...core import InputError
 from ...core.editing.alternatives import Alternative, find_alternatives
@@ -268,9 +268,10 @@ class SimulatedReader:
             pieces = self._gross_pieces(z, label)
             if not pieces.any():
                 continue
+            numbered, _ = scipy.ndimage.label(pieces, structure=_AROUND)
             handles = sum(
                 max(1, math.ceil(_extent_mm(piece, self._spacing) / HANDLE_MM))
-                for piece in ndimage.find_objects(ndimage.label(pieces, structure=_AROUND)[0])
+                for piece in scipy.ndimage.find_objects(numbered)
             )
             labels = _as_reference(self.labels[z], self.reference[z], label, pieces)
             # One action shows the handles.
@@ -299,7 +300,7 @@ class SimulatedReader:
         """Return the piece that a structure lacks, or has in excess, with most gross errors."""
         has, should = self.labels[z] == label, self.reference[z] == label
         wrong = (should & ~has) if inside else (has & ~should)
-        pieces, count = ndimage.label(wrong)
+        pieces, count = scipy.ndimage.label(wrong)
         gross = np.bincount(pieces[wrong & self._far[z]], minlength=count + 1)
         if not gross[1:].any():
             return None
@@ -321,7 +322,7 @@ def _drag(
     from it: outwards from within if this voxel belongs ``inside``, else inwards. It starts
     ``reach`` voxels before the piece, and ends when the edge of the tool is at its end.
     """
-    distance, nearest = ndimage.distance_transform_edt(~right, return_indices=True)
+    distance, nearest = scipy.ndimage.distance_transform_edt(~right, return_indices=True)
     far = np.unravel_index(np.where(piece, distance, 0).argmax(), piece.shape)
     tip, root = np.array(far, np.float64), nearest[(slice(None), *far)].astype(np.float64)
     ahead = (tip - root) / distance[far]
@@ -365,7 +366,7 @@ def _find_crop(posterior: StoredPosterior, reference: Labels) -> tuple[slice, sl
     used[y, x] = True
     if not used.any():
         return slice(0, used.shape[0]), slice(0, used.shape[1])
-    ((rows, columns),) = ndimage.find_objects(used.astype(np.uint8))
+    ((rows, columns),) = scipy.ndimage.find_objects(used.astype(np.uint8))
     grown = (slice(max(0, s.start - _MARGIN), s.stop + _MARGIN) for s in (rows, columns))
     y, x = grown
     return y, x

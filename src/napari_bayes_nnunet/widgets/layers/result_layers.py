@@ -80,6 +80,7 @@ def warm_up() -> None:
 @cache
 def _make_first_labels() -> None:
     import_module("pandas")
+    import_module("scipy.ndimage")
     Labels(np.zeros((1, 1), np.uint8), **labels_look({"LV": 1}))
     # The dashes of lines, which the labels' polygon is drawn with, are computed once.
     with suppress(ImportError, AttributeError):
