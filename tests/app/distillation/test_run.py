@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from napari_bayes_nnunet.app.distillation.run import (
     FINISHED_STUDENT,
     FOREIGN_TARGETS,
     TARGETS_NEED_SPACE,
-    _TeacherPredictor,
+    _compute_targets,
     distill,
 )
 from napari_bayes_nnunet.app.messages import from_line
@@ -44,7 +45,6 @@ from napari_bayes_nnunet.app.training.request import (
     TrainingRequest,
 )
 from napari_bayes_nnunet.app.training.run_state import read_process_record, read_run_state
-from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 from napari_bayes_nnunet.core.problems import Action, Problem, change
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
@@ -54,6 +54,7 @@ from napari_bayes_nnunet.io.ensemble.student_folder import find_student
 from napari_bayes_nnunet.io.images.nifti import read_channels
 from napari_bayes_nnunet.nnunet.distillation.student import HEAD
 from napari_bayes_nnunet.nnunet.distillation.targets import STEPS, read_image_array
+from napari_bayes_nnunet.nnunet.inference import Predictor
 from napari_bayes_nnunet.nnunet.weights import read_checkpoint
 
 from ...helpers.processes.full_card import FullCard
@@ -352,21 +353,27 @@ def test_a_full_disk_is_reported_before_the_work(run, monkeypatch):
     assert error.value.statement.template == TARGETS_NEED_SPACE
 
 
-def test_a_full_card_leaves_the_sums_to_the_main_memory(run, student):
+def test_a_full_card_leaves_the_sums_to_the_main_memory(run, student, monkeypatch):
+    start_over, sizes = Predictor.start_over, []
+
+    def noting(predictor):
+        before = getattr(predictor, "batch_size", 0)
+        start_over(predictor)
+        sizes.append((before, predictor.batch_size))
+
+    monkeypatch.setattr(Predictor, "start_over", noting)
     request = DistillationRequest(run=run.path, members=2, device="cpu")
     with prepare_distillation(request) as job:
-        image = job.images / f"{job.cases[0]}.b2nd"
-        teacher = _TeacherPredictor(job, StopRequest(student.stop))
-        predictor = teacher._predictor
-        first = predictor.batch_size
-        expected = teacher.sums(image)
+        compute = partial(_compute_targets, job, lambda message: None, StopRequest(student.stop))
+        compute()
+        expected = {file: read_image_array(file) for file in job.targets.glob("*.b2nd")}
+        for file in expected:
+            file.unlink()
         with FullCard(room=0):
-            found = teacher.sums(image)
-        assert predictor.batch_size < first
-        for measure in (RunningPosterior.mean, RunningPosterior.mutual_information):
-            np.testing.assert_allclose(found.measure(measure), expected.measure(measure), atol=1e-6)
-        teacher.sums(image)  # the next case may be smaller
-        assert predictor.batch_size == first
+            compute()
+    assert any(0 < before < after for before, after in sizes)  # the next case may be smaller
+    for file, targets in expected.items():
+        np.testing.assert_allclose(read_image_array(file), targets, atol=1)
 
 
 def test_targets_of_others_are_neither_deleted_nor_used(run, student, tmp_path):

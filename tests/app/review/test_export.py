@@ -138,13 +138,13 @@ def test_outcome_has_decisions_and_all_use(session, image, folder) -> None:
     append_use(folder / USE_LOG, session.take_log()[0])
     session.decide(WORST, "accepted")
     review = collect_outcome(session, image, session.queue(session.scores()))
-    assert review.decisions[WORST].state == "accepted"
+    assert review.state.decisions[WORST].state == "accepted"
     assert review.use is not None
     assert review.use.slices == 1
     assert [(part.phase, part.z) for part in review.corrected or ()] == [WORST]
     assert review.progress is not None
     assert review.progress.done == 1
-    assert (review.ed, review.es) == (ED, ES)
+    assert (review.state.ed, review.state.es) == (ED, ES)
     assert review.rules == describe_rules(session)
     assert np.array_equal(review.corrected[0].image, image.voxels[ED - 1, WORST[1]])
     assert review.after["LV EDV"].value > review.before["LV EDV"].value

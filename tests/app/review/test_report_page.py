@@ -49,10 +49,10 @@ def test_draft_says_that_its_reader_has_finished() -> None:
 
 
 def test_patient_is_the_heading_and_the_pseudonym_a_fact() -> None:
-    page = page_of(study="dicom-cec14a75", patient="DOE^J · 1957")
+    page = page_of(case="dicom-cec14a75", patient="DOE^J · 1957")
     assert "<h1>DOE^J · 1957</h1>" in page.source
     assert "dicom-cec14a75" in page.text
-    assert "<h1>dicom-cec14a75</h1>" in page_of(study="dicom-cec14a75").source
+    assert "<h1>dicom-cec14a75</h1>" in page_of(case="dicom-cec14a75").source
 
 
 def test_page_names_the_files_of_joined_phases() -> None:
@@ -133,7 +133,7 @@ def test_decisions_stand_in_the_order_of_the_slices() -> None:
 def test_names_from_files_are_escaped(name: str) -> None:
     predictions = {None: PREDICTION | {"ensemble": name, "warnings": [name], "method": name}}
     page = page_of(
-        study=name, structures={**STRUCTURES, name: 4}, predictions=predictions, warnings=(name,),
+        case=name, structures={**STRUCTURES, name: 4}, reports=predictions, warnings=(name,),
         decisions={(1, 0): Decision(state="flagged", comment=name)},
     )  # fmt: skip
     assert name not in page.source
@@ -143,7 +143,7 @@ def test_names_from_files_are_escaped(name: str) -> None:
 def test_warnings_name_their_phase_and_come_once() -> None:
     warnings = (PREDICTION["warnings"][0], "Moved.", "Moved.")
     for given in (warnings, warnings[1:]):
-        text = page_of(predictions={8: PREDICTION}, warnings=given).text
+        text = page_of(reports={8: PREDICTION}, warnings=given).text
         assert text.count("made warning") == 1
         assert text.count("Moved.") == 1
     assert "Phase 8 (ES): made warning" in text
@@ -160,7 +160,7 @@ def test_missing_image_is_not_an_unchanged_slice() -> None:
 
 def test_origin_names_phases_that_differ() -> None:
     stopped = {"ensemble": "Demo ensemble", "method": "single", "mirroring": "full"}
-    text = page_of(predictions={1: PREDICTION, 8: stopped}).text
+    text = page_of(reports={1: PREDICTION, 8: stopped}).text
     assert "Ensemble Demo ensemble" in text
     assert "Method All cycles (multi) (Phase 1 (ED)); Last cycle (single) (Phase 8 (ES))" in text
     assert "Members 2 " in text

@@ -9,7 +9,9 @@ import numpy as np
 
 from napari_bayes_nnunet.app.review.report_page import CorrectedSlice, ReviewOutcome
 from napari_bayes_nnunet.core.heart.function import Comparison, Measured
-from napari_bayes_nnunet.io.study.review_state import Decision
+from napari_bayes_nnunet.io.images.geometry import make_geometry
+from napari_bayes_nnunet.io.study.info import StudyInfo
+from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 
 STRUCTURES = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
 RULES = ("Papillary muscles are counted as blood.", "Normal ranges: <Petersen>.")
@@ -65,9 +67,9 @@ def corrected(z: int = 2, radius: int = 12) -> CorrectedSlice:
 
 def review(**changes: Any) -> ReviewOutcome:
     content: dict[str, Any] = {
-        "study": "patient007",
+        "case": "patient007",
         "structures": STRUCTURES,
-        "spacing": (10.0, 1.5, 1.5),
+        "reports": {},
         "before": BEFORE,
         "after": AFTER,
         "open_slices": OPEN,
@@ -82,4 +84,17 @@ def review(**changes: Any) -> ReviewOutcome:
             (1, 0): Decision(state="flagged"),
         },
     }
-    return ReviewOutcome(**(content | changes))
+    content |= changes
+    info, state = (
+        {name: content.pop(name) for name in names if name in content}
+        for names in (
+            ("case", "structures", "reports", "phase_cases"),
+            ("ed", "es", "decisions", "reader", "finished_on"),
+        )
+    )
+    geometry = make_geometry((5, 48, 60), (10.0, 1.5, 1.5))
+    return ReviewOutcome(
+        info=StudyInfo(image=None, geometry=geometry, classes=4, phases=(1, 8), **info),
+        state=ReviewState(finished="finished_on" in state, **state),
+        **content,
+    )

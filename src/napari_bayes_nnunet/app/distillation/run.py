@@ -85,7 +85,9 @@ def _preprocess(job: DistillationJob, dataset: RawDataset, send: Send) -> None:
 
 def _compute_targets(job: DistillationJob, send: Send, stop: StopRequest) -> None:
     """Write the targets of every case that lacks them. Raises Stopped."""
-    from ...nnunet.distillation.targets import has_targets, write_targets
+    from ...nnunet.device import choose_device
+    from ...nnunet.distillation.targets import has_targets, read_image_array, write_targets
+    from ...nnunet.inference import Predictor
 
     _keep_targets_of(job.teacher, job.targets)
     # Targets of another ensemble are gone by now, so a kill leaves none of them to this record.
@@ -97,12 +99,29 @@ def _compute_targets(job: DistillationJob, send: Send, stop: StopRequest) -> Non
     if not missing:
         return
     _check_space(job, [images[case] for case in missing], send)
-    teacher = _TeacherPredictor(job, stop)
+    folder, mirroring = job.folder, job.teacher.mirroring
+    predictor = Predictor(
+        folder.plans,
+        folder.dataset_json,
+        folder.configuration,
+        device=choose_device(job.request.device),
+    )
+    members = MemberPredictor(predictor, folder, None)
+    passes = make_passes(job.members, "probabilities", mirroring=mirroring)
     time_left = TimeLeft()
     for done, case in enumerate(missing, start=len(images) - len(missing)):
         stop.check()
         send(_stage(job, done, time_left.seconds(len(images) - done)))
-        sums = teacher.sums(images[case])
+        predictor.start_over()  # without the steps down of the last case
+        data = read_image_array(images[case])
+        # Whole images, of any spacing, because they are already on the grid of the network.
+        seen = [InputImage(data, (1.0, 1.0, 1.0), prepared=predictor.on_network_grid(data))]
+        sums = MemberSums(step_down=predictor.step_down)
+        for forward_pass in passes:
+            (probabilities,) = members.predict(
+                forward_pass, seen, mirroring=mirroring, should_stop=lambda: bool(stop)
+            )
+            sums.add_to_sums(probabilities)
         write_targets(
             files[case],
             sums.measure(RunningPosterior.mean),
@@ -148,43 +167,6 @@ def _check_space(job: DistillationJob, images: list[Path], send: Send) -> None:
     if size > free:
         raise AppError(TARGETS_NEED_SPACE, Action.START_AGAIN, free=size_text(free), **values)
     send(Notice(**text_fields(statement(NEEDED_SPACE, **values))))
-
-
-class _TeacherPredictor:
-    """Predictor of the members of the ensemble, which see whole preprocessed images."""
-
-    def __init__(self, job: DistillationJob, stop: StopRequest) -> None:
-        from ...nnunet.device import choose_device
-        from ...nnunet.inference import Predictor
-
-        folder, self._mirroring = job.folder, job.teacher.mirroring
-        self._stop = stop
-        self._predictor = Predictor(
-            folder.plans,
-            folder.dataset_json,
-            folder.configuration,
-            device=choose_device(job.request.device),
-        )
-        self._members = MemberPredictor(self._predictor, folder, None)
-        self._passes = make_passes(job.members, "probabilities", mirroring=self._mirroring)
-
-    def sums(self, image: Path) -> MemberSums:
-        """Return the sums on the grid of a preprocessed image. Raises Stopped."""
-        from ...nnunet.distillation.targets import read_image_array
-
-        # Each case starts without the steps down of the last one.
-        self._predictor.start_over()
-        data = read_image_array(image)
-        prepared = self._predictor.on_network_grid(data)
-        # Any spacing, because the image is already on the grid of the network.
-        seen = [InputImage(data, (1.0, 1.0, 1.0), prepared=prepared)]
-        sums = MemberSums(step_down=self._predictor.step_down)
-        for forward_pass in self._passes:
-            (probabilities,) = self._members.predict(
-                forward_pass, seen, mirroring=self._mirroring, should_stop=lambda: bool(self._stop)
-            )
-            sums.add_to_sums(probabilities)
-        return sums
 
 
 def _train(job: DistillationJob, send: Send, stop: StopRequest) -> None:

@@ -81,36 +81,27 @@ def collect_outcome(
     session: ReviewSession, image: Volume | None, queue: list[QueueItem]
 ) -> ReviewOutcome:
     """Return the contents of the report; without the image it has no pictures of slices."""
-    info, state = session.study.info, session.state
+    info = session.study.info
     of_reading = session.study.reading or session.study.folder
     rows = [*read_use(of_reading / USE_LOG), *session.peek_log()]
     (measured, open_slices), compared = measure_review(session), session.compared
     among = [FOUND_AMONG.format(count=compared)] if compared else []
     return ReviewOutcome(
-        study=info.case,
-        structures=session.structures,
-        spacing=session.spacing,
+        info=info,
+        state=session.state,
         before=session.predicted(),
         after=measured,
         open_slices=open_slices,
         walls=measure_walls(session),
         rules=describe_rules(session),
         made=datetime.now().astimezone(),
-        ed=state.ed,
-        es=state.es,
-        phase_cases=info.phase_cases,
         curves=session.numbers.curves(),
         accepted=sum_accepted(count_accepted(session)),
         progress=session.progress(queue),
         changes=_changes(session),
         corrected=None if image is None else _corrected(session, image),
-        decisions=state.decisions,
         use=summarise_use(rows) if rows else None,
-        predictions=info.reports,
         warnings=(*info.warnings, *among, *session.number_warnings(), *list_sentences(session)),
-        letters=info.geometry.reliable_letters,
-        reader=state.reader,
-        finished_on=state.finished_on if state.finished else "",
     )
 
 

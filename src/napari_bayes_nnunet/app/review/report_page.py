@@ -18,10 +18,9 @@ from ...core.heart.function import Measured
 from ...core.heart.structures import structure_colors, structure_title
 from ...core.heart.volume_curve import VolumeCurve
 from ...core.review.progress import ReviewProgress
-from ...core.types import Place
-from ...io.images.geometry import Letters
 from ...io.study.case_report import worst_failure
-from ...io.study.review_state import Decision
+from ...io.study.info import StudyInfo
+from ...io.study.review_state import Decision, ReviewState
 from ...io.study.usage_log import UseSummary
 from ..report.html import Tile, render_page
 from ..report.pictures import crop_around, curve_picture, slice_picture
@@ -48,49 +47,37 @@ class CorrectedSlice:
 class ReviewOutcome:
     """Outcome of the review of one image.
 
-    ``study`` is the pseudonym. ``spacing`` (z, y, x) in mm.
     ``before`` are the numbers of the prediction with nothing reviewed, ``after`` those of the
-    edited labels, ``phase_cases`` the names of all phases if they were joined from files of their
-    own, and ``open_slices`` how many slices of the phases of each are still to accept.
+    edited labels, and ``open_slices`` how many slices of the phases of each are still to accept.
     ``walls`` are the segments of the wall. ``rules`` are sentences on papillary muscles and normal
-    ranges. ``predictions``: phase → the report of its segmentation, as in the JSON file of a case.
-    ``changes`` says how the labels differ from the prediction, "" if they do not, and
+    ranges. ``changes`` says how the labels differ from the prediction, "" if they do not, and
     ``corrected`` is None if the image is not available. ``patient`` says whose heart it is, ""
-    unless the reader wants that. ``reader`` is the name of the reader, "" if it is unknown, and
-    ``finished_on`` when the review was finished, perhaps before all slices were accepted.
+    unless the reader wants that.
     """
 
-    study: str
-    structures: Mapping[str, int]
-    spacing: tuple[float, float, float]
+    info: StudyInfo
+    state: ReviewState
     before: Mapping[str, Measured]
     after: Mapping[str, Measured]
     rules: Sequence[str]
     made: datetime
     walls: Walls = field(default_factory=Walls)
-    ed: int | None = None
-    es: int | None = None
-    phase_cases: Sequence[str] = ()
     open_slices: Mapping[str, int] = field(default_factory=dict)
     curves: Sequence[VolumeCurve] = ()
     accepted: AcceptedSlices = field(default_factory=AcceptedSlices)
     progress: ReviewProgress | None = None
     changes: str = ""
     corrected: Sequence[CorrectedSlice] | None = ()
-    decisions: Mapping[Place, Decision] = field(default_factory=dict)
     use: UseSummary | None = None
-    predictions: Mapping[int | None, Mapping[str, Any]] = field(default_factory=dict)
     warnings: Sequence[str] = ()
-    letters: Letters | None = None
     patient: str = ""
-    reader: str = ""
-    finished_on: str = ""
 
     def phase_title(self, phase: int | None) -> str:
         """Return a title such as "Phase 8 (ES)"; "" for a 3D image."""
         if phase is None:
             return ""
-        role = " (ED)" if phase == self.ed else " (ES)" if phase == self.es else ""
+        ed, es = self.state.ed, self.state.es
+        role = " (ED)" if phase == ed else " (ES)" if phase == es else ""
         return f"Phase {phase}{role}"
 
     def place(self, phase: int | None, z: int) -> str:
@@ -101,7 +88,7 @@ class ReviewOutcome:
 
 def report_page(review: ReviewOutcome) -> str:
     """Return the report as an HTML document."""
-    colors = structure_colors(review.structures)
+    colors = structure_colors(review.info.structures)
     return render_page(
         "review.html.j2",
         review=review,
@@ -117,7 +104,7 @@ def report_page(review: ReviewOutcome) -> str:
         slices=list(_corrected(review, colors)),
         colors={
             structure_title(name): colors[label]
-            for name, label in review.structures.items()
+            for name, label in review.info.structures.items()
             if label in colors
         },
         decisions=list(_decisions(review)),
@@ -131,23 +118,24 @@ def list_facts(review: ReviewOutcome) -> list[str]:
 
     They begin with the pseudonym if the patient is the heading.
     """
-    roles = (("ED", review.ed), ("ES", review.es))
+    info, state = review.info, review.state
+    roles = (("ED", state.ed), ("ES", state.es))
     phases = [f"{name} is phase {phase}" for name, phase in roles if phase is not None]
-    joined = [f"phase {n} is {case}" for n, case in enumerate(review.phase_cases, start=1)]
-    named = [review.study] if review.patient else []
-    read = [f"read by {review.reader}"] if review.reader else []
-    if review.finished_on:
+    joined = [f"phase {n} is {case}" for n, case in enumerate(info.phase_cases, start=1)]
+    named = [info.case] if review.patient else []
+    read = [f"read by {state.reader}"] if state.reader else []
+    if state.finished and state.finished_on:
         early = " early" if review.accepted.still_open else ""
-        read.append(f"finished{early} {review.finished_on[:16].replace('T', ' ')}")
+        read.append(f"finished{early} {state.finished_on[:16].replace('T', ' ')}")
     return [*named, f"{review.made:%Y-%m-%d %H:%M}", *read, *phases, *joined]
 
 
 def list_warnings(review: ReviewOutcome) -> Iterator[str]:
     """Yield the warnings of the review, then those of its phases."""
     # Those of phases are named with their phase below.
-    phases = {s for report in review.predictions.values() for s in report.get("warnings", ())}
+    phases = {s for report in review.info.reports.values() for s in report.get("warnings", ())}
     yield from (s for s in dict.fromkeys(review.warnings) if s not in phases)
-    for phase, report in review.predictions.items():
+    for phase, report in review.info.reports.items():
         title = review.phase_title(phase)
         for sentence in dict.fromkeys(report.get("warnings", ())):
             yield f"{title}: {sentence}" if title else sentence
@@ -171,7 +159,7 @@ def _curve(review: ReviewOutcome) -> dict[str, Any] | None:
     if not curves:
         return None
     return {
-        "png": curve_picture(curves, ed=review.ed, es=review.es),
+        "png": curve_picture(curves, ed=review.state.ed, es=review.state.es),
         "structures": [curve.structure for curve in curves],
     }
 
@@ -182,21 +170,22 @@ def _corrected(review: ReviewOutcome, colors: Mapping[int, str]) -> Iterator[dic
         return
     # One box for all slices gives the pictures the same scale and aligned rows.
     drawn = [(part.before > 0) | (part.after > 0) for part in review.corrected]
-    box = crop_around(np.any(drawn, axis=0), review.spacing[1:])
+    geometry = review.info.geometry
+    box = crop_around(np.any(drawn, axis=0), geometry.spacing[1:])
     for part in review.corrected:
         png = slice_picture(
             part.image,
             part.before,
             part.after,
-            spacing=review.spacing[1:],
+            spacing=geometry.spacing[1:],
             colors=colors,
             box=box,
-            letters=review.letters,
+            letters=geometry.reliable_letters,
         )
         yield {
             "png": png,
             "place": review.place(part.phase, part.z),
-            "decision": review.decisions.get((part.phase, part.z)),
+            "decision": review.state.decisions.get((part.phase, part.z)),
             "changed": np.count_nonzero(part.before != part.after),
         }
 
@@ -211,8 +200,9 @@ def list_decisions(review: ReviewOutcome) -> list[str]:
 
 def _decisions(review: ReviewOutcome) -> Iterator[tuple[str, Decision]]:
     """Yield the title of each slice with a decision, in the order of phases and slices."""
-    for phase, z in sorted(review.decisions, key=lambda place: (place[0] or 0, place[1])):
-        yield review.place(phase, z), review.decisions[phase, z]
+    decisions = review.state.decisions
+    for phase, z in sorted(decisions, key=lambda place: (place[0] or 0, place[1])):
+        yield review.place(phase, z), decisions[phase, z]
 
 
 def _usage(use: UseSummary | None) -> Iterator[str]:
@@ -254,7 +244,7 @@ def _origin(review: ReviewOutcome) -> dict[str, str]:
     lines = {}
     for title, of_report in _ORIGIN.items():
         values: dict[str, list[str]] = defaultdict(list)
-        for phase, report in review.predictions.items():
+        for phase, report in review.info.reports.items():
             values[of_report(report)].append(review.phase_title(phase))
         # A report without this entry says nothing.
         values.pop("", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from time import monotonic
@@ -67,15 +67,6 @@ LONGEST_LOOK_S: Final = 300.0
 """Longest viewing time that is logged; after it the reader was probably away."""
 ScoresByPhase: TypeAlias = dict[Phase, dict[str, NDArray[np.float64]]]
 """Phase → structure → (Z,)."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Withdrawn:
-    """An acceptance that an edit withdrew, its (Y, X) labels, and what is ``left`` of it."""
-
-    decision: Decision
-    labels: NDArray[Any]
-    left: Decision | None
 
 
 AllHinges: TypeAlias = Mapping[HingesKey, Hinges]
@@ -165,7 +156,8 @@ class ReviewSession:
         self._mass_range = mass_range(study.info.reports.values())
         self._before_flag: dict[Place, State | None] = {}
         self._flagged_by_comment: set[Place] = set()
-        self._withdrawn: dict[Place, _Withdrawn] = {}
+        self._withdrawn: dict[Place, tuple[Decision, NDArray[Any], Decision | None]] = {}
+        """Acceptances that an edit withdrew, their (Y, X) labels, and what is left of them."""
         self._use = UseRecorder({p: d.seconds for p, d in self.state.decisions.items()})
         for place, decision in self.state.decisions.items():
             self._set_reviewed(place, decision)
@@ -749,7 +741,7 @@ class ReviewSession:
         stays = before.state == "flagged" or before.comment
         decision = replace(before, state="flagged", edited=place in self._edited) if stays else None
         if before.state == "accepted" and labels is not None:
-            self._withdrawn[place] = _Withdrawn(before, labels, decision)
+            self._withdrawn[place] = before, labels, decision
         self.state = replace(self.state.with_decision(place, decision), finished=False)
         self._set_reviewed(place, decision)
 
@@ -758,14 +750,15 @@ class ReviewSession:
 
         It is not if the reader has decided otherwise since.
         """
-        withdrawn = self._withdrawn.get(place)
-        if withdrawn is None or self.state.decisions.get(place) != withdrawn.left:
+        if place not in self._withdrawn:
             return False
-        if not np.array_equal(self.labels_in(place), withdrawn.labels):
+        decision, labels, left = self._withdrawn[place]
+        is_as_left = self.state.decisions.get(place) == left
+        if not is_as_left or not np.array_equal(self.labels_in(place), labels):
             return False
         del self._withdrawn[place]
-        self.state = self.state.with_decision(place, withdrawn.decision)
-        self._set_reviewed(place, withdrawn.decision)
+        self.state = self.state.with_decision(place, decision)
+        self._set_reviewed(place, decision)
         return True
 
     def recount(self, places: Iterable[Place]) -> None:
