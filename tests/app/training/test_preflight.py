@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app.report.output_folder import OUTPUT_IS_INPUT
+from napari_bayes_nnunet.app.training import preflight
 from napari_bayes_nnunet.app.training.preflight import (
     OUTPUT_BELOW_FILE,
     UNUSED_CASES,
@@ -52,7 +54,8 @@ def finish(steps):
 def judge(request, *, free=PLENTY):
     dataset = read_dataset(request.dataset)
     checks = drain(check_cases(dataset))
-    return assess_request(request, dataset, checks, free=lambda output: free)
+    with patch.object(preflight, "free_bytes", lambda output: free):
+        return assess_request(request, dataset, checks)
 
 
 def only(problems):

@@ -26,7 +26,7 @@ def test_gross_errors_are_those_queue_is_judged_on():
     rng = np.random.default_rng(0)
     prediction, reference = rng.integers(0, 2, size=(2, 3, 9, 9)).repeat(4, axis=2).repeat(4, 3)
     gross = gross_errors(prediction, reference, (10, 2, 1))
-    counted = wrong_voxels(prediction, reference, (10, 2, 1)).gross
+    counted = wrong_voxels(prediction, reference, (10, 2, 1))["gross"]
     np.testing.assert_array_equal(gross.sum(axis=(1, 2)), counted)
     assert counted.any()
 

@@ -31,7 +31,7 @@ def test_wrong_voxels_are_counted_per_slice():
     prediction = reference.copy()
     prediction[1, :2, :2] = 2
     prediction[2, 0, 0] = 1
-    np.testing.assert_array_equal(wrong_voxels(prediction, reference, SPACING).all, [0, 4, 1])
+    np.testing.assert_array_equal(wrong_voxels(prediction, reference, SPACING)["all"], [0, 4, 1])
 
 
 def test_gross_errors_are_far_from_the_reference_contour():
@@ -40,14 +40,14 @@ def test_gross_errors_are_far_from_the_reference_contour():
     prediction = reference.copy()
     prediction[..., 5:10] = 1  # 5 … 1 mm before the first voxel of the reference
     wrong = wrong_voxels(prediction, reference, SPACING)
-    assert (wrong.all, wrong.gross) == ([5], [2])
+    assert (wrong["all"], wrong["gross"]) == ([5], [2])
 
 
 def test_without_a_contour_every_error_is_gross():
     reference = np.zeros((2, 3, 3), np.uint8)
     prediction = reference.copy()
     prediction[1, 0, :2] = 1
-    np.testing.assert_array_equal(wrong_voxels(prediction, reference, SPACING).gross, [0, 2])
+    np.testing.assert_array_equal(wrong_voxels(prediction, reference, SPACING)["gross"], [0, 2])
 
 
 def test_share_found_is_that_of_slices_reviewed_first():

@@ -46,7 +46,7 @@ def only_these(folder: Path, *names: str) -> None:
 def test_dataset_of_volumes(tmp_path, link):
     found = make_pairs(tmp_path)
     steps = write_dataset(
-        found, tmp_path / "new" / "d", names=NAMES, channels=["cine MRI"], link=link, licence="CC0"
+        found, tmp_path / "new" / "d", names=NAMES, channels=["cine MRI"], link=link
     )
     progress, dataset = finish(steps)
     assert progress == [(0, 2), (1, 2), (2, 2)]
@@ -56,7 +56,6 @@ def test_dataset_of_volumes(tmp_path, link):
         "labels": {"background": 0, "RV": 1, "MYO": 2, "LV": 3},
         "numTraining": 2,
         "file_ending": ".nii.gz",
-        "licence": "CC0",
     }
     assert [case.name for case in dataset.cases] == ["p1", "p2"]
     for pair, case in zip(found.pairs, dataset.cases, strict=True):

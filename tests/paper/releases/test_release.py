@@ -87,11 +87,11 @@ def test_volumes_of_frames_and_of_cines(tmp_path):
         (case_of(acdc_patient(tmp_path / "patient001")), 1 + 4),
         (case_of(mnms_patient(tmp_path / "A0", number=7), in_cine=True), 7 + 3),
     ):
-        volumes = CaseReader(LABELS).read(case)
-        assert np.array_equal(volumes.image, image_of(number).T)
-        assert np.array_equal(volumes.labels, labels_of(number).T)
-        assert volumes.image.dtype == np.int16
-        assert volumes.geometry.spacing == ZYX
+        image, labels, geometry = CaseReader(LABELS).read(case)
+        assert np.array_equal(image, image_of(number).T)
+        assert np.array_equal(labels, labels_of(number).T)
+        assert image.dtype == np.int16
+        assert geometry.spacing == ZYX
 
 
 def test_labels_on_another_grid(tmp_path):
@@ -120,9 +120,9 @@ def test_labels_on_another_grid(tmp_path):
 def test_the_position_of_a_label_is_ignored(tmp_path):
     case = case_of(acdc_patient(tmp_path / "patient001"))
     write(case.label, labels_of(9), sform=np.diag([1.0, 1, 1, 1]), qform=None)
-    volumes = CaseReader(LABELS).read(case)
-    assert np.array_equal(volumes.labels, labels_of(9).T)
-    assert np.allclose(volumes.geometry.affine, TRUE)
+    _, labels, geometry = CaseReader(LABELS).read(case)
+    assert np.array_equal(labels, labels_of(9).T)
+    assert np.allclose(geometry.affine, TRUE)
 
 
 def test_missing_frames_are_refused(tmp_path):

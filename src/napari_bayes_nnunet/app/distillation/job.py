@@ -7,7 +7,7 @@ import os
 import secrets
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -145,10 +145,14 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
         raise AppError(NO_PREPROCESSED_IMAGES, folder=teacher_run.workspace)
     output = request.output or teacher_run.path / STUDENT
     run = RunFolder(Path(os.path.abspath(output)))
-    _refuse_part_of(teacher_run, run)
+    inside = [*teacher_run.path.glob("fold_*"), teacher_run.workspace]
+    if any(run.path.resolve().is_relative_to(folder.resolve()) for folder in inside):
+        raise AppError(PART_OF_ENSEMBLE, Action.OTHER_OUTPUT, folder=run.path)
+    # Without a lock, no training can write to the folder of the ensemble anyway.
+    is_writable = os.access(teacher_run.path, os.W_OK)
     with (
         removing_if_empty(run.path, run.lock),
-        _kept_as_it_is(teacher_run),
+        locked_run(teacher_run, {}) if is_writable else nullcontext(),
         locked_run(run, {"ensemble": teacher_run.path}),
     ):
         settled = settled_record(run, resume=request.resume, student=True)
@@ -159,8 +163,11 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
         folder = inspect_ensemble(teacher_run.fold(fold))
         refuse_regions(folder, "student")
         if settled:
-            # A student of fewer members than asked for has recorded those that there were.
-            present = _with_present_members(request, folder)
+            present = request
+            if request.members is not None and folder.usable:
+                # A student of fewer members than asked for has recorded those that there were.
+                count = len(choose_members(folder, count=request.members))
+                present = replace(request, members=count)
             kept = _settings_of(settled)
             refuse_contradictions(run.path, differences(present, kept, StudentSettings))
             record, members = settled, _recorded_members(folder, run, settled)
@@ -176,20 +183,6 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
             record=record,
             fold=fold,
         )
-
-
-def _kept_as_it_is(teacher_run: RunFolder) -> AbstractContextManager[None]:
-    """Return a lock of the ensemble, unless no training can write to its folder anyway."""
-    if os.access(teacher_run.path, os.W_OK):
-        return locked_run(teacher_run, {})
-    return nullcontext()
-
-
-def _refuse_part_of(teacher_run: RunFolder, run: RunFolder) -> None:
-    """Raise AppError if the student would be in a fold or in the images of its ensemble."""
-    inside = [*teacher_run.path.glob("fold_*"), teacher_run.workspace]
-    if any(run.path.resolve().is_relative_to(folder.resolve()) for folder in inside):
-        raise AppError(PART_OF_ENSEMBLE, Action.OTHER_OUTPUT, folder=run.path)
 
 
 def _choose(request: DistillationRequest, folder: EnsembleFolder, fold: str) -> tuple[Member, ...]:
@@ -221,15 +214,6 @@ def _recorded_members(
 
 def _file(folder: EnsembleFolder, member: Member) -> str:
     return member.path.relative_to(folder.path).as_posix()
-
-
-def _with_present_members(
-    request: DistillationRequest, folder: EnsembleFolder
-) -> DistillationRequest:
-    """Return the request with the number of members that it takes from the ensemble."""
-    if request.members is None or not folder.usable:
-        return request
-    return replace(request, members=len(choose_members(folder, count=request.members)))
 
 
 def _settings_of(record: TrainingRecord) -> StudentSettings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,16 +96,9 @@ def check_cases(
 
 
 def assess_request(
-    request: TrainingRequest,
-    dataset: RawDataset,
-    checks: Sequence[CaseCheck],
-    *,
-    free: Callable[[Path], int] = free_bytes,
+    request: TrainingRequest, dataset: RawDataset, checks: Sequence[CaseCheck]
 ) -> Preflight:
-    """Assess a request by the ``checks`` of all cases of its dataset; reads no image.
-
-    ``free`` returns the free bytes at the output.
-    """
+    """Assess a request by the ``checks`` of all cases of its dataset; reads no image."""
     if request.add_cycle:
         request = replace(request, resume=True)
     run = RunFolder(request.output.absolute())
@@ -124,9 +117,8 @@ def assess_request(
     uses = _uses(request, patients, splits, fold, settled)
     if splits is not None:
         problems += _split_problems(patients, uses, fold, file)
-    disk = estimate_disk_need(
-        request, dataset, checks, fold=fold, settled=settled, free_bytes=free(request.output)
-    )
+    free = free_bytes(request.output)
+    disk = estimate_disk_need(request, dataset, checks, fold=fold, settled=settled, free_bytes=free)
     problems += _output_problems(request.output, disk)
     return Preflight(
         dataset=dataset,

@@ -45,27 +45,18 @@ class QueueYield:
     area: Estimate
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class WrongVoxels:
-    """Number of voxels of each slice whose label differs from the reference.
-
-    ``all`` (Z,) counts every one, ``gross`` (Z,) those more than 3 mm from every reference contour.
-    """
-
-    all: NDArray[np.float64]
-    gross: NDArray[np.float64]
-
-
 def wrong_voxels(
     prediction: LabelMap, reference: LabelMap, spacing: Sequence[float]
-) -> WrongVoxels:
-    """Return the numbers of wrong voxels in (Z, Y, X) labels; see `gross_errors`.
+) -> dict[str, NDArray[np.float64]]:
+    """Return the number of voxels of each slice whose label differs from the reference, (Z,).
 
-    ``spacing`` (z, y, x) in mm.
+    "all" counts every one, "gross" those more than 3 mm from every reference contour, see
+    `gross_errors`. The labels are (Z, Y, X), ``spacing`` (z, y, x) in mm.
     """
     gross = gross_errors(prediction, reference, spacing)
     wrong = np.asarray(prediction) != np.asarray(reference)
-    return WrongVoxels(all=_per_slice(wrong), gross=_per_slice(gross))
+    kinds = {"all": wrong, "gross": gross}
+    return {kind: np.count_nonzero(of, axis=(1, 2)).astype(float) for kind, of in kinds.items()}
 
 
 def in_best_order(review: ReviewedSlices) -> ReviewedSlices:
@@ -99,10 +90,6 @@ def queue_yield(reviews: Sequence[ReviewedSlices]) -> QueueYield:
         at_share=Estimate(float(at_share), resampled[:, -2]),
         area=Estimate(float(area), resampled[:, -1]),
     )
-
-
-def _per_slice(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return np.asarray(np.count_nonzero(mask, axis=(1, 2)), dtype=np.float64)
 
 
 def _numbers(review: ReviewedSlices, shares: NDArray[np.float64]) -> NDArray[np.float64]:

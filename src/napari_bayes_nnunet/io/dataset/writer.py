@@ -43,7 +43,6 @@ def write_dataset(
     names: Mapping[int, str],
     channels: Sequence[str] | None,
     link: bool,
-    licence: str = "",
 ) -> Generator[tuple[int, int], None, RawDataset]:
     """Write the pairs of ``match`` as a new nnU-Net raw dataset. Yields (done, total) cases.
 
@@ -64,7 +63,6 @@ def write_dataset(
         "labels": {names.get(value, _BACKGROUND): number for value, number in numbers.items()},
         "numTraining": len(match.pairs),
         "file_ending": ENDING,
-        **({"licence": licence} if licence else {}),
     }
     # Links in the dataset must not depend on the current folder.
     folder = Path(os.path.abspath(folder))

@@ -27,7 +27,7 @@ from ...io.files.csv_text import csv_text
 from ...io.images.nifti import write_image, write_labels
 from .acdc import read_acdc
 from .mnms import read_mnms
-from .release import CaseReader, CaseVolumes, Release, ReleaseCase
+from .release import CaseReader, Release, ReleaseCase
 
 READERS: Final[Mapping[str, Callable[[Path], Release]]] = {"acdc": read_acdc, "mnms": read_mnms}
 PATIENTS: Final = "patients.csv"
@@ -88,9 +88,11 @@ def _write_cases(
     written, notes = [], []
     for done, case in enumerate(release.cases):
         yield done, len(release.cases)
-        volumes = reader.read(case)
-        if volumes.labels.any():
-            _write_case(case, volumes, building)
+        image, labels, geometry = reader.read(case)
+        if labels.any():
+            part = "Ts" if case.held_out else "Tr"
+            write_image(building / f"images{part}" / f"{case.name}_0000{ENDING}", image, geometry)
+            write_labels(building / f"labels{part}" / f"{case.name}{ENDING}", labels, geometry)
             written.append(case)
         else:
             file = case.label.name
@@ -99,14 +101,6 @@ def _write_cases(
     if not any(not case.held_out for case in written):
         raise AppError(NO_TRAINING_CASES, release=release.name)
     return written, notes
-
-
-def _write_case(case: ReleaseCase, volumes: CaseVolumes, folder: Path) -> None:
-    subset = "Ts" if case.held_out else "Tr"
-    image = folder / f"images{subset}" / f"{case.name}_0000{ENDING}"
-    label = folder / f"labels{subset}" / f"{case.name}{ENDING}"
-    write_image(image, volumes.image, volumes.geometry)
-    write_labels(label, volumes.labels, volumes.geometry)
 
 
 def _all_groups(case: ReleaseCase) -> dict[str, str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
@@ -77,14 +77,6 @@ class Release:
     notes: tuple[str, ...] = ()
 
 
-class CaseVolumes(NamedTuple):
-    """(Z, Y, X) image and labels of one case, both on ``geometry``."""
-
-    image: VoxelArray
-    labels: VoxelArray
-    geometry: Geometry
-
-
 class CaseReader:
     """Reader of the voxels of cases; reads a cine once for two consecutive phases."""
 
@@ -93,8 +85,8 @@ class CaseReader:
         self._image: Callable[[Path], Volume] = lru_cache(1)(read_volume)
         self._labels: Callable[[Path], Volume] = lru_cache(1)(read_labels)
 
-    def read(self, case: ReleaseCase) -> CaseVolumes:
-        """Return the volumes of a case, whose labels may be empty.
+    def read(self, case: ReleaseCase) -> tuple[VoxelArray, VoxelArray, Geometry]:
+        """Return (Z, Y, X) image and labels of a case, which may be empty, and their geometry.
 
         Image and label match by voxel, whatever position the label's affine has. Raises DataError
         if the label has another size or spacing, the frame is missing, or a label value is not one
@@ -109,7 +101,7 @@ class CaseReader:
             found, known = f"the label {unknown[0]}", ", ".join(map(str, sorted(self._values)))
             raise DataError(WRONG_CONTENT, file=case.label, found=found, expected=known)
         frame = image.frame(case.frame if case.in_cine else 1)
-        return CaseVolumes(frame.voxels, voxels, honest_geometry(frame.geometry))
+        return frame.voxels, voxels, honest_geometry(frame.geometry)
 
 
 def honest_geometry(geometry: Geometry) -> Geometry:

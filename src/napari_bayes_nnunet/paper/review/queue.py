@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...core.counts import format_count
 from ...core.metrics.bootstrap import Estimate
@@ -24,7 +25,6 @@ from ...core.review.queue_yield import (
     SHARE,
     QueueYield,
     ReviewedSlices,
-    WrongVoxels,
     in_best_order,
     in_random_order,
     queue_yield,
@@ -99,15 +99,15 @@ class QueueEvaluation:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _QueuedStudy:
-    """A study with a reference: wrong voxels of each phase, and the queue of every score."""
+    """A study with a reference: `wrong_voxels` of each phase, and the queue of every score."""
 
     patient: str
-    wrong: Mapping[Phase, WrongVoxels]
+    wrong: Mapping[Phase, Mapping[str, NDArray[np.float64]]]
     queues: Mapping[tuple[str, bool], Sequence[QueueItem]]
 
     def review(self, errors: Errors, queue: Sequence[QueueItem] = ()) -> ReviewedSlices:
         """Return the slices in the queue, then all others."""
-        counts = {phase: getattr(wrong, errors) for phase, wrong in self.wrong.items()}
+        counts = {phase: wrong[errors] for phase, wrong in self.wrong.items()}
         slices = [(phase, z) for phase, count in counts.items() for z in range(len(count))]
         index = {key: n for n, key in enumerate(slices)}
         queued = [index[item.phase, item.z] for item in queue]
@@ -143,7 +143,7 @@ def evaluate_queue(
         results=tuple(result for kind in KINDS for result in _results(evaluated, kind)),
         studies=len(evaluated),
         patients=len({study.patient for study in evaluated}),
-        slices=sum(len(wrong.all) for study in evaluated for wrong in study.wrong.values()),
+        slices=sum(len(wrong["all"]) for study in evaluated for wrong in study.wrong.values()),
         errors={
             kind: int(sum(study.review(kind).errors.sum() for study in evaluated)) for kind in KINDS
         },
