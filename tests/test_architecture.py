@@ -84,7 +84,7 @@ MOST_CODE = {
     "killed at the first member": 6,
     "read by a critic": 52,
     "a site at the desk": 204,
-    "lighter t3": -53,
+    "lighter t3": -69,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -146,7 +146,7 @@ MOST_TEST_LINES = {
     "read by a critic": 54,
     "a site at the desk": 199,
     "zip named and pages": 11,
-    "lighter t3": 26,
+    "lighter t3": 8,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -129,9 +129,3 @@ def made(true_temperature: float, *, voxels: int = 40_000) -> tuple[np.ndarray, 
 @pytest.mark.parametrize("true_temperature", [0.5, 1.0, 1.5, 3.0])
 def test_it_finds_temperature_labels_were_drawn_at(true_temperature):
     assert fit_temperature(*made(true_temperature)) == pytest.approx(true_temperature, rel=0.05)
-
-
-@pytest.mark.parametrize("labels", [np.zeros(0, int), np.zeros(3, int)])
-def test_as_many_labels_as_probabilities(labels):
-    with pytest.raises(InputError, check=says(labels=labels.shape)):
-        fit_temperature(np.full((2, len(labels) and 2), 0.5), labels)

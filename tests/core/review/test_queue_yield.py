@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate
 from napari_bayes_nnunet.core.review.queue_yield import (
     ReviewedSlices,
@@ -117,8 +116,3 @@ def test_ratios_are_of_the_same_patients():
     assert (ratio.value, *ratio.interval) == (1, 1, 1)
     half = found.relative_to(Estimate(2 * found.value, 2 * found.resampled))
     assert (half.value, *half.interval) == pytest.approx((0.5, 0.5, 0.5))
-
-
-def test_nothing_to_judge_is_an_error():
-    with pytest.raises(InputError):
-        queue_yield([])

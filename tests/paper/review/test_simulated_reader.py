@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.paper.review.simulated_reader import (
     ACCEPT_COST,
     QUICK,
@@ -116,11 +115,6 @@ def test_left_after_one_changes_no_labels():
     assert min(left.values()) == 0 < reader.gross(1)
     np.testing.assert_array_equal(reader.labels, before)
     assert reader.left_after_one(0) == dict.fromkeys(QUICK, 0)
-
-
-def test_reference_of_another_shape_is_refused():
-    with pytest.raises(InputError):
-        read([[heart()]], [heart(), heart()])
 
 
 def test_labels_of_structures_may_be_of_any_number():

@@ -222,18 +222,10 @@ RANGE = (0.1, 10.0)
 def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
     """Return the temperature τ in `RANGE` with the lowest NLL of ``labels`` (N,).
 
-    ``probabilities`` are (C, N), of N voxels. Raises InputError without voxels, or if the numbers
-    of labels and probabilities differ.
+    ``probabilities`` are (C, N), of N voxels, at least one.
     """
     from scipy.optimize import minimize_scalar  # not needed to read temperatures
 
-    if labels.size == 0 or probabilities.shape[1:] != labels.shape:
-        raise InputError(
-            "Expected labels (N,) and probabilities (C, N) of one voxel or more, found {labels} "
-            "and {probabilities}.",
-            labels=labels.shape,
-            probabilities=probabilities.shape,
-        )
     logs = np.log(probabilities.clip(np.finfo(np.float32).tiny)).astype(np.float32, copy=False)
     # Of the logarithm, because half and twice a temperature are equally far from it.
     best = minimize_scalar(

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import InputError
 from ..metrics.bootstrap import Estimate, case_weights
 from ..metrics.detection import gross_errors
 from ..types import LabelMap
@@ -74,11 +73,7 @@ def queue_yield(reviews: Sequence[ReviewedSlices]) -> QueueYield:
 
     A part of a slice counts in proportion. NaN without any wrong voxel. Intervals come from
     resampling patients with all their studies.
-
-    Raises InputError without a review.
     """
-    if not reviews:
-        raise InputError("No study to evaluate the queue on.")
     shares = np.arange(CURVE_STEPS + 1) / CURVE_STEPS
     # Those of several studies add up, so a resample only weighs them.
     numbers = np.array([_numbers(review, shares) for review in reviews])

@@ -95,8 +95,6 @@ class SimulatedReader:
 
     ``labels`` and ``reference`` (Z, y, x) are cropped to all that the prediction, its members and
     the reference contain. ``labels`` are corrected slice by slice.
-
-    Raises InputError if the shapes differ.
     """
 
     def __init__(
@@ -108,12 +106,6 @@ class SimulatedReader:
         structures: Mapping[str, int],
         tools: Collection[Tool] = tuple(Tool),
     ) -> None:
-        if reference.shape != posterior.shape:
-            raise InputError(
-                "Expected a reference of shape {expected}, found {found}.",
-                expected=posterior.shape,
-                found=reference.shape,
-            )
         self._posterior = posterior
         self._crop = _find_crop(posterior, reference)
         inside = (slice(None), *self._crop)
