@@ -206,7 +206,7 @@ def judge_all(
     return {
         "dice": dice(answer.labels, reference, structures),
         "bins": bins_to_json(reliability_bins(answer.probabilities, reference)),
-        "errors": wrong_voxels(answer.labels, reference, spacing).gross.tolist(),
+        "errors": wrong_voxels(answer.labels, reference, spacing)["gross"].tolist(),
     }
 
 
