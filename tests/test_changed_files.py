@@ -37,11 +37,7 @@ from napari_bayes_nnunet.io.ensemble.fingerprint import CALIBRATION_FILE
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 from napari_bayes_nnunet.io.files.json_files import parse_json
 from napari_bayes_nnunet.io.study.info import STUDY_FILE, read_study_info
-from napari_bayes_nnunet.io.study.patient import (
-    PATIENT_FILE,
-    read_patient,
-    write_patient,
-)
+from napari_bayes_nnunet.io.study.patient import PATIENT_FILE, read_patient, write_patient
 from napari_bayes_nnunet.io.study.review_state import REVIEW, read_review, write_review
 from napari_bayes_nnunet.io.study.summary import summarise_study
 

@@ -16,11 +16,7 @@ from nnunetv2.model_sharing.model_export import export_pretrained_model
 from nnunetv2.model_sharing.model_import import install_model_from_zip_file
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.model_export import (
-    SEVERAL_TRAININGS,
-    WRONG_NAME,
-    export_model,
-)
+from napari_bayes_nnunet.app.model_export import SEVERAL_TRAININGS, WRONG_NAME, export_model
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.io import DataError

@@ -16,12 +16,7 @@ from napari_bayes_nnunet.app.messages import (
     TrainingStarted,
 )
 from napari_bayes_nnunet.app.segmentation.result import Snapshot
-from napari_bayes_nnunet.app.terminal import (
-    JobText,
-    JsonLines,
-    drain_with_bar,
-    show_member,
-)
+from napari_bayes_nnunet.app.terminal import JobText, JsonLines, drain_with_bar, show_member
 
 
 class Terminal(io.StringIO):

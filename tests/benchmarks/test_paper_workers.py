@@ -14,13 +14,7 @@ import pytest
 import torch
 from benchmarks.paper import trainings as paper_trainings
 from benchmarks.paper import workers
-from benchmarks.paper.trainings import (
-    Preset,
-    Training,
-    has_ended,
-    is_finished,
-    trainings,
-)
+from benchmarks.paper.trainings import Preset, Training, has_ended, is_finished, trainings
 from benchmarks.paper.workers import choose_devices, is_locked, lock_file, train_all
 from filelock import FileLock
 

@@ -39,9 +39,7 @@ from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.evaluation.references import (
-    TWO_ENDINGS,
-)
+from napari_bayes_nnunet.io.evaluation.references import TWO_ENDINGS
 from napari_bayes_nnunet.io.images.nifti import read_labels, write_labels
 from napari_bayes_nnunet.sample_data import CINE, ED_LABELS, ES_LABELS
 

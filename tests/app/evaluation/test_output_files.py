@@ -27,10 +27,7 @@ from napari_bayes_nnunet.app.evaluation.figures import (
     risk_coverage_picture,
 )
 from napari_bayes_nnunet.app.evaluation.measures import CASE_SCORES
-from napari_bayes_nnunet.app.evaluation.output_files import (
-    evaluation_page,
-    evaluation_text,
-)
+from napari_bayes_nnunet.app.evaluation.output_files import evaluation_page, evaluation_text
 from napari_bayes_nnunet.app.evaluation.tables import (
     METHODS_DIFFER,
     NOT_RECORDED,

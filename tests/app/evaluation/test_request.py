@@ -22,13 +22,7 @@ from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
 
-from ...helpers.data.evaluations import (
-    answer,
-    heart,
-    name_labels,
-    write_answer,
-    write_reference,
-)
+from ...helpers.data.evaluations import answer, heart, name_labels, write_answer, write_reference
 
 
 @pytest.fixture

@@ -38,11 +38,7 @@ from napari_bayes_nnunet.core.problems import Action, Remedy, change, statement
 from napari_bayes_nnunet.core.types import Spacing
 from napari_bayes_nnunet.io.evaluation.predictions import read_prediction
 from napari_bayes_nnunet.io.images.geometry import make_geometry
-from napari_bayes_nnunet.io.images.nifti import (
-    SLICES_ON_FOURTH_AXIS,
-    read_labels,
-    read_volume,
-)
+from napari_bayes_nnunet.io.images.nifti import SLICES_ON_FOURTH_AXIS, read_labels, read_volume
 from napari_bayes_nnunet.io.study.info import read_study_image
 from napari_bayes_nnunet.io.study.study import read_study
 

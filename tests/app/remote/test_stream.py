@@ -9,11 +9,7 @@ import pytest
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.messages import PhaseDone, SnapshotReady, StopJob
 from napari_bayes_nnunet.app.remote import stream
-from napari_bayes_nnunet.app.remote.stream import (
-    DAMAGED_DATA,
-    read_messages,
-    write_message,
-)
+from napari_bayes_nnunet.app.remote.stream import DAMAGED_DATA, read_messages, write_message
 
 
 def snapshot(folder) -> SnapshotReady:

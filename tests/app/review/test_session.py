@@ -19,17 +19,7 @@ from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import read_study, save_work
 
-from ...helpers.data.cines import (
-    ED,
-    ES,
-    LV,
-    MYO,
-    RV,
-    STRUCTURES,
-    WORST,
-    drawn,
-    make_cine,
-)
+from ...helpers.data.cines import ED, ES, LV, MYO, RV, STRUCTURES, WORST, drawn, make_cine
 
 
 def queue_of(session: ReviewSession) -> list:

@@ -8,11 +8,7 @@ from datetime import datetime, timedelta
 import psutil
 import pytest
 
-from napari_bayes_nnunet.app.training.run_state import (
-    SAME_PROCESS,
-    is_gone,
-    read_process_record,
-)
+from napari_bayes_nnunet.app.training.run_state import SAME_PROCESS, is_gone, read_process_record
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
 from ...helpers.processes.jobs import enter, wait_until

@@ -20,10 +20,7 @@ from napari_bayes_nnunet.app.training.terminal import STOPPED_TRAINING
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, Remedy, statement
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
-from napari_bayes_nnunet.io.ensemble.run_folder import (
-    RunFolder,
-    read_record,
-)
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 from napari_bayes_nnunet.nnunet.trainer import MEMBERS_USABLE
 
 SCHEDULE = RestartSchedule(epochs=12, gamma=0.5, restart_first_cycle=False)

@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 from skimage.measure import points_in_poly
 
-from napari_bayes_nnunet.core.editing.closed_curve import (
-    BentCurve,
-    fill_curve,
-    join_holes,
-)
+from napari_bayes_nnunet.core.editing.closed_curve import BentCurve, fill_curve, join_holes
 from napari_bayes_nnunet.core.editing.smooth_contours import contour_around
 
 from ...helpers.data.slices import disk, smooth_curve

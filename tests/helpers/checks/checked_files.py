@@ -47,11 +47,7 @@ from napari_bayes_nnunet.app.segmentation.image_check import (
 from napari_bayes_nnunet.app.segmentation.recipe import MADE_WITH_OTHER
 from napari_bayes_nnunet.app.training.job import LINKED_FILE
 from napari_bayes_nnunet.io.dataset.check import CONSTANT_CASE, STACKED_CASE, SWAPPED_AXES
-from napari_bayes_nnunet.io.dicom.limits import (
-    MOST_FRAMES,
-    MOST_PIXELS,
-    MOST_UNPACKED,
-)
+from napari_bayes_nnunet.io.dicom.limits import MOST_FRAMES, MOST_PIXELS, MOST_UNPACKED
 from napari_bayes_nnunet.io.dicom.reader import FOLDERS_LEFT_OUT, IMAGES_LEFT_OUT, LEFT_ALIGNED
 from napari_bayes_nnunet.io.dicom.series import (
     ACQUISITIONS_LEFT_OUT,
@@ -82,10 +78,7 @@ from napari_bayes_nnunet.io.images.nifti import (
 )
 from napari_bayes_nnunet.io.study.long_axes import MOST_LONG_AXIS_PIXELS
 from napari_bayes_nnunet.nnunet.inference import WRONG_SIZE
-from napari_bayes_nnunet.nnunet.memory import (
-    IMAGE_NEEDS_MEMORY,
-    PATCH_NEEDS_MEMORY,
-)
+from napari_bayes_nnunet.nnunet.memory import IMAGE_NEEDS_MEMORY, PATCH_NEEDS_MEMORY
 from napari_bayes_nnunet.nnunet.planning import PLANNING_FILLED_DISK
 from napari_bayes_nnunet.nnunet.weights import LARGE_NETWORK, MOST_WEIGHTS
 

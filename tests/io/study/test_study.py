@@ -22,10 +22,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.files.access import UNWRITABLE
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume, write_labels
-from napari_bayes_nnunet.io.study.arrays import (
-    MISSING_POSTERIOR,
-    OTHER_STUDY_GRID,
-)
+from napari_bayes_nnunet.io.study.arrays import MISSING_POSTERIOR, OTHER_STUDY_GRID
 from napari_bayes_nnunet.io.study.info import NOT_A_STUDY, find_image, is_study
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState, write_review
 from napari_bayes_nnunet.io.study.study import (

@@ -13,10 +13,7 @@ import pytest
 from napari_bayes_nnunet.app.messages import JobEnded, Message, StudiesFound, StudyDone
 from napari_bayes_nnunet.widgets.cohort.command import COHORT_SUBJECT
 from napari_bayes_nnunet.widgets.common import process as job_process
-from napari_bayes_nnunet.widgets.common.process import (
-    CHILD_FAILED,
-    JobProcess,
-)
+from napari_bayes_nnunet.widgets.common.process import CHILD_FAILED, JobProcess
 
 from ...helpers.windows.cohort_docks import fake_predict, made_request
 from ..common.test_inference_child import is_alive

@@ -11,12 +11,7 @@ from qtpy.QtGui import QFocusEvent
 from qtpy.QtWidgets import QApplication, QScrollArea, QToolTip
 
 from napari_bayes_nnunet.widgets.common.levels import ON_LIGHT
-from napari_bayes_nnunet.widgets.common.rows_table import (
-    SHARE_ROLE,
-    Column,
-    Row,
-    RowsTable,
-)
+from napari_bayes_nnunet.widgets.common.rows_table import SHARE_ROLE, Column, Row, RowsTable
 
 COLUMNS = (Column("Case", "The case."), Column("State", "How it is."))
 ROWS = [Row((f"case {number}", "fine"), share=number / 40) for number in range(40)]

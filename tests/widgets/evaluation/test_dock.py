@@ -38,11 +38,7 @@ from napari_bayes_nnunet.widgets.evaluation.dock import (
     FEW_LABELS,
     EvaluationWidget,
 )
-from napari_bayes_nnunet.widgets.evaluation.form import (
-    NO_LABELS,
-    NO_OTHERS,
-    NO_PREDICTIONS,
-)
+from napari_bayes_nnunet.widgets.evaluation.form import NO_LABELS, NO_OTHERS, NO_PREDICTIONS
 from napari_bayes_nnunet.widgets.evaluation.results import (
     DIAGRAM_CAPTION,
     NO_DIAGRAM,

@@ -19,10 +19,7 @@ from napari_bayes_nnunet.widgets.layers.captions import (
     ResultCaption,
 )
 from napari_bayes_nnunet.widgets.layers.front import bring_to_front
-from napari_bayes_nnunet.widgets.layers.result_layers import (
-    result_layers,
-    show_map,
-)
+from napari_bayes_nnunet.widgets.layers.result_layers import result_layers, show_map
 from napari_bayes_nnunet.widgets.layers.viewing import show_place
 from tests.helpers.windows.results import put_result
 

@@ -17,11 +17,7 @@ from napari_bayes_nnunet.core.heart.structures import CARDIAC
 from napari_bayes_nnunet.widgets.common.settings import Display
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
-from napari_bayes_nnunet.widgets.layers.review_layers import (
-    edited_layer,
-    put_on_top,
-    set_slices,
-)
+from napari_bayes_nnunet.widgets.layers.review_layers import edited_layer, put_on_top, set_slices
 from napari_bayes_nnunet.widgets.layers.structure_contours import (
     FILLED,
     StructureContours,

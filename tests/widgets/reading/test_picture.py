@@ -32,17 +32,7 @@ from napari_bayes_nnunet.widgets.reading.picture import (
 from napari_bayes_nnunet.widgets.review.open_study import open_study
 from tests.helpers.windows.results import put_result
 
-from ...helpers.data.cines import (
-    CINE,
-    ED,
-    ES,
-    LV,
-    SHAPE,
-    SPACING,
-    WORST,
-    image_of,
-    make_cine,
-)
+from ...helpers.data.cines import CINE, ED, ES, LV, SHAPE, SPACING, WORST, image_of, make_cine
 from ...helpers.windows.settling import settle
 
 

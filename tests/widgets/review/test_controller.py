@@ -51,12 +51,7 @@ from napari_bayes_nnunet.widgets.layers.keys import ANSWER_KEYS, KEYS
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED_UNSAVED
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
-from napari_bayes_nnunet.widgets.reading.numbers import (
-    BESIDE,
-    INTERVAL,
-    VALUE,
-    VERDICT,
-)
+from napari_bayes_nnunet.widgets.reading.numbers import BESIDE, INTERVAL, VALUE, VERDICT
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import (
     INCLUSION,

@@ -19,10 +19,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
 from napari_bayes_nnunet.io.study.arrays import EDITED
-from napari_bayes_nnunet.io.study.study import (
-    open_study_lock,
-    read_study,
-)
+from napari_bayes_nnunet.io.study.study import open_study_lock, read_study
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.reader import get_reader, read_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED_UNSAVED

@@ -21,11 +21,7 @@ from napari_bayes_nnunet.io.images.geometry import Geometry
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases, read_volume
 from napari_bayes_nnunet.io.study.info import find_image, read_study_image
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState, write_review
-from napari_bayes_nnunet.io.study.study import (
-    has_corrections,
-    open_study_lock,
-    read_study,
-)
+from napari_bayes_nnunet.io.study.study import has_corrections, open_study_lock, read_study
 from napari_bayes_nnunet.widgets.layers.result import PhaseState, SegmentationResult
 from napari_bayes_nnunet.widgets.segment.save import (
     BEGUN_STUDY,
