@@ -106,13 +106,13 @@ def test_certificates_of_another_authority_are_refused(encrypted, certificates, 
     theirs = make_certificates(tmp_path / "theirs")
     if trusting:  # then the scheduler must refuse
         shutil.copy(certificates / "ca.pem", theirs)
-    error = refusal(encrypted.address, certificates=theirs, timeout=3)
+    error = refusal(encrypted.address, certificates=theirs, timeout=1)
     assert_no_scheduler(error, NO_SCHEDULER, encrypted.address)
 
 
 def test_tls_scheduler_refuses_a_tcp_client(encrypted):
     address = encrypted.address.replace("tls:", "tcp:")
-    assert_no_scheduler(refusal(address, timeout=3), NO_SCHEDULER, address)
+    assert_no_scheduler(refusal(address, timeout=1), NO_SCHEDULER, address)
 
 
 def test_tls_without_certificates_raises():
