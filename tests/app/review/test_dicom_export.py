@@ -273,9 +273,8 @@ def test_labels_that_cannot_be_read_back_are_removed(study, images, tmp_path) ->
             shift = 0.09 * (-1) ** number * TO_APEX  # the slices of this phase only
             image.ImagePositionPatient = [*map(float, image.ImagePositionPatient + shift)]
             image.save_as(file)
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, check=says(file=f"{CASE}_frame03_seg.dcm")):
         export_session(ReviewSession(read_study(study)), images, tmp_path / "out")
-    assert caught.value.values["file"] == f"{CASE}_frame03_seg.dcm"
     assert [file.name for file in (tmp_path / "out").iterdir()] == [f"{CASE}_frame01_seg.dcm"]
 
 

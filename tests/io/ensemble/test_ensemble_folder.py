@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.problems import Statement, statement
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import (
     DAMAGED_FILE,
@@ -107,11 +108,11 @@ def names(folder: EnsembleFolder) -> list[str]:
     return [f"{m.training}/{m.fold}/{m.path.name}" for m in folder.members if m.usable]
 
 
-def refusal(path: Path) -> DataError:
-    """Return the error of finding an ensemble."""
+def refusal(path: Path) -> Statement:
+    """Return the statement of the error of finding an ensemble."""
     with pytest.raises(DataError) as caught:
         find_ensemble(path)
-    return caught.value
+    return caught.value.statement
 
 
 def unusable(training: Path, reason: str) -> dict[str, str]:
@@ -320,8 +321,9 @@ def test_several_datasets_are_not_mixed(tmp_path):
     for name in ("Dataset001_A", "Dataset002_B"):
         make_model(tmp_path / name / "nnUNetTrainer__nnUNetPlans__2d")
     error = refusal(tmp_path)
-    assert error.statement.template == SEVERAL_DATASETS
-    assert error.values == {"folder": tmp_path, "datasets": "Dataset001_A, Dataset002_B"}
+    assert error == statement(
+        SEVERAL_DATASETS, folder=tmp_path, datasets="Dataset001_A, Dataset002_B"
+    )
 
 
 def test_damaged_file_alone_is_refused(tmp_path):
@@ -343,15 +345,11 @@ def test_version_1_folder_is_named(tmp_path, mark):
 
 def test_path_that_cannot_be_read_is_refused(tmp_path):
     path = tmp_path / ("long" * 1000)
-    error = refusal(path)
-    assert error.statement.template == UNREADABLE
-    assert error.values == {"file": path, "reason": os.strerror(errno.ENAMETOOLONG)}
+    assert refusal(path) == statement(UNREADABLE, file=path, reason=os.strerror(errno.ENAMETOOLONG))
 
 
 def test_missing_folder_is_refused(tmp_path):
-    error = refusal(tmp_path / "nowhere")
-    assert error.statement.template == NOT_FOUND
-    assert error.values == {"path": tmp_path / "nowhere"}
+    assert refusal(tmp_path / "nowhere") == statement(NOT_FOUND, path=tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(("chosen", "content"), [("", "nothing"), ("a.nii.gz", "a.nii.gz")])
@@ -359,17 +357,16 @@ def test_folder_without_training_is_refused(tmp_path, chosen, content):
     if chosen:
         (tmp_path / chosen).touch()
     error = refusal(tmp_path / chosen)
-    assert error.statement.template == HOLDS_NO_TRAINING
-    assert error.values == {"folder": tmp_path, "content": content, "expected": EXPECTED}
+    assert error == statement(
+        HOLDS_NO_TRAINING, folder=tmp_path, content=content, expected=EXPECTED
+    )
 
 
 def test_too_large_a_folder_is_not_searched(tmp_path, monkeypatch):
     monkeypatch.setattr("napari_bayes_nnunet.io.ensemble.ensemble_folder._MOST_FOLDERS", 3)
     for number in range(4):
         (tmp_path / str(number)).mkdir()
-    error = refusal(tmp_path)
-    assert error.statement.template == TOO_MANY_FOLDERS
-    assert error.values == {"folder": tmp_path}
+    assert refusal(tmp_path) == statement(TOO_MANY_FOLDERS, folder=tmp_path)
 
 
 def test_second_check_refuses_members(tmp_path):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from napari_bayes_nnunet.core.problems import statement
+from napari_bayes_nnunet.core.problems import Statement, statement
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import (
     CASCADE,
@@ -136,11 +136,11 @@ def test_missing_checkpoint_has_a_reason(tmp_path):
 # Labels and channels
 
 
-def refusal(folder: Path) -> DataError:
-    """Return the error of reading a folder."""
+def refusal(folder: Path) -> Statement:
+    """Return the statement of the error of reading a folder."""
     with pytest.raises(DataError) as caught:
         read_model(folder)
-    return caught.value
+    return caught.value.statement
 
 
 @pytest.mark.parametrize(
@@ -156,25 +156,24 @@ def refusal(folder: Path) -> DataError:
     ],
 )
 def test_unusable_labels_are_refused(tmp_path, labels, reason):
-    assert refusal(make(tmp_path, labels=labels)).statement.template == reason
+    assert refusal(make(tmp_path, labels=labels)).template == reason
 
 
 def test_labels_swapped_in_the_record_are_refused(tmp_path):
     folder = make(tmp_path, labels={"background": 0, "RV": 1, "MYO": 2, "LV": 3})
     make_record(folder, "2d", labels={"background": 0, "LV": 1, "MYO": 2, "RV": 3})
-    error = refusal(folder)
-    assert error.statement == statement(OTHER_TRAINING, entry="numbering of structures")
+    assert refusal(folder) == statement(OTHER_TRAINING, entry="numbering of structures")
 
 
 def test_channels_swapped_in_the_record_are_refused(tmp_path):
     folder = make(tmp_path, channels={"0": "late", "1": "cine"})
     make_record(folder, "2d")
-    assert refusal(folder).statement == statement(OTHER_TRAINING, entry="order of channels")
+    assert refusal(folder) == statement(OTHER_TRAINING, entry="order of channels")
 
 
 @pytest.mark.parametrize("channels", [["cine"], {"first": "cine"}])
 def test_unusable_channels_are_refused(tmp_path, channels):
-    assert refusal(make(tmp_path, channels=channels)).statement.template == NO_CHANNELS
+    assert refusal(make(tmp_path, channels=channels)).template == NO_CHANNELS
 
 
 # Files
@@ -187,9 +186,7 @@ def test_missing_and_damaged_files_are_refused(tmp_path, file):
         (tmp_path / file).write_text(text)
         assert str(refusal(tmp_path)).startswith(f"{tmp_path / file} is damaged")
     (tmp_path / file).unlink()
-    error = refusal(tmp_path)
-    assert error.statement.template == MISSING_MODEL_FILE
-    assert error.values == {"file": file, "expected": EXPECTED}
+    assert refusal(tmp_path) == statement(MISSING_MODEL_FILE, file=file, expected=EXPECTED)
 
 
 # Configuration
@@ -236,21 +233,18 @@ def test_configuration_of_other_files_is_none(tmp_path):
 @pytest.mark.parametrize("parent", ["missing", "small"])
 def test_settings_without_a_parent_are_refused(tmp_path, parent):
     error = refusal(make(tmp_path, configurations={"small": {"inherits_from": parent}}))
-    assert error.statement.template == NO_PARENT
-    assert error.values == {"configuration": "small"}
+    assert error == statement(NO_PARENT, configuration="small")
 
 
 def test_cascade_is_refused(tmp_path):
     cascade = {**SETTINGS, "previous_stage": "3d_lowres"}
     error = refusal(make(tmp_path, configurations={"3d_cascade_fullres": cascade}))
-    assert error.statement.template == CASCADE
-    assert error.values == {"configuration": "3d_cascade_fullres"}
+    assert error == statement(CASCADE, configuration="3d_cascade_fullres")
 
 
 def test_incomplete_configuration_is_refused(tmp_path):
     error = refusal(make(tmp_path, configurations={"2d": {"batch_size": 2}}))
-    assert error.statement.template == INCOMPLETE
-    assert error.values == {"configuration": "2d", "missing": "patch_size, spacing"}
+    assert error == statement(INCOMPLETE, configuration="2d", missing="patch_size, spacing")
 
 
 @pytest.mark.parametrize(
@@ -273,7 +267,7 @@ def test_network_of_foreign_parts_is_refused(tmp_path, part):
     ):
         settings = {**SETTINGS, "architecture": network}
         error = refusal(make(tmp_path, configurations={"2d": settings}))
-        assert error.statement.template == FOREIGN_PART
+        assert error.template == FOREIGN_PART
         assert part not in str(error)
 
 
