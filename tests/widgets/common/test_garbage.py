@@ -15,12 +15,20 @@ from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
 from ...helpers.data.cines import make_cine
 
+START = ShortCollections.start
+
 
 class Knot:
     """An object in a reference cycle."""
 
     def __init__(self) -> None:
         self.itself = self
+
+
+@pytest.fixture(autouse=True)
+def real_start(monkeypatch) -> None:
+    """Start as in the program; other tests do not."""
+    monkeypatch.setattr(ShortCollections, "start", START)
 
 
 @pytest.fixture
