@@ -119,6 +119,7 @@ def contents(controller: ReviewController, viewer: ViewerModel) -> list[Any]:
     layers = [
         (layer, layer.visible, layer.opacity, str(layer.mode), len(layer.keymap))
         for layer in viewer.layers
+        if layer.visible  # those of a contour are made once and hidden after it
     ]
     brush = controller.picture.edited
     shown = [
@@ -186,6 +187,8 @@ class Review:
             return False
         try:
             undo_all(controller, self.qtbot)
+            controller.forms.view.set_view(self.found[3])
+            controller.outlines.set_view(self.found[3])
             controller.saver.save_now()
         except (AssertionError, DataError):  # the test has changed what is no step of undo
             return False

@@ -1176,7 +1176,8 @@ def test_comment_keeps_the_answer_on_screen(review) -> None:
     assert review.session.state.decisions[WORST].comment == "b"
 
 
-def test_undo_and_redo_are_keys_of_every_layer(review) -> None:
+def test_undo_and_redo_are_keys_of_every_layer(make_review) -> None:
+    review = make_review()
     start = review.now(WORST)
     review.press("R")
     review.press("D")
