@@ -317,10 +317,13 @@ def test_intervals_of_the_site_are_those_of_its_calibration_and_scanner(
     assert other.exit_code == 1
 
 
-def test_cohort_names_the_profile_and_writes_no_studies(model, cine, wide, tmp_path) -> None:
+def test_cohort_names_the_profile_and_writes_no_studies(
+    model, cine, wide, tmp_path, warm_command
+) -> None:
     output = tmp_path / "out"
-    outcome = predict(model, cine.parent, output, "--profile", wide)
-    assert outcome.exit_code == 0, outcome.output
+    command = ("predict", model, cine.parent, "-o", output, *ASKED, "--profile", wide)
+    done = warm_command.run(*command, folder=tmp_path)
+    assert done.code == 0, done.errors
     with (output / "cohort.csv").open(newline="", encoding="utf-8") as file:
         assert [row["profile"] for row in csv.DictReader(file)] == ["wide"]
     assert not [*output.rglob("study.json")]
