@@ -86,7 +86,7 @@ def test_units_are_loaded_before_the_thread_uses_them(monkeypatch, qtbot) -> Non
     monkeypatch.setattr(application_registry, "_registry", LazyRegistry())
     monkeypatch.setattr(module, "WARM_UP_AFTER_MS", 0)
     background = Background()
-    module.prepare_labels(background)
+    module.LabelsWarmUp(background)
     qtbot.waitUntil(lambda: done == [module.warm_up])
 
 

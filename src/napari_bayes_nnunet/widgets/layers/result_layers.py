@@ -20,6 +20,7 @@ from napari.utils.colormaps import Colormap, DirectLabelColormap
 from napari.utils.colormaps.standardize_color import transform_color
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
+from qtpy.QtCore import QObject
 
 from ...core.ensemble.maps import ENTROPY, MAPS
 from ...core.heart.structures import structure_colors, structure_title
@@ -58,17 +59,22 @@ NAME: Final = "name"
 """Key in our metadata of a layer: the name that it was given here."""
 
 
-def prepare_labels(background: Background) -> None:
-    """Do in a thread, after a second, what napari does once: its first labels take half a second.
+class LabelsWarmUp(QObject):
+    """What napari does once, done in the thread of a dock: its first labels take half a second.
 
-    The units are loaded before, because loading them in two threads at a time fails.
+    It begins after a second. The units are loaded before, because loading them in two threads at a
+    time fails.
     """
-    single_shot(background, partial(_prepare, background), WARM_UP_AFTER_MS).start()
 
+    def __init__(self, background: Background) -> None:
+        super().__init__(background)
+        self._background = background
+        # Its own method, which Qt does not call any more when the dock is gone.
+        single_shot(self, self._start, WARM_UP_AFTER_MS).start()
 
-def _prepare(background: Background) -> None:
-    Affine(ndim=1)
-    background.run(warm_up)
+    def _start(self) -> None:
+        Affine(ndim=1)
+        self._background.run(warm_up)
 
 
 def warm_up() -> None:

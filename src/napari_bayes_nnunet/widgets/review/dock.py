@@ -57,7 +57,7 @@ from ..layers.front import bring_to_front, hide, is_foreign, is_picture
 from ..layers.image_input import is_mask, is_segmentable
 from ..layers.keys import is_typing
 from ..layers.metadata import bayes_metadata, dicom_path, layer_patient
-from ..layers.result_layers import prepare_labels
+from ..layers.result_layers import LabelsWarmUp
 from ..layers.study_card import alias_key
 from ..layers.viewing import KeptFit, fit_view
 from ..reading.key_sheet import HIDE_KEY, HidePatientAction, KeysAction, menu_action
@@ -179,7 +179,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._background = Background(self)
         self.turns = Turns(self)
         self._collections = ShortCollections()
-        prepare_labels(self._background)
+        LabelsWarmUp(self._background)
         self._dicom_paths: dict[str, str] = {}  # by case
         self._save_failed_at = -math.inf
         self.controller: ReviewController | None = None

@@ -87,11 +87,11 @@ from ..layers.metadata import (
 )
 from ..layers.result import PhaseState, SegmentationResult
 from ..layers.result_layers import (
+    LabelsWarmUp,
     forget_result,
     keep_result,
     kept_result,
     kept_results,
-    prepare_labels,
     refresh_result,
     remove_layers_of,
     result_layers,
@@ -946,7 +946,7 @@ class SegmentWidget(FolderDrop, DockContent):
         super().showEvent(event)
         self.child.start()
         self.ensemble.choose_last()
-        prepare_labels(self._background)
+        LabelsWarmUp(self._background)
         self._background.run(import_review_dock)
 
     def can_take(self, path: Path) -> bool:
