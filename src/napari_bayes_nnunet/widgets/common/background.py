@@ -171,7 +171,10 @@ def _followed(
 
 
 def single_shot(parent: QObject, action: Callable[[], object], ms: int = 0) -> QTimer:
-    """Return a timer that calls ``action`` once, ``ms`` after it is started."""
+    """Return a timer that calls ``action`` once, ``ms`` after it is started.
+
+    A method of a QObject is not called any more when that object is gone; a function would be.
+    """
     timer = QTimer(parent)
     timer.setSingleShot(True)
     timer.setInterval(ms)

@@ -69,7 +69,6 @@ class LabelsWarmUp(QObject):
     def __init__(self, background: Background) -> None:
         super().__init__(background)
         self._background = background
-        # Its own method, which Qt does not call any more when the dock is gone.
         single_shot(self, self._start, WARM_UP_AFTER_MS).start()
 
     def _start(self) -> None:

@@ -242,6 +242,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._caption = ResultCaption(napari_viewer)
         self._strip = FrontCaption.shared(napari_viewer)
         self._background = Background(self)
+        LabelsWarmUp(self._background)
         self._reader = Background(self)
         self._writer = Background(self)
         self._collections = ShortCollections()
@@ -942,11 +943,10 @@ class SegmentWidget(FolderDrop, DockContent):
     # The dock
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Start the child early, choose the last ensemble, and prepare labels and review."""
+        """Start the child early, choose the last ensemble, and prepare the review."""
         super().showEvent(event)
         self.child.start()
         self.ensemble.choose_last()
-        LabelsWarmUp(self._background)
         self._background.run(import_review_dock)
 
     def can_take(self, path: Path) -> bool:
