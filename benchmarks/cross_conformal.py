@@ -1,32 +1,40 @@
 """Coverage of the prediction intervals on many patients, each left out of a small training.
 
 python -m benchmarks.cross_conformal split SPLIT [--folds K]
-python -m benchmarks.cross_conformal table DATASET RUN … [--mirroring full|spread|none]
+python -m benchmarks.cross_conformal table DATASET RUN … [--mirroring …] [--members N]
+python -m benchmarks.cross_conformal ship FOLDER DATASET RUN … [--mirroring …] [--members N]
 
 A check that does not rest on the few validation patients: ``split`` divides the training patients
 of acdc_splits_final.json into K folds and writes them as a splits_final.json for ``bayes-nnunet
 train --split``. ``table`` segments the validation cases of these runs, one for each fold, with the
-default settings but for the mirrors. The intervals of each patient are fitted on the errors of all
-others, of whatever fold (cross-conformal prediction). By the ranks of the errors, the number of
-patients that they hold is then nearly fixed. So in a second table the intervals are fitted on the
-patients of one fold and tested on those of the others. The last lines count, with rules fitted on
-the other patients, the warnings of structures that may have failed.
+default settings but for the mirrors and members. The intervals of each patient are fitted on the
+errors of all others, of whatever fold (cross-conformal prediction). By the ranks of the errors, the
+number of patients that they hold is then nearly fixed. So in a second table the intervals are
+fitted on the patients of one fold and tested on those of the others. The last lines count, with
+rules fitted on the other patients, the warnings of structures that may have failed.
+
+``ship`` fits the calibration of the ensemble in FOLDER, of the same recipe and more patients, on
+the errors of these runs. It returns what the intervals hold of FOLDER's own validation patients,
+each left out of the fit. Compared cases are kept in RUN/.calibration.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
 from napari_bayes_nnunet.app.segmentation.calibrate import (
     CalibrationCase,
     HeldOut,
+    compare_held_back,
     coverage_elsewhere,
     dice_rules,
+    fit_calibration,
     held_out_coverage,
 )
+from napari_bayes_nnunet.app.segmentation.calibration import find_calibration, write_calibration
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.choices import Mirroring
@@ -35,11 +43,11 @@ from napari_bayes_nnunet.core.metrics.failure import FAILED_DICE, fit_least_dice
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
-from napari_bayes_nnunet.io.images.nifti import read_labels
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.study.case_report import expected_dice_entry
 
 from .command_line import run
-from .held_back import SPLIT, read_image
+from .held_back import SPLIT
 from .results import markdown_table
 
 
@@ -58,18 +66,40 @@ def split(file: Path, *, folds: int = 4) -> None:
     file.write_text(json.dumps(written, indent=1), encoding="utf-8")
 
 
-def table(dataset: Path, runs: list[Path], *, mirroring: Mirroring = "full") -> str:
+def table(
+    dataset: Path, runs: list[Path], *, mirroring: Mirroring = "full", members: int = 30
+) -> str:
     """Return the coverage on the patients of all runs together as a Markdown table."""
-    settings = SegmentationSettings(temperature=1, mirroring=mirroring)
-    folds = [list(_left_out(folder, dataset, settings)) for folder in runs]
+    settings = SegmentationSettings(mirroring=mirroring, members=members)
+    folds = [_left_out(folder, dataset, settings) for folder in runs]
     cases = [case for fold in folds for case in fold]
-    patients = len({case.patient for case in cases})
-    text = markdown_table(
-        ["", "level", "held", "95 %", "mean width"], map(_row, held_out_coverage(cases))
-    )
-    dice = sum(case.mean_dice for case in cases) / len(cases)
-    text += f"\n{patients} patients, mean Dice {dice:.3f}\n\n{_between_folds(folds)}"
+    text = f"{_coverage(held_out_coverage(cases), cases)}\n\n{_between_folds(folds)}"
     return f"{text}\n\n{weak_structures(cases)}"
+
+
+def ship(
+    folder: Path,
+    dataset: Path,
+    runs: list[Path],
+    *,
+    mirroring: Mirroring = "full",
+    members: int = 30,
+) -> str:
+    """Write the calibration on all runs into ``folder``; return what it holds of its patients."""
+    settings = SegmentationSettings(mirroring=mirroring, members=members)
+    cases = [case for run in runs for case in _left_out(run, dataset, settings)]
+    own = _left_out(folder, dataset, settings)
+    ensemble = find_ensemble(folder)
+    before = find_calibration(ensemble, settings)
+    mass_range = None if before is None else before.mass_range
+    write_calibration(ensemble, fit_calibration(ensemble, settings, cases, mass_range=mass_range))
+    return _coverage(coverage_elsewhere(cases, own), own)
+
+
+def _coverage(rows: Sequence[HeldOut], cases: Sequence[CalibrationCase]) -> str:
+    text = markdown_table(["", "level", "held", "95 %", "mean width"], map(_row, rows))
+    dice = fmean(case.mean_dice for case in cases)
+    return f"{text}\n{len({case.patient for case in cases})} patients, mean Dice {dice:.3f}"
 
 
 def weak_structures(cases: Sequence[CalibrationCase]) -> str:
@@ -113,21 +143,10 @@ def _between_folds(folds: Sequence[Sequence[CalibrationCase]]) -> str:
     return markdown_table(["", "level", "held", "by fold", "mean width"], cells)
 
 
-def _left_out(
-    folder: Path, dataset: Path, settings: SegmentationSettings
-) -> Iterator[CalibrationCase]:
-    ensemble = Ensemble(folder)
-    record = ensemble.folder.record
-    assert record is not None
-    names = {name for fold in record.folds for name in record.validation_cases(fold)}
-    for case in read_dataset(dataset).cases:
-        if case.name in names:
-            image, spacing = read_image(case)
-            result = drain(ensemble.steps(image, spacing, settings, keep_members=True))
-            reference = read_labels(case.label).voxels
-            patient = patient_of(case.name)
-            yield CalibrationCase.compare(case.name, patient, result, reference, spacing)
-            print(case.name, flush=True)
+def _left_out(folder: Path, dataset: Path, settings: SegmentationSettings) -> list[CalibrationCase]:
+    """Return the validation cases of a run; those that an earlier call has kept are read."""
+    steps = compare_held_back(Ensemble(folder), read_dataset(dataset), settings)
+    return drain(steps, lambda case: print(getattr(case, "name", case), flush=True))
 
 
 def _row(row: HeldOut) -> list[str]:
@@ -143,4 +162,4 @@ def _width(rows: Sequence[HeldOut]) -> str:
 
 
 if __name__ == "__main__":
-    run(__doc__, split, table)
+    run(__doc__, split, table, ship)

@@ -195,23 +195,43 @@ def calibrate(
             "Copy the ensemble to a folder that you can write to.",
             folder=folder.path,
         )
-    members = choose_members(folder, settings.method, settings.members)
     every = read_dataset(dataset)
+    members = choose_members(folder, settings.method, settings.members)
     one_component, mass_range = measure_training_labels(folder, every, members)
     # Written first, because results of validation cases keep components by it.
     write_calibration(folder, one_component=one_component)
-    pattern = folder.record.patient if folder.record is not None else DEFAULT_PATIENT
-    recipe = Recipe.of_request(folder, replace(settings, temperature=1, calibrated=False))
-    digest = recipe.digest(ensemble.precision, pattern)
-    unfinished = UnfinishedCalibration(folder.path, digest)
+    cases = yield from compare_held_back(ensemble, every, settings)
+    # τ is fitted to voxels around structures.
+    if not any(case.labels.size for case in cases):
+        raise AppError(
+            "The labels of all validation cases are empty. Check the labels in {dataset}.",
+            dataset=dataset,
+        )
+    image_rule = yield from fit_kind_of_images(ensemble, every, _pattern(folder))
+    calibration = fit_calibration(folder, settings, cases, mass_range=mass_range)
+    write_calibration(folder, calibration, image=image_rule)
+    # Only now, so that a kill during the fit loses no case.
+    _unfinished(ensemble, settings).remove()
+    yield calibration
+
+
+def compare_held_back(
+    ensemble: Ensemble, dataset: RawDataset, settings: SegmentationSettings
+) -> Generator[CalibrationCase | Statement, None, list[CalibrationCase]]:
+    """Compare the cases that no member was trained on with their references; yield each.
+
+    Returns the cases, without those that are left out. Raises as `calibrate`.
+    """
+    members = choose_members(ensemble.folder, settings.method, settings.members)
+    unfinished = _unfinished(ensemble, settings)
     cases: list[CalibrationCase] = []
     problems: list[Problem] = []
-    for case in _held_back(folder, every, members):
+    for case in _held_back(ensemble.folder, dataset, members):
         files = (*case.images, case.label)
         compared = _finished_before(unfinished, files)
         if compared is None:
             try:
-                compared = compare_case(ensemble, case, settings, pattern)
+                compared = compare_case(ensemble, case, settings, _pattern(ensemble.folder))
             except Problem as problem:
                 problems.append(problem)
                 yield left_out(case, problem)
@@ -221,18 +241,18 @@ def calibrate(
         yield compared
     if not cases:
         raise problems[0]
-    # τ is fitted to voxels around structures.
-    if not any(case.labels.size for case in cases):
-        raise AppError(
-            "The labels of all validation cases are empty. Check the labels in {dataset}.",
-            dataset=dataset,
-        )
-    image_rule = yield from fit_kind_of_images(ensemble, every, pattern)
-    calibration = fit_calibration(folder, settings, cases, mass_range=mass_range)
-    write_calibration(folder, calibration, image=image_rule)
-    # Only now, so that a kill during the fit loses no case.
-    unfinished.remove()
-    yield calibration
+    return cases
+
+
+def _unfinished(ensemble: Ensemble, settings: SegmentationSettings) -> UnfinishedCalibration:
+    recipe = Recipe.of_request(ensemble.folder, replace(settings, temperature=1, calibrated=False))
+    digest = recipe.digest(ensemble.precision, _pattern(ensemble.folder))
+    return UnfinishedCalibration(ensemble.folder.path, digest)
+
+
+def _pattern(folder: EnsembleFolder) -> str:
+    """Return the pattern that finds the patient's part of a case's name."""
+    return folder.record.patient if folder.record is not None else DEFAULT_PATIENT
 
 
 def _finished_before(
