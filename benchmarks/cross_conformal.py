@@ -3,6 +3,7 @@
 python -m benchmarks.cross_conformal split SPLIT [--folds K]
 python -m benchmarks.cross_conformal table DATASET RUN … [--mirroring …] [--members N]
 python -m benchmarks.cross_conformal ship FOLDER DATASET RUN … [--mirroring …] [--members N]
+python -m benchmarks.cross_conformal compare RUN DATASET OTHER OTHER_DATASET [--mirroring …]
 
 A check that does not rest on the few validation patients: ``split`` divides the training patients
 of acdc_splits_final.json into K folds and writes them as a splits_final.json for ``bayes-nnunet
@@ -15,17 +16,23 @@ rules fitted on the other patients, the warnings of structures that may have fai
 
 ``ship`` fits the calibration of the ensemble in FOLDER, of the same recipe and more patients, on
 the errors of these runs. It returns what the intervals hold of FOLDER's own validation patients,
-each left out of the fit. Compared cases are kept in RUN/.calibration.
+each left out of the fit. ``compare`` judges a change of the recipe: what OTHER gains over RUN on
+the patients that both left out. Their datasets have the same cases; the channels may differ.
+Compared cases are kept in RUN/.calibration.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
+
 from napari_bayes_nnunet.app.segmentation.calibrate import (
+    ARRAYS,
     CalibrationCase,
     HeldOut,
     compare_held_back,
@@ -33,11 +40,19 @@ from napari_bayes_nnunet.app.segmentation.calibrate import (
     dice_rules,
     fit_calibration,
     held_out_coverage,
+    measure_pair,
+    paired,
 )
 from napari_bayes_nnunet.app.segmentation.calibration import find_calibration, write_calibration
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.choices import Mirroring
+from napari_bayes_nnunet.core.ensemble.posterior import apply_temperature
+from napari_bayes_nnunet.core.metrics.bootstrap import Estimate, mean_estimate
+from napari_bayes_nnunet.core.metrics.calibration import (
+    expected_calibration_error,
+    fit_temperature,
+)
 from napari_bayes_nnunet.core.metrics.expected_dice import DiceRule
 from napari_bayes_nnunet.core.metrics.failure import FAILED_DICE, fit_least_dice
 from napari_bayes_nnunet.core.steps import drain
@@ -48,7 +63,9 @@ from napari_bayes_nnunet.io.study.case_report import expected_dice_entry
 
 from .command_line import run
 from .held_back import SPLIT
-from .results import markdown_table
+from .results import markdown_table, with_interval
+
+PHASES = "ED", "ES"
 
 
 def split(file: Path, *, folds: int = 4) -> None:
@@ -94,6 +111,68 @@ def ship(
     mass_range = None if before is None else before.mass_range
     write_calibration(ensemble, fit_calibration(ensemble, settings, cases, mass_range=mass_range))
     return _coverage(coverage_elsewhere(cases, own), own)
+
+
+def compare(
+    run: Path, dataset: Path, other: Path, other_dataset: Path, *, mirroring: Mirroring = "full"
+) -> str:
+    """Return what ``other`` gains over ``run`` on their common validation cases."""
+    settings = SegmentationSettings(mirroring=mirroring)
+    every = [_left_out(run, dataset, settings), _left_out(other, other_dataset, settings)]
+    names = set[str].intersection(*({case.name for case in cases} for cases in every))
+    both = [[case for case in cases if case.name in names] for cases in every]
+    patients = [case.patient for case in both[0]]
+    rows = []
+    for (name, old), new in zip(_figures(both[0]).items(), _figures(both[1]).values(), strict=True):
+        before, after = mean_estimate(old, patients), mean_estimate(new, patients)
+        gain = Estimate(after.value - before.value, after.resampled - before.resampled)
+        values = (f"{estimate.value:.4f}" for estimate in (before, after))
+        rows.append([name, *values, with_interval(gain, digits=4, sign="+")])
+    return markdown_table(["mean of a volume", run.name, other.name, "gain"], rows)
+
+
+def _figures(cases: Sequence[CalibrationCase]) -> dict[str, list[float]]:
+    """Return figure → its value of each case, NaN where the case has none."""
+    ends = {c.name: phase for pair in paired(cases) for phase, c in zip(PHASES, pair, strict=True)}
+    probabilities, labels = (
+        np.concatenate([getattr(case, name) for case in cases], axis=-1) for name in ARRAYS
+    )
+    temperature = fit_temperature(probabilities, labels)
+    ef_errors = {}
+    for end_diastole, end_systole in paired(cases):
+        predicted, truth = measure_pair(end_diastole, end_systole)
+        ef_errors[end_diastole.name] = predicted["LV EF"].value - truth["LV EF"].value
+    errors = [ef_errors.get(case.name, math.nan) for case in cases]
+    return {
+        "mean Dice": [case.mean_dice for case in cases],
+        **{
+            f"Dice of {name} at {phase}": [
+                case.dice[name] if ends.get(case.name) == phase else math.nan for case in cases
+            ]
+            for name in cases[0].dice
+            for phase in PHASES
+        },
+        "structures wrongly present or absent in a slice": [*map(_wrong_slices, cases)],
+        f"ECE with the temperature {temperature:.2f}": [_ece(case, temperature) for case in cases],
+        "error of LV EF, points": errors,
+        "its size": [abs(error) for error in errors],
+    }
+
+
+def _wrong_slices(case: CalibrationCase) -> int:
+    assert case.slices is not None
+    drawn, true = case.slices.predicted, case.slices.reference
+    return sum(int(((drawn[name] > 0) != (true[name] > 0)).sum()) for name in true)
+
+
+def _ece(case: CalibrationCase, temperature: float) -> float:
+    """Return the calibration error in the box around the reference."""
+    tempered = np.asarray(apply_temperature(case.probabilities, temperature))
+    # A class that nothing is of keeps all voxels: they are those of the box already.
+    probabilities = np.vstack([np.zeros_like(tempered[:1]), tempered])
+    return expected_calibration_error(
+        probabilities[..., None, None], case.labels[:, None, None] + 1
+    )
 
 
 def _coverage(rows: Sequence[HeldOut], cases: Sequence[CalibrationCase]) -> str:
@@ -162,4 +241,4 @@ def _width(rows: Sequence[HeldOut]) -> str:
 
 
 if __name__ == "__main__":
-    run(__doc__, split, table, ship)
+    run(__doc__, split, table, ship, compare)
