@@ -71,7 +71,7 @@ MOST_CODE = {
     "found by a reader of the code": 56,
     "archive": 447,
     "installation": 61,
-    "second half lighter": -2488,
+    "second half lighter": -2479,
     "archive in the window": 789,
     "valve plane": 431,
     "long axis": 642,
