@@ -32,12 +32,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.0, help="per study")
     parser.add_argument("--dies-at", type=int, default=0, help="study at which it crashes")
     parser.add_argument("--refuses", default="", help="error to exit with at once")
-    parser.add_argument("--fails", default="", help="error to end with after all studies")
     parser.add_argument("--notice", default="")
-    parser.add_argument("--deaf", action="store_true", help="ignore SIGTERM")
     parser.add_argument("call", nargs=argparse.REMAINDER)
     flags = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.SIG_IGN if flags.deaf else _on_signal)
+    signal.signal(signal.SIGTERM, _on_signal)
     if flags.refuses:
         refusal = statement(flags.refuses, Action.OVERWRITE)
         tell(JobEnded(outcome="failed", **text_fields(refusal)))
@@ -82,8 +80,7 @@ def segment(flags: argparse.Namespace) -> int:
         counts = {"done": number, "total": len(studies)}
         eta = 60.0 * (len(studies) - number)
         tell(StudyDone(case=case, outcome=outcome, **text_fields(text), **counts, eta_seconds=eta))
-    outcome = "failed" if flags.fails else "finished"
-    tell(JobEnded(outcome=outcome, text=flags.fails or "Segmented all."))
+    tell(JobEnded(outcome="finished", text="Segmented all."))
     return 1
 
 

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.widgets.cohort.command import CohortCommand, CohortSettings
+from napari_bayes_nnunet.widgets.cohort.command import CohortSettings
 
 from .. import HELPERS
 
@@ -29,11 +29,3 @@ def made_settings(folder: Path) -> CohortSettings:
     """Return settings as chosen in the dock."""
     settings = SegmentationSettings(members=3)
     return CohortSettings(folder=folder, ensemble="made", settings=settings)
-
-
-def made_request(folder: Path, *names: str) -> CohortCommand:
-    """Return a command that segments ``folder``/images into ``folder``/out."""
-    images = make_images(folder / "images", *names)
-    return CohortCommand(
-        chosen=made_settings(folder / "ensemble"), images=images, output=folder / "out"
-    )

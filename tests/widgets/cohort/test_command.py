@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.remote.device import RemoteDevice
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.widgets.cohort.command import (
     CohortCommand,
     CohortSettings,
-    check_images,
     propose_results,
 )
 
@@ -64,13 +62,3 @@ def test_another_computer_is_a_device() -> None:
 def test_results_are_proposed_next_to_the_images(tmp_path) -> None:
     assert propose_results(tmp_path / "acdc") == tmp_path / "acdc_segmented"
     assert propose_results(Path("/")) == Path("/segmented")
-
-
-def test_only_a_folder_has_images(tmp_path) -> None:
-    check_images(tmp_path)
-    file = tmp_path / "heart.nii.gz"
-    file.touch()
-    for images in (file, tmp_path / "missing"):
-        with pytest.raises(AppError) as caught:
-            check_images(images)
-        assert caught.value.values == {"images": images}

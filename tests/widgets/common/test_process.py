@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from napari_bayes_nnunet.app.messages import FAILED, FINISHED, STOPPED, JobEnded, Notice
+from napari_bayes_nnunet.widgets.common import process as module
 from napari_bayes_nnunet.widgets.common.process import (
     CHILD_FAILED,
     CHILD_KILLED,
@@ -13,9 +14,12 @@ from napari_bayes_nnunet.widgets.common.process import (
     JobProcess,
 )
 
+from .test_inference_child import is_alive
+
 HELLO = 'print(\'{"kind": "notice", "text": "hello"}\', flush=True);'
 ECHO = HELLO + "import sys; sys.stdout.write(sys.stdin.read());"
 WAIT = "import time; time.sleep(60);"
+DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
 DONE = f"print({JobEnded(outcome=FINISHED, text='Done.').to_line()!r}, flush=True);"
 
 
@@ -76,13 +80,32 @@ def test_receiver_of_a_message_may_start_another_child(make, qtbot):
     process.start()
     qtbot.waitUntil(lambda: len(pids) == 2, timeout=20000)
     assert pids[0] != pids[1]
-    with pytest.raises(ProcessLookupError):
-        os.kill(pids[0], 0)
+    assert not is_alive(pids[0])
     assert process.is_running
 
 
 def test_a_job_that_is_stopped_does_not_fail(make, qtbot):
     process = make(HELLO + WAIT)
+    process.message_received.connect(process.stop)
+    assert end_of(process, qtbot) == (STOPPED, "")
+
+
+@pytest.mark.parametrize("words", ["", DEAF])
+def test_closing_a_job_ends_it_without_a_signal(words, make, qtbot):
+    process, ends = make(words + HELLO + WAIT), []
+    process.ended.connect(ends.append)
+    process.start()
+    qtbot.waitUntil(lambda: len(process.received) == 1, timeout=20000)
+    pid = process.pid
+    process.close(within_ms=200)
+    assert not is_alive(pid)
+    assert not process.is_running
+    assert ends == []
+
+
+def test_a_job_that_does_not_stop_is_killed(make, qtbot, monkeypatch):
+    monkeypatch.setattr(module, "STOPS_WITHIN_MS", 200)
+    process = make(DEAF + HELLO + WAIT)
     process.message_received.connect(process.stop)
     assert end_of(process, qtbot) == (STOPPED, "")
 
