@@ -107,13 +107,6 @@ class TestBadFile:
             assert caught.value.statement.template == NOT_A_STUDY
             assert caught.value.values == {"folder": missing, "file": "study.json"}
 
-    def test_of_a_newer_version(self, folder, image):
-        write_study_info(folder, made_info(image))
-        change(folder, format=3)
-        with pytest.raises(DataError, check=says(NEWER_JSON)) as caught:
-            read_study_info(folder)
-        assert caught.value.values == {"file": folder / "study.json"}
-
     def test_keys_of_later_versions_are_ignored(self, folder, image):
         write_study_info(folder, made_info(image))
         content = json.loads((folder / "study.json").read_text())
@@ -123,6 +116,7 @@ class TestBadFile:
     @pytest.mark.parametrize(
         "changes",
         [
+            {"format": 3},
             {"geometry": "AAAA"},
             {"geometry": "no base64"},
             {"phases": [1]},
@@ -135,10 +129,11 @@ class TestBadFile:
             *({"slice_axis": axis} for axis in (-1, 3, "x")),
         ],
     )
-    def test_damaged(self, folder, image, changes):
+    def test_damaged_or_newer(self, folder, image, changes):
         write_study_info(folder, made_info(image))
         change(folder, **changes)
-        with pytest.raises(DataError, check=says(DAMAGED_JSON)):
+        reason = NEWER_JSON if changes == {"format": 3} else DAMAGED_JSON
+        with pytest.raises(DataError, check=says(reason, file=folder / "study.json")):
             read_study_info(folder)
 
     @pytest.mark.parametrize("phases", [[], [0, 1], [6]])
@@ -174,22 +169,13 @@ class TestFindingTheImage:
         image.unlink()
         assert find_image(read_study_info(folder), folder) is None
 
-    @staticmethod
-    def assert_changed(folder: Path, image: Path) -> None:
-        with pytest.raises(DataError, check=says_only(CHANGED_IMAGE, image=image)):
-            find_image(read_study_info(folder), folder)
-
-    def test_a_changed_image_is_refused(self, folder, image):
-        write_study_info(folder, made_info(image))
-        made_image(image, CINE)
-        self.assert_changed(folder, image)
-
     def test_changed_bytes_of_the_same_size_are_refused(self, folder, image):
         write_study_info(folder, made_info(image))
         content = bytearray(image.read_bytes())
         content[-9] ^= 1
         image.write_bytes(content)
-        self.assert_changed(folder, image)
+        with pytest.raises(DataError, check=says_only(CHANGED_IMAGE, image=image)):
+            find_image(read_study_info(folder), folder)
 
     def test_another_image_of_the_name_is_skipped(self, folder, image, tmp_path):
         write_study_info(folder, made_info(image))

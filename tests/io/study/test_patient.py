@@ -101,6 +101,9 @@ def test_record_is_kept_for_its_owner_only(tmp_path):
     folder = make(tmp_path / "study")
     assert stat.S_IMODE((folder / PATIENT_FILE).stat().st_mode) == 0o600
     assert read_study(folder).patient == DOE
+    (folder / PATIENT_FILE).chmod(0o644)  # as an unpacked archive has it
+    make(folder)
+    assert stat.S_IMODE((folder / PATIENT_FILE).stat().st_mode) == 0o600
     make(folder, None)  # of another image, without a header
     assert not (folder / PATIENT_FILE).exists()
 
@@ -114,13 +117,6 @@ def test_study_without_record_is_named_by_its_case(tmp_path):
 def test_header_that_names_nobody_leaves_the_case(tmp_path):
     nobody = replace(DOE, name="", patient_id="")
     assert read_study(make(tmp_path / "study", nobody)).patient == replace(nobody, files=("heart",))
-
-
-def test_record_stays_for_its_owner_only(tmp_path):
-    folder = make(tmp_path / "study")
-    (folder / PATIENT_FILE).chmod(0o644)  # as an unpacked archive has it
-    make(folder)
-    assert stat.S_IMODE((folder / PATIENT_FILE).stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("text", ["{", '{"format": 1, "name": 5}', '{"format": 99}'])

@@ -63,16 +63,6 @@ def values(folder: Path) -> list[int]:
     return np.unique(read_study(folder).edited).tolist()
 
 
-def test_second_reader_starts_from_the_prediction(folder):
-    open_reading(folder, "Anna")
-    read(folder, 2, finished=False, log="of Anna")
-    open_reading(folder, "Ben")
-    study = read_study(folder)
-    assert np.array_equal(study.edited, study.prediction)
-    assert study.review == ReviewState(reader="Ben", patient=study.review.patient)
-    assert not (folder / USE_LOG).exists()
-
-
 def test_reader_without_a_name_sees_nothing_of_another(folder):
     open_reading(folder, "Anna")
     read(folder, 2, finished=False)
@@ -114,11 +104,15 @@ def test_kill_while_readers_change_mixes_nothing(folder, known, killed_at, monke
     assert [r.title[:3] for r in list_readings(folder) if r.review.finished][-1] == "Ann"
 
 
-def test_reader_continues_the_own_reading(folder):
+def test_second_reader_starts_from_the_prediction_and_both_continue_their_own(folder):
     open_reading(folder, "Anna")
     read(folder, 2, finished=False, log="of Anna")
     before = [(folder / name).read_bytes() for name in (EDITED, REVIEW, USE_LOG)]
     open_reading(folder, "Ben")
+    study = read_study(folder)
+    assert np.array_equal(study.edited, study.prediction)
+    assert study.review == ReviewState(reader="Ben", patient=study.review.patient)
+    assert not (folder / USE_LOG).exists()
     read(folder, 3, finished=False)
     open_reading(folder, "Anna")
     assert [(folder / name).read_bytes() for name in (EDITED, REVIEW, USE_LOG)] == before

@@ -54,21 +54,14 @@ def change(folder: Path, **changes: object) -> None:
     (folder / "review.json").write_text(json.dumps(content(folder) | changes), encoding="utf-8")
 
 
-def test_a_review_survives_the_file(tmp_path):
-    write_review(tmp_path, REVIEW)
-    assert read_review(tmp_path) == REVIEW
+OF_3D = ReviewState(decisions={(None, 2): ACCEPTED}, current=(None, 2))
 
 
-def test_a_3d_image_has_the_phase_none(tmp_path):
-    review = ReviewState(decisions={(None, 2): ACCEPTED}, current=(None, 2))
+@pytest.mark.parametrize("review", [REVIEW, OF_3D, ReviewState()])
+def test_a_review_survives_the_file(tmp_path, review):
+    assert read_review(tmp_path) is None
     write_review(tmp_path, review)
     assert read_review(tmp_path) == review
-
-
-def test_a_review_not_begun_is_none(tmp_path):
-    assert read_review(tmp_path) is None
-    write_review(tmp_path, ReviewState())
-    assert read_review(tmp_path) == ReviewState()
 
 
 def test_the_file_counts_slices_from_1_in_order(tmp_path):
