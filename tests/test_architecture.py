@@ -130,7 +130,7 @@ MOST_TEST_LINES = {
     "found by a reader of the code": 64,
     "archive": 577,
     "installation": 128,
-    "second half lighter": -6453,
+    "second half lighter": -6773,
     "archive in the window": 572,
     "valve plane": 663,
     "long axis": 557,
