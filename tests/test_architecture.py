@@ -84,6 +84,7 @@ MOST_CODE = {
     "killed at the first member": 6,
     "read by a critic": 52,
     "a site at the desk": 204,
+    "calibrated on everybody": 10,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -144,6 +145,7 @@ MOST_TEST_LINES = {
     "killed at the first member": 4,
     "read by a critic": 54,
     "a site at the desk": 199,
+    "calibrated on everybody": 5,
     "zip named and pages": 11,
 }
 """Lines of the tests, by what needs them."""

@@ -108,8 +108,8 @@ def half_width(numbers: StudyNumbers, name: str, accepted: Sequence[Place] = ())
 
 
 def test_interval_never_widens_when_a_slice_is_accepted(posteriors, labels) -> None:
-    """The bound is twice the spread; accepting the first slice of the LV makes the spread rise."""
-    volumes = np.array([[10, 10, 10], [14, 6, 10], [6, 14, 12], [10, 10, 8]], float)
+    """The bound is twice the spread; accepting the second slice of the LV makes the spread rise."""
+    volumes = np.array([[10, 10, 10], [14, 7, 10], [6, 14, 12], [10, 10, 8]], float)
     phases = {
         phase: PhaseVolumes(
             labels={"LV": scale * volumes[0]},
@@ -124,14 +124,14 @@ def test_interval_never_widens_when_a_slice_is_accepted(posteriors, labels) -> N
     numbers = StudyNumbers(posteriors, labels, SPACING, STRUCTURES, {"LV EDV": rule, "LV EF": RULE})
     numbers.volumes = phases
     accepted: list[Place] = []
-    widths, spreads_left = [half_width(numbers, "LV EDV")], [4.0]
-    for z in range(3):
+    widths, spreads_left = [half_width(numbers, "LV EDV")], []
+    for z in (2, 0, 1):
         accepted.append((ED, z))
         numbers.set_reviewed(ED, z, True)
         widths.append(half_width(numbers, "LV EDV", accepted))
         spreads_left.append(numbers.measured(ED, ES, NOBODY, accepted)["LV EDV"].spread)
-    assert spreads_left[0] < spreads_left[1] > spreads_left[2] > spreads_left[3] == 0
-    assert widths == pytest.approx([8, 8, 8, 0], abs=0.1)
+    assert spreads_left == pytest.approx([1.15, 7.02, 0], abs=0.01)
+    assert widths == pytest.approx([60, 2.3, 2.3, 0], abs=0.1)  # at first that of a whole review
     assert half_width(numbers, "LV EF", accepted) == 5  # without a remaining change
 
 

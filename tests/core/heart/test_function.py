@@ -206,9 +206,13 @@ def test_rules_give_the_intervals_also_of_derived_numbers():
 
 
 def test_interval_is_remaining_change_at_the_spread_left():
-    """Members: 116 and 128 mL, and 118 and 126 mL once the first slice is reviewed."""
-    spreads = statistics.stdev([118, 126]), statistics.stdev([116, 128])
-    rule = RemainingChange(spreads=spreads, bounds_80=(3, 6), bounds_90=(4, 200), patients=16)
+    """Members: 116 and 128 mL, and 118 and 126 mL once the first slice is reviewed.
+
+    Before it, the bound is that of a whole review, whatever the spread.
+    """
+    spreads = statistics.stdev([118, 126]), statistics.stdev([116, 128]), 99.0
+    bounds = {"bounds_80": (3, 5, 6), "bounds_90": (4, 5, 200)}
+    rule = RemainingChange(spreads=spreads, patients=16, **bounds)
     rules = {"LV EDV": rule, "RV EDV": rule}
     before = heart_function({1: ED}, ed=1, rules=rules, patient=KNOWN)
     assert before["LV EDV"].intervals == {80: (114, 126), 90: (0, 320)}

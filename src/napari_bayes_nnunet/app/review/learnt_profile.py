@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -111,11 +112,11 @@ def _changes(session: ReviewSession, profile: SiteProfile) -> ReviewedStudy:
         rule = session.numbers.rules.get(name)
         if name not in reviewed or not np.isfinite(reviewed[name].value):
             continue  # such as the EF without an LV at ED
-        if isinstance(rule, RemainingChange) and number.intervals and rule.bound(number.spread):
+        if isinstance(rule, RemainingChange) and number.intervals and rule.bound(math.inf):
             changes[name] = NumberChange(
                 change=reviewed[name].value - number.value,
                 left=reviewed[name].value - drawn.get(name, number.value),
-                bound=rule.bound(number.spread),
+                bound=rule.bound(math.inf),
                 unit=number.unit,
                 patients=rule.patients,
             )

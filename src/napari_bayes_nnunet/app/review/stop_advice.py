@@ -109,7 +109,8 @@ def advise(
     # A negative EF means that ED and ES are swapped.
     if not numbers or numbers[-1].value < 0 or math.isnan(numbers[-1].spread):
         return None
-    spreads = np.array([number.spread for number in numbers])
+    # Before the first slice was reviewed, only the bound of a whole review holds.
+    spreads = np.array([math.inf, *(number.spread for number in numbers[1:])])
     return StopAdvice(
         value=numbers[-1].value,
         # A bound includes later changes, so it still holds if the spread rises again.

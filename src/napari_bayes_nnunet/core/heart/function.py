@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 
 from ..fields import check_values, setting
-from ..metrics.conformal import Coverage, NumberRule
+from ..metrics.conformal import Coverage, NumberRule, RemainingChange
 from ..types import Phase
 from .measurements import Structure
 from .slice_volumes import Values, VolumesByPhase, standard_deviation
@@ -185,7 +185,7 @@ def heart_function(
 
     EDV and ESV of an EF are of the same member. A spread is NaN if fewer than two members have the
     value, and for EF and SV if ED and ES have different numbers of members. ``rules``, by name,
-    give the intervals.
+    give the intervals; before the first reviewed slice those of a whole review.
     """
     patient = patient or Patient()
     measurements = [
@@ -218,9 +218,12 @@ def _measured(
         if name == "mass" and None in phases:  # the rule of the mass is for end-diastole only
             rule, unit = rules.get("MYO volume"), MYOCARDIUM_G_PER_ML
         if rule is not None:
+            difficulty = float(standard_deviation(value[1:])) / unit
+            if isinstance(rule, RemainingChange) and not _is_begun(phases, measured_in[name]):
+                difficulty += math.inf  # an unknown one stays unknown
             known = rule.intervals(
                 float(value[0]) / unit,
-                difficulty=float(standard_deviation(value[1:])) / unit,
+                difficulty=difficulty,
                 most=100.0 if name == "EF" else math.inf,
             )
             intervals[name] = _scaled(known, unit)
@@ -237,6 +240,11 @@ def _measured(
         if name in values:
             of = measured_in[name], _scaled(intervals.get(name, {}), 1 / area)
             yield _index_of(name, area).measured(side, index, values[name] / area, *of)
+
+
+def _is_begun(phases: VolumesByPhase, of_number: tuple[Phase, ...]) -> bool:
+    """Return whether a slice that a number is measured in has been reviewed."""
+    return any(phases[phase].reviewed.any() for phase in of_number)
 
 
 def _scaled(intervals: Intervals, factor: float) -> Intervals:

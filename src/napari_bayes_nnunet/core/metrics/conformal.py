@@ -74,8 +74,10 @@ class RemainingChange:
 
     Once the spread of the models that is left is at most ``spreads[n]``, the change is at most
     ``bounds_80[n]`` in 80 % and ``bounds_90[n]`` in 90 % of the patients, all in the unit of the
-    number. The last bound also holds for larger spreads. All three do not decrease. ``patients`` is
-    the number of patients they were fitted on. Raises InputError for anything else.
+    number. The last bound also holds for larger spreads. It alone is that of a whole review: the
+    others are of patients whose spread was larger until slices were reviewed, or is small, and hold
+    too few of those who begin there. All three do not decrease. ``patients`` is the number of
+    patients they were fitted on. Raises InputError for anything else.
     """
 
     spreads: tuple[float, ...]
@@ -109,7 +111,7 @@ class RemainingChange:
         return {level: interval for level, interval in found.items() if interval is not None}
 
     def bound(self, spread: float, level: Coverage = 90) -> float:
-        """Return the bound of the change for a spread that is left."""
+        """Return the bound of the change for a spread that is left, ∞ before the first slice."""
         index = min(bisect_left(self.spreads, spread), len(self.spreads) - 1)
         return self._bounds(level)[index]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -118,7 +119,10 @@ def interval_result(
     """Return the coverage by the rule of each patient; [] if none has more slices to review."""
     reviewed = [(path, rule) for path, rule in patients if slices < len(path.spreads) - 1]
     # A bound that was reached once holds for all later slices, too.
-    widths = [rule.bound(min(path.spreads[: slices + 1]), level) for path, rule in reviewed]
+    widths = [
+        rule.bound(min(path.spreads[1 : slices + 1], default=math.inf), level)
+        for path, rule in reviewed
+    ]
     left = [abs(path.values[slices] - path.values[-1]) for path, _ in reviewed]
     held = sum(change <= width for change, width in zip(left, widths, strict=True))
     if not reviewed:
