@@ -85,6 +85,7 @@ MOST_CODE = {
     "read by a critic": 52,
     "a site at the desk": 204,
     "calibrated on everybody": 10,
+    "OpenVINO": 295,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -147,6 +148,7 @@ MOST_TEST_LINES = {
     "a site at the desk": 199,
     "calibrated on everybody": 5,
     "zip named and pages": 11,
+    "OpenVINO": 226,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

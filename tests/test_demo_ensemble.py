@@ -21,7 +21,6 @@ from napari_bayes_nnunet.io.ensemble.run_folder import read_record
 from napari_bayes_nnunet.io.ensemble.student_folder import find_student
 from napari_bayes_nnunet.io.files.checksum import sha256
 from napari_bayes_nnunet.io.images.nifti import read_labels
-from napari_bayes_nnunet.nnunet import network
 from napari_bayes_nnunet.sample_data import CINE, ED_LABELS, ES_LABELS
 
 FOLDER = Path(napari_bayes_nnunet.__file__).parent / "demo_ensemble"
@@ -91,12 +90,8 @@ def test_no_training_image_or_path_is_shipped():
 
 
 @pytest.fixture(params=["full", "half"])
-def precise(request, monkeypatch) -> tuple[Ensemble, float, float]:
-    """Return the ensemble in either precision, the tolerance of probabilities and the lowest Dice.
-
-    For half precision, the processor counts as fast with bfloat16.
-    """
-    monkeypatch.setattr(network, "has_fast_bfloat16", lambda: True)
+def precise(request) -> tuple[Ensemble, float, float]:
+    """Return the ensemble in either precision, tolerance of probabilities and least Dice."""
     precision = "full" if request.param == "full" else "auto"
     tolerance, least = {"full": (0.0001, 0.9999), "auto": (0.06, 0.99)}[precision]
     return Ensemble(FOLDER, device="cpu", precision=precision), tolerance, least

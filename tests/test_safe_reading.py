@@ -10,7 +10,7 @@ from .test_architecture import FILES, PACKAGE
 
 GATES = {
     "PlansManager": "nnunet/plans.py",
-    "get_network_from_plans": "nnunet/weights.py",
+    "get_network_from_plans": "nnunet/architecture.py",
     "nnUNetDatasetBlosc2": "nnunet/distillation/targets.py",
     "blosc2.open": "nnunet/distillation/targets.py",
     "torch.load": "nnunet/weights.py",

@@ -130,7 +130,7 @@ class Card:
         else:
             predictor.__dict__["_resident"] = lambda weights: weights
         order = torch.channels_last if variant.channels_last else torch.contiguous_format
-        network.dtype = getattr(torch, variant.precision)
+        network._openvino, network._dtype = None, getattr(torch, variant.precision)
         network.module.to(device=network.device, dtype=network.dtype, memory_format=order)
         network._tensors = without_duplicates(network.module.state_dict())
 

@@ -27,19 +27,18 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import (
 )
 from napari_bayes_nnunet.io.files.checksum import sha256
 from napari_bayes_nnunet.nnunet import ModelError
+from napari_bayes_nnunet.nnunet.architecture import MOST_WEIGHTS, Architecture
 from napari_bayes_nnunet.nnunet.plans import open_plans
 from napari_bayes_nnunet.nnunet.weights import (
     EXTRA_TENSOR,
     FILLS_MEMORY,
     LACKS_WEIGHTS,
-    MOST_WEIGHTS,
     NO_TENSOR,
     NOT_FINITE_WEIGHTS,
     OTHER_TENSOR_SHAPE,
     RUNS_CODE,
     WRONG_AXES,
     WRONG_CHECKSUM,
-    build_network,
     check_member,
     expected_shapes,
     mean_weights,
@@ -488,7 +487,7 @@ def test_network_that_fills_the_memory_is_not_built(kernel):
     huge = make_plans(features_per_stage=[4096] * 3, kernel_sizes=[[kernel, kernel]] * 3)
     manager = open_plans(huge, DATASET)
     with pytest.raises(ModelError) as caught:
-        build_network(manager, manager.get_configuration("2d"), DATASET)
+        Architecture.planned(manager, manager.get_configuration("2d"), DATASET).build()
     assert caught.value.values["weights"] > MOST_WEIGHTS
 
 

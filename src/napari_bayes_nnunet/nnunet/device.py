@@ -13,6 +13,7 @@ import torch
 
 from ..io.files.main_memory import free_main_memory
 from . import ModelError
+from .openvino_network import is_installed, openvino_version
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 NOT_A_DEVICE = "{device!r} is not a device. Choose one of {choices}."
@@ -88,7 +89,8 @@ def describe_device(device: torch.device) -> str:
         return "Apple graphics processor"
     if device.type != "cuda":
         free = free_main_memory() / 2**30
-        return f"CPU, {torch.get_num_threads()} threads, {free:.1f} GiB free"
+        runtime = f"{openvino_version()}, " if is_installed() else ""
+        return f"CPU, {torch.get_num_threads()} threads, {runtime}{free:.1f} GiB free"
     index = device.index or 0
     name = torch.cuda.get_device_name(index)
     try:

@@ -123,6 +123,8 @@ class Predictor:
             reason = str(error) or type(error).__name__
             raise ModelError(UNUSABLE_PLANS, reason=reason.rstrip(".")) from error
         self._device = device
+        if device.type == "cpu":
+            self.network.run_by_openvino(notify)
         self._residents: dict[int, tuple[StateDict, StateDict]] = {}
         self.start_over()
 
@@ -322,7 +324,7 @@ class Predictor:
         """
         while True:
             try:
-                self.network.load(self._resident(weights))
+                self.network.load(self._resident(weights), in_torch=dropout_seed is not None)
                 with self.network.dropping_out(dropout_seed):
                     parts = [image.computed for image in images]
                     logits = self._logits(parts, mirrors, should_stop)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final, get_args
 
@@ -13,14 +13,14 @@ from nnunetv2.inference.sliding_window_prediction import (
     compute_gaussian,
     compute_steps_for_sliding_window,
 )
-from torch.nn.functional import group_norm, interpolate, max_pool2d
-from torch.nn.modules.instancenorm import _InstanceNorm
+from torch.nn.functional import interpolate, max_pool2d
 
 from ..core.choices import Precision
 from . import ModelError
-from .device import has_fast_bfloat16
+from .architecture import Architecture, WithFeatures
 from .dropout import dropout_placement, one_weight_sample, place_dropout
-from .weights import StateDict, build_network, without_duplicates
+from .openvino_network import FAILURES, OpenVinoNetwork, is_installed, openvino_version
+from .weights import StateDict, without_duplicates
 
 if TYPE_CHECKING:
     from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
@@ -29,13 +29,19 @@ HEART_BORDER: Final = 4
 """Pixels around the heart that count as its border."""
 FEWEST_HEART_PIXELS: Final = 30
 """Pixels of the heart in a slice from which it counts."""
+WITHOUT_OPENVINO: Final = (
+    "OpenVINO failed on this computer ({reason}). torch computes instead, with the same results "
+    "but more slowly."
+)
+_log = logging.getLogger(__name__)
 
 
 class Network:
     """One network in evaluation mode on a device; ``load`` gives it the weights of a member.
 
     ``precision`` "auto" is half precision if the device is fast with it, "full" is float32. Logits
-    are always float32.
+    are always float32. On a CPU, OpenVINO computes the network from `run_by_openvino` on, and torch
+    if it cannot.
     """
 
     def __init__(
@@ -51,12 +57,15 @@ class Network:
             raise ModelError(
                 "{precision!r} is not a precision. Choose auto or full.", precision=precision
             )
-        module = build_network(plans, configuration, dataset_json)
-        place_dropout(module, dropout_placement(plans.plans))
-        self.module: torch.nn.Module = module.eval()
+        self._architecture = Architecture.planned(plans, configuration, dataset_json)
+        self.module = self._architecture.build()
+        place_dropout(self.module, dropout_placement(plans.plans))
+        self._with_features = WithFeatures(self.module).eval()
         self._precision: Precision = precision
-        _normalise_without_copies(self.module)
-        self.device, self.dtype = next(module.parameters()).device, torch.float32  # as it was built
+        self._openvino: OpenVinoNetwork | None = None
+        self._is_in_torch = True
+        # As it was built.
+        self.device, self._dtype = next(self.module.parameters()).device, torch.float32
         self.to(device)
 
     def to(self, device: torch.device) -> None:
@@ -74,28 +83,64 @@ class Network:
     def _place_again(self) -> None:
         """Undo a move that failed in the middle: torch moves one tensor after the other."""
         cpu = torch.device("cpu")
-        for device, dtype in ((self.device, self.dtype), (cpu, self._type_on(cpu))):
+        for device, dtype in ((self.device, self._dtype), (cpu, self._type_on(cpu))):
             with suppress(RuntimeError, MemoryError):
                 self._place(device, dtype)
                 return
 
     def _type_on(self, device: torch.device) -> torch.dtype:
-        return half_type(device) if self._precision == "auto" else torch.float32
+        # nnU-Net's predictor also computes in float16 on CUDA, by autocast; sums are float32.
+        is_half = device.type == "cuda" and self._precision == "auto"
+        return torch.float16 if is_half else torch.float32
 
     def _place(self, device: torch.device, dtype: torch.dtype) -> None:
         self.module.to(device, dtype)
-        self.device, self.dtype = device, dtype
+        self.device, self._dtype = device, dtype
         # nnU-Net has up to three names for a tensor; each is loaded once.
         self._tensors = without_duplicates(self.module.state_dict())
+
+    def run_by_openvino(self, notify: Callable[[str], None]) -> None:
+        """Let OpenVINO compute the network, which is on the CPU, if it is installed.
+
+        ``notify`` receives a sentence if it fails.
+        """
+        self._notify = notify
+        if is_installed():
+            is_full = self._precision == "full"
+            self._openvino = OpenVinoNetwork(self._architecture, is_full=is_full, notify=notify)
+        else:
+            _log.info("OpenVINO is not installed, so torch computes on the CPU.")
+
+    def _without_openvino(self, error: Exception) -> None:
+        self._openvino = None
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")
+        self._notify(WITHOUT_OPENVINO.format(reason=reason))
+
+    @property
+    def runtime(self) -> str:
+        """What computes the network, with its version: "OpenVINO 2026.4.1" or "torch 2.13.0"."""
+        return f"torch {torch.__version__}" if self._openvino is None else openvino_version()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number type of the network."""
+        if self._openvino is not None:
+            try:
+                return self._openvino.dtype
+            except FAILURES as error:
+                self._without_openvino(error)
+        return self._dtype
 
     def use_full_precision(self) -> None:
         """Compute in float32 from now on."""
         self._precision = "full"
         self.to(self.device)
+        if self._openvino is not None:
+            self.run_by_openvino(self._notify)
 
     @torch.inference_mode()
-    def load(self, weights: StateDict) -> None:
-        """Load the weights of a member, in place.
+    def load(self, weights: StateDict, *, in_torch: bool = False) -> None:
+        """Load the weights of a member, in place; ``in_torch`` to sample with dropout.
 
         Raises ModelError if they belong to another network.
         """
@@ -107,7 +152,16 @@ class Network:
                     "and plans of the same training.",
                     tensor=name,
                 )
-            tensor.copy_(loaded)
+        self._weights, self._is_in_torch = weights, in_torch or self._openvino is None
+        if self._openvino is not None and not in_torch:
+            try:
+                self._openvino.load(weights)
+                return
+            except FAILURES as error:
+                self._without_openvino(error)
+                self._is_in_torch = True
+        for name, tensor in self._tensors.items():
+            tensor.copy_(weights[name])
 
     def dropping_out(self, seed: int | None) -> AbstractContextManager[None]:
         """Switch dropout on, with the channels of ``seed``, see `one_weight_sample`.
@@ -115,6 +169,17 @@ class Network:
         Do nothing if it is None.
         """
         return nullcontext() if seed is None else one_weight_sample(self.module, seed)
+
+    def _outputs(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return what `WithFeatures` returns, float32."""
+        if self._openvino is not None and not self._is_in_torch:
+            try:
+                return self._openvino(batch.to(self.device, torch.float32))
+            except FAILURES as error:
+                self._without_openvino(error)
+                self.load(self._weights)
+        outputs = self._with_features(batch.to(self.device, self._dtype))
+        return tuple(output.float() for output in outputs)
 
     @torch.inference_mode()
     def logits(
@@ -128,9 +193,8 @@ class Network:
         """
         if not mirrors:
             raise ModelError("No mirrored copy was chosen.")
-        patches = patches.to(self.device, self.dtype)
         batch = torch.cat([_flipped(patches, axes) for axes in mirrors])
-        logits = torch.cat([self.module(part) for part in torch.split(batch, at_once)]).float()
+        logits = torch.cat([self._outputs(part)[0] for part in torch.split(batch, at_once)])
         of_mirrors = zip(mirrors, logits.chunk(len(mirrors)), strict=True)
         return torch.stack([_flipped(part, axes) for axes, part in of_mirrors]).mean(0)
 
@@ -139,21 +203,17 @@ class Network:
         """Return sums (N, 1 + 2 · features) over the heart that the network finds in ``patches``.
 
         float32: the number of pixels of the heart and its border in the second deepest stage of the
-        encoder, and the sums of its activations and of their squares there. The deepest stage tells
-        less about the image: see docs/explanation/failure.md. Patches with hardly any heart
-        do not count. None if the network has no encoder with several stages.
+        encoder, and the sums of its activations and of their squares there. Patches with hardly any
+        heart do not count. None if the network has no encoder with several stages.
         """
-        encoder, decoder = (getattr(self.module, part, None) for part in ("encoder", "decoder"))
-        if encoder is None or decoder is None:
+        logits, *features = self._outputs(patches)
+        if not features:
             return None
-        stages = encoder(patches.to(self.device, self.dtype))
-        if not isinstance(stages, list | tuple) or len(stages) < 2:
-            return None
-        heart = (decoder(stages).argmax(1, keepdim=True) > 0).float()
+        (values,) = features
+        heart = (logits.argmax(1, keepdim=True) > 0).float()
         few = heart.flatten(1).sum(1) <= FEWEST_HEART_PIXELS
         heart[few] = 0
         grown = max_pool2d(heart.flatten(0, -3), 2 * HEART_BORDER + 1, 1, HEART_BORDER)
-        values = stages[-2].float()
         share = interpolate(grown.view_as(heart), values.shape[2:], mode="area")
         sums = [part.flatten(2).sum(2) for part in (share, share * values, share * values**2)]
         return torch.cat(sums, dim=1)
@@ -161,36 +221,6 @@ class Network:
 
 def _flipped(batch: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
     return batch.flip(axes) if axes else batch
-
-
-def half_type(device: torch.device) -> torch.dtype:
-    """Return the number type in which a device is fastest; it sums in float32 internally.
-
-    nnU-Net's predictor also computes in float16 on CUDA, by autocast.
-    """
-    if device.type == "cuda":
-        return torch.float16
-    if device.type == "cpu" and has_fast_bfloat16():
-        return torch.bfloat16
-    return torch.float32
-
-
-def _normalise_without_copies(module: torch.nn.Module) -> None:
-    """Compute instance norm on CPUs as group norm with one channel a group: equal, but faster.
-
-    On CPUs instance norm copies the whole tensor twice. On GPUs it has a kernel of its own.
-    """
-    for norm in module.modules():
-        if isinstance(norm, _InstanceNorm) and not norm.track_running_stats:
-            norm.forward = partial(_instance_norm, norm, norm.forward)  # type: ignore[method-assign]
-
-
-def _instance_norm(
-    norm: _InstanceNorm, stock: Callable[[torch.Tensor], torch.Tensor], features: torch.Tensor
-) -> torch.Tensor:
-    if features.device.type != "cpu":
-        return stock(features)
-    return group_norm(features, norm.num_features, norm.weight, norm.bias, norm.eps)
 
 
 TileSlices = tuple[slice, ...]

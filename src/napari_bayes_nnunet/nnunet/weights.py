@@ -15,11 +15,10 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -29,16 +28,12 @@ from ..io.ensemble.ensemble_folder import why_unreadable
 from ..io.files.atomic import replacing
 from ..io.files.checksum import sha256 as checksum
 from . import ModelError
+from .architecture import Architecture
 from .plans import open_plans
-
-if TYPE_CHECKING:
-    from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 StateDict = dict[str, torch.Tensor]
 Shapes = Mapping[str, torch.Size]
 LARGEST_LAYER = 100_000
-MOST_WEIGHTS = 2**29
-"""Weights of the largest network; nnU-Net's residual presets have a fifth of them."""
 
 UNUSABLE = "{file} cannot be used, because {reason}. Replace it with an intact copy."
 LACKS_WEIGHTS = "it is not an nnU-Net v2 checkpoint (it has no network_weights)"
@@ -47,10 +42,6 @@ RUNS_CODE = "it would run code ({names}), and only weights are accepted"
 FILLS_MEMORY = "it would take far more memory than its weights need"
 WRONG_CHECKSUM = "the file is damaged (its content does not match its checksum)"
 NOT_FINITE_WEIGHTS = "its weights are not all finite numbers ({tensor})"
-LARGE_NETWORK = (
-    "The network in plans.json has {weights:.3g} weights, but at most {most:.3g} can be used. Copy "
-    "the plans again from where they were made."
-)
 NO_TENSOR = "its architecture differs: {tensor} of plans.json is missing"
 OTHER_TENSOR_SHAPE = "its architecture differs: {tensor} is {shape}, but {expected} in plans.json"
 EXTRA_TENSOR = "its architecture differs: {tensor} is not in plans.json"
@@ -242,37 +233,6 @@ def without_prefixes(weights: StateDict) -> StateDict:
     return weights
 
 
-def build_network(
-    plans: PlansManager, configuration: ConfigurationManager, dataset_json: dict[str, Any]
-) -> torch.nn.Module:
-    """Return the network of the plans, without deep supervision and with arbitrary weights.
-
-    nnU-Net's trainers call the same function, but importing a trainer takes three times as long as
-    all imports of a segmentation. Raises ModelError, before memory is allocated, if the network has
-    more than `MOST_WEIGHTS`.
-    """
-    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
-    from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
-
-    build = partial(
-        get_network_from_plans,
-        configuration.network_arch_class_name,
-        configuration.network_arch_init_kwargs,
-        configuration.network_arch_init_kwargs_req_import,
-        determine_num_input_channels(plans, configuration, dataset_json),
-        plans.get_label_manager(dataset_json).num_segmentation_heads,
-        allow_init=False,
-        deep_supervision=False,
-    )
-    with torch.device("meta"):
-        drawn = build()
-    weights = sum(parameter.numel() for parameter in drawn.parameters())
-    if weights > MOST_WEIGHTS:
-        raise ModelError(LARGE_NETWORK, weights=weights, most=MOST_WEIGHTS)
-    network: torch.nn.Module = build()
-    return network
-
-
 def expected_shapes(
     plans: dict[str, Any], dataset_json: dict[str, Any], configuration: str
 ) -> dict[str, torch.Size]:
@@ -283,7 +243,8 @@ def expected_shapes(
     try:
         manager = open_plans(plans, dataset_json)
         with torch.device("meta"):
-            network = build_network(manager, manager.get_configuration(configuration), dataset_json)
+            settings = manager.get_configuration(configuration)
+            network = Architecture.planned(manager, settings, dataset_json).build()
     except (ImportError, *_DAMAGED) as error:
         raise ModelError(
             "The network in plans.json ({configuration}) cannot be built ({reason}). Check that "

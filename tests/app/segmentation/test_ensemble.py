@@ -29,6 +29,7 @@ from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 from napari_bayes_nnunet.core.problems import change
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.nnunet import ModelError, inference
+from napari_bayes_nnunet.nnunet import network as network_module
 from napari_bayes_nnunet.nnunet.inference import WRONG_SIZE, Predictor
 from tests.helpers.data.models import made_image, make_model
 
@@ -273,7 +274,8 @@ def asked_together(ensemble, images, settings, **options):
     return drain(steps, note), seen
 
 
-def test_phases_together_equal_each_phase_alone(tmp_path, as_on_a_card):
+def test_phases_together_equal_each_phase_alone(tmp_path, as_on_a_card, monkeypatch):
+    monkeypatch.setattr(network_module, "is_installed", lambda: False)
     ensemble = Ensemble(make_model(tmp_path, members=2), device="cpu", precision="full")
     y, x = ensemble._predictor.patch_size
     images = [made_image((2, y, x)), made_image((3, y, x + 9), seed=1)]

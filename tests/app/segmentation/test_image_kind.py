@@ -381,6 +381,7 @@ def test_features_are_means_and_deviations_in_the_heart(checked, hearts, is_hear
         return
     module = predictor.network.module
     with torch.inference_mode():
+        module.load_state_dict(weights)
         values = module.encoder(torch.from_numpy(patches).transpose(0, 1))[-2].numpy()
     expected = [*values.mean(axis=(0, 2, 3)), *values.std(axis=(0, 2, 3))]
     np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4)

@@ -77,10 +77,10 @@ from napari_bayes_nnunet.io.images.nifti import (
     WRONG_INFO_CFG,
 )
 from napari_bayes_nnunet.io.study.long_axes import MOST_LONG_AXIS_PIXELS
+from napari_bayes_nnunet.nnunet.architecture import LARGE_NETWORK, MOST_WEIGHTS
 from napari_bayes_nnunet.nnunet.inference import WRONG_SIZE
 from napari_bayes_nnunet.nnunet.memory import IMAGE_NEEDS_MEMORY, PATCH_NEEDS_MEMORY
 from napari_bayes_nnunet.nnunet.planning import PLANNING_FILLED_DISK
-from napari_bayes_nnunet.nnunet.weights import LARGE_NETWORK, MOST_WEIGHTS
 
 TESTS = Path(__file__).parents[2]
 PAGE = TESTS.parent / "docs" / "reference" / "what-is-checked.md"

@@ -76,7 +76,8 @@ def make_model(
     import torch
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    from napari_bayes_nnunet.nnunet.weights import build_network, write_member
+    from napari_bayes_nnunet.nnunet.architecture import Architecture
+    from napari_bayes_nnunet.nnunet.weights import write_member
 
     written = written or plans(residual=residual, channels=channels)
     if dropout:
@@ -97,7 +98,8 @@ def make_model(
     manager = PlansManager(written)
     for number in range(members):
         torch.manual_seed(number)
-        network = build_network(manager, manager.get_configuration(configuration), dataset)
+        settings = manager.get_configuration(configuration)
+        network: Any = Architecture.planned(manager, settings, dataset).build()
         network.apply(network.initialize)
         axes = tuple(range(len(manager.get_configuration(configuration).patch_size)))
         write_member(

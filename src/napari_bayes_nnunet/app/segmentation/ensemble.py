@@ -412,6 +412,11 @@ class Ensemble:
         return str(self._predictor.network.dtype).removeprefix("torch.")
 
     @property
+    def runtime(self) -> str:
+        """What computes the network now: "OpenVINO 2026.4.1" or "torch 2.13.0"."""
+        return self._predictor.network.runtime
+
+    @property
     def structures(self) -> dict[str, int]:
         """Structure → label, without the background and ignored voxels."""
         # Those of `folder` would wait until all members are checked.
@@ -789,6 +794,7 @@ class Ensemble:
             settings=replace(plan.applied, device=self.device),
             members=tuple(m for made in plan.made_passes(progress.done) for m in made.members),
             precision=self.precision,
+            runtime=self.runtime,
             seconds=seconds,
             structures=self.structures,
             plans_sha256=self.folder.plans_sha256,

@@ -319,8 +319,8 @@ class MemberPredictor:
         opened = self._opened.get(forward_pass.members)
         files = opened.files if opened else member_files(forward_pass.members)
         network = self._predictor.network
-        # Rounding differs between devices and number types, and a cutout has other voxels.
-        computed = f"{network.device} {network.dtype} {image.cutout}"
+        # Rounding differs between devices, runtimes and types, and a cutout has other voxels.
+        computed = f"{network.device} {network.runtime} {network.dtype} {image.cutout}"
         turn = None if forward_pass.turn is None else forward_pass.turn % MIRRORS
         seed = forward_pass.dropout_seed
         parts = (image.digest, self._plans, files, seed, turn, mirroring, computed)

@@ -265,7 +265,8 @@ class Segmentation(HasMaps):
     ``calibration`` gives the intervals, None if the ensemble has none for these settings.
     ``image_rule`` tells the kind of the image, None if it was not judged; ``doubt`` is that of
     its `Volume`. ``signs`` are those of a failure (`failure_signs`) and of another kind of image.
-    ``precision`` is the number type of the network: "float32", "float16" or "bfloat16".
+    ``precision`` is the number type of the network ("float32", "float16" or "bfloat16"), and
+    ``runtime`` what computed it ("OpenVINO 2026.4.1").
     ``window_box`` (z, y, x) are the voxels that all members saw, None for the whole image.
     ``structures``: name → label. ``plans_sha256`` and ``class_order`` are those of the
     `EnsembleFolder`.
@@ -315,6 +316,7 @@ class Segmentation(HasMaps):
     window_box: VoxelBox | None = None
     members_by_slice: tuple[int, ...] = ()
     class_order: tuple[int, ...] = ()
+    runtime: str = ""
 
     @property
     def failure(self) -> FailureAssessment | None:
@@ -391,6 +393,7 @@ class Segmentation(HasMaps):
             "ensemble_kind": self.ensemble_kind,
             **self.settings.to_json(),
             "precision": self.precision,
+            "runtime": self.runtime,
             "window_box": self.window_box and [[s.start, s.stop] for s in self.window_box],
             "members_by_slice": self.members_by_slice or None,
             "member_epochs": [member.epoch for member in self.members],
