@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase, read_dataset
+from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 from napari_bayes_nnunet.io.images.nifti import read_channels
 
 SPLIT = Path(__file__).with_name("acdc_splits_final.json")
-
-
-def held_back_cases(dataset: Path, split: Path) -> Iterator[TrainingCase]:
-    """Return the validation cases of a splits_final.json with a single fold."""
-    (fold,) = json.loads(split.read_text(encoding="utf-8"))
-    return (case for case in read_dataset(dataset).cases if case.name in fold["val"])
 
 
 def read_image(case: TrainingCase) -> tuple[np.ndarray, tuple[float, float, float]]:

@@ -11,7 +11,7 @@ with 100 bins in the box of the reference; τ is that of MODEL's calibration for
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +25,6 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior, apply_temperature
 from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliability_bins
 from napari_bayes_nnunet.core.metrics.overlap import dice
-from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
@@ -45,24 +44,12 @@ def evaluate(model: Path, folder: Path, results: Path) -> None:
     """Segment every case with every member and append Dice and bins of each method."""
     ensemble = Ensemble(model)
     done = {row["case"] for row in read_rows(results)}
-    for case, half in _halves_of(folder).items():
+    names = (path.name.removesuffix(ENDING) for path in (folder / "images").iterdir())
+    for case, half in halves(sorted(names)).items():
         if case not in done:
             methods = evaluate_case(ensemble, folder, case)
             append_row(results, {"case": case, "half": half, "methods": methods})
             print(case, flush=True)
-
-
-def judging_cases(folder: Path) -> Iterator[TrainingCase]:
-    """Yield the cases of the half that is never trained on."""
-    for case, half in _halves_of(folder).items():
-        if half == "judge":
-            image, label = folder / "images" / f"{case}{ENDING}", folder / "labels"
-            yield TrainingCase(case, (image,), label / f"{case}.nii.gz")
-
-
-def _halves_of(folder: Path) -> dict[str, str]:
-    names = (path.name.removesuffix(ENDING) for path in (folder / "images").iterdir())
-    return halves(sorted(names))
 
 
 def halves(cases: Sequence[str]) -> dict[str, str]:

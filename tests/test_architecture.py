@@ -86,6 +86,7 @@ MOST_CODE = {
     "a site at the desk": 204,
     "calibrated on everybody": 10,
     "OpenVINO": 295,
+    "student and distill": -773,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -149,6 +150,7 @@ MOST_TEST_LINES = {
     "calibrated on everybody": 5,
     "zip named and pages": 11,
     "OpenVINO": 226,
+    "student and distill": -766,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

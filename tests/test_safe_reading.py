@@ -11,8 +11,6 @@ from .test_architecture import FILES, PACKAGE
 GATES = {
     "PlansManager": "nnunet/plans.py",
     "get_network_from_plans": "nnunet/architecture.py",
-    "nnUNetDatasetBlosc2": "nnunet/distillation/targets.py",
-    "blosc2.open": "nnunet/distillation/targets.py",
     "torch.load": "nnunet/weights.py",
 }
 """What runs code that a file names or contains, and the only module that uses it."""
@@ -21,8 +19,8 @@ FORBIDDEN = {
     *("eval", "exec", "compile", "__import__", "locate", "literal_eval"),
     *("os.system", "os.popen", "os.startfile", "runpy", "shelve", "marshal", "joblib", "yaml"),
     *("pickle.load", "pickle.loads", "load_pickle", "pd.read_pickle", "torch.jit"),
-    *("infer_dataset_class", "nnUNetDatasetNumpy", "nnUNetPredictor"),
-    "recursive_find_python_class",
+    *("infer_dataset_class", "nnUNetDatasetNumpy", "nnUNetDatasetBlosc2", "nnUNetPredictor"),
+    *("recursive_find_python_class", "blosc2.open"),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.demo_ensemble import select
-from benchmarks.other_scanner import ENDING, halves, judging_cases
+from benchmarks.other_scanner import halves
 
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.run_folder import read_record
@@ -27,13 +27,3 @@ def test_members_of_the_chosen_cycles_are_copied(trained_run: Path, tmp_path: Pa
 def test_patients_alternate_and_keep_their_phases_together() -> None:
     cases = [f"SC-{n}_{phase}" for n in "ABC" for phase in ("ED", "ES")]
     assert list(halves(cases).values()) == ["train"] * 2 + ["judge"] * 2 + ["train"] * 2
-
-
-def test_the_judging_half_has_its_files(tmp_path: Path) -> None:
-    (tmp_path / "images").mkdir()
-    for case in ("HF-1_ED", "HF-1_ES", "HF-2_ED", "HF-2_ES"):
-        (tmp_path / "images" / f"{case}{ENDING}").touch()
-    cases = list(judging_cases(tmp_path))
-    assert [case.name for case in cases] == ["HF-2_ED", "HF-2_ES"]
-    assert cases[0].images == (tmp_path / "images" / f"HF-2_ED{ENDING}",)
-    assert cases[0].label == tmp_path / "labels" / "HF-2_ED.nii.gz"

@@ -32,7 +32,6 @@ from napari_bayes_nnunet.core.problems import COMMAND_LINE, Action
 from napari_bayes_nnunet.io.dataset.raw_dataset import TOO_FEW_PATIENTS
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.run_folder import (
-    NO_RECORD,
     RunFolder,
     read_record,
     write_record,
@@ -483,19 +482,3 @@ def test_impossible_schedule_is_usage_error(flags, parts):
     result = CliRunner().invoke(main, ["schedule", *flags])
     assert (result.exit_code, result.stdout) == (2, "")
     assert all(part in result.stderr for part in parts)
-
-
-def test_a_folder_without_a_training_is_refused_in_one_line(tmp_path):
-    result = CliRunner().invoke(main, ["distill", str(tmp_path / "none"), "--jsonl"])
-    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
-    end = from_line(result.stdout)
-    assert (end.outcome, end.sentence.template) == (FAILED, NO_RECORD)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "flags", [("--members", "1"), ("--initial-lr", "0"), ("--epochs", "0"), ("--mirroring", "both")]
-)
-def test_wrong_options_are_refused(flags, tmp_path):
-    result = CliRunner().invoke(main, ["distill", str(tmp_path), *flags])
-    assert result.exit_code == 2

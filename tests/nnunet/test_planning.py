@@ -20,7 +20,6 @@ from napari_bayes_nnunet.core.ensemble.training_settings import TrainingSettings
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import PLANS_ENTRY
-from napari_bayes_nnunet.io.ensemble.run_folder import read_record
 from napari_bayes_nnunet.nnunet import ModelError, memory, planning, seals
 from napari_bayes_nnunet.nnunet.network import Network
 from napari_bayes_nnunet.nnunet.planning import (
@@ -211,12 +210,11 @@ def test_new_names_reach_a_complete_workspace(planned_run, hearts, tmp_path, nnu
 
 
 def test_plans_of_finished_training_fit_its_workspace(trained_run, hearts):
-    record, dataset = read_record(trained_run / "ensemble.json"), read_dataset(hearts)
+    dataset = read_dataset(hearts)
     folder = trained_run / "nnunet_data" / "preprocessed" / dataset.nnunet_name
     kept = read_plans(trained_run / "plans.json", dataset, configuration="2d")
     assert kept == json.loads((trained_run / "plans.json").read_text())
-    for data in (dataset, record):
-        assert read_preprocessed_plans(folder, dataset.signature(), "2d", data, plans=kept)
+    assert read_preprocessed_plans(folder, dataset.signature(), "2d", dataset, plans=kept)
 
 
 @pytest.fixture

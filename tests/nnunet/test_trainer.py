@@ -87,9 +87,7 @@ def make_trainer(run, monkeypatch):
             for name in ("nnUNetPlans.json", "dataset.json")
         )
         return trainer_module.make_trainer(
-            *(CheckpointEnsembleTrainer, plans, json_, "2d", str(fold)),
-            device=device,
-            resume=resume,
+            *(plans, json_, "2d", str(fold)), device=device, resume=resume
         )
 
     return make

@@ -192,9 +192,8 @@ class EnsembleLoaded(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class FirstLookReady(Message):
-    """Provisional result of one network for one phase of a cine, before any phase is segmented.
+    """Provisional result of the last member for one phase of a cine, before any is segmented.
 
-    The network is the student of the ensemble, or a member if there is none.
     ``labels`` and ``maps`` are files as in `SnapshotReady`, ``volumes`` structure → mL.
     """
 

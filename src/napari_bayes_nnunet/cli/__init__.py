@@ -27,7 +27,7 @@ from .segment import (
     predict_command,
     serve_command,
 )
-from .train import distill_command, schedule_command, train_command
+from .train import schedule_command, train_command
 
 
 class Commands(click.Group):
@@ -51,7 +51,6 @@ def main() -> None:
 for _command in (
     schedule_command,
     train_command,
-    distill_command,
     inspect_command,
     predict_command,
     serve_command,

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ..core.ensemble.schedule import MemberSelection, RestartSchedule
-from ..core.ensemble.training_settings import PRESETS, Preset, StudentSettings, TrainingSettings
+from ..core.ensemble.training_settings import PRESETS, Preset, TrainingSettings
 from .options import (
     LABEL_NAMES,
     PATH,
@@ -47,16 +47,6 @@ def schedule_command(file: Any, preset: Preset | None, **flags: Any) -> None:
         rows.writerow([epoch, *place, f"{rates.learning_rate(epoch):.9g}", keeps])
 
 
-resume_option = click.option(
-    "--resume", is_flag=True, help="Continue a stopped or killed training."
-)
-jsonl_option = click.option(
-    "--jsonl",
-    is_flag=True,
-    help="Print a JSON line for each epoch and for an error instead of a progress bar.",
-)
-
-
 @click.command(
     "train",
     cls=Command,
@@ -85,9 +75,13 @@ jsonl_option = click.option(
 @click.option("--split", type=PATH, help="File splits_final.json with the folds.")
 @patient_option
 @device_option
-@resume_option
+@click.option("--resume", is_flag=True, help="Continue a stopped or killed training.")
 @click.option("--add-cycle", is_flag=True, help="Train a finished ensemble for one more cycle.")
-@jsonl_option
+@click.option(
+    "--jsonl",
+    is_flag=True,
+    help="Print a JSON line for each epoch and for an error instead of a progress bar.",
+)
 def train_command(jsonl: bool, **flags: Any) -> None:
     """Train a checkpoint ensemble on the nnU-Net raw dataset DATASET.
 
@@ -104,40 +98,8 @@ def train_command(jsonl: bool, **flags: Any) -> None:
     # The record of the run tells how it was started.
     command = shlex.join(["bayes-nnunet", *sys.argv[1:]])
     request = TrainingRequest(schedule=rates, selection=selection, command=command, **flags)
-    _show_ending(train_in_terminal(request, jsonl=jsonl))
-
-
-def _show_ending(ending: str) -> None:
+    ending = train_in_terminal(request, jsonl=jsonl)
     try:
         click.echo(ending, err=True)
     except OSError:  # The terminal is closed, so the flush at the exit of Python would fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-
-
-@click.command("distill", cls=Command, short_help="Train one network to reproduce an ensemble.")
-@click.argument("run", type=PATH)
-@click.option(
-    "--output",
-    type=PATH,
-    show_default="RUN/student",
-    help="Folder of the student, a run of its own.",
-)
-@click.option("--fold", show_default="the only one", help="Fold of RUN whose members teach.")
-@click.option("--dataset", type=PATH, help="Folder of the training data, if they have moved.")
-@options_of(StudentSettings, preset="")
-@device_option
-@resume_option
-@jsonl_option
-def distill_command(jsonl: bool, **flags: Any) -> None:
-    """Train one network, the student, to reproduce the ensemble in RUN.
-
-    It learns the mean probabilities and the mutual information of the members for the training
-    images of RUN, and starts from the last member. First these targets are computed and stored in
-    the folder of the student; the command says how much space they take. A file STUDENT/stop or
-    Ctrl-C stops it.
-    """
-    from ..app.distillation.job import DistillationRequest
-    from ..app.distillation.run import distill_in_terminal
-
-    command = shlex.join(["bayes-nnunet", *sys.argv[1:]])
-    _show_ending(distill_in_terminal(DistillationRequest(command=command, **flags), jsonl=jsonl))

@@ -228,28 +228,9 @@ class Predictor:
         data, _, properties = preprocessor.run_case_npy(
             image, None, properties, self._plans, self._configuration, self._dataset_json
         )
-        return PreparedImage(*self._padded(data), properties, order)
-
-    def on_network_grid(self, data: NDArray[np.float32]) -> PreparedImage:
-        """Return an image that nnU-Net has preprocessed already, (channels, Z, Y, X).
-
-        Its probabilities stay on the grid, and on the axes, of the network.
-        """
-        padded, unpad = self._padded(data)
-        shape = data.shape[1:]
-        properties = {
-            "shape_after_cropping_and_before_resampling": shape,
-            "shape_before_cropping": shape,
-            "bbox_used_for_cropping": [[0, side] for side in shape],
-        }
-        first, second, third = self._plans.transpose_backward
-        return self.moved(PreparedImage(padded, unpad, properties, (first, second, third)))
-
-    def _padded(self, data: NDArray[Any]) -> tuple[torch.Tensor, tuple[slice, ...]]:
-        """Return an image of at least one patch, and the part without padding."""
         tensor = torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32))
         padded, unpad = pad_nd_image(tensor, self.patch_size, "constant", {"value": 0}, True)
-        return padded, (slice(None), *unpad[1:])
+        return PreparedImage(padded, (slice(None), *unpad[1:]), properties, order)
 
     def patch_sides(self, shape: Sequence[int], spacing: tuple[float, ...]) -> tuple[int, int, int]:
         """Return how many voxels of an image (Z, Y, X) a patch takes in its slices, 0 across them.

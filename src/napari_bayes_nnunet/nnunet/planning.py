@@ -28,7 +28,6 @@ from ..io import DataError
 from ..io.dataset.check import IGNORE
 from ..io.dataset.raw_dataset import RawDataset, Split, splits_to_json
 from ..io.ensemble.ensemble_folder import PLANS_ENTRY, PlansFormat
-from ..io.ensemble.run_folder import TrainingRecord
 from ..io.files.atomic import write_json
 from ..io.files.disk import has_filled_disk
 from ..io.files.json_files import parse_json
@@ -257,37 +256,32 @@ def read_preprocessed_plans(
     folder: Path,
     signature: dict[str, Any],
     configuration: str,
-    data: RawDataset | TrainingRecord,
+    dataset: RawDataset,
     *,
     plans: dict[str, Any] | None = None,
 ) -> dict[str, Any] | None:
     """Return nnU-Net's own plans, or None if the workspace is not complete for this dataset.
 
-    It is complete if this installation made the images with the channels and labels of ``data`` and
-    with ``plans``, by default nnU-Net's own.
+    It is complete if this installation made the images with the channels and labels of the dataset
+    and with ``plans``, by default nnU-Net's own. ``signature`` is that of its files.
     """
     try:
         own = parse_json(read_small(folder / DONE), dict[str, dict[str, Any]])["plans"]
     # A damaged note counts as none: the images are made again.
     except (FileNotFoundError, ValueError, KeyError):
         return None
-    made_from = _made_from(data, signature, plans or own, configuration)
+    made_from = _made_from(dataset, signature, plans or own, configuration)
     files = _image_files(folder, plans or own, configuration)
     return own if is_sealed(files, made_from) else None
 
 
 def _image_files(folder: Path, plans: dict[str, Any], configuration: str) -> list[Path]:
-    return [*image_folder(folder, plans, configuration).glob("*")]
-
-
-def image_folder(folder: Path, plans: dict[str, Any], configuration: str) -> Path:
-    """Return the folder of the images that were preprocessed with ``plans``."""
     settings = plans.get("configurations", {}).get(configuration, {})
-    return folder / str(settings.get("data_identifier"))
+    return [*(folder / str(settings.get("data_identifier"))).glob("*")]
 
 
 def _made_from(
-    data: RawDataset | TrainingRecord,
+    dataset: RawDataset,
     signature: dict[str, Any],
     plans: dict[str, Any],
     configuration: str,
@@ -297,9 +291,9 @@ def _made_from(
     return {
         "dataset": signature,
         "configuration": configuration,
-        "channels": list(data.channels),
-        "labels": sorted(data.labels.values()),
-        "ignored": data.labels.get(IGNORE),
+        "channels": list(dataset.channels),
+        "labels": sorted(dataset.labels.values()),
+        "ignored": dataset.labels.get(IGNORE),
         "plans": {key: plans.get(key) for key in IMAGE_PLANS_KEYS},
         "settings": {key: settings.get(key) for key in IMAGE_CONFIGURATION_KEYS},
     }

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -46,7 +46,6 @@ from .weights import loading_only_weights, read_checkpoint, trajectory_layers, w
 if TYPE_CHECKING:
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-_Trainer = TypeVar("_Trainer", bound="CheckpointEnsembleTrainer")
 RUN_VARIABLE = "BAYES_NNUNET_RUN"
 SAVE_EVERY = 10
 """Epochs between two saved states while no member is kept; a kill loses at most these.
@@ -324,29 +323,24 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
 
     @property
     def _weights(self) -> dict[str, torch.Tensor]:
-        weights: dict[str, torch.Tensor] = self._bare_network.state_dict()
+        """Weights of the network without the wrappers of DDP and torch.compile."""
+        module = self.network.module if self.is_ddp else self.network
+        if isinstance(module, OptimizedModule):
+            module = module._orig_mod
+        weights: dict[str, torch.Tensor] = module.state_dict()
         return weights
-
-    @property
-    def _bare_network(self) -> torch.nn.Module:
-        """Network without the wrappers of DDP and torch.compile."""
-        module: torch.nn.Module = self.network.module if self.is_ddp else self.network
-        return module._orig_mod if isinstance(module, OptimizedModule) else module
 
     def _keep_member(self, epoch: int) -> None:
         path = self.run.member(fold := str(self.fold), epoch)
         with self._writing_explained(path):
-            self._write_weights(path)
+            write_member(
+                path,
+                self._weights,
+                configuration=self.configuration_name,
+                mirroring_axes=self.inference_allowed_mirroring_axes,
+            )
             if self.run.record.exists():
                 add_member(self.run, fold, epoch)
-
-    def _write_weights(self, path: Path) -> None:
-        write_member(
-            path,
-            self._weights,
-            configuration=self.configuration_name,
-            mirroring_axes=self.inference_allowed_mirroring_axes,
-        )
 
     def _keep_layers(self, epoch: int) -> None:
         with self._writing_explained(folder := self.run.trajectory(str(self.fold))):
@@ -472,7 +466,6 @@ def _number(value: Any) -> float | None:
 
 
 def make_trainer(
-    kind: type[_Trainer],
     plans: dict[str, Any],
     dataset_json: dict[str, Any],
     configuration: str,
@@ -480,11 +473,12 @@ def make_trainer(
     *,
     device: torch.device,
     resume: bool,
-    **attributes: Any,
-) -> _Trainer:
+    on_epoch: Callable[[EpochReport], None] = lambda report: None,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> CheckpointEnsembleTrainer:
     """Return the trainer of a preprocessed dataset, with the last saved state if it resumes.
 
-    ``attributes`` are set before. `workspace_environment` and `trainer_environment` must be set,
+    `workspace_environment` and `trainer_environment` must be set,
     because they name the folders to read and to write.
     """
     # Here, because nnU-Net's command is that module and imports this one.
@@ -494,7 +488,7 @@ def make_trainer(
     if device.type == "cuda":
         end_forks_with_this_process()
     # Not by nnU-Net's get_trainer_from_args: its search for the class imports timm and torchvision.
-    trainer = kind(
+    trainer = CheckpointEnsembleTrainer(
         # nnU-Net's command adds this entry to the plans, and its trainer takes it out again.
         {**deepcopy(plans), "continue_training": resume},
         configuration,
@@ -502,8 +496,7 @@ def make_trainer(
         deepcopy(dataset_json),
         device,
     )
-    for name, value in attributes.items():
-        setattr(trainer, name, value)
+    trainer.on_epoch, trainer.stop_requested = on_epoch, stop_requested
     maybe_load_checkpoint(trainer, resume, validation_only=False)
     return trainer
 

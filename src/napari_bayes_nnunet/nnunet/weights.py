@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from types import MappingProxyType
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -100,15 +99,13 @@ def write_member(
     *,
     configuration: str,
     mirroring_axes: tuple[int, ...] | None,
-    extras: Mapping[str, StateDict] = MappingProxyType({}),
 ) -> None:
-    """Write ``weights`` as a member, atomically; ``extras`` are weights outside of the network."""
+    """Write ``weights`` as a member, atomically."""
     content = {
         "network_weights": to_half_precision(weights),
         "trainer_name": "nnUNetTrainer",
         "init_args": {"configuration": configuration},
         "inference_allowed_mirroring_axes": mirroring_axes,
-        **{name: to_half_precision(part) for name, part in extras.items()},
     }
     # Saved to memory first: torch would write the temporary name into the content, so that equal
     # members had different files, and would hide the cause of a failed write.

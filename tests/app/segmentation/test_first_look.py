@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from napari_bayes_nnunet.app.messages import SegmentImage
 from napari_bayes_nnunet.app.remote.store import BUILT_IN_FOLDER
+from napari_bayes_nnunet.app.segmentation.calibration import read_calibrations
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.member_predictions import PreparedImages
 from napari_bayes_nnunet.app.segmentation.methods import ForwardPass
@@ -23,8 +24,9 @@ from napari_bayes_nnunet.app.worker import Worker
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.heart.measurements import volumes_ml
 from napari_bayes_nnunet.core.steps import drain
-from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
-from napari_bayes_nnunet.io.files.checksum import sha256
+from napari_bayes_nnunet.io.ensemble.ensemble_files import ensemble_files
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
+from napari_bayes_nnunet.io.ensemble.fingerprint import fingerprint
 from napari_bayes_nnunet.nnunet import Stopped
 from napari_bayes_nnunet.nnunet.inference import PreparedImage
 from napari_bayes_nnunet.sample_data import CINE
@@ -63,7 +65,7 @@ def test_only_the_first_phase_is_seen_whole(ensemble, cine, monkeypatch) -> None
         patches.clear()
     assert seen[0] > 1
     assert sum(seen[1:]) == 2  # one patch for each of the others
-    member = ensemble.checks.student
+    member = ensemble.last_member()
     for phase, look in enumerate(looks):
         (whole,) = ensemble.pass_probabilities(
             cine[:, phase], SPACING, [ForwardPass((member,))], mirroring="none"
@@ -169,64 +171,38 @@ def test_a_card_gets_the_next_phases_preprocessed(ensemble, cine, monkeypatch) -
         np.testing.assert_array_equal(one.entropy, other.entropy)
 
 
-@pytest.fixture
-def with_student(tmp_path):
-    """A copy of the built-in ensemble, with another network as its student."""
-    copy = shutil.copytree(BUILT_IN_FOLDER, tmp_path / "ensemble")
-    file = copy / "student" / "fold_0" / "members" / "epoch_0099.pth"
-    shutil.copyfile(copy / "fold_0" / "members" / "epoch_0395.pth", file)
-    record = json.loads((copy / "student" / "ensemble.json").read_text())
-    (entry,) = record["folds"]["0"]["members"]
-    entry |= {"bytes": file.stat().st_size, "sha256": sha256(file)}
-    (copy / "student" / "ensemble.json").write_text(json.dumps(record))
-    return copy
-
-
-def test_the_student_looks_first(with_student, ensemble, cine) -> None:
-    other = Ensemble(with_student, device="cpu", precision="full")
+def test_student_of_0_2_0_in_its_folder_is_ignored(ensemble, cine, tmp_path) -> None:
+    """It was one more network, trained on the answers of the members, in a run of its own."""
+    ours, copy = ensemble.folder, shutil.copytree(BUILT_IN_FOLDER, tmp_path / "ensemble")
+    student = copy / "student"
+    file = student / "fold_0" / "members" / "epoch_0099.pth"
+    file.parent.mkdir(parents=True)
+    shutil.copyfile(ours.members[0].path, file)
+    for name in ("plans.json", "dataset.json"):
+        shutil.copyfile(copy / name, student / name)
+    record = json.loads((copy / "ensemble.json").read_text())
+    fold, members = record["folds"]["0"], record["folds"]["0"]["members"]
+    record["teacher"] = {
+        "ensemble": ours.name,
+        "plans_sha256": ours.plans_sha256,
+        "mirroring": "spread",
+        "members": {member["file"]: member["sha256"] for member in members},
+    }
+    record["schedule"] |= {"epochs": 100, "cycles": 1}
+    fold["members"] = [members[0] | {"file": file.relative_to(student).as_posix(), "epoch": 99}]
+    fold["added_cycles"] = []
+    (student / "ensemble.json").write_text(json.dumps(record))
+    other = Ensemble(copy, device="cpu", precision="full")
+    folder = other.folder
+    names = [member.path.name for member in ours.members]
+    assert [member.path.name for member in folder.usable_members] == names
+    assert (folder.problems, fingerprint(folder)) == ((), fingerprint(ours))
+    assert len(ensemble_files(folder)) == len(ensemble_files(ours))
+    assert read_calibrations(folder.path) == read_calibrations(ours.path)
     (look,) = other.first_looks(cine[:, :1], SPACING)
-    first = ensemble.folder.usable_members[0]  # epoch 395, which plays the student
-    (whole,) = ensemble.pass_probabilities(
-        cine[:, 0], SPACING, [ForwardPass((first,))], mirroring="none"
-    )
-    np.testing.assert_array_equal(look.labels, np.asarray(whole).argmax(axis=0))
-
-
-HARMS = ("none", "damaged", "other members", "unfinished", "no fold", "outside", "unknown weights",
-         "another file", "no teacher")  # fmt: skip
-
-
-@pytest.mark.parametrize("harm", HARMS)
-def test_a_student_that_cannot_stand_for_the_members_is_not_used(with_student, cine, harm) -> None:
-    student = RunFolder(with_student / "student")
-    if harm == "none":
-        shutil.rmtree(student.path)
-    elif harm == "damaged":
-        (file,) = student.path.rglob("*.pth")
-        content = bytearray(file.read_bytes())
-        content[len(content) // 2] ^= 1
-        file.write_bytes(content)
-    elif harm == "other members":
-        (with_student / "fold_0" / "members" / "epoch_0395.pth").unlink()
-    elif harm == "no fold":
-        shutil.rmtree(student.fold("0"))
-    else:
-        record = json.loads(student.record.read_text())
-        (entry,) = record["folds"]["0"]["members"]
-        if harm == "unfinished":
-            record["folds"]["0"]["members"] = []
-        elif harm == "outside":
-            entry["file"] = "/etc/passwd"
-        elif harm == "unknown weights":
-            entry["sha256"] = ""
-        elif harm == "another file":
-            entry["file"] = "fold_0/members/epoch_0098.pth"
-        else:
-            record["teacher"]["members"] = {}
-        student.record.write_text(json.dumps(record))
-    ensemble = Ensemble(with_student, device="cpu")
-    assert ensemble.checks.student is None
-    assert len(list(ensemble.first_looks(cine[:, :1], SPACING))) == 1
+    (expected,) = ensemble.first_looks(cine[:, :1], SPACING)
+    np.testing.assert_array_equal(look.entropy, expected.entropy)
+    assert [member.epoch for member in find_ensemble(student).usable_members] == [99]
 
 
 def test_every_look_is_reported_with_its_phase(ensemble, cine) -> None:

@@ -50,6 +50,7 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.fingerprint import CALIBRATION_FILE as FILE
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels, write_map
 from napari_bayes_nnunet.io.study.case_report import interval_rules
+from napari_bayes_nnunet.nnunet.inference import PreparedImage
 
 FEATURES = FeatureRule(
     mean=(0.0, 0.0), directions=((1.0, 0.0),), variance=1.0, threshold=10.0, patients=16
@@ -375,7 +376,7 @@ def test_features_are_means_and_deviations_in_the_heart(checked, hearts, is_hear
         weights[name] = weights[name].clone()
         weights[name][0] = -1e4 if is_heart else 1e4
     patches = np.random.default_rng(0).random((1, 3, *predictor.patch_size), np.float32)
-    features = predictor.heart_features(predictor.on_network_grid(patches), weights)
+    features = predictor.heart_features(PreparedImage(torch.from_numpy(patches), (), {}), weights)
     if not is_heart:
         assert features is None
         return

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.training.job import RUN_IS_BUSY, prepare_job
+from napari_bayes_nnunet.app.training.job import RUN_IS_BUSY, RUN_IS_DATASET, prepare_job
 from napari_bayes_nnunet.app.training.request import (
     TrainingRequest,
     check_start,
@@ -234,6 +234,13 @@ def test_a_prepared_job_only_locks_its_folder(hearts, tmp_path):
         assert caught.value.statement.template == RUN_IS_BUSY
     with prepare_job(request):
         pass
+
+
+def test_another_dataset_does_not_become_a_run(hearts, tmp_path):
+    (tmp_path / "other" / "imagesTr").mkdir(parents=True)
+    with pytest.raises(AppError) as caught, prepare_job(asked(hearts, tmp_path / "other")):
+        pass
+    assert caught.value.statement.template == RUN_IS_DATASET
 
 
 def test_a_damaged_record_is_named(hearts, run):

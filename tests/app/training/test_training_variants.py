@@ -9,7 +9,7 @@ import pytest
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.training.job import prepare_job
-from napari_bayes_nnunet.app.training.request import IS_SAMPLED, TrainingRequest
+from napari_bayes_nnunet.app.training.request import NO_LONGER_TRAINED, TrainingRequest
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
@@ -62,10 +62,14 @@ def test_cosine_restarts_give_one_member_a_cycle(cosine):
     assert (record.dropout_placement, record.augmentation) == ("encoder", "wide")
 
 
-def test_run_of_0_2_0_with_sghmc_segments_but_is_not_continued(cosine, hearts, heart, tmp_path):
+@pytest.mark.parametrize(
+    "recorded",
+    [{"sampler": "sghmc", "posterior_temperature": 0.01}, {"teacher": {"ensemble": "hearts"}}],
+)
+def test_old_ways_of_0_2_0_segment_but_do_not_continue(recorded, cosine, hearts, heart, tmp_path):
     run = RunFolder(shutil.copytree(cosine.path, tmp_path / "run"))
     content = json.loads(run.record.read_text())
-    run.record.write_text(json.dumps(content | {"sampler": "sghmc", "posterior_temperature": 0.01}))
+    run.record.write_text(json.dumps(content | recorded))
     result = Ensemble(run.path, device="cpu").segment(
         heart.voxels, heart.spacing, method="multi", mirroring="none"
     )
@@ -74,7 +78,7 @@ def test_run_of_0_2_0_with_sghmc_segments_but_is_not_continued(cosine, hearts, h
         request = TrainingRequest(dataset=hearts, output=run.path, **change)
         with pytest.raises(AppError) as error, prepare_job(request):
             pass
-        assert error.value.statement.template == IS_SAMPLED
+        assert error.value.statement.template == NO_LONGER_TRAINED
 
 
 def test_poly_ends_with_one_member(trained):

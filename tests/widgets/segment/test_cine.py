@@ -79,7 +79,7 @@ def test_the_curve_comes_first_then_ed_and_es_and_stop_keeps_all(dock, qtbot) ->
 
 
 @pytest.mark.parametrize("knows_ends", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_the_student_shows_the_phases_between_ed_and_es(dock, qtbot, tmp_path) -> None:
+def test_first_look_shows_the_phases_between_ed_and_es(dock, qtbot, tmp_path) -> None:
     dock.image.phases.setCurrentIndex(0)
     with qtbot.waitSignal(dock.ended, timeout=60_000):
         dock.run.segment_button.click()

@@ -259,7 +259,7 @@ def test_provisional_phase_is_marked_and_makes_no_whole_cine(tmp_path) -> None:
     assert "volumes_ml" not in report
 
 
-def test_look_of_the_student_is_saved_only_if_asked_for(tmp_path) -> None:
+def test_first_look_is_saved_only_if_asked_for(tmp_path) -> None:
     result = make_result(CINE)
     grow(result, tmp_path, phase=2)
     result.finish(2, {})

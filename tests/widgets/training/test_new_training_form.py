@@ -9,12 +9,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
-from napari_bayes_nnunet.io.ensemble.run_folder import (
-    RunFolder,
-    Teacher,
-    TrainingRecord,
-    write_record,
-)
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, TrainingRecord, write_record
 from napari_bayes_nnunet.widgets.training import preflight_form
 from napari_bayes_nnunet.widgets.training.new_training_form import PROPOSED, SLOW, NewTrainingForm
 from napari_bayes_nnunet.widgets.training.schedule_form import EXTENSION
@@ -96,7 +91,7 @@ def test_settings_under_more_are_requested(make_form, hearts, tmp_path, qtbot) -
     assert "--augmentation wide" in form.start_button.toolTip()
 
 
-def finished(*folds: str, **changes: Any) -> TrainingRecord:
+def finished(*folds: str) -> TrainingRecord:
     """Return the record of a run with these finished folds, the last with one more wide cycle."""
     entries: dict[str, Any] = {}
     for fold in folds:
@@ -112,7 +107,7 @@ def finished(*folds: str, **changes: Any) -> TrainingRecord:
         name="run", configuration="2d", schedule=RestartSchedule(epochs=6, gamma=0.5),
         selection=MemberSelection(per_cycle=1, step=1), batch_size=2, iterations_per_epoch=1,
         labels={"background": 0, "RV": 1, "MYO": 2, "LV": 3}, channels=["cine 0"], preset="quick",
-        folds=entries, **changes,
+        folds=entries,
     )  # fmt: skip
 
 
@@ -166,10 +161,3 @@ def test_added_cycle_continues_the_only_fold(extend, qtbot) -> None:
     qtbot.waitUntil(lambda: form.request() is not None)
     assert (form.request().fold, form.request().add_cycle) == (None, True)
     assert form.schedule.values().settings.augmentation == "wide"
-
-
-def test_no_cycle_is_offered_for_a_student(extend, qtbot) -> None:
-    teacher = Teacher(ensemble="hearts", plans_sha256="", mirroring="none", members={})
-    form = extend(finished("0", teacher=teacher))
-    qtbot.waitUntil(lambda: form._record is not None)
-    assert not offers_cycle(form)

@@ -20,21 +20,12 @@ from napari_bayes_nnunet.app.messages import (
 from napari_bayes_nnunet.app.training.progress import TrainingProgress, progress_of
 from napari_bayes_nnunet.app.training.run_state import RunState
 from napari_bayes_nnunet.core.durations import duration_text
-from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
-from napari_bayes_nnunet.io.ensemble.run_folder import Teacher, TrainingRecord
 from napari_bayes_nnunet.widgets.training.watch import (
     STOP_AFTER_EPOCH,
     STOP_VALIDATION,
     VALIDATION_FOLLOWS,
     WatchForm,
 )
-
-RECORD = TrainingRecord(
-    name="hearts", schedule=RestartSchedule(epochs=6, cycles=1, shape="poly"),
-    labels={"background": 0, "LV": 1}, channels=["cine"], folds={"0": {}},
-)  # fmt: skip
-TEACHER = Teacher(ensemble="hearts", plans_sha256="", mirroring="none", members={})
-STUDENT = replace(RECORD, name="student", teacher=TEACHER)
 
 
 def epoch(number: int, **changes: Any) -> EpochDone:
@@ -96,9 +87,6 @@ def test_state_decides_which_buttons_are_enabled(
 ) -> None:
     form.show_run(RunState(kind=kind, text="Some state."), progress(epochs))
     assert enabled(form) == expected
-    form.set_record(STUDENT, "0")
-    form.show_run(RunState(kind=kind, text="Some state."), progress(epochs))
-    assert enabled(form) == expected - {"resume", "add"}
     form.set_run(Path("folder") / "another run")
     form.show_run(RunState(kind=kind, text="Some state."), progress(epochs))
     assert enabled(form) == expected

@@ -636,15 +636,14 @@ class Ensemble:
         largest_component: LargestComponent = "auto",
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[FirstLook]:
-        """Yield a look of one network at each phase of a cine (channels, T, Z, Y, X).
+        """Yield a look of the last member at each phase of a cine (channels, T, Z, Y, X).
 
-        It is the student of the ensemble, or the last member if it has no student. It sees the
-        whole image of the first phase, and of the others the window around the heart that it found
-        there; mirrors are not used. ``largest_component`` is that of `SegmentationSettings`. The
-        preprocessed phases are kept for the first segmentation of each, up to `MOST_KEPT` bytes.
+        It sees the whole image of the first phase, and of the others the window around the heart
+        that it found there; mirrors are not used. ``largest_component`` is that of
+        `SegmentationSettings`. The preprocessed phases are kept for the first segmentation of each,
+        up to `MOST_KEPT` bytes.
         """
-        student = self.checks.student
-        forward_pass = ForwardPass((student or self.last_member(),))
+        forward_pass = ForwardPass((self.last_member(),))
         ask = partial(
             self._members.predict, forward_pass, mirroring="none", should_stop=should_stop
         )

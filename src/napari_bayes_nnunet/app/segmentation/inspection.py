@@ -49,7 +49,6 @@ def inspection_json(folder: EnsembleFolder) -> dict[str, Any]:
         "channels": folder.channels,
         "licence": record.licence if record else None,
         "schedule": asdict(record.schedule) if record else None,
-        "teacher": asdict(record.teacher) if record and record.teacher else None,
         "members": [_member_json(member) for member in folder.members],
         "usable_members": len(folder.usable_members),
         "methods": _methods_json(folder),
@@ -99,9 +98,6 @@ def _summary(folder: EnsembleFolder) -> str:
     }
     if folder.record:
         rows["Licence"] = folder.record.licence
-        if teacher := folder.record.teacher:
-            taught_by = format_count(len(teacher.members), "member")
-            rows["Student of"] = f"{excerpt(teacher.ensemble)}, {taught_by}"
     return "\n".join([folder.name, *(f"  {key:<14} {value}" for key, value in rows.items())])
 
 

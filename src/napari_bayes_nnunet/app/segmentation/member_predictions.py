@@ -20,7 +20,6 @@ from ...core.heart.intensity_window import muscle_to_blood
 from ...core.heart.surroundings import find_heart
 from ...core.types import LabelMap, VoxelBox
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
-from ...io.ensemble.student_folder import find_student
 from ...io.files.checksum import file_state
 from ...io.files.disk import RESERVE
 from ...nnunet import Stopped
@@ -72,14 +71,6 @@ class MemberChecks:
             self._futures[member.path] = future = Future()
             future.set_result(self._check(member.path, sha256=member.sha256))
         return future.result()
-
-    @cached_property
-    def student(self) -> Member | None:
-        """Student of the members, None if there is none, or none that can be used."""
-        student = find_student(self.found) if self.found.usable else None
-        if student is None or self._check(student.path, sha256=student.sha256):
-            return None
-        return student
 
     @cached_property
     def reasons(self) -> dict[Path, str]:

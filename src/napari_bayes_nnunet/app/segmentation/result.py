@@ -50,28 +50,61 @@ def _raise(error: Exception) -> None:
 
 
 @dataclass(kw_only=True)
-class MemberSums:
-    """Sums over the members' probabilities, which move to main memory if the device is full.
+class MemberStatistics:
+    """Sums over the members' probabilities, and the volumes and agreement of their labels.
 
-    If memory runs out, ``step_down`` is called with the error first.
+    If memory runs out, ``step_down`` is called with the error, and the sums move to main memory.
+
+    ``volumes``: structure → mL of every member, in the order in which they were added. With
+    ``keep_members``, ``member_labels`` are their (Z, Y, X) labels in the same order.
+
+    A member may be added for a part of the slices, or for some of the slices. Elsewhere the
+    posterior stays as it was. Around the part, its labels are those of the member. In slices that
+    are left out, the members that were asked stand for the others in turn: member i of n, counted
+    from 0, has the labels of member i mod k there, if k were asked. This takes ``keep_members``.
+    ``asked`` (Z,) is the number of members asked in each slice, None if no slice was left out.
+
+    With ``largest_only``, labels, volumes and agreement have the `largest_component` alone, each
+    member its own.
     """
 
+    structures: dict[str, int]
+    spacing: Spacing
     posterior: RunningPosterior = field(default_factory=RunningPosterior)
     step_down: Callable[[Exception], None] = field(default=_raise)
+    volumes: dict[str, list[float]] = field(default_factory=dict)
+    keep_members: bool = False
+    largest_only: bool = False
+    member_labels: list[NDArray[np.uint8]] = field(default_factory=list)
+    agreement: PairwiseDice = field(init=False)
+    asked: NDArray[np.intp] | None = field(init=False, default=None)
     _in_main_memory: bool = field(init=False, default=False)
+    _around: tuple[VoxelBox, NDArray[np.uint8]] | None = field(init=False, default=None)
 
-    def add_to_sums(self, probabilities: Any, voxels: VoxelIndex | None = None) -> NDArray[Any]:
-        """Add one member's (C, Z, Y, X) probabilities, and return its (Z, Y, X) labels.
+    def __post_init__(self) -> None:
+        self.agreement = PairwiseDice(self.structures)
 
-        With ``voxels`` they are those of these only, see `RunningPosterior.add`.
+    def add(self, probabilities: Any, part: Cutout | None = None) -> NDArray[np.uint8]:
+        """Add one member's (C, Z, Y, X) probabilities, and return all its (Z, Y, X) labels.
+
+        With a ``part`` of the image the probabilities are those of its voxels.
         """
-        return self._retrying(lambda: self._add_once(probabilities, voxels))
+        around = None if part is None else self._labels_around(part.box)
+        voxels = None if part is None else part.voxels
+        labels = self._retrying(lambda: self._add_to_sums(probabilities, voxels))
+        if part is not None and around is not None:
+            inside, labels = labels, around.copy()
+            self._repeat_answers(labels, part)
+            labels[part.voxels] = inside
+        kept = self._kept(labels)
+        if self.keep_members:
+            self.member_labels.append(kept)
+        self.agreement.add(kept)
+        for name, ml in volumes_ml(kept, self.spacing, self.structures).items():
+            self.volumes.setdefault(name, []).append(ml)
+        return labels
 
-    def measure(self, method: Callable[[RunningPosterior], Any]) -> NDArray[Any]:
-        """Return the result of a method of the posterior as a NumPy array."""
-        return self._retrying(lambda: to_numpy(method(self.posterior)))
-
-    def _add_once(self, probabilities: Any, voxels: VoxelIndex | None) -> NDArray[Any]:
+    def _add_to_sums(self, probabilities: Any, voxels: VoxelIndex | None) -> NDArray[Any]:
         sums = self.posterior.probability_sum
         if self._in_main_memory and not isinstance(probabilities, np.ndarray):
             probabilities = probabilities.cpu()
@@ -92,56 +125,9 @@ class MemberSums:
                 self._in_main_memory = True
                 self.posterior.move_to_main_memory()
 
-
-@dataclass(kw_only=True)
-class MemberStatistics(MemberSums):
-    """Sums over the members' probabilities, and the volumes and agreement of their labels.
-
-    ``volumes``: structure → mL of every member, in the order in which they were added. With
-    ``keep_members``, ``member_labels`` are their (Z, Y, X) labels in the same order.
-
-    A member may be added for a part of the slices, or for some of the slices. Elsewhere the
-    posterior stays as it was. Around the part, its labels are those of the member. In slices that
-    are left out, the members that were asked stand for the others in turn: member i of n, counted
-    from 0, has the labels of member i mod k there, if k were asked. This takes ``keep_members``.
-    ``asked`` (Z,) is the number of members asked in each slice, None if no slice was left out.
-
-    With ``largest_only``, labels, volumes and agreement have the `largest_component` alone, each
-    member its own.
-    """
-
-    structures: dict[str, int]
-    spacing: Spacing
-    volumes: dict[str, list[float]] = field(default_factory=dict)
-    keep_members: bool = False
-    largest_only: bool = False
-    member_labels: list[NDArray[np.uint8]] = field(default_factory=list)
-    agreement: PairwiseDice = field(init=False)
-    asked: NDArray[np.intp] | None = field(init=False, default=None)
-    _around: tuple[VoxelBox, NDArray[np.uint8]] | None = field(init=False, default=None)
-
-    def __post_init__(self) -> None:
-        self.agreement = PairwiseDice(self.structures)
-
-    def add(self, probabilities: Any, part: Cutout | None = None) -> NDArray[np.uint8]:
-        """Add one member's (C, Z, Y, X) probabilities, and return all its (Z, Y, X) labels.
-
-        With a ``part`` of the image the probabilities are those of its voxels.
-        """
-        around = None if part is None else self._labels_around(part.box)
-        voxels = None if part is None else part.voxels
-        labels = self.add_to_sums(probabilities, voxels)
-        if part is not None and around is not None:
-            inside, labels = labels, around.copy()
-            self._repeat_answers(labels, part)
-            labels[part.voxels] = inside
-        kept = self._kept(labels)
-        if self.keep_members:
-            self.member_labels.append(kept)
-        self.agreement.add(kept)
-        for name, ml in volumes_ml(kept, self.spacing, self.structures).items():
-            self.volumes.setdefault(name, []).append(ml)
-        return labels
+    def measure(self, method: Callable[[RunningPosterior], Any]) -> NDArray[Any]:
+        """Return the result of a method of the posterior as a NumPy array."""
+        return self._retrying(lambda: to_numpy(method(self.posterior)))
 
     def labels(self) -> NDArray[np.uint8]:
         """Return the (Z, Y, X) most probable labels of the posterior."""
@@ -465,9 +451,8 @@ FEWEST_FOR_LOOKS: Final = 6
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FirstLook(HasMaps):
-    """Provisional result of one network for a phase, in a window that another phase gave.
+    """Provisional result of the last member for a phase, in a window that another phase gave.
 
-    The network is the student of the ensemble, or a member if there is none.
     ``labels`` (Z, Y, X) uint8 and ``maps``, only the entropy, are 0 outside of the window.
     ``volumes``: structure → mL.
     """

@@ -9,7 +9,7 @@ import importlib.metadata
 import os
 import secrets
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,34 +44,26 @@ RUN_IS_BUSY = "Another training is running in {run}. Wait until it ends, or stop
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunJob:
-    """A fold to train in a locked run folder.
+class TrainingJob:
+    """A checked request, whose run folder is locked.
 
-    ``record`` is the content of ``ensemble.json``, for a new fold its future content.
+    ``record`` is the content of ``ensemble.json``, for a new fold its future content. ``settled``:
+    the run was started before, so it keeps its plans and its split.
     """
 
+    request: TrainingRequest
     run: RunFolder
+    dataset: RawDataset
     fold: str
+    splits: list[Split] | None
     record: TrainingRecord
+    settled: bool
 
     @property
     def is_trained(self) -> bool:
         """Whether all epochs are done, including those of an added cycle."""
         final = self.run.fold(self.fold) / "checkpoint_final.pth"
         return final.exists() and self.record.is_complete(self.fold)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingJob(RunJob):
-    """A checked request, whose run folder is locked.
-
-    ``settled``: the run was started before, so it keeps its plans and its split.
-    """
-
-    request: TrainingRequest
-    dataset: RawDataset
-    splits: list[Split] | None
-    settled: bool
 
     @property
     def lacks_validation(self) -> bool:
@@ -99,7 +91,7 @@ def prepare_job(request: TrainingRequest) -> Iterator[TrainingJob]:
     dataset = read_dataset(Path(os.path.abspath(request.dataset)))
     run = RunFolder(Path(os.path.abspath(request.output)))
     # A request that is refused leaves no folder that it has made.
-    with removing_if_empty(run.path, run.lock), locked_run(run, {"dataset": dataset.path}):
+    with removing_if_empty(run.path, run.lock), _locked(run, dataset.path):
         settled = settled_record(run, resume=request.resume)
         fold = choose_fold(request, settled)
         check_start(request, run, fold, settled)
@@ -145,15 +137,15 @@ def _links(run: RunFolder) -> Iterator[Path]:
 
 
 @contextmanager
-def locked_run(run: RunFolder, inputs: Mapping[str, Path]) -> Iterator[None]:
+def _locked(run: RunFolder, dataset: Path) -> Iterator[None]:
     """Keep other trainings out of a run folder; the lock ends with the process.
 
-    A drive without locks does not keep them out. Raises AppError if the folder is one of the
-    ``inputs`` or a dataset, has links, or cannot be locked.
+    A drive without locks does not keep them out. Raises AppError if the folder is the ``dataset``
+    or another one, has links, or cannot be locked.
     """
     from filelock import FileLock, Timeout
 
-    refuse_folder_of_inputs(run.path, inputs)
+    refuse_folder_of_inputs(run.path, {"dataset": dataset})
     if (run.path / "imagesTr").is_dir():  # whose dataset.json would be replaced
         raise AppError(RUN_IS_DATASET, Action.OTHER_OUTPUT, run=run.path)
     try:

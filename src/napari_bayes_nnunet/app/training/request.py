@@ -38,11 +38,9 @@ from .. import AppError
 EVERY_CASE = (
     "Each of the {count} cases counts as a separate patient, because no two names share a patient."
 )
-IS_STUDENT = "{run} is a student, which only the command distill can train."
-OTHER_STUDENT = "{run} holds the training of an ensemble, not of a student."
 OTHER_PROGRAM = "{run} has a model from another program, because {record} is missing."
 NO_CASCADES = "Cascades are not supported. Use the configuration 2d, 3d_lowres or 3d_fullres."
-IS_SAMPLED = "{run} was trained with SGHMC, which this version no longer has."
+NO_LONGER_TRAINED = "{run} was trained in a way that this version no longer has."
 STARTED_WITH = "{run} was started with {setting} {started_with}, not {given}."
 
 
@@ -98,12 +96,12 @@ class TrainingRequest:
         return "dataset", "labels", "command"
 
 
-def settled_record(run: RunFolder, *, resume: bool, student: bool = False) -> TrainingRecord | None:
+def settled_record(run: RunFolder, *, resume: bool) -> TrainingRecord | None:
     """Return the record that the run was started with, None if nothing is settled yet.
 
     A run without a saved state has nothing to lose, so a start without ``resume`` replaces it.
-    Raises AppError if there is nothing to resume, or if the run is from another program, or a
-    student where none is expected, or the reverse.
+    Raises AppError if there is nothing to resume, or if the run is from another program, or was
+    trained in a way that no longer exists.
     """
     if not run.record.exists():
         if resume:
@@ -117,10 +115,8 @@ def settled_record(run: RunFolder, *, resume: bool, student: bool = False) -> Tr
             raise AppError(OTHER_PROGRAM, Action.OTHER_OUTPUT, run=run.path, record=name)
         return None
     record = read_record(run.record)
-    if (record.teacher is not None) != student:
-        raise AppError(OTHER_STUDENT if student else IS_STUDENT, Action.OTHER_OUTPUT, run=run.path)
-    if record.sampler != "sgd":
-        raise AppError(IS_SAMPLED, Action.OTHER_OUTPUT, run=run.path)
+    if record.sampler != "sgd" or record.teacher is not None:
+        raise AppError(NO_LONGER_TRAINED, Action.OTHER_OUTPUT, run=run.path)
     return record if resume or any(has_begun(run, fold) for fold in record.folds) else None
 
 
@@ -133,9 +129,25 @@ def check_start(
     request: TrainingRequest, run: RunFolder, fold: str, settled: TrainingRecord | None
 ) -> None:
     """Raise AppError if the request contradicts the state or the settings of the run."""
-    check_not_trained(run, fold, resume=request.resume)
+    if not request.resume and has_begun(run, fold):
+        raise AppError(
+            "{run} already has a training of fold {fold}.",
+            Action.RESUME,
+            Action.OTHER_OUTPUT,
+            run=run.path,
+            fold=fold,
+        )
     if settled is not None:
-        refuse_contradictions(request.output, _changed_settings(request, settled, fold))
+        for setting, given, started_with in _changed_settings(request, settled, fold):
+            raise AppError(
+                STARTED_WITH,
+                Remedy(Action.LEAVE_OUT, {"setting": setting}),
+                Action.OTHER_OUTPUT,
+                run=request.output,
+                setting=setting,
+                started_with=started_with,
+                given=given,
+            )
         if request.resume and settled.members(fold) and not _has_state(run, fold):
             raise AppError(
                 "{folder} has members but neither checkpoint_final.pth nor checkpoint_latest.pth.",
@@ -150,18 +162,6 @@ def _has_state(run: RunFolder, fold: str) -> bool:
     """Return whether nnU-Net finds a state to resume; without one it would begin at epoch 0."""
     names = ("checkpoint_final.pth", "checkpoint_latest.pth")
     return any((run.fold(fold) / name).is_file() for name in names)
-
-
-def check_not_trained(run: RunFolder, fold: str, *, resume: bool) -> None:
-    """Raise AppError if a new training would replace one of the same fold."""
-    if not resume and has_begun(run, fold):
-        raise AppError(
-            "{run} already has a training of fold {fold}.",
-            Action.RESUME,
-            Action.OTHER_OUTPUT,
-            run=run.path,
-            fold=fold,
-        )
 
 
 def starting_values(output: Path, *, preset: Preset | None, resume: bool) -> TrainingSettings:
@@ -193,42 +193,23 @@ def with_given_names(
 
 
 def choose_fold(request: TrainingRequest, settled: TrainingRecord | None) -> str:
-    """Return the fold to train: that of the request, else a resumed run's only fold, else "0"."""
+    """Return the fold to train: that of the request, else a resumed run's only fold, else "0".
+
+    Raises AppError if a resumed run does not have it.
+    """
     if not (request.resume and settled):
         return request.fold or "0"
-    return trained_fold(request.output, settled, request.fold)
-
-
-def trained_fold(run: Path, record: TrainingRecord, fold: str | None) -> str:
-    """Return ``fold``, or the only one of the run. Raises AppError if the run does not have it."""
-    folds = list(record.folds)
-    if fold is None and len(folds) == 1:
+    folds = list(settled.folds)
+    if request.fold is None and len(folds) == 1:
         return folds[0]
-    if fold not in folds:
+    if request.fold not in folds:
         raise AppError(
             "{run} has trainings of the folds {folds}.",
             change("fold"),
-            run=run,
+            run=request.output,
             folds=", ".join(folds),
         )
-    return fold
-
-
-def refuse_contradictions(run: Path, settings: Iterable[tuple[Setting, Any, Any]]) -> None:
-    """Raise AppError for the first of the ``settings`` that are not those of the start of ``run``.
-
-    They have the given value, then the one of the start.
-    """
-    for setting, given, started_with in settings:
-        raise AppError(
-            STARTED_WITH,
-            Remedy(Action.LEAVE_OUT, {"setting": setting}),
-            Action.OTHER_OUTPUT,
-            run=run,
-            setting=setting,
-            started_with=started_with,
-            given=given,
-        )
+    return request.fold
 
 
 def _changed_settings(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -29,7 +28,7 @@ from ...io.files.atomic import write_json
 from ...nnunet import Stopped
 from ..messages import EpochDone, Message, Notice, StageStarted, TrainingStarted, text_fields
 from ..signals import StopRequest
-from .job import RunJob, TrainingJob, prepare_job
+from .job import TrainingJob, prepare_job
 from .request import TrainingRequest, pattern_warning, schedule_notes
 from .validation import measure_validation
 
@@ -113,7 +112,7 @@ def run_job(job: TrainingJob, send: Send, stop: StopRequest) -> bool:
 def _train(job: TrainingJob, send: Send, stage: Callable[[str], None], stop: StopRequest) -> None:
     """Plan, preprocess and train. Raises Stopped if a stop is requested."""
     from ...nnunet.device import choose_device
-    from ...nnunet.trainer import CheckpointEnsembleTrainer, make_trainer
+    from ...nnunet.trainer import make_trainer
 
     choose_device(job.request.device)  # a missing one is told before hours of planning
     if job.request.add_cycle or not job.settled:
@@ -122,7 +121,6 @@ def _train(job: TrainingJob, send: Send, stage: Callable[[str], None], stop: Sto
             send(Notice(**text_fields(text)))
     stage(PLANNING)
     trainer = make_trainer(
-        CheckpointEnsembleTrainer,
         _write_plans(job, CaseReports(send)),
         job.dataset.json,
         job.record.configuration,
@@ -135,36 +133,19 @@ def _train(job: TrainingJob, send: Send, stage: Callable[[str], None], stop: Sto
     if job.request.add_cycle:
         _begin_cycle(job)
     stage(_training_text(job))
-    cases = len(job.record.validation_cases(job.fold))
-    run_epochs(job, trainer.run_training, trainer.current_epoch, send, stop, validation_cases=cases)
-
-
-def run_epochs(
-    job: RunJob,
-    run_training: Callable[[], None],
-    epoch: int,
-    send: Send,
-    stop: StopRequest,
-    *,
-    validation_cases: int = 0,
-) -> None:
-    """Train from ``epoch`` on; members and reports of later epochs are made again.
-
-    Raises Stopped if a stop is requested.
-    """
-    forget_from(job.run, job.fold, epoch)
+    forget_from(job.run, job.fold, trainer.current_epoch)
     schedule = job.record.schedule_of(job.fold)
     send(
         TrainingStarted(
             fold=job.fold,
-            epoch=epoch,
+            epoch=trainer.current_epoch,
             epochs=schedule.all_epochs,
             cycles=schedule.all_cycles,
-            validation_cases=validation_cases,
+            validation_cases=len(job.record.validation_cases(job.fold)),
         )
     )
     with stop.in_epochs():
-        run_training()
+        trainer.run_training()
 
 
 class CaseReports:
@@ -223,7 +204,7 @@ def _write_plans(job: TrainingJob, on_cases: CaseReports) -> dict[str, Any]:
     kept = None
     if job.settled and job.run.plans.exists():
         kept = read_plans(job.run.plans, job.dataset, configuration=record.configuration)
-    set_environment(job.run, workspace)
+    _set_environment(job.run)
     plans = plan_and_preprocess(
         job.dataset,
         workspace,
@@ -255,12 +236,12 @@ def _begin_cycle(job: TrainingJob) -> None:
     write_record(job.run.record, job.record)
 
 
-def set_environment(run: RunFolder, workspace: Path) -> None:
+def _set_environment(run: RunFolder) -> None:
     """Set the variables with which nnU-Net finds its folders, our trainer and the run."""
     from ...nnunet.planning import workspace_environment
     from ...nnunet.trainer import trainer_environment
 
-    os.environ.update(workspace_environment(workspace))
+    os.environ.update(workspace_environment(run.workspace))
     os.environ.update(trainer_environment(run.path))
 
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import psutil
 
 from ...core.durations import duration_text
-from ...core.problems import Action, Remedy, Statement, statement
+from ...core.problems import Action, Statement, statement
 from ...io.ensemble.run_folder import RunFolder
 from ...io.files.atomic import write_json
 from ...io.files.given_path import is_same_path, resolve_links
@@ -65,9 +65,8 @@ class JobInfo:
     The training itself writes it, so that jobs in a terminal or on a server have it too.
     ``process_started``, in seconds since 1970 by the clock of ``host``, distinguishes a process
     from a later one with the same number. ``started_at`` is the same for people (ISO 8601).
-    ``dataset`` is a path, for a student that of its ensemble; ``arguments`` are those of
-    ``bayes-nnunet train`` or ``distill``. ``device`` is that of the request.
-    ``resumed_by`` is the command that continues a student, "" for other trainings.
+    ``dataset`` is a path, ``arguments`` are those of ``bayes-nnunet train``. ``device`` is that of
+    the request.
     """
 
     pid: Ordinal
@@ -78,7 +77,6 @@ class JobInfo:
     fold: str
     arguments: tuple[str, ...]
     device: str = "auto"
-    resumed_by: str = ""
 
     @property
     def is_here(self) -> bool:
@@ -116,7 +114,7 @@ def _trains(process: psutil.Process, run: RunFolder) -> bool:
     with suppress(psutil.AccessDenied):
         folder = Path(process.cwd())
     paths = (folder / word.removeprefix("--output=") for word in words)
-    if not {"train", "distill"}.isdisjoint(words) and any(is_same_path(p, run.path) for p in paths):
+    if "train" in words and any(is_same_path(path, run.path) for path in paths):
         return True
     # Not the same file: in a copy made of hard links, the locks of both runs are one.
     return resolve_links(run.lock) in (Path(file.path) for file in process.open_files())
@@ -201,7 +199,7 @@ def kill_training(run: RunFolder, *, within: float = GONE_WITHIN) -> None:
     Returns when they have ended, and writes a last message. Raises AppError if no training runs on
     this computer, or if it does not end within ``within`` seconds.
     """
-    process, remedy = _process_to_kill(run)
+    process = _process_to_kill(run)
     try:
         processes = _end_tree(process)
     except psutil.AccessDenied as error:
@@ -223,12 +221,11 @@ def kill_training(run: RunFolder, *, within: float = GONE_WITHIN) -> None:
         time.sleep(0.02)
     with suppress(OSError):  # it has ended; without this message it would count as died
         if end_in(last_messages(run.progress)) is None:
-            killed = JobEnded(outcome=STOPPED, **text_fields(statement("Killed.", remedy)))
-            append_message(run.progress, killed)
+            killed = statement("Killed.", _remedy(run))
+            append_message(run.progress, JobEnded(outcome=STOPPED, **text_fields(killed)))
 
 
-def _process_to_kill(run: RunFolder) -> tuple[psutil.Process, Action | Remedy]:
-    """Return the process, and what continues its training."""
+def _process_to_kill(run: RunFolder) -> psutil.Process:
     state = read_run_state(run)
     if state.info is None or not state.may_be_running:
         raise AppError("No training is running in {run}. {text}", run=run.path, text=state.text)
@@ -240,7 +237,7 @@ def _process_to_kill(run: RunFolder) -> tuple[psutil.Process, Action | Remedy]:
             run=run.path,
             host=state.info.host,
         )
-    return process, _remedy(run, state.info)
+    return process
 
 
 def _end_tree(process: psutil.Process) -> list[psutil.Process]:
@@ -273,7 +270,7 @@ def _kind_and_text(
         absent = NEVER_STARTED if run.path.exists() else NO_RUN_FOLDER
         return "none", statement(absent, run=run.path)
     if info is None or (info.is_here and info.process(run) is None):
-        return "died", statement(ENDED_UNEXPECTEDLY, _remedy(run, info))
+        return "died", statement(ENDED_UNEXPECTEDLY, _remedy(run))
     stopping = f" {_stopping_text(messages)}" if run.stop.exists() else ""
     if info.is_here:
         return "running", f"{RUNS_HERE}{stopping}"
@@ -294,7 +291,5 @@ def _epoch_seconds(messages: list[Message]) -> float:
     return max(seconds[-5:], default=0.0)
 
 
-def _remedy(run: RunFolder, info: JobInfo | None) -> Action | Remedy:
-    if info is not None and info.resumed_by:
-        return Remedy(Action.RUN, {"command": info.resumed_by})
+def _remedy(run: RunFolder) -> Action:
     return Action.RESUME if run.record.exists() else Action.START_AGAIN

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from .job import TrainingJob, prepare_job
 from .process import STOPPED_AT_START, command_arguments
 from .progress import append_message
 from .request import TrainingRequest
-from .run import Send, run_job
+from .run import run_job
 from .run_state import write_process_record
 
 TRAINING_FILLED_DISK = (
@@ -49,42 +49,14 @@ def train_in_terminal(request: TrainingRequest, *, jsonl: bool) -> str:
     RUN/progress.jsonl, and RUN/job.json describes the process. Raises AppError or DataError for any
     failure. A request that is refused at once does not change these files.
     """
-    with prepare_job(request) as job:
-
-        def perform(send: Send, stop: StopRequest) -> bool:
-            known = replace(job.request, dataset=job.dataset.path, output=job.run.path)
-            write_process_record(
-                job.run,
-                dataset=str(known.dataset),
-                fold=job.fold,
-                arguments=tuple(command_arguments(known)),
-                device=known.device,
-            )
-            return run_job(job, send, stop)
-
-        return show_in_terminal(job.run, perform, partial(_ending, job), jsonl=jsonl)
-
-
-def show_in_terminal(
-    run: RunFolder,
-    perform: Callable[[Send, StopRequest], bool],
-    ending: Callable[..., Statement],
-    *,
-    jsonl: bool,
-) -> str:
-    """Do work in ``run`` with its messages on the standard output; return how it ended, in words.
-
-    ``perform`` records its process, and returns True if the work is finished and False if RUN/stop
-    or a signal stopped it; ``ending(finished=…)`` says so in words. Raises a Problem for any
-    failure, whose traceback goes to the log of the run.
-    """
     with (
-        _output_into(run.log) as (terminal, errors),
+        prepare_job(request) as job,
+        _output_into(job.run.log) as (terminal, errors),
         contextlib.closing(
             JsonLines(terminal, kinds=EpochDone) if jsonl else JobText(terminal)
         ) as view,
     ):
-        record, stop = partial(append_message, run.progress), StopRequest(run.stop)
+        record, stop = partial(append_message, job.run.progress), StopRequest(job.run.stop)
 
         def send(message: Message) -> None:
             record(message)
@@ -92,7 +64,7 @@ def show_in_terminal(
                 view.show(message)
 
         def leave() -> NoReturn:
-            stopped = ending(finished=False)
+            stopped = _ending(job, finished=False)
             with contextlib.suppress(OSError):
                 record(JobEnded(outcome=STOPPED, **text_fields(stopped)))
                 os.write(errors, f"{stopped}\n".encode())
@@ -103,17 +75,29 @@ def show_in_terminal(
                 # Before RUN/job.json is written, whose reader would otherwise take the end of an
                 # earlier training for that of this one.
                 record(StageStarted(text="Starting"))
-                finished = perform(send, stop)
+                _record_process(job)
+                finished = run_job(job, send, stop)
         # The process ends here, so every failure needs a sentence and a last message.
         except Exception as error:
             traceback.print_exc()
-            problem = _problem(run, error)
+            problem = _problem(job.run, error)
             with contextlib.suppress(OSError):  # the disk may be what failed
                 send(JobEnded(outcome=FAILED, **text_fields(problem)))
             raise problem from error
-        words = ending(finished=finished)
+        words = _ending(job, finished=finished)
         send(JobEnded(outcome=FINISHED if finished else STOPPED, **text_fields(words)))
         return str(words)
+
+
+def _record_process(job: TrainingJob) -> None:
+    known = replace(job.request, dataset=job.dataset.path, output=job.run.path)
+    write_process_record(
+        job.run,
+        dataset=str(known.dataset),
+        fold=job.fold,
+        arguments=tuple(command_arguments(known)),
+        device=known.device,
+    )
 
 
 def _problem(run: RunFolder, error: Exception) -> Problem:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from ..choices import Augmentation, DropoutPlacement, Mirroring
+from ..choices import Augmentation, DropoutPlacement
 from ..fields import check_values, setting
-from .schedule import MOST_EPOCHS, MemberSelection, RestartSchedule
+from .schedule import MemberSelection, RestartSchedule
 
 Preset = Literal["paper", "demo", "quick", "tiny"]
 NetworkSize = Literal["full", "small", "tiny"]
@@ -19,11 +19,6 @@ NETWORKS: Final[Mapping[Preset, NetworkSize]] = {
     "tiny": "tiny",
 }
 """Size of the network of each preset."""
-
-
-def _seed() -> Any:
-    help = "Seed of the random numbers, with which a training on the CPU is repeatable."
-    return setting(None, help, limits=(0, None))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,36 +75,13 @@ class TrainingSettings:
         shown="nnunet",
         choices={"nnunet": "nnU-Net", "wide": "Wide"},
     )
-    seed: int | None = _seed()
+    seed: int | None = setting(
+        None,
+        "Seed of the random numbers, with which a training on the CPU is repeatable.",
+        limits=(0, None),
+    )
     keep_trajectory: bool = setting(False, "Keep some layers of every epoch, for trajectory.")
     licence: str = setting("unknown", "Licence of the weights.", shown="that of the dataset")
-
-    def __post_init__(self) -> None:
-        check_values(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudentSettings:
-    """Settings of a student: of the members that teach it, and of its own training."""
-
-    members: int = setting(
-        30,
-        "Maximum number of members that teach, the latest of each cycle.",
-        limits=(2, None),
-    )
-    mirroring: Mirroring = setting(
-        "spread",
-        "Mirrored copies of a training image that each member sees: all, one of them, or none.",
-        choices={"full": "Full", "spread": "Spread", "none": "None"},
-    )
-    epochs: int = setting(100, "Epochs of the training of the student.", limits=(1, MOST_EPOCHS))
-    iterations_per_epoch: int = setting(
-        100, "Batches per epoch, each of as many images as in RUN.", limits=(1, 1_000_000)
-    )
-    initial_lr: float = setting(
-        0.01, "First learning rate; it decays to 0 (poly).", limits=(0, None), min_open=True
-    )
-    seed: int | None = _seed()
 
     def __post_init__(self) -> None:
         check_values(self)

@@ -9,15 +9,13 @@ from typing import Final
 from .ensemble_folder import EnsembleFolder
 from .fingerprint import CALIBRATION_FILE
 from .run_folder import RECORD
-from .student_folder import find_student
 
 _NEXT_TO_FOLDS: Final = ("plans.json", "dataset.json", RECORD, CALIBRATION_FILE)
 
 
 def ensemble_files(folder: EnsembleFolder) -> dict[str, Path]:
-    """Return name → file: weights, plans, records and calibrations, also of the student."""
-    student = find_student(folder)
-    weights = [member.path for member in (*folder.members, *filter(None, [student]))]
+    """Return name → file: weights, plans, records and calibrations."""
+    weights = [member.path for member in folder.members]
     trainings = {
         next(parent.parent for parent in file.parents if parent.name.startswith("fold_"))
         for file in weights

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ...core.choices import Augmentation, Mirroring
+from ...core.choices import Augmentation
 from ...core.ensemble.schedule import RestartSchedule
 from ...core.ensemble.training_settings import TrainingSettings
 from ...core.fields import given_values
@@ -94,19 +94,6 @@ class MemberRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Teacher:
-    """Ensemble that a student learned from.
-
-    ``members`` are checksums by file, ``mirroring`` the mirrored copies that each of them saw.
-    """
-
-    ensemble: str
-    plans_sha256: str
-    mirroring: Mirroring
-    members: dict[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
 class TrainingRecord(TrainingSettings):
     """Content of ``ensemble.json``: settings, cases and members of a training.
 
@@ -114,15 +101,13 @@ class TrainingRecord(TrainingSettings):
     {"0": {"training_cases": [...], "validation_cases": [...], "members": [...],
     "added_cycles": [{"training_cases": [...], "dataset": {...}, "augmentation": "wide",
     "command": "..."}]}}.
-    ``patient`` is the pattern of the patient's part of a case name. ``sampler`` is "sghmc" in some
-    records of version 0.2.0. ``named`` has the label values whose names were given for the
-    training.
+    ``patient`` is the pattern of the patient's part of a case name. In some records of version
+    0.2.0 ``sampler`` is "sghmc", or ``teacher`` an ensemble that the network learned from.
+    ``named`` has the label values whose names were given for the training.
 
     ``validation`` holds, per fold, how the validation cases were segmented and their mean Dice:
     {"0": {"method": "multi", "members": 9, "mirroring": "full", "cases": 16,
     "dice": {"LV": mean, ...}}}.
-
-    ``teacher`` is the ensemble that a student learned from, None for an ensemble.
     """
 
     name: str
@@ -136,7 +121,7 @@ class TrainingRecord(TrainingSettings):
     dataset: dict[str, Any] = field(default_factory=dict)
     folds: dict[str, dict[str, Any]] = field(default_factory=dict)
     validation: dict[str, dict[str, Any]] = field(default_factory=dict)
-    teacher: Teacher | None = None
+    teacher: dict[str, Any] | None = None
 
     def schedule_of(self, fold: str) -> RestartSchedule:
         """Return the schedule with the cycles that were added to the training of ``fold``."""

@@ -134,7 +134,7 @@ def _parts(result: SegmentationResult) -> Iterator[tuple[int | None, str, PhaseS
     for phase, state in sorted(result.phases.items(), key=lambda item: item[0] or 0):
         is_wanted = phase in (result.requested or result.phases)  # none before ED and ES are found
         if state.provisional and not is_wanted:
-            continue  # a student's look at a phase between ED and ES
+            continue  # the first look at a phase between ED and ES
         yield phase, frame_name(result.case, phase, result.phase_cases), state
 
 

@@ -133,7 +133,7 @@ class NewTrainingForm(QWidget):
     def _offer_cycle(self, record: TrainingRecord | None) -> None:
         """Offer one more cycle if the ensemble's folder contains a finished training."""
         self._record = record
-        folds = list(record.folds) if record is not None and record.teacher is None else []
+        folds = list(record.folds) if record is not None else []
         fold = self.preflight.fold if len(folds) > 1 else "".join(folds)
         if record is None or fold not in folds or not record.is_complete(fold):
             reason = _UNFINISHED if fold in folds else _OTHER_FOLDS.format(folds=", ".join(folds))

@@ -182,7 +182,6 @@ BAR_HELP = (
     "Share of the cases preprocessed, of the epochs done, then of the validation cases measured."
 )
 RESUME_HELP = "Continue with the same learning rates, as if never stopped."
-STUDENT_HELP = "A student is continued by bayes-nnunet distill --resume in a terminal."
 VALIDATION_FOLLOWS = "validation follows"
 LOG_LINES = 2000
 
@@ -201,14 +200,14 @@ class WatchForm(QWidget):
         super().__init__()
         self._drawn = 0
         self._is_stopping = False
-        self._has_record = self._is_student = False
+        self._has_record = False
         self._plan: tuple[RestartSchedule, MemberSelection] | None = None
         self.name = QLabel()
         self.progress = ProgressRow(can_stop=False)
         self.status = MessageLabel()
         self.stop_button = _button("", self.stop_requested)
         self.kill_button = _button("Kill…", self.kill_requested, KILL_HELP)
-        self.resume_button = _button("Resume", self.resume_requested)
+        self.resume_button = _button("Resume", self.resume_requested, RESUME_HELP)
         self.add_cycle_button = _button("Add cycle", self.add_cycle_requested, ADD_CYCLE_HELP)
         self.use_button = _button("Use this ensemble", self.use_requested, USE_HELP)
         self.plots = TrainingPlots()
@@ -228,7 +227,7 @@ class WatchForm(QWidget):
         """Clear the curves and the log, before a run is read from its beginning."""
         self._drawn = 0
         self._is_stopping = False
-        self._has_record = self._is_student = False
+        self._has_record = False
         self.plots.set_reports(())
         self.log.clear()
         self.progress.hide()
@@ -248,13 +247,10 @@ class WatchForm(QWidget):
         self._is_stopping = False
 
     def set_record(self, record: TrainingRecord | None, fold: str) -> None:
-        """Draw the planned learning rates of ``fold``, including added cycles.
-
-        A student can only be continued in a terminal.
-        """
+        """Draw the planned learning rates of ``fold``, including added cycles."""
         if record is None:
             return
-        self._has_record, self._is_student = True, record.teacher is not None
+        self._has_record = True
         plan = record.schedule_of(fold), record.selection
         if plan != self._plan:
             self._plan = plan
@@ -294,10 +290,8 @@ class WatchForm(QWidget):
         self.kill_button.setEnabled(active)
         # A training that was stopped in its first seconds has nothing to resume.
         has_begun = self._has_record or bool(progress.reports)
-        resumable = state.kind in RESUMABLE and has_begun and not self._is_student
-        self.resume_button.setEnabled(resumable)
-        self.resume_button.setToolTip(STUDENT_HELP if self._is_student else RESUME_HELP)
-        self.add_cycle_button.setEnabled(not active and complete and not self._is_student)
+        self.resume_button.setEnabled(state.kind in RESUMABLE and has_begun)
+        self.add_cycle_button.setEnabled(not active and complete)
         self.use_button.setEnabled(progress.members > 0)
 
     def _lay_out(self) -> None:

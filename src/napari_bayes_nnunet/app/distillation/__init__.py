@@ -1,1 +1,0 @@
-"""Distillation of an ensemble into one network, the student."""
