@@ -16,8 +16,9 @@ from qtpy.QtWidgets import QMainWindow
 from napari_bayes_nnunet.app.messages import JobEnded, StageStarted, TrainingStarted
 from napari_bayes_nnunet.app.training.process import read_state
 from napari_bayes_nnunet.app.training.request import TrainingRequest
+from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, statement
-from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, write_record
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, TrainingRecord, write_record
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.training import dock as training_dock
@@ -30,12 +31,16 @@ from napari_bayes_nnunet.widgets.training.dock import (
 
 from ...helpers import HELPERS
 from ...helpers.processes.jobs import enter, epoch_done, say
-from .test_watch_form import RECORD, numbers
+from .test_watch_form import numbers
 
 FAKE = str(HELPERS / "processes" / "fake_training.py")
 ENDLESS = ("--epochs", 3000)
 FAILURE = "The loss became nan."
 REFUSAL = "Another training is running."
+RECORD = TrainingRecord(
+    name="hearts", schedule=RestartSchedule(epochs=6, cycles=1, shape="poly"),
+    labels={"background": 0, "LV": 1}, channels=["cine"], folds={"0": {}},
+)  # fmt: skip
 
 
 @pytest.fixture
